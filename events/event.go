@@ -1,0 +1,232 @@
+package events
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ID is a UUID (version 7 when we make it) in its 36-character form.
+type ID string
+
+// HostID is the UUID that a machine's store got when it was created.
+type HostID string
+
+// TransactionID is the UUID of a transaction; the id of the request that opened it.
+type TransactionID string
+
+// Position is a fact's place in its host's log: 1 is the first, 0 is before it.
+type Position uint64
+
+// Validate checks the form of a UUID.
+func (id ID) Validate() error { return validateUUID(string(id)) }
+
+// Validate checks the form of a UUID.
+func (id TransactionID) Validate() error { return validateUUID(string(id)) }
+
+// Validate checks the form of a UUID.
+func (id HostID) Validate() error { return validateUUID(string(id)) }
+
+// Validate checks the form of a plan id.
+func (id PlanID) Validate() error {
+	if len(id) != 12 || strings.Trim(string(id), "0123456789abcdef") != "" {
+		return &Error{Op: "events.PlanID.Validate", Kind: ErrUsage, Subject: fmt.Sprintf("%q", string(id)),
+			Err: errors.New("not a plan id"), Hint: "a plan id has 12 hexadecimal digits, as shown by --dry-run"}
+	}
+	return nil
+}
+
+func validateUUID(s string) error {
+	if len(s) != 36 {
+		return fmt.Errorf("%q is not a UUID", s)
+	}
+	for i, r := range s {
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			if r != '-' {
+				return fmt.Errorf("%q is not a UUID", s)
+			}
+		} else if !strings.ContainsRune("0123456789abcdef", r) {
+			return fmt.Errorf("%q is not a UUID", s)
+		}
+	}
+	return nil
+}
+
+// Actor is who caused an event, as the daemon established it: the uid comes from
+// the socket's peer credentials, never from the client's word.
+type Actor struct {
+	UID      int    `json:"uid"`
+	User     string `json:"user,omitempty"`
+	LoginUID int    `json:"login_uid,omitempty"` // the audit login uid, when set
+	SudoUser string `json:"sudo_user,omitempty"` // as told by sudo; for people
+	TTY      string `json:"tty,omitempty"`
+	Program  string `json:"program"` // cortex, cortexd, …
+	PID      int    `json:"pid,omitempty"`
+}
+
+// Event is a request or a fact with its envelope: CloudEvents 1.0 attributes
+// plus ours. It has no position yet.
+type Event struct {
+	ID          ID
+	Kind        Kind
+	Host        HostID
+	Subject     Subject
+	Time        time.Time     // UTC; when it happened, by the writer's clock
+	Transaction TransactionID // "" outside transactions
+	Correlation ID            // the request that all of this goes back to
+	Causation   ID            // the event that led directly to this one
+	Actor       Actor
+	TraceParent string // W3C trace context, or ""
+	Data        json.RawMessage
+}
+
+// Record is an event that the log has accepted.
+type Record struct {
+	Event
+	Position Position
+	Prev     Hash // the hash of the record before it; zero for the first
+	Hash     Hash // see [Chain]
+}
+
+// Subject is where an event belongs: NOUN.ID, e.g. txn.0190…; the log adds host
+// and fact. It is a NATS subject without its frame.
+type Subject struct {
+	Noun string // txn, machine, log, event
+	ID   string
+}
+
+// String is NOUN.ID.
+func (s Subject) String() string { return s.Noun + "." + s.ID }
+
+// ParseSubject is the inverse of String.
+func ParseSubject(s string) (Subject, error) {
+	noun, id, ok := strings.Cut(s, ".")
+	if !ok || !validToken(noun) || !validToken(id) {
+		return Subject{}, fmt.Errorf("%q is not a subject", s)
+	}
+	return Subject{noun, id}, nil
+}
+
+// TransactionSubject is the aggregate of one transaction.
+func TransactionSubject(id TransactionID) Subject { return Subject{"txn", string(id)} }
+
+// MachineSubject is the aggregate of one machine.
+func MachineSubject(h HostID) Subject { return Subject{"machine", string(h)} }
+
+// LogSubject is the aggregate of a host's log itself.
+func LogSubject(h HostID) Subject { return Subject{"log", string(h)} }
+
+// ParkedSubject is the aggregate of one message that a handler gave up on.
+func ParkedSubject(id ID) Subject { return Subject{"event", string(id)} }
+
+func validToken(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return !isAlphanumeric(r) && r != '-' && r != '_'
+	})
+}
+
+// FactSubject is the NATS subject of a fact:
+// cortex.evt.HOST.NOUN.ID.FACT, where FACT is the kind without its version and
+// dots as dashes.
+func FactSubject(e Event) string {
+	return "cortex.evt." + string(e.Host) + "." + e.Subject.String() + "." + factToken(e.Kind)
+}
+
+// RequestSubject is the NATS subject of a request: cortex.req.HOST.VERB.ID.
+func RequestSubject(e Event) string {
+	verb, _, _ := strings.Cut(string(e.Kind), ".")
+	return "cortex.req." + string(e.Host) + "." + verb + "." + string(e.ID)
+}
+
+// ProgressSubject is the core NATS subject of a transaction's progress; no
+// stream stores it.
+func ProgressSubject(h HostID, t TransactionID) string {
+	return "cortex.tmp." + string(h) + ".progress." + string(t)
+}
+
+// FactFilter is the NATS filter of all facts of one aggregate.
+func FactFilter(h HostID, s Subject) string {
+	return "cortex.evt." + string(h) + "." + s.String() + ".>"
+}
+
+// KindFilter is the NATS filter of all facts of one kind.
+func KindFilter(h HostID, k Kind) string {
+	return "cortex.evt." + string(h) + ".*.*." + factToken(k)
+}
+
+// RequestFilter is the NATS filter of all requests to one host.
+func RequestFilter(h HostID) string { return "cortex.req." + string(h) + ".>" }
+
+func factToken(k Kind) string {
+	s := string(k)
+	if i := strings.LastIndex(s, ".v"); i > 0 {
+		s = s[:i]
+	}
+	return strings.ReplaceAll(s, ".", "-")
+}
+
+// New builds an event from a fact. The caller supplies everything that is not
+// in the fact; see [Event.Validate] for what must be set.
+func New(e Event, f Fact) (Event, error) { return build(e, f.Kind(), f) }
+
+// NewRequest builds an event from a request.
+func NewRequest(e Event, r Request) (Event, error) {
+	if err := r.Validate(); err != nil {
+		return Event{}, err
+	}
+	return build(e, r.Kind(), r)
+}
+
+func build(e Event, k Kind, payload any) (Event, error) {
+	data, err := json.Marshal(payload)
+	if err != nil {
+		return Event{}, fmt.Errorf("encode %s: %w", k, err)
+	}
+	e.Kind, e.Data, e.Time = k, data, e.Time.UTC()
+	return e, e.Validate()
+}
+
+// Validate checks the envelope's form and limits, not the data's meaning.
+func (e Event) Validate() error {
+	var errs []error
+	if err := e.ID.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("id: %w", err))
+	}
+	if err := e.Host.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("host: %w", err))
+	}
+	if _, err := ParseSubject(e.Subject.String()); err != nil {
+		errs = append(errs, err)
+	}
+	for name, id := range map[string]string{"transaction": string(e.Transaction), "correlation": string(e.Correlation), "causation": string(e.Causation)} {
+		if id != "" {
+			if err := validateUUID(id); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
+		}
+	}
+	if e.Time.IsZero() {
+		errs = append(errs, errors.New("time is not set"))
+	}
+	if len(e.Data) > MaxEventBytes {
+		errs = append(errs, fmt.Errorf("data of %d bytes is more than %d", len(e.Data), MaxEventBytes))
+	}
+	if len(e.TraceParent) > 64 || strings.ContainsAny(e.TraceParent, "\r\n") {
+		errs = append(errs, errors.New("traceparent is malformed"))
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return &Error{Op: "events.Event.Validate", Kind: ErrInternal, Subject: string(e.Kind), Err: errors.Join(errs...)}
+}
+
+// String is a short form for logs.
+func (r Record) String() string {
+	return strconv.FormatUint(uint64(r.Position), 10) + " " + string(r.Kind) + " " + r.Subject.String()
+}

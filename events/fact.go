@@ -1,0 +1,288 @@
+package events
+
+import "time"
+
+// Fact is something that has happened. The set is closed; each type tells in
+// its comment who appends it and what follows from it.
+//
+//sumtype:decl
+type Fact interface {
+	// Kind is the versioned name under which the fact is stored.
+	Kind() Kind
+	fact()
+}
+
+// Opened is the first fact of every log, appended when the store is created.
+type Opened struct {
+	Host    HostID `json:"host"`
+	Machine string `json:"machine,omitempty"` // host name at that time, for people
+	Build   string `json:"build,omitempty"`
+}
+
+// Adopted records every package of the machine as first seen. Appended by the
+// reconciler on the first start; the base of the inventory.
+type Adopted struct {
+	Packages []Package `json:"packages"`
+}
+
+// Drifted records what changed on the machine outside any transaction of ours.
+// Appended by the reconciler, and by the executor right before it starts.
+type Drifted struct {
+	Changes []PackageChange `json:"changes"`
+}
+
+// IndexesRefreshed records that apt's package lists were fetched. Appended by
+// the planner.
+type IndexesRefreshed struct {
+	Reason     string `json:"reason"`
+	DurationMs int64  `json:"duration_ms"`
+}
+
+// Requested opens a transaction: the request was authentic and well formed.
+// Appended by the intake. Its kind is VERB.requested.v1.
+type Requested struct {
+	Intent
+}
+
+// Planned holds the exact plan. Appended by the planner. A transaction whose
+// request was a dry run ends here until it is applied.
+type Planned struct {
+	PlanID PlanID `json:"plan_id"`
+	Plan   Plan   `json:"plan"`
+	Base   string `json:"base"` // hash of the inventory the plan was made on
+}
+
+// Refused ends a transaction that cannot be planned, or whose plan no longer
+// fits the machine. Nothing ran. Appended by planner and executor.
+type Refused struct {
+	Failure
+}
+
+// Approved says that somebody with the right to change the machine said yes to
+// exactly this plan. Appended by the intake.
+type Approved struct {
+	PlanID PlanID `json:"plan_id"`
+	How    string `json:"how"` // prompt, yes-flag, apply, policy
+}
+
+// Denied says that policy forbids the plan. Nothing ran.
+type Denied struct {
+	Rule    string `json:"rule"`
+	Message string `json:"message"`
+}
+
+// Cancelled says that the person declined the plan. Nothing ran. Appended by
+// the intake.
+type Cancelled struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// Started is the intent to act, durable before the first effect. Appended by
+// the executor with an expected position: the append is the lock, so a
+// redelivered approval cannot run twice.
+type Started struct {
+	PlanID PlanID `json:"plan_id"`
+	Base   string `json:"base"` // hash of the inventory right before
+}
+
+// StepStarted is the intent to run one step.
+type StepStarted struct {
+	Index int      `json:"index"` // from 0
+	Op    Op       `json:"op"`
+	Argv  []string `json:"argv"` // what runs; holds no secrets
+}
+
+// StepSucceeded ends a step that exited 0.
+type StepSucceeded struct {
+	Index      int    `json:"index"`
+	Output     string `json:"output,omitempty"` // the last MaxOutputBytes
+	DurationMs int64  `json:"duration_ms"`
+}
+
+// StepFailed ends a step that did not.
+type StepFailed struct {
+	Index      int     `json:"index"`
+	Output     string  `json:"output,omitempty"`
+	ExitCode   int     `json:"exit_code"` // -1 when killed by a signal or never started
+	Failure    Failure `json:"failure"`
+	DurationMs int64   `json:"duration_ms"`
+}
+
+// Succeeded ends a transaction whose steps all succeeded. Changes is the
+// difference dpkg shows, not the plan.
+type Succeeded struct {
+	Changes []PackageChange `json:"changes"`
+}
+
+// Failed ends a transaction one of whose steps failed. Changes is what happened
+// all the same.
+type Failed struct {
+	Changes []PackageChange `json:"changes"`
+	Failure Failure         `json:"failure"`
+}
+
+// Interrupted ends a transaction that was cut off: the reconciler found it
+// unfinished and recorded what dpkg shows. Recovered lists what was run to bring
+// dpkg back to a consistent state.
+type Interrupted struct {
+	Changes   []PackageChange `json:"changes"`
+	Reason    string          `json:"reason"`
+	Recovered []string        `json:"recovered,omitempty"`
+}
+
+// Compensated says that transaction By undid this one. Exact is true only when
+// every package state that this one changed was verified to be as before.
+type Compensated struct {
+	By      TransactionID `json:"by"`
+	Exact   bool          `json:"exact"`
+	Residue []string      `json:"residue,omitempty"` // what is not as before
+}
+
+// Parked says that a handler gave up on a message after its retries.
+type Parked struct {
+	Handler  string   `json:"handler"`
+	Stream   string   `json:"stream"`
+	Position Position `json:"position"` // in that stream
+	Event    ID       `json:"event"`
+	Of       Kind     `json:"kind"`
+	Failure  Failure  `json:"failure"`
+	Attempts int      `json:"attempts"`
+}
+
+// Retried says that a parked message was given to its handler again, and
+// succeeded.
+type Retried struct {
+	Parked ID `json:"parked"` // the id of the Parked fact
+}
+
+// Kind implements [Fact]; it depends on the verb.
+func (f *Requested) Kind() Kind { return RequestedKind(f.Verb) }
+
+// The kinds of the other facts are fixed.
+func (*Opened) Kind() Kind           { return KindOpened }
+func (*Adopted) Kind() Kind          { return KindAdopted }
+func (*Drifted) Kind() Kind          { return KindDrifted }
+func (*IndexesRefreshed) Kind() Kind { return KindIndexesRefreshed }
+func (*Planned) Kind() Kind          { return KindPlanned }
+func (*Refused) Kind() Kind          { return KindRefused }
+func (*Approved) Kind() Kind         { return KindApproved }
+func (*Denied) Kind() Kind           { return KindDenied }
+func (*Cancelled) Kind() Kind        { return KindCancelled }
+func (*Started) Kind() Kind          { return KindStarted }
+func (*StepStarted) Kind() Kind      { return KindStepStarted }
+func (*StepSucceeded) Kind() Kind    { return KindStepSucceeded }
+func (*StepFailed) Kind() Kind       { return KindStepFailed }
+func (*Succeeded) Kind() Kind        { return KindSucceeded }
+func (*Failed) Kind() Kind           { return KindFailed }
+func (*Interrupted) Kind() Kind      { return KindInterrupted }
+func (*Compensated) Kind() Kind      { return KindCompensated }
+func (*Parked) Kind() Kind           { return KindParked }
+func (*Retried) Kind() Kind          { return KindRetried }
+
+func (*Opened) fact()           {}
+func (*Adopted) fact()          {}
+func (*Drifted) fact()          {}
+func (*IndexesRefreshed) fact() {}
+func (*Requested) fact()        {}
+func (*Planned) fact()          {}
+func (*Refused) fact()          {}
+func (*Approved) fact()         {}
+func (*Denied) fact()           {}
+func (*Cancelled) fact()        {}
+func (*Started) fact()          {}
+func (*StepStarted) fact()      {}
+func (*StepSucceeded) fact()    {}
+func (*StepFailed) fact()       {}
+func (*Succeeded) fact()        {}
+func (*Failed) fact()           {}
+func (*Interrupted) fact()      {}
+func (*Compensated) fact()      {}
+func (*Parked) fact()           {}
+func (*Retried) fact()          {}
+
+// Request is something somebody wants. It may be refused, and forges nothing:
+// only the daemon turns it into facts.
+//
+//sumtype:decl
+type Request interface {
+	// Kind is the versioned name under which the request is published.
+	Kind() Kind
+	// Changes reports whether granting it may change the machine.
+	Changes() bool
+	// Validate checks the request's form.
+	Validate() error
+	request()
+}
+
+// TransactionRequest asks for a plan. Its event's Transaction is the id that the
+// new transaction will have, so asking twice with one id is asking once. Its
+// kind is the same VERB.requested.v1 as the fact's.
+type TransactionRequest struct {
+	Intent
+}
+
+// ApproveRequest says yes to one plan.
+type ApproveRequest struct {
+	PlanID PlanID `json:"plan_id"`
+	How    string `json:"how"`
+}
+
+// CancelRequest says no to a plan.
+type CancelRequest struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// RetryRequest asks to give a parked message to its handler again.
+type RetryRequest struct {
+	Parked ID `json:"parked"`
+}
+
+// Kind implements [Request].
+func (r *TransactionRequest) Kind() Kind { return RequestedKind(r.Verb) }
+
+// The kinds of the other requests are fixed.
+func (*ApproveRequest) Kind() Kind { return KindApproveRequested }
+func (*CancelRequest) Kind() Kind  { return KindCancelRequested }
+func (*RetryRequest) Kind() Kind   { return KindRetryRequested }
+
+// Changes implements [Request]: a plan changes nothing, a yes does.
+func (*TransactionRequest) Changes() bool { return false }
+func (*ApproveRequest) Changes() bool     { return true }
+func (*CancelRequest) Changes() bool      { return false }
+func (*RetryRequest) Changes() bool       { return true }
+
+// Validate implements [Request].
+func (r *TransactionRequest) Validate() error { return r.Intent.Validate() }
+func (r *ApproveRequest) Validate() error     { return r.PlanID.Validate() }
+func (r *CancelRequest) Validate() error      { return nil }
+func (r *RetryRequest) Validate() error       { return r.Parked.Validate() }
+
+func (*TransactionRequest) request() {}
+func (*ApproveRequest) request()     {}
+func (*CancelRequest) request()      {}
+func (*RetryRequest) request()       {}
+
+// Progress is what a running transaction tells about itself while it runs. It
+// is not a fact: it travels over core NATS and may be lost.
+type Progress struct {
+	Transaction TransactionID `json:"transaction"`
+	Stage       Stage         `json:"stage"`
+	Step        int           `json:"step"`              // from 0
+	Steps       int           `json:"steps"`             // of the plan
+	Package     string        `json:"package,omitempty"` // being worked on
+	Percent     float64       `json:"percent"`           // 0–100 of this step; -1 unknown
+	Message     string        `json:"message,omitempty"`
+	Time        time.Time     `json:"time"`
+}
+
+// Stage tells what kind of work is going on.
+type Stage string
+
+// The stages of a transaction's work.
+const (
+	StageWaiting  Stage = "waiting"  // for another package manager's lock
+	StageRefresh  Stage = "refresh"  // fetching package lists
+	StageDownload Stage = "download" // fetching packages
+	StageApply    Stage = "apply"    // dpkg at work
+	StageVerify   Stage = "verify"   // reading back what happened
+)

@@ -1,0 +1,101 @@
+package events
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+)
+
+// Inventory is the state of all packages of one machine. As a fold over facts
+// it is what history says; as read from dpkg it is what is. The difference of
+// the two is drift.
+type Inventory map[PackageKey]State
+
+// NewInventory indexes packages, leaving out those unknown to the machine.
+func NewInventory(packages []Package) Inventory {
+	inv := make(Inventory, len(packages))
+	for _, p := range packages {
+		if p.Known() {
+			inv[p.PackageKey] = p.State
+		}
+	}
+	return inv
+}
+
+// Packages lists the inventory sorted by name, then architecture.
+func (inv Inventory) Packages() []Package {
+	out := make([]Package, 0, len(inv))
+	for k, s := range inv {
+		out = append(out, Package{k, s})
+	}
+	slices.SortFunc(out, func(a, b Package) int { return compareKeys(a.PackageKey, b.PackageKey) })
+	return out
+}
+
+func compareKeys(a, b PackageKey) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Arch, b.Arch))
+}
+
+// Diff lists what changed from before to after, sorted by name and architecture.
+func Diff(before, after Inventory) []PackageChange {
+	var out []PackageChange
+	for k, b := range before {
+		if a := after[k]; a != b {
+			out = append(out, PackageChange{k, b, a})
+		}
+	}
+	for k, a := range after {
+		if _, ok := before[k]; !ok {
+			out = append(out, PackageChange{k, State{}, a})
+		}
+	}
+	slices.SortFunc(out, func(a, b PackageChange) int { return compareKeys(a.PackageKey, b.PackageKey) })
+	return out
+}
+
+// Apply folds one fact into the inventory; facts without package changes leave
+// it as it is.
+func (inv Inventory) Apply(f Fact) {
+	switch f := f.(type) {
+	case *Adopted:
+		clear(inv)
+		for _, p := range f.Packages {
+			inv[p.PackageKey] = p.State
+		}
+	case *Drifted:
+		inv.apply(f.Changes)
+	case *Succeeded:
+		inv.apply(f.Changes)
+	case *Failed:
+		inv.apply(f.Changes)
+	case *Interrupted:
+		inv.apply(f.Changes)
+	case *Requested, *Planned, *Refused, *Approved, *Denied, *Cancelled, *Started,
+		*StepStarted, *StepSucceeded, *StepFailed, *Compensated, *Opened, *IndexesRefreshed,
+		*Parked, *Retried:
+	}
+}
+
+func (inv Inventory) apply(changes []PackageChange) {
+	for _, c := range changes {
+		if c.After.Known() {
+			inv[c.PackageKey] = c.After
+		} else {
+			delete(inv, c.PackageKey)
+		}
+	}
+}
+
+// InventoryKinds are the kinds of fact that [Inventory.Apply] looks at.
+var InventoryKinds = []Kind{KindAdopted, KindDrifted, KindSucceeded, KindFailed, KindInterrupted}
+
+// Hash identifies the inventory's content: hex SHA-256 over its sorted packages.
+func (inv Inventory) Hash() string {
+	h := sha256.New()
+	for _, p := range inv.Packages() {
+		fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00%s\x00%s\x00%t\n", p.Name, p.Arch, p.Version, p.Want, p.Flag, p.Status, p.Auto)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,171 @@
+package events
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Kind is the versioned name of an event: NOUN.FACT.vN. Kinds are written by
+// hand, never derived from Go names, and never change their meaning.
+type Kind string
+
+// The kinds. Requests and the facts that open a transaction share
+// VERB.requested.v1: the fact is the request as it was accepted.
+const (
+	KindInstallRequested Kind = "install.requested.v1"
+	KindRemoveRequested  Kind = "remove.requested.v1"
+	KindPurgeRequested   Kind = "purge.requested.v1"
+	KindUpgradeRequested Kind = "upgrade.requested.v1"
+	KindHoldRequested    Kind = "hold.requested.v1"
+	KindUnholdRequested  Kind = "unhold.requested.v1"
+	KindUndoRequested    Kind = "undo.requested.v1"
+	KindRedoRequested    Kind = "redo.requested.v1"
+
+	KindApproveRequested Kind = "approve.requested.v1"
+	KindCancelRequested  Kind = "cancel.requested.v1"
+	KindRetryRequested   Kind = "retry.requested.v1"
+
+	KindOpened           Kind = "log.opened.v1"
+	KindAdopted          Kind = "machine.adopted.v1"
+	KindDrifted          Kind = "machine.drifted.v1"
+	KindIndexesRefreshed Kind = "machine.indexes-refreshed.v1"
+	KindPlanned          Kind = "transaction.planned.v1"
+	KindRefused          Kind = "transaction.refused.v1"
+	KindApproved         Kind = "transaction.approved.v1"
+	KindDenied           Kind = "transaction.denied.v1"
+	KindCancelled        Kind = "transaction.cancelled.v1"
+	KindStarted          Kind = "transaction.started.v1"
+	KindStepStarted      Kind = "step.started.v1"
+	KindStepSucceeded    Kind = "step.succeeded.v1"
+	KindStepFailed       Kind = "step.failed.v1"
+	KindSucceeded        Kind = "transaction.succeeded.v1"
+	KindFailed           Kind = "transaction.failed.v1"
+	KindInterrupted      Kind = "transaction.interrupted.v1"
+	KindCompensated      Kind = "transaction.compensated.v1"
+	KindParked           Kind = "event.parked.v1"
+	KindRetried          Kind = "event.retried.v1"
+)
+
+// RequestedKind is VERB.requested.v1.
+func RequestedKind(v Verb) Kind { return Kind(string(v) + ".requested.v1") }
+
+// FactKinds lists the kind of every fact, in no meaningful order.
+func FactKinds() []Kind {
+	kinds := []Kind{
+		KindOpened, KindAdopted, KindDrifted, KindIndexesRefreshed, KindPlanned, KindRefused,
+		KindApproved, KindDenied, KindCancelled, KindStarted, KindStepStarted, KindStepSucceeded,
+		KindStepFailed, KindSucceeded, KindFailed, KindInterrupted, KindCompensated, KindParked, KindRetried,
+	}
+	for _, v := range Verbs {
+		kinds = append(kinds, RequestedKind(v))
+	}
+	return kinds
+}
+
+// RequestKinds lists the kind of every request.
+func RequestKinds() []Kind {
+	kinds := []Kind{KindApproveRequested, KindCancelRequested, KindRetryRequested}
+	for _, v := range Verbs {
+		kinds = append(kinds, RequestedKind(v))
+	}
+	return kinds
+}
+
+// newFact returns an empty fact for a stored kind.
+func newFact(k Kind) (Fact, error) {
+	switch k {
+	case KindOpened:
+		return &Opened{}, nil
+	case KindAdopted:
+		return &Adopted{}, nil
+	case KindDrifted:
+		return &Drifted{}, nil
+	case KindIndexesRefreshed:
+		return &IndexesRefreshed{}, nil
+	case KindPlanned:
+		return &Planned{}, nil
+	case KindRefused:
+		return &Refused{}, nil
+	case KindApproved:
+		return &Approved{}, nil
+	case KindDenied:
+		return &Denied{}, nil
+	case KindCancelled:
+		return &Cancelled{}, nil
+	case KindStarted:
+		return &Started{}, nil
+	case KindStepStarted:
+		return &StepStarted{}, nil
+	case KindStepSucceeded:
+		return &StepSucceeded{}, nil
+	case KindStepFailed:
+		return &StepFailed{}, nil
+	case KindSucceeded:
+		return &Succeeded{}, nil
+	case KindFailed:
+		return &Failed{}, nil
+	case KindInterrupted:
+		return &Interrupted{}, nil
+	case KindCompensated:
+		return &Compensated{}, nil
+	case KindParked:
+		return &Parked{}, nil
+	case KindRetried:
+		return &Retried{}, nil
+	}
+	if isTransactionRequest(k) {
+		return &Requested{}, nil
+	}
+	return nil, fmt.Errorf("unknown kind of fact %q", k)
+}
+
+// newRequest returns an empty request for a published kind.
+func newRequest(k Kind) (Request, error) {
+	switch k {
+	case KindApproveRequested:
+		return &ApproveRequest{}, nil
+	case KindCancelRequested:
+		return &CancelRequest{}, nil
+	case KindRetryRequested:
+		return &RetryRequest{}, nil
+	}
+	if isTransactionRequest(k) {
+		return &TransactionRequest{}, nil
+	}
+	return nil, fmt.Errorf("unknown kind of request %q", k)
+}
+
+func isTransactionRequest(k Kind) bool {
+	for _, v := range Verbs {
+		if k == RequestedKind(v) {
+			return true
+		}
+	}
+	return false
+}
+
+// Match reports whether the kind matches a pattern as typed by a person: a
+// whole kind, or one in which * stands for any run of characters, with or
+// without the version ("install.*", "*.failed", "step.*.v1").
+func (k Kind) Match(pattern string) bool {
+	s := string(k)
+	base := s[:max(strings.LastIndex(s, ".v"), 0)]
+	return matchStar(pattern, s) || matchStar(pattern, base)
+}
+
+func matchStar(pattern, s string) bool {
+	head, rest, star := strings.Cut(pattern, "*")
+	if !strings.HasPrefix(s, head) {
+		return false
+	}
+	s = s[len(head):]
+	if !star {
+		return s == ""
+	}
+	for i := 0; i <= len(s); i++ {
+		if matchStar(rest, s[i:]) {
+			return true
+		}
+	}
+	return false
+}

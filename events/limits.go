@@ -1,0 +1,34 @@
+package events
+
+import "time"
+
+// Everything has a limit. These are the edges that validation, codecs and
+// reactors enforce; each is tested at the edge.
+const (
+	// MaxEventBytes bounds the JSON data of one event.
+	MaxEventBytes = 2 << 20
+	// MaxHeaderBytes bounds the encoded headers of one event.
+	MaxHeaderBytes = 8 << 10
+	// MaxPackagesPerRequest bounds the names in one request.
+	MaxPackagesPerRequest = 500
+	// MaxPackageNameBytes bounds a package name.
+	MaxPackageNameBytes = 128
+	// MaxVersionBytes bounds a package version.
+	MaxVersionBytes = 256
+	// MaxStepsPerPlan bounds the steps of one plan.
+	MaxStepsPerPlan = 64
+	// MaxChangesPerPlan bounds the package changes of one plan.
+	MaxChangesPerPlan = 20_000
+	// MaxOutputBytes bounds the captured output of one step; the tail is kept.
+	MaxOutputBytes = 32 << 10
+	// MaxWordsBytes bounds the free text of a request.
+	MaxWordsBytes = 4 << 10
+	// MaxReasonBytes bounds a failure message.
+	MaxReasonBytes = 4 << 10
+	// MaxHandlerRetries is how often a reactor retries before an event is parked.
+	MaxHandlerRetries = 4
+	// MaxLockWait is the longest a transaction waits for another package manager.
+	MaxLockWait = time.Hour
+	// DefaultLockWait is how long it waits when nobody said.
+	DefaultLockWait = 2 * time.Minute
+)

@@ -1,0 +1,124 @@
+// Package memlog is an [events.Log] in memory, for tests and for folding a log
+// read from a file. It promises everything the contract does but durability.
+package memlog
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"sync"
+
+	"cortex/events"
+)
+
+// Log is an in-memory log. Use [New].
+type Log struct {
+	host events.HostID
+
+	mu      sync.Mutex
+	records []events.Record
+	byID    map[events.ID]int
+	grown   chan struct{} // closed and replaced at every append
+}
+
+var _ events.Log = (*Log)(nil)
+
+// New returns an empty log of one host.
+func New(host events.HostID) *Log {
+	return &Log{host: host, byID: map[events.ID]int{}, grown: make(chan struct{})}
+}
+
+// Host implements [events.Log].
+func (l *Log) Host() events.HostID { return l.host }
+
+// Append implements [events.Log].
+func (l *Log) Append(ctx context.Context, e events.Event, x events.Expect) (events.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return events.Record{}, &events.Error{Op: "memlog.Append", Kind: events.ErrUnavailable, Err: err}
+	}
+	if err := e.Validate(); err != nil {
+		return events.Record{}, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i, ok := l.byID[e.ID]; ok {
+		return l.records[i], nil
+	}
+	if x.Subject != (events.Subject{}) {
+		if last := l.last(x.Subject); last != x.Last {
+			return events.Record{}, &events.Error{Op: "memlog.Append", Kind: events.ErrConflict, Subject: x.Subject.String(),
+				Err: fmt.Errorf("its last event is %d, not %d", last, x.Last)}
+		}
+	}
+	r := events.Record{Event: e, Position: events.Position(len(l.records) + 1)}
+	if n := len(l.records); n > 0 {
+		r.Prev = l.records[n-1].Hash
+	}
+	r.Hash = events.Chain(r.Prev, r.Position, e)
+	l.byID[e.ID] = len(l.records)
+	l.records = append(l.records, r)
+	close(l.grown)
+	l.grown = make(chan struct{})
+	return r, nil
+}
+
+func (l *Log) last(s events.Subject) events.Position {
+	for i := len(l.records) - 1; i >= 0; i-- {
+		if l.records[i].Subject == s {
+			return l.records[i].Position
+		}
+	}
+	return 0
+}
+
+// Read implements [events.Log].
+func (l *Log) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+	return func(yield func(events.Record, error) bool) {
+		records, _ := l.after(q.After)
+		for _, r := range records {
+			if err := ctx.Err(); err != nil {
+				yield(events.Record{}, err)
+				return
+			}
+			if q.Match(r) && !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Follow implements [events.Log].
+func (l *Log) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+	return func(yield func(events.Record, error) bool) {
+		for ctx.Err() == nil {
+			records, grown := l.after(q.After)
+			for _, r := range records {
+				if ctx.Err() != nil || q.Match(r) && !yield(r, nil) {
+					return
+				}
+				q.After = r.Position
+			}
+			select {
+			case <-grown:
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// after gives the records after p, and a channel closed when there are more.
+func (l *Log) after(p events.Position) ([]events.Record, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.records[min(int(p), len(l.records)):], l.grown
+}
+
+// Head implements [events.Log].
+func (l *Log) Head(context.Context) (events.Link, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.records) == 0 {
+		return events.Link{}, nil
+	}
+	return l.records[len(l.records)-1].Link(), nil
+}

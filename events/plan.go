@@ -1,0 +1,207 @@
+package events
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Verb is what a transaction was asked to do.
+type Verb string
+
+// The verbs. Undo and redo name a transaction, the others packages.
+const (
+	VerbInstall Verb = "install"
+	VerbRemove  Verb = "remove"
+	VerbPurge   Verb = "purge"
+	VerbUpgrade Verb = "upgrade"
+	VerbHold    Verb = "hold"
+	VerbUnhold  Verb = "unhold"
+	VerbUndo    Verb = "undo"
+	VerbRedo    Verb = "redo"
+)
+
+// Verbs lists every verb.
+var Verbs = []Verb{VerbInstall, VerbRemove, VerbPurge, VerbUpgrade, VerbHold, VerbUnhold, VerbUndo, VerbRedo}
+
+// Options change how a request is planned and run.
+type Options struct {
+	Reinstall    bool `json:"reinstall,omitempty"`     // install again what is installed
+	NoRecommends bool `json:"no_recommends,omitempty"` // without recommended packages
+	AllowHeld    bool `json:"allow_held,omitempty"`    // may change packages on hold
+	LockWaitSec  int  `json:"lock_wait_s,omitempty"`   // 0 means [DefaultLockWait]
+}
+
+// LockWait is how long to wait for another package manager.
+func (o Options) LockWait() time.Duration {
+	if o.LockWaitSec <= 0 {
+		return DefaultLockWait
+	}
+	return min(time.Duration(o.LockWaitSec)*time.Second, MaxLockWait)
+}
+
+// Intent is what somebody asked for, before anything was looked up.
+type Intent struct {
+	Verb     Verb          `json:"verb"`
+	Packages []PackageRef  `json:"packages,omitempty"`
+	Target   TransactionID `json:"target,omitempty"` // for undo and redo
+	Options  Options       `json:"options,omitzero"`
+	DryRun   bool          `json:"dry_run,omitempty"` // asked only to see the plan
+	Words    string        `json:"words,omitempty"`   // the command line as typed
+}
+
+// Validate reports every problem of the intent, joined.
+func (in Intent) Validate() error {
+	var errs []error
+	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	switch in.Verb {
+	case VerbUndo, VerbRedo:
+		if in.Target == "" {
+			add("%s names no transaction", in.Verb)
+		} else if err := in.Target.Validate(); err != nil {
+			errs = append(errs, err)
+		}
+		if len(in.Packages) > 0 {
+			add("%s takes a transaction, not packages", in.Verb)
+		}
+	case VerbInstall, VerbRemove, VerbPurge, VerbHold, VerbUnhold:
+		if len(in.Packages) == 0 {
+			add("%s names no package", in.Verb)
+		}
+	case VerbUpgrade:
+	default:
+		add("unknown verb %q", in.Verb)
+	}
+	if in.Target != "" && in.Verb != VerbUndo && in.Verb != VerbRedo {
+		add("%s takes packages, not a transaction", in.Verb)
+	}
+	if len(in.Packages) > MaxPackagesPerRequest {
+		add("more than %d packages in one request", MaxPackagesPerRequest)
+	}
+	for _, p := range in.Packages {
+		if err := p.Validate(); err != nil {
+			errs = append(errs, err)
+		}
+		if p.Version != "" && in.Verb != VerbInstall {
+			add("%s: only install takes a version", p)
+		}
+	}
+	if len(in.Words) > MaxWordsBytes {
+		add("the command line is longer than %d bytes", MaxWordsBytes)
+	}
+	if in.Options.LockWaitSec < 0 || in.Options.LockWaitSec > int(MaxLockWait/time.Second) {
+		add("lock wait is not between 0 and %d s", int(MaxLockWait/time.Second))
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return &Error{Op: "events.Intent.Validate", Kind: ErrUsage, Err: errors.Join(errs...), Hint: HintOf(errors.Join(errs...))}
+}
+
+// Action is what will happen to one package.
+type Action string
+
+// The actions of a plan.
+const (
+	ActionInstall   Action = "install"
+	ActionUpgrade   Action = "upgrade"
+	ActionDowngrade Action = "downgrade"
+	ActionReinstall Action = "reinstall"
+	ActionRemove    Action = "remove" // configuration stays
+	ActionPurge     Action = "purge"
+	ActionConfigure Action = "configure"
+	ActionHold      Action = "hold"
+	ActionUnhold    Action = "unhold"
+	ActionAuto      Action = "mark-auto"
+	ActionManual    Action = "mark-manual"
+)
+
+// Change is one line of a plan: one action on one package.
+type Change struct {
+	PackageKey
+	Action    Action  `json:"action"`
+	From      Version `json:"from,omitempty"` // installed now
+	To        Version `json:"to,omitempty"`   // installed afterwards
+	Automatic bool    `json:"automatic,omitempty"`
+	Origin    string  `json:"origin,omitempty"`      // e.g. "Debian:12.11/stable"
+	Download  int64   `json:"download_b,omitempty"`  // bytes to fetch
+	Essential bool    `json:"essential,omitempty"`   // removal of an essential or protected package
+	DiskDelta int64   `json:"disk_delta_b,omitzero"` // bytes on disk, + more, - less; 0 also when unknown
+}
+
+// Op is the operation of one step.
+type Op string
+
+// The operations an executor knows. No other thing ever runs.
+const (
+	OpInstall Op = "install" // apt-get install; targets marked Remove go in the same run
+	OpRemove  Op = "remove"  // apt-get remove
+	OpPurge   Op = "purge"   // apt-get purge
+	OpUpgrade Op = "upgrade" // apt-get upgrade (all), or install --only-upgrade (named)
+	OpForget  Op = "forget"  // dpkg --purge of what has only configuration or a failed install left
+	OpHold    Op = "hold"
+	OpUnhold  Op = "unhold"
+	OpAuto    Op = "mark-auto"
+	OpManual  Op = "mark-manual"
+)
+
+// Target is one package of a step.
+type Target struct {
+	PackageRef
+	Remove bool `json:"remove,omitempty"` // in an install step: take it away instead
+}
+
+// Step is one typed operation. The executor, and nothing else, turns it into an
+// argument vector.
+type Step struct {
+	Op             Op       `json:"op"`
+	Targets        []Target `json:"targets,omitempty"`
+	Reinstall      bool     `json:"reinstall,omitempty"`
+	NoRecommends   bool     `json:"no_recommends,omitempty"`
+	AllowHeld      bool     `json:"allow_held,omitempty"`
+	AllowDowngrade bool     `json:"allow_downgrade,omitempty"`
+}
+
+// Plan is exactly what will happen, and how.
+type Plan struct {
+	Changes  []Change `json:"changes"`
+	Steps    []Step   `json:"steps"`
+	Download int64    `json:"download_b"`        // bytes to fetch
+	Disk     int64    `json:"disk_delta_b"`      // bytes on disk, + more, - less
+	Residue  []string `json:"residue,omitempty"` // what this plan cannot restore, said before it runs
+	Notes    []string `json:"notes,omitempty"`   // what the reader should know
+}
+
+// Empty reports whether the plan changes nothing.
+func (p Plan) Empty() bool { return len(p.Changes) == 0 }
+
+// PlanID names a plan by its content: the same changes by the same steps have
+// the same id.
+type PlanID string
+
+// ID is the first 12 hex digits of the SHA-256 of the plan's changes and steps.
+func (p Plan) ID() PlanID {
+	b, err := json.Marshal(struct {
+		Changes []Change
+		Steps   []Step
+	}{p.Changes, p.Steps})
+	if err != nil {
+		panic("events: a plan is plain data: " + err.Error())
+	}
+	sum := sha256.Sum256(b)
+	return PlanID(hex.EncodeToString(sum[:6]))
+}
+
+// Validate enforces the limits.
+func (p Plan) Validate() error {
+	if len(p.Steps) > MaxStepsPerPlan {
+		return &Error{Op: "events.Plan.Validate", Kind: ErrUsage, Err: fmt.Errorf("the plan has %d steps, more than %d", len(p.Steps), MaxStepsPerPlan)}
+	}
+	if len(p.Changes) > MaxChangesPerPlan {
+		return &Error{Op: "events.Plan.Validate", Kind: ErrUsage, Err: fmt.Errorf("the plan changes %d packages, more than %d", len(p.Changes), MaxChangesPerPlan)}
+	}
+	return nil
+}

@@ -132,10 +132,9 @@ func validToken(s string) bool {
 }
 
 // FactSubject is the NATS subject of a fact:
-// cortex.evt.HOST.NOUN.ID.FACT, where FACT is the kind without its version and
-// dots as dashes.
+// cortex.evt.HOST.NOUN.ID.KIND, where KIND is the kind without its version.
 func FactSubject(e Event) string {
-	return "cortex.evt." + string(e.Host) + "." + e.Subject.String() + "." + factToken(e.Kind)
+	return "cortex.evt." + string(e.Host) + "." + e.Subject.String() + "." + e.Kind.base()
 }
 
 // RequestSubject is the NATS subject of a request: cortex.req.HOST.VERB.ID.
@@ -157,19 +156,14 @@ func FactFilter(h HostID, s Subject) string {
 
 // KindFilter is the NATS filter of all facts of one kind.
 func KindFilter(h HostID, k Kind) string {
-	return "cortex.evt." + string(h) + ".*.*." + factToken(k)
+	return "cortex.evt." + string(h) + ".*.*." + k.base()
 }
+
+// RequestedFilter is the NATS filter of the facts that open transactions.
+func RequestedFilter(h HostID) string { return "cortex.evt." + string(h) + ".txn.*.*.requested" }
 
 // RequestFilter is the NATS filter of all requests to one host.
 func RequestFilter(h HostID) string { return "cortex.req." + string(h) + ".>" }
-
-func factToken(k Kind) string {
-	s := string(k)
-	if i := strings.LastIndex(s, ".v"); i > 0 {
-		s = s[:i]
-	}
-	return strings.ReplaceAll(s, ".", "-")
-}
 
 // New builds an event from a fact. The caller supplies everything that is not
 // in the fact; see [Event.Validate] for what must be set.

@@ -148,9 +148,15 @@ func isTransactionRequest(k Kind) bool {
 // whole kind, or one in which * stands for any run of characters, with or
 // without the version ("install.*", "*.failed", "step.*.v1").
 func (k Kind) Match(pattern string) bool {
-	s := string(k)
-	base := s[:max(strings.LastIndex(s, ".v"), 0)]
-	return matchStar(pattern, s) || matchStar(pattern, base)
+	return matchStar(pattern, string(k)) || matchStar(pattern, k.base())
+}
+
+// base is the kind without its version.
+func (k Kind) base() string {
+	if i := strings.LastIndex(string(k), ".v"); i > 0 {
+		return string(k[:i])
+	}
+	return string(k)
 }
 
 func matchStar(pattern, s string) bool {

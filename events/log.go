@@ -30,6 +30,9 @@ type Log interface {
 	// Follow is Read that does not end at the head but waits there for more,
 	// until ctx is done; then the sequence ends without an error.
 	Follow(ctx context.Context, q Query) iter.Seq2[Record, error]
+	// Last gives the newest record that matches a NATS filter; ok is false when
+	// there is none.
+	Last(ctx context.Context, filter string) (r Record, ok bool, err error)
 	// Head is the place of the last record; the zero Link when there is none.
 	Head(ctx context.Context) (Link, error)
 	// Host is the host whose log this is.

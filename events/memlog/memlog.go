@@ -113,6 +113,18 @@ func (l *Log) after(p events.Position) ([]events.Record, <-chan struct{}) {
 	return l.records[min(int(p), len(l.records)):], l.grown
 }
 
+// Last implements [events.Log].
+func (l *Log) Last(_ context.Context, filter string) (events.Record, bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := len(l.records) - 1; i >= 0; i-- {
+		if events.MatchFilter(filter, events.FactSubject(l.records[i].Event)) {
+			return l.records[i], true, nil
+		}
+	}
+	return events.Record{}, false, nil
+}
+
 // Head implements [events.Log].
 func (l *Log) Head(context.Context) (events.Link, error) {
 	l.mu.Lock()

@@ -58,24 +58,33 @@ func Diff(before, after Inventory) []PackageChange {
 // Apply folds one fact into the inventory; facts without package changes leave
 // it as it is.
 func (inv Inventory) Apply(f Fact) {
-	switch f := f.(type) {
-	case *Adopted:
+	if adopted, ok := f.(*Adopted); ok {
 		clear(inv)
-		for _, p := range f.Packages {
+		for _, p := range adopted.Packages {
 			inv[p.PackageKey] = p.State
 		}
+		return
+	}
+	inv.apply(ChangesOf(f))
+}
+
+// ChangesOf gives the package changes that a fact records, nil for facts that
+// record none.
+func ChangesOf(f Fact) []PackageChange {
+	switch f := f.(type) {
 	case *Drifted:
-		inv.apply(f.Changes)
+		return f.Changes
 	case *Succeeded:
-		inv.apply(f.Changes)
+		return f.Changes
 	case *Failed:
-		inv.apply(f.Changes)
+		return f.Changes
 	case *Interrupted:
-		inv.apply(f.Changes)
-	case *Requested, *Planned, *Refused, *Approved, *Denied, *Cancelled, *Started,
+		return f.Changes
+	case *Adopted, *Requested, *Planned, *Refused, *Approved, *Denied, *Cancelled, *Started,
 		*StepStarted, *StepSucceeded, *StepFailed, *Compensated, *Opened, *IndexesRefreshed,
 		*Parked, *Retried:
 	}
+	return nil
 }
 
 func (inv Inventory) apply(changes []PackageChange) {

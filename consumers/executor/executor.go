@@ -1,0 +1,209 @@
+// Package executor runs approved plans, and nothing else ever runs on the
+// machine.
+//
+// It promises:
+//
+//   - Intent before effect: a transaction and each of its steps are on record as
+//     started before anything runs. The append is the lock: a redelivered
+//     approval finds the transaction started and does nothing.
+//   - Exactly the approved plan: it is made again right before, and another
+//     result refuses the transaction as stale.
+//   - The outcome is the difference that dpkg shows, after success and failure
+//     alike, not what was planned.
+//   - Nothing is killed: when the executor is told to stop, apt goes on, and the
+//     reconciler of the next start records how it ended.
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"cortex/consumers/apt"
+	"cortex/consumers/ledger"
+	"cortex/consumers/scribe"
+	"cortex/events"
+)
+
+// Machine is what the executor needs of apt and dpkg.
+type Machine interface {
+	Inventory(ctx context.Context) (events.Inventory, error)
+	WaitForLock(ctx context.Context, limit time.Duration, tell func(apt.Holder, time.Duration)) error
+	Run(ctx context.Context, step events.Step, o apt.RunOptions) (apt.StepResult, error)
+}
+
+// Plans makes a transaction's plan again; see planner.Planner.Make.
+type Plans interface {
+	Make(ctx context.Context, t *events.Transaction) (events.Plan, string, error)
+}
+
+// Config says what the executor may do.
+type Config struct {
+	// MayRun is false where the process lacks the rights to change packages.
+	MayRun bool
+	// Tell receives progress; it must not block.
+	Tell func(events.Progress)
+}
+
+// Executor is a worker: an approved transaction in, an ended one out. Handle
+// must be called for one transaction at a time.
+type Executor struct {
+	log     events.Log
+	scribe  *scribe.Scribe
+	ledger  *ledger.Ledger
+	machine Machine
+	plans   Plans
+	cfg     Config
+	running atomic.Bool
+}
+
+// New returns an executor.
+func New(s *scribe.Scribe, l *ledger.Ledger, m Machine, p Plans, cfg Config) *Executor {
+	return &Executor{log: s.Log, scribe: s, ledger: l, machine: m, plans: p, cfg: cfg}
+}
+
+// Running reports whether a transaction is being carried out.
+func (x *Executor) Running() bool { return x.running.Load() }
+
+// Handle reacts to an approval.
+func (x *Executor) Handle(ctx context.Context, r events.Record) error {
+	t, err := events.LoadTransaction(ctx, x.log, r.Transaction)
+	if err != nil {
+		return err
+	}
+	if t.State != events.StateApproved {
+		return nil
+	}
+	x.running.Store(true)
+	defer x.running.Store(false)
+
+	before, err := x.ready(ctx, t)
+	if err != nil {
+		return x.refuse(ctx, r, t, err)
+	}
+	started, err := x.scribe.Transaction(ctx, scribe.After(r), t, &events.Started{PlanID: t.PlanID, Base: before.Hash()})
+	if errors.Is(err, events.ErrConflict) {
+		return nil // somebody else holds it
+	}
+	if err != nil {
+		return err
+	}
+	return x.carryOut(ctx, started, t, before)
+}
+
+func (x *Executor) refuse(ctx context.Context, r events.Record, t *events.Transaction, why error) error {
+	if ctx.Err() != nil {
+		return ctx.Err() // we are stopping; the approval is delivered again
+	}
+	_, err := x.scribe.Transaction(ctx, scribe.After(r), t, &events.Refused{Failure: events.FailureOf(why)})
+	if errors.Is(err, events.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// ready waits for other package managers, makes sure that the approved plan is
+// still exactly what would happen, and records what changed on the machine
+// behind our back. It returns the inventory right before.
+func (x *Executor) ready(ctx context.Context, t *events.Transaction) (events.Inventory, error) {
+	if !x.cfg.MayRun {
+		return nil, &events.Error{Op: "executor.ready", Kind: events.ErrConfirmation, Err: errors.New("changing packages needs root"), Hint: "run the command with sudo"}
+	}
+	err := x.machine.WaitForLock(ctx, t.Intent.Options.LockWait(), func(h apt.Holder, waited time.Duration) {
+		x.tell(t, events.Progress{Stage: events.StageWaiting, Percent: -1,
+			Message: fmt.Sprintf("waiting for %s (%s so far)", h, waited.Round(time.Second))})
+	})
+	if err != nil {
+		return nil, err
+	}
+	plan, _, err := x.plans.Make(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if id := plan.ID(); id != t.PlanID {
+		return nil, &events.Error{Op: "executor.ready", Kind: events.ErrStale, Subject: "plan " + string(t.PlanID),
+			Err: errors.New("the machine has changed since it was made"), Hint: "ask again to see the plan as it is now"}
+	}
+	before, err := x.machine.Inventory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return before, x.recordDrift(ctx, before)
+}
+
+func (x *Executor) recordDrift(ctx context.Context, now events.Inventory) error {
+	recorded, _, err := x.ledger.Now(ctx)
+	if err != nil {
+		return err
+	}
+	changes := events.Diff(recorded, now)
+	if len(changes) == 0 {
+		return nil
+	}
+	_, err = x.scribe.Append(ctx, scribe.Cause{}, events.MachineSubject(x.log.Host()), &events.Drifted{Changes: changes}, events.Anything)
+	return err
+}
+
+// carryOut runs the steps of a started transaction up to the first that fails,
+// and records the outcome.
+func (x *Executor) carryOut(ctx context.Context, cause events.Record, t *events.Transaction, before events.Inventory) error {
+	var failure error
+	for i, step := range t.Plan.Steps {
+		var err error
+		cause, failure, err = x.runStep(ctx, cause, t, i, step)
+		if err != nil {
+			return err
+		}
+		if failure != nil {
+			break
+		}
+	}
+	x.tell(t, events.Progress{Stage: events.StageVerify, Percent: -1, Message: "reading back what changed"})
+	after, err := x.machine.Inventory(ctx)
+	if err != nil {
+		return err
+	}
+	changes := events.Diff(before, after)
+	if failure != nil {
+		_, err = x.scribe.Transaction(ctx, scribe.After(cause), t, &events.Failed{Changes: changes, Failure: events.FailureOf(failure)})
+		return err
+	}
+	_, err = x.scribe.Transaction(ctx, scribe.After(cause), t, &events.Succeeded{Changes: changes})
+	return err
+}
+
+// runStep records a step's start, runs it and records its end. failure is the
+// step's own; err means that the outcome is not on record.
+func (x *Executor) runStep(ctx context.Context, cause events.Record, t *events.Transaction, i int, step events.Step) (end events.Record, failure, err error) {
+	argv := apt.Argv(step)
+	started, err := x.scribe.Transaction(ctx, scribe.After(cause), t, &events.StepStarted{Index: i, Op: step.Op, Argv: argv})
+	if err != nil {
+		return cause, nil, err
+	}
+	result, failure := x.machine.Run(ctx, step, apt.RunOptions{
+		Label: fmt.Sprintf("%s-%d", t.ID, i),
+		Tell: func(p events.Progress) {
+			p.Step = i
+			x.tell(t, p)
+		},
+	})
+	if ctx.Err() != nil {
+		return started, nil, ctx.Err() // apt goes on; the next start records its end
+	}
+	var fact events.Fact = &events.StepSucceeded{Index: i, Output: result.Output, DurationMs: result.Duration.Milliseconds()}
+	if failure != nil {
+		fact = &events.StepFailed{
+			Index: i, Output: result.Output, DurationMs: result.Duration.Milliseconds(),
+			ExitCode: result.ExitCode, Failure: events.FailureOf(failure),
+		}
+	}
+	end, err = x.scribe.Transaction(ctx, scribe.After(started), t, fact)
+	return end, failure, err
+}
+
+func (x *Executor) tell(t *events.Transaction, p events.Progress) {
+	p.Transaction, p.Steps, p.Time = t.ID, len(t.Plan.Steps), x.scribe.Now()
+	x.cfg.Tell(p)
+}

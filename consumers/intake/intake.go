@@ -1,0 +1,136 @@
+// Package intake turns requests into facts, or ignores them: it is the only door
+// from what people ask to what is on record.
+//
+// It promises that a request seen twice is recorded once, that approving needs
+// the right to change the machine and names exactly the plan that was shown, and
+// that a request which comes too late changes nothing.
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"cortex/consumers/scribe"
+	"cortex/events"
+)
+
+// Config says who may do what.
+type Config struct {
+	// MayChange reports whether the actor may change the machine.
+	MayChange func(events.Actor) bool
+	// Retry gives a parked message to its handler again.
+	Retry func(context.Context, *events.Parked) error
+}
+
+// Intake is a worker: requests in, facts out.
+type Intake struct {
+	log    events.Log
+	scribe *scribe.Scribe
+	cfg    Config
+}
+
+// New returns an intake; both functions of cfg are required.
+func New(s *scribe.Scribe, cfg Config) *Intake {
+	return &Intake{log: s.Log, scribe: s, cfg: cfg}
+}
+
+// Handle reacts to one request.
+func (in *Intake) Handle(ctx context.Context, r events.Record) error {
+	req, err := events.DecodeRequest(r.Event)
+	if err != nil {
+		return err
+	}
+	if req.Changes() && !in.cfg.MayChange(r.Actor) {
+		return &events.Error{Op: "intake.Handle", Kind: events.ErrConfirmation, Subject: string(r.Kind),
+			Err: fmt.Errorf("uid %d may not change this machine", r.Actor.UID), Hint: "run the command as root"}
+	}
+	switch req := req.(type) {
+	case *events.TransactionRequest:
+		return in.open(ctx, r, req)
+	case *events.ApproveRequest:
+		return in.approve(ctx, r, req)
+	case *events.CancelRequest:
+		return in.cancel(ctx, r, req)
+	case *events.RetryRequest:
+		return in.retry(ctx, r, req)
+	}
+	return &events.Error{Op: "intake.Handle", Kind: events.ErrInternal, Subject: string(r.Kind), Err: errors.New("no rule for this request")}
+}
+
+func (in *Intake) open(ctx context.Context, r events.Record, req *events.TransactionRequest) error {
+	if string(r.Transaction) != string(r.ID) {
+		return &events.Error{Op: "intake.open", Kind: events.ErrUsage, Subject: string(r.ID), Err: errors.New("a new transaction has the id of its request")}
+	}
+	subject := events.TransactionSubject(r.Transaction)
+	_, err := in.scribe.Append(ctx, scribe.After(r).By(r.Actor), subject, &events.Requested{Intent: req.Intent}, events.Expect{Subject: subject})
+	if errors.Is(err, events.ErrConflict) {
+		return nil // already on record
+	}
+	return err
+}
+
+func (in *Intake) approve(ctx context.Context, r events.Record, req *events.ApproveRequest) error {
+	t, err := events.LoadTransaction(ctx, in.log, r.Transaction)
+	if err != nil {
+		return err
+	}
+	if t.State != events.StatePlanned {
+		return nil // decided already; who asked reads how
+	}
+	if t.PlanID != req.PlanID {
+		return &events.Error{Op: "intake.approve", Kind: events.ErrStale, Subject: string(req.PlanID), Err: fmt.Errorf("transaction %s has plan %s", t.ID, t.PlanID)}
+	}
+	return ignoreConflict(in.scribe.Transaction(ctx, scribe.After(r).By(r.Actor), t, &events.Approved{PlanID: req.PlanID, How: req.How}))
+}
+
+func (in *Intake) cancel(ctx context.Context, r events.Record, req *events.CancelRequest) error {
+	for ctx.Err() == nil {
+		t, err := events.LoadTransaction(ctx, in.log, r.Transaction)
+		if err != nil {
+			return err
+		}
+		if t.State != events.StateRequested && t.State != events.StatePlanned {
+			return nil
+		}
+		if r.Actor.UID != t.Actor.UID && !in.cfg.MayChange(r.Actor) {
+			return &events.Error{Op: "intake.cancel", Kind: events.ErrConfirmation, Subject: string(t.ID), Err: fmt.Errorf("uid %d did not ask for it", r.Actor.UID)}
+		}
+		_, err = in.scribe.Transaction(ctx, scribe.After(r).By(r.Actor), t, &events.Cancelled{Reason: req.Reason})
+		if !errors.Is(err, events.ErrConflict) {
+			return err
+		}
+		// The plan arrived in between: look again.
+	}
+	return ctx.Err()
+}
+
+// ignoreConflict: whoever wrote first decided; a redelivery finds it decided.
+func ignoreConflict(_ events.Record, err error) error {
+	if errors.Is(err, events.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+func (in *Intake) retry(ctx context.Context, r events.Record, req *events.RetryRequest) error {
+	for rec, err := range in.log.Read(ctx, events.Query{Filters: []string{events.KindFilter(in.log.Host(), events.KindParked)}}) {
+		if err != nil {
+			return err
+		}
+		if rec.ID != req.Parked {
+			continue
+		}
+		f, err := events.Decode(rec.Event)
+		if err != nil {
+			return err
+		}
+		if err := in.cfg.Retry(ctx, f.(*events.Parked)); err != nil {
+			return fmt.Errorf("retry of event %s: %w", req.Parked, err)
+		}
+		subject := rec.Subject
+		_, err = in.scribe.Append(ctx, scribe.After(r).By(r.Actor), subject, &events.Retried{Parked: rec.ID}, events.Expect{Subject: subject, Last: rec.Position})
+		return ignoreConflict(events.Record{}, err)
+	}
+	return &events.Error{Op: "intake.retry", Kind: events.ErrNotFound, Subject: string(req.Parked), Hint: "see 'cortex status' for parked events"}
+}

@@ -1,0 +1,121 @@
+// Package reconciler makes history and machine agree when the daemon starts.
+//
+// It promises, before any other consumer runs: the machine is on record (adopted
+// on the first start); a transaction that was cut off is ended as what really
+// happened, after dpkg was brought back to a consistent state; what changed while
+// nobody watched is on record as drift. It never kills: an apt that is still
+// running is waited for.
+package reconciler
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"cortex/consumers/ledger"
+	"cortex/consumers/scribe"
+	"cortex/events"
+)
+
+// Machine is what the reconciler needs of apt and dpkg.
+type Machine interface {
+	Inventory(ctx context.Context) (events.Inventory, error)
+	Recover(ctx context.Context) (did []string, err error)
+}
+
+// Reconciler compares once, at start.
+type Reconciler struct {
+	log     events.Log
+	scribe  *scribe.Scribe
+	ledger  *ledger.Ledger
+	machine Machine
+}
+
+// New returns a reconciler.
+func New(s *scribe.Scribe, l *ledger.Ledger, m Machine) *Reconciler {
+	return &Reconciler{log: s.Log, scribe: s, ledger: l, machine: m}
+}
+
+// Run brings history up to date. It may take as long as an interrupted apt
+// takes to end.
+func (rc *Reconciler) Run(ctx context.Context) error {
+	recorded, adopted, err := rc.ledger.Now(ctx)
+	if err != nil {
+		return err
+	}
+	if !adopted {
+		return rc.adopt(ctx)
+	}
+	t, err := rc.unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	var did []string
+	if t != nil {
+		// A recovery that fails leaves a broken package behind; what dpkg shows
+		// is recorded all the same.
+		var failed error
+		if did, failed = rc.machine.Recover(ctx); failed != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			did = append(did, "failed: "+events.Tail(failed.Error(), events.MaxReasonBytes))
+		}
+	}
+	now, err := rc.machine.Inventory(ctx)
+	if err != nil {
+		return err
+	}
+	changes := events.Diff(recorded, now)
+	if t != nil {
+		return rc.interrupt(ctx, t, changes, did)
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	_, err = rc.scribe.Append(ctx, scribe.Cause{}, events.MachineSubject(rc.log.Host()), &events.Drifted{Changes: changes}, events.Anything)
+	return err
+}
+
+func (rc *Reconciler) adopt(ctx context.Context) error {
+	now, err := rc.machine.Inventory(ctx)
+	if err != nil {
+		return err
+	}
+	subject := events.MachineSubject(rc.log.Host())
+	_, err = rc.scribe.Append(ctx, scribe.Cause{}, subject, &events.Adopted{Packages: now.Packages()}, events.Anything)
+	return err
+}
+
+// unfinished finds the transaction that was running when the daemon went away.
+// There is at most one: the executor runs one at a time, so only the last that
+// started can be it.
+func (rc *Reconciler) unfinished(ctx context.Context) (*events.Transaction, error) {
+	last, ok, err := rc.log.Last(ctx, events.KindFilter(rc.log.Host(), events.KindStarted))
+	if err != nil || !ok {
+		return nil, err
+	}
+	t, err := events.LoadTransaction(ctx, rc.log, last.Transaction)
+	if err != nil {
+		return nil, err
+	}
+	if t.State != events.StateRunning {
+		return nil, nil
+	}
+	return t, nil
+}
+
+func (rc *Reconciler) interrupt(ctx context.Context, t *events.Transaction, changes []events.PackageChange, did []string) error {
+	reason := "cortex was stopped before anything had run"
+	if n := len(t.Steps); n > 0 {
+		reason = fmt.Sprintf("cortex was stopped during step %d of %d (%s)", n, len(t.Plan.Steps), strings.Join(t.Steps[n-1].Argv, " "))
+		if t.Steps[n-1].Done {
+			reason = fmt.Sprintf("cortex was stopped after step %d of %d", n, len(t.Plan.Steps))
+		}
+	}
+	cause := scribe.Cause{Transaction: t.ID, Record: events.Record{Event: events.Event{ID: t.Request, Correlation: t.Request}}}
+	_, err := rc.scribe.Transaction(ctx, cause, t, &events.Interrupted{
+		Changes: changes, Recovered: did, Reason: events.Tail(reason, events.MaxReasonBytes),
+	})
+	return err
+}

@@ -170,10 +170,10 @@ func Tail(s string, max int) string {
 		return s
 	}
 	s = s[len(s)-max:]
-	for i := range s { // the first index of a range over a string is a rune start …
-		if s[i]&0xC0 != 0x80 { // … except inside a cut rune
+	for i := range len(s) {
+		if s[i]&0xC0 != 0x80 { // not in the middle of a rune
 			return s[i:]
 		}
 	}
-	return s
+	return ""
 }

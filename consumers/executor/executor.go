@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,12 @@ type Plans interface {
 	Make(ctx context.Context, t *events.Transaction) (events.Plan, string, error)
 }
 
+// Finisher ends a transaction that is on record as running although nobody runs
+// it; see reconciler.Reconciler.Finish.
+type Finisher interface {
+	Finish(ctx context.Context, t *events.Transaction) error
+}
+
 // Config says what the executor may do.
 type Config struct {
 	// MayRun is false where the process lacks the rights to change packages.
@@ -47,33 +54,55 @@ type Config struct {
 	Tell func(events.Progress)
 }
 
-// Executor is a worker: an approved transaction in, an ended one out. Handle
-// must be called for one transaction at a time.
+// Executor is a worker: an approved transaction in, an ended one out. It carries
+// out one transaction at a time; a second Handle waits for the first.
 type Executor struct {
 	log     events.Log
 	scribe  *scribe.Scribe
 	ledger  *ledger.Ledger
 	machine Machine
 	plans   Plans
+	finish  Finisher
 	cfg     Config
+
+	turn    sync.Mutex // held by the one transaction that is being carried out
+	drained bool       // under turn: nothing starts any more
 	running atomic.Bool
 }
 
 // New returns an executor.
-func New(s *scribe.Scribe, l *ledger.Ledger, m Machine, p Plans, cfg Config) *Executor {
-	return &Executor{log: s.Log, scribe: s, ledger: l, machine: m, plans: p, cfg: cfg}
+func New(s *scribe.Scribe, l *ledger.Ledger, m Machine, p Plans, f Finisher, cfg Config) *Executor {
+	return &Executor{log: s.Log, scribe: s, ledger: l, machine: m, plans: p, finish: f, cfg: cfg}
 }
 
 // Running reports whether a transaction is being carried out.
 func (x *Executor) Running() bool { return x.running.Load() }
 
+// Drain waits for the transaction that is being carried out and lets no other
+// start; approvals that come later stay undelivered until the next start.
+func (x *Executor) Drain() {
+	x.turn.Lock()
+	defer x.turn.Unlock()
+	x.drained = true
+}
+
 // Handle reacts to an approval.
 func (x *Executor) Handle(ctx context.Context, r events.Record) error {
+	x.turn.Lock()
+	defer x.turn.Unlock()
+	if x.drained {
+		return context.Canceled
+	}
 	t, err := events.LoadTransaction(ctx, x.log, r.Transaction)
 	if err != nil {
 		return err
 	}
-	if t.State != events.StateApproved {
+	switch {
+	case t.State == events.StateRunning:
+		// It is our turn, so nobody runs it: an earlier delivery could not
+		// record how it ended.
+		return x.finish.Finish(ctx, t)
+	case t.State != events.StateApproved:
 		return nil
 	}
 	x.running.Store(true)

@@ -50,31 +50,42 @@ func (rc *Reconciler) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var did []string
 	if t != nil {
-		// A recovery that fails leaves a broken package behind; what dpkg shows
-		// is recorded all the same.
-		var failed error
-		if did, failed = rc.machine.Recover(ctx); failed != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			did = append(did, "failed: "+events.Tail(failed.Error(), events.MaxReasonBytes))
-		}
+		return rc.Finish(ctx, t)
 	}
 	now, err := rc.machine.Inventory(ctx)
 	if err != nil {
 		return err
 	}
 	changes := events.Diff(recorded, now)
-	if t != nil {
-		return rc.interrupt(ctx, t, changes, did)
-	}
 	if len(changes) == 0 {
 		return nil
 	}
 	_, err = rc.scribe.Append(ctx, scribe.Cause{}, events.MachineSubject(rc.log.Host()), &events.Drifted{Changes: changes}, events.Anything)
 	return err
+}
+
+// Finish ends a transaction that is on record as running although nobody runs
+// it: it brings dpkg back to a consistent state and records what is different.
+func (rc *Reconciler) Finish(ctx context.Context, t *events.Transaction) error {
+	// A recovery that fails leaves a broken package behind; what dpkg shows is
+	// recorded all the same.
+	did, failed := rc.machine.Recover(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if failed != nil {
+		did = append(did, "failed: "+events.Tail(failed.Error(), events.MaxReasonBytes))
+	}
+	recorded, _, err := rc.ledger.Now(ctx)
+	if err != nil {
+		return err
+	}
+	now, err := rc.machine.Inventory(ctx)
+	if err != nil {
+		return err
+	}
+	return rc.interrupt(ctx, t, events.Diff(recorded, now), did)
 }
 
 func (rc *Reconciler) adopt(ctx context.Context) error {

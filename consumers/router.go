@@ -1,0 +1,178 @@
+package consumers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+
+	"cortex/consumers/scribe"
+	"cortex/events"
+)
+
+// Names of the metadata that a subscriber adds to the envelope.
+const (
+	MetadataPosition  = "cortex-position"  // in the stream it came from
+	MetadataStream    = "cortex-stream"    // name of that stream
+	MetadataDelivered = "cortex-delivered" // how often it was delivered
+)
+
+// Handler is one durable reaction. Handlers are data: their names are written
+// into the broker and must not change.
+type Handler struct {
+	Name   string // durable name
+	Filter string // NATS filter of what it reacts to
+	Handle func(context.Context, events.Record) error
+}
+
+// Subscribe opens the durable subscription of a handler.
+type Subscribe func(name, filter string) (message.Subscriber, error)
+
+// Fetch reads one stored message again.
+type Fetch func(ctx context.Context, stream string, p events.Position) (events.Record, error)
+
+// Config holds what may be tuned.
+type Config struct {
+	FirstPause time.Duration // before the first retry; doubles each time
+	Logger     *slog.Logger
+}
+
+func (c *Config) setDefaults() {
+	if c.FirstPause == 0 {
+		c.FirstPause = 100 * time.Millisecond
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Router gives messages to handlers.
+type Router struct {
+	handlers  []Handler
+	subscribe Subscribe
+	fetch     Fetch
+	scribe    *scribe.Scribe
+	cfg       Config
+	ready     chan struct{}
+}
+
+// NewRouter returns a router; [Router.Run] does the work. Handlers are added
+// with [Router.Add] before.
+func NewRouter(s *scribe.Scribe, subscribe Subscribe, fetch Fetch, cfg Config) *Router {
+	cfg.setDefaults()
+	return &Router{scribe: s, subscribe: subscribe, fetch: fetch, cfg: cfg, ready: make(chan struct{})}
+}
+
+// Add registers handlers. It must not be called once Run was.
+func (r *Router) Add(h ...Handler) { r.handlers = append(r.handlers, h...) }
+
+// Ready is closed once every handler receives messages.
+func (r *Router) Ready() <-chan struct{} { return r.ready }
+
+// Run works until ctx is done; then it waits for the handlers that are at work
+// and returns nil.
+func (r *Router) Run(ctx context.Context) error {
+	wm, err := message.NewRouter(message.RouterConfig{CloseTimeout: 0}, watermill.NewSlogLogger(r.cfg.Logger))
+	if err != nil {
+		return fmt.Errorf("start router: %w", err)
+	}
+	for _, h := range r.handlers {
+		sub, err := r.subscribe(h.Name, h.Filter)
+		if err != nil {
+			return fmt.Errorf("subscribe %s: %w", h.Name, err)
+		}
+		wh := wm.AddConsumerHandler(h.Name, h.Filter, sub, func(m *message.Message) error { return deliver(h, m) })
+		retry := middleware.Retry{
+			MaxRetries: events.MaxHandlerRetries, InitialInterval: r.cfg.FirstPause,
+			Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: 10 * time.Second,
+			ShouldRetry: func(p middleware.RetryParams) bool { return !errors.Is(p.Err, context.Canceled) },
+		}
+		wh.AddMiddleware(r.park(h), retry.Middleware, middleware.Recoverer)
+	}
+	go func() {
+		<-wm.Running()
+		close(r.ready)
+	}()
+	if err := wm.Run(ctx); err != nil {
+		return fmt.Errorf("router: %w", err)
+	}
+	return nil
+}
+
+// deliver decodes a message and hands it to the worker.
+func deliver(h Handler, m *message.Message) error {
+	rec, err := recordOf(m)
+	if err != nil {
+		return err
+	}
+	return h.Handle(m.Context(), rec)
+}
+
+// recordOf reads the envelope of a message.
+func recordOf(m *message.Message) (events.Record, error) {
+	r, err := events.DecodeHeaders(events.Headers(m.Metadata), m.Payload)
+	if err != nil {
+		return events.Record{}, err
+	}
+	if r.Position == 0 { // requests have no place in the log; keep the stream's
+		r.Position = position(m)
+	}
+	return r, nil
+}
+
+func position(m *message.Message) events.Position {
+	n, err := strconv.ParseUint(m.Metadata.Get(MetadataPosition), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return events.Position(n)
+}
+
+// park is the outermost middleware: what still fails after the retries becomes a
+// fact and is acknowledged. When the fact cannot be written either, the message
+// stays and is delivered again.
+func (r *Router) park(h Handler) message.HandlerMiddleware {
+	return func(next message.HandlerFunc) message.HandlerFunc {
+		return func(m *message.Message) ([]*message.Message, error) {
+			out, err := next(m)
+			if err == nil || errors.Is(err, context.Canceled) {
+				return out, err
+			}
+			r.cfg.Logger.Error("handler gave up", "handler", h.Name, "event", m.UUID, "error", err)
+			return nil, r.appendParked(m, h, err)
+		}
+	}
+}
+
+func (r *Router) appendParked(m *message.Message, h Handler, why error) error {
+	rec, err := recordOf(m)
+	if err != nil { // not even an envelope: say what is known
+		rec = events.Record{}
+	}
+	fact := &events.Parked{
+		Handler: h.Name, Stream: m.Metadata.Get(MetadataStream), Position: position(m),
+		Event: events.ID(m.UUID), Of: rec.Kind, Failure: events.FailureOf(why), Attempts: events.MaxHandlerRetries + 1,
+	}
+	_, err = r.scribe.Append(m.Context(), scribe.After(rec), events.ParkedSubject(r.scribe.NewID()), fact, events.Anything)
+	return err
+}
+
+// Retry gives a parked message to its handler again, once.
+func (r *Router) Retry(ctx context.Context, p *events.Parked) error {
+	for _, h := range r.handlers {
+		if h.Name == p.Handler {
+			rec, err := r.fetch(ctx, p.Stream, p.Position)
+			if err != nil {
+				return err
+			}
+			return h.Handle(ctx, rec)
+		}
+	}
+	return &events.Error{Op: "consumers.Retry", Kind: events.ErrNotFound, Subject: p.Handler, Err: errors.New("no such handler")}
+}

@@ -1,0 +1,126 @@
+package events_test
+
+import (
+	"fmt"
+	"time"
+
+	"cortex/events"
+)
+
+const (
+	host = events.HostID("01940000-0000-7000-8000-000000000001")
+	txn  = events.TransactionID("01940000-0000-7000-8000-0000000000aa")
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 123456789, time.UTC)
+
+func id(n int) events.ID { return events.ID(fmt.Sprintf("01940000-0000-7000-8000-%012x", n)) }
+
+var (
+	gone      = events.State{}
+	installed = events.State{Version: "3.03+dfsg2-8", Want: events.WantInstall, Flag: events.FlagOK, Status: events.StatusInstalled}
+	auto      = events.State{Version: "5.36.0-7+deb12u2", Want: events.WantInstall, Flag: events.FlagOK, Status: events.StatusInstalled, Auto: true}
+	half      = events.State{Version: "2.0", Want: events.WantInstall, Flag: events.FlagReinstreq, Status: events.StatusHalfInstalled}
+)
+
+func key(name string) events.PackageKey {
+	return events.PackageKey{Name: events.PackageName(name), Arch: "amd64"}
+}
+
+// samplePlan has every field set.
+func samplePlan() events.Plan {
+	return events.Plan{
+		Changes: []events.Change{
+			{PackageKey: key("cowsay"), Action: events.ActionInstall, To: "3.03+dfsg2-8", Origin: "Debian:12.11/stable", Download: 20_700, DiskDelta: 93_184},
+			{PackageKey: key("perl"), Action: events.ActionUpgrade, From: "5.36.0-7", To: "5.36.0-7+deb12u2", Automatic: true},
+			{PackageKey: key("libc6"), Action: events.ActionRemove, From: "2.36-9", Essential: true, DiskDelta: -12_000_000},
+		},
+		Steps: []events.Step{
+			{Op: events.OpInstall, Targets: []events.Target{{PackageRef: events.PackageRef{Name: "cowsay", Arch: "amd64", Version: "3.03+dfsg2-8"}}, {PackageRef: events.PackageRef{Name: "libc6"}, Remove: true}}, Reinstall: true, NoRecommends: true, AllowHeld: true, AllowDowngrade: true},
+			{Op: events.OpAuto, Targets: []events.Target{{PackageRef: events.PackageRef{Name: "perl"}}}},
+		},
+		Download: 20_700, Disk: 93_184, Residue: []string{"perl: something"}, Notes: []string{"a note"},
+	}
+}
+
+// sampleFacts holds one fact of every kind with every field set.
+func sampleFacts() []events.Fact {
+	failure := events.Failure{Kind: events.ErrApt, Subject: "cowsay", Message: "post-installation script failed", Hint: "see 'cortex show'"}
+	changes := []events.PackageChange{{PackageKey: key("cowsay"), Before: gone, After: installed}, {PackageKey: key("perl"), Before: auto, After: half}}
+	facts := []events.Fact{
+		&events.Opened{Host: host, Machine: "box", Build: "v1"},
+		&events.Adopted{Packages: []events.Package{{PackageKey: key("perl"), State: auto}}},
+		&events.Drifted{Changes: changes},
+		&events.IndexesRefreshed{Reason: "there were no package lists", DurationMs: 12},
+		&events.Planned{PlanID: samplePlan().ID(), Plan: samplePlan(), Base: "00ff"},
+		&events.Refused{Failure: failure},
+		&events.Approved{PlanID: samplePlan().ID(), How: "prompt"},
+		&events.Denied{Rule: "essential-packages", Message: "no"},
+		&events.Cancelled{Reason: "the person said no"},
+		&events.Started{PlanID: samplePlan().ID(), Base: "00ff"},
+		&events.StepStarted{Index: 1, Op: events.OpAuto, Argv: []string{"apt-mark", "auto", "perl"}},
+		&events.StepSucceeded{Index: 1, Output: "ok\n", DurationMs: 7},
+		&events.StepFailed{Index: 1, Output: "no\n", ExitCode: 100, Failure: failure, DurationMs: 7},
+		&events.Succeeded{Changes: changes},
+		&events.Failed{Changes: changes, Failure: failure},
+		&events.Interrupted{Changes: changes, Reason: "stopped", Recovered: []string{"dpkg --configure -a"}},
+		&events.Compensated{By: txn, Exact: true, Residue: []string{"x: y"}},
+		&events.Parked{Handler: "planner", Stream: "CORTEX_EVT", Position: 7, Event: id(7), Of: events.KindInstallRequested, Failure: failure, Attempts: 5},
+		&events.Retried{Parked: id(9)},
+	}
+	for _, v := range events.Verbs {
+		facts = append(facts, &events.Requested{Intent: sampleIntent(v)})
+	}
+	return facts
+}
+
+func sampleIntent(v events.Verb) events.Intent {
+	in := events.Intent{Verb: v, DryRun: true, Words: "cortex " + string(v), Options: events.Options{AllowHeld: true, LockWaitSec: 3}}
+	switch v {
+	case events.VerbUndo, events.VerbRedo:
+		in.Target = txn
+	case events.VerbInstall:
+		in.Packages = []events.PackageRef{{Name: "cowsay", Arch: "amd64", Version: "3.03+dfsg2-8"}}
+		in.Options.Reinstall, in.Options.NoRecommends = true, true
+	case events.VerbRemove, events.VerbPurge, events.VerbHold, events.VerbUnhold, events.VerbUpgrade:
+		in.Packages = []events.PackageRef{{Name: "g++"}}
+	}
+	return in
+}
+
+func sampleRequests() []events.Request {
+	requests := []events.Request{
+		&events.ApproveRequest{PlanID: "0123456789ab", How: "yes-flag"},
+		&events.CancelRequest{Reason: "declined"},
+		&events.RetryRequest{Parked: id(3)},
+	}
+	for _, v := range events.Verbs {
+		requests = append(requests, &events.TransactionRequest{Intent: sampleIntent(v)})
+	}
+	return requests
+}
+
+func envelope(n int, s events.Subject) events.Event {
+	return events.Event{
+		ID: id(n), Host: host, Subject: s, Time: noon.Add(time.Duration(n) * time.Second), Transaction: txn,
+		Correlation: id(1), Causation: id(2), TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		Actor: events.Actor{UID: 1000, User: "ada", LoginUID: 1000, SudoUser: "ada", TTY: "pts/0", Program: "cortex", PID: 42},
+	}
+}
+
+// chain makes records of facts, in order, about one transaction.
+func chain(facts ...events.Fact) ([]events.Record, error) {
+	var out []events.Record
+	var prev events.Link
+	for i, f := range facts {
+		e, err := events.New(envelope(i+1, events.TransactionSubject(txn)), f)
+		if err != nil {
+			return nil, err
+		}
+		r := events.Record{Event: e, Position: prev.Position + 1, Prev: prev.Hash}
+		r.Hash = events.Chain(r.Prev, r.Position, e)
+		prev = r.Link()
+		out = append(out, r)
+	}
+	return out, nil
+}

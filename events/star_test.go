@@ -1,0 +1,80 @@
+package events_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// rooms says what each top-level folder must not import, and which of our own
+// folders it may. It parses the files itself: a test that ran the go tool would
+// be served from the test cache when another package changes.
+var rooms = map[string]struct{ ours, banned []string }{
+	"events":      {nil, []string{"os", "os/exec", "net", "net/http", "database/sql"}},
+	"producers":   {[]string{"events"}, []string{"database/sql"}},
+	"consumers":   {[]string{"events"}, []string{"database/sql"}},
+	"projections": {[]string{"events"}, []string{"os/exec", "net", "net/http"}},
+	"embedded":    {[]string{"events"}, nil},
+	"cmd":         {[]string{"events", "producers", "consumers", "projections", "embedded"}, nil},
+}
+
+func TestImportsFormAStar(t *testing.T) {
+	for room, rule := range rooms {
+		seen := 0
+		err := filepath.WalkDir(filepath.Join("..", room), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			seen++
+			f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+			if err != nil {
+				return err
+			}
+			for _, spec := range f.Imports {
+				imported, err := strconv.Unquote(spec.Path.Value)
+				if err != nil {
+					return err
+				}
+				if why := forbidden(room, rule.ours, rule.banned, imported); why != "" {
+					t.Errorf("%s imports %s: %s", path, imported, why)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen == 0 {
+			t.Errorf("no files in %s: the test looks at the wrong place", room)
+		}
+	}
+}
+
+func forbidden(room string, ours, banned []string, imported string) string {
+	for _, b := range banned {
+		if imported == b {
+			return room + " has no business with it"
+		}
+	}
+	if rest, ok := strings.CutPrefix(imported, "cortex/"); ok {
+		other, _, _ := strings.Cut(rest, "/")
+		if other == room {
+			return ""
+		}
+		for _, o := range ours {
+			if o == other {
+				return ""
+			}
+		}
+		return "arrows between folders are events, not imports"
+	}
+	if room == "events" && strings.Contains(imported, ".") {
+		// Test suites of the contract live beside it and may use test helpers.
+		return "events uses the standard library only"
+	}
+	return ""
+}

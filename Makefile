@@ -1,0 +1,47 @@
+# Every target explains itself: run 'make' or 'make help'.
+SHELL := /bin/bash
+GO    ?= go
+TOOL  := $(GO) tool -modfile=tools.mod
+# The test bed needs these from Debian; they are installed when missing.
+DEPS  := mmdebstrap tmux
+
+.DEFAULT_GOAL := help
+.PHONY: help build install deps test short lint fmt bench fuzz clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+build: ## build bin/cortex, static
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/cortex ./cmd/cortex
+
+install: build ## install /usr/local/bin/cortex (as root)
+	install -m 0755 bin/cortex /usr/local/bin/cortex
+
+deps: ## install what the tests need from Debian (as root)
+	@missing=(); for p in $(DEPS); do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || missing+=($$p); done; \
+	if [ $${#missing[@]} -gt 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$${missing[@]}"; fi
+
+test: deps ## run every test with the race detector, against real apt in an isolated root (as root)
+	CORTEX_TESTBED=require $(GO) test -race -timeout 15m ./...
+
+short: ## run the tests that need neither root nor a test bed
+	$(GO) test -short ./...
+
+lint: ## gofumpt, go vet, staticcheck
+	@out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted (make fmt):"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+
+fmt: ## format every Go file
+	$(TOOL) gofumpt -w $$(git ls-files '*.go')
+
+bench: ## run every benchmark six times, readable by benchstat
+	$(GO) test -run '^$$' -bench . -benchmem -count 6 ./...
+
+fuzz: ## fuzz every parser for FUZZTIME each (default 30s)
+	@for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
+	  for n in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$f | cut -c6-); do \
+	    echo "== $$n"; $(GO) test -run '^$$' -fuzz "^$$n$$" -fuzztime $${FUZZTIME:-30s} ./$$(dirname $$f) || exit 1; done; done
+
+clean: ## remove what building made
+	rm -rf bin dist

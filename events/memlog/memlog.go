@@ -4,6 +4,7 @@ package memlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -36,9 +37,10 @@ func (l *Log) Append(ctx context.Context, e events.Event, x events.Expect) (even
 	if err := ctx.Err(); err != nil {
 		return events.Record{}, &events.Error{Op: "memlog.Append", Kind: events.ErrUnavailable, Err: err}
 	}
-	if err := e.Validate(); err != nil {
+	if err := l.check(e); err != nil {
 		return events.Record{}, err
 	}
+	e.Time = e.Time.UTC().Round(0)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if i, ok := l.byID[e.ID]; ok {
@@ -55,11 +57,43 @@ func (l *Log) Append(ctx context.Context, e events.Event, x events.Expect) (even
 		r.Prev = l.records[n-1].Hash
 	}
 	r.Hash = events.Chain(r.Prev, r.Position, e)
+	if err := writable(r); err != nil {
+		return events.Record{}, err
+	}
 	l.byID[e.ID] = len(l.records)
 	l.records = append(l.records, r)
 	close(l.grown)
 	l.grown = make(chan struct{})
 	return r, nil
+}
+
+// check refuses what is not a fact of this host.
+func (l *Log) check(e events.Event) error {
+	if err := e.Validate(); err != nil {
+		return err
+	}
+	if e.Host != l.host {
+		return &events.Error{Op: "memlog.Append", Kind: events.ErrInternal, Subject: string(e.Kind), Err: fmt.Errorf("it is of host %s, the log of %s", e.Host, l.host)}
+	}
+	_, err := events.Decode(e)
+	return err
+}
+
+// writable refuses a record that would not be the same after having been
+// written down and read back, as a stored log would have to.
+func writable(r events.Record) error {
+	h, err := events.EncodeHeaders(r)
+	if err != nil {
+		return err
+	}
+	back, err := events.DecodeHeaders(h, r.Data)
+	if err != nil {
+		return err
+	}
+	if back.Hash != events.Chain(back.Prev, back.Position, back.Event) {
+		return &events.Error{Op: "memlog.Append", Kind: events.ErrInternal, Subject: string(r.Kind), Err: errors.New("its envelope cannot be written down")}
+	}
+	return nil
 }
 
 func (l *Log) last(s events.Subject) events.Position {
@@ -74,6 +108,10 @@ func (l *Log) last(s events.Subject) events.Position {
 // Read implements [events.Log].
 func (l *Log) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
 	return func(yield func(events.Record, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield(events.Record{}, err)
+			return
+		}
 		records, _ := l.after(q.After)
 		for _, r := range records {
 			if err := ctx.Err(); err != nil {

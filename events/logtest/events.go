@@ -1,0 +1,80 @@
+package logtest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"cortex/events"
+)
+
+// NewID makes a fresh id.
+func NewID() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
+
+// NewTransaction makes a fresh aggregate of a transaction.
+func NewTransaction() events.Subject {
+	return events.TransactionSubject(events.TransactionID(NewID()))
+}
+
+// Event puts a fact about s into a complete envelope of host h, with a fresh id.
+func Event(t testing.TB, h events.HostID, s events.Subject, f events.Fact) events.Event {
+	t.Helper()
+	e, err := events.New(events.Event{
+		ID: NewID(), Host: h, Subject: s, Time: time.Now(),
+		Actor: events.Actor{UID: 1000, User: "kim", Program: "logtest"},
+	}, f)
+	if err != nil {
+		t.Fatalf("build an event: %v", err)
+	}
+	return e
+}
+
+// Append appends a fact that must be accepted.
+func Append(t testing.TB, l events.Log, s events.Subject, f events.Fact) events.Record {
+	t.Helper()
+	r, err := l.Append(t.Context(), Event(t, l.Host(), s, f), events.Anything)
+	if err != nil {
+		t.Fatalf("append %s: %v", f.Kind(), err)
+	}
+	return r
+}
+
+// Read gives every record that a query selects.
+func Read(t testing.TB, l events.Log, q events.Query) []events.Record {
+	t.Helper()
+	var out []events.Record
+	for r, err := range l.Read(t.Context(), q) {
+		if err != nil {
+			t.Fatalf("read: %v", err)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// VerifyAll reads a whole log and checks its chain; it gives its records.
+func VerifyAll(t testing.TB, l events.Log) []events.Record {
+	t.Helper()
+	all := Read(t, l, events.Query{})
+	var prev events.Link
+	for _, r := range all {
+		if err := r.Verify(prev); err != nil {
+			t.Fatalf("the chain is broken: %v", err)
+		}
+		prev = r.Link()
+	}
+	if head := headOf(t, l); head != prev {
+		t.Fatalf("the head is %+v, the last record %+v", head, prev)
+	}
+	return all
+}
+
+func headOf(t testing.TB, l events.Log) events.Link {
+	t.Helper()
+	head, err := l.Head(t.Context())
+	if err != nil {
+		t.Fatalf("head: %v", err)
+	}
+	return head
+}

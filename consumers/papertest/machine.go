@@ -1,0 +1,281 @@
+// Package papertest is a machine on paper, for tests in which the real apt is
+// not the point: redelivery, restarts, races, the flow of commands. It behaves
+// like apt for packages without dependencies, counts what runs, and can be told
+// to wait, to fail and to be cut off. The truth about apt is tested in the test
+// bed, never here.
+package papertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"cortex/consumers/apt"
+	"cortex/events"
+)
+
+// Machine is a machine on paper. Use [New]. It is safe for concurrent use.
+type Machine struct {
+	mu      sync.Mutex
+	offers  map[events.PackageName][]events.Version // oldest first
+	state   events.Inventory
+	runs    map[string]int // label → how often
+	failing map[events.PackageName]bool
+	gate    chan struct{} // steps wait for it when set
+	entered chan string   // told the label of a step that waits
+}
+
+// New returns a machine with nothing installed and some packages on offer:
+// cowsay 1.0, sl 1.0, and toy-app, toy-lib in 1.0 and 2.0.
+func New() *Machine {
+	return &Machine{
+		offers: map[events.PackageName][]events.Version{
+			"cowsay": {"1.0"}, "sl": {"1.0"}, "toy-app": {"1.0", "2.0"}, "toy-lib": {"1.0", "2.0"},
+		},
+		state: events.Inventory{}, runs: map[string]int{}, failing: map[events.PackageName]bool{},
+	}
+}
+
+// Offer adds a package in some versions, oldest first.
+func (m *Machine) Offer(name events.PackageName, versions ...events.Version) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.offers[name] = versions
+}
+
+// Fail makes every step that installs the package fail half-way.
+func (m *Machine) Fail(name events.PackageName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failing[name] = true
+}
+
+// Hold makes steps wait until the returned function is called; entered gets the
+// label of each step that has begun to wait.
+func (m *Machine) Hold() (entered <-chan string, release func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.gate, m.entered = make(chan struct{}), make(chan string, 16)
+	gate := m.gate
+	return m.entered, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.gate = nil
+		close(gate)
+	}
+}
+
+// Runs tells how often the step with each label ran.
+func (m *Machine) Runs() map[string]int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.runs)
+}
+
+// Set puts a package into a state, as somebody else would.
+func (m *Machine) Set(name events.PackageName, s events.State) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.Known() {
+		m.state[key(name)] = s
+	} else {
+		delete(m.state, key(name))
+	}
+}
+
+// Installed is the state of an installed package.
+func Installed(v events.Version) events.State {
+	return events.State{Version: v, Want: events.WantInstall, Flag: events.FlagOK, Status: events.StatusInstalled}
+}
+
+func key(name events.PackageName) events.PackageKey {
+	return events.PackageKey{Name: name, Arch: "amd64"}
+}
+
+// Inventory gives the present state.
+func (m *Machine) Inventory(context.Context) (events.Inventory, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.state), nil
+}
+
+// Resolve knows what is on offer.
+func (m *Machine) Resolve(_ context.Context, refs []events.PackageRef) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range refs {
+		versions, ok := m.offers[r.Name]
+		if !ok || r.Version != "" && !slices.Contains(versions, r.Version) {
+			return &events.Error{Op: "papertest.Resolve", Kind: events.ErrNotFound, Subject: r.String(), Err: errors.New("no such package"), Hint: "did you mean cowsay?"}
+		}
+	}
+	return nil
+}
+
+// Simulate lists the changes that Run would make.
+func (m *Machine) Simulate(_ context.Context, steps []events.Step) (events.Plan, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	plan := events.Plan{Steps: steps}
+	next := maps.Clone(m.state)
+	for _, s := range steps {
+		m.apply(s, next, nil)
+	}
+	for _, c := range events.Diff(m.state, next) {
+		plan.Changes = append(plan.Changes, events.Change{PackageKey: c.PackageKey, Action: action(c), From: c.Before.Version, To: c.After.Version})
+	}
+	if len(plan.Changes) == 0 {
+		plan.Steps = nil
+	}
+	return plan, nil
+}
+
+func action(c events.PackageChange) events.Action {
+	switch {
+	case c.After.Held() && !c.Before.Held():
+		return events.ActionHold
+	case c.Before.Held() && !c.After.Held() && c.After.Version == c.Before.Version:
+		return events.ActionUnhold
+	case c.After.Auto != c.Before.Auto && c.After.Version == c.Before.Version && c.Before.Installed():
+		if c.After.Auto {
+			return events.ActionAuto
+		}
+		return events.ActionManual
+	case !c.After.Known():
+		return events.ActionPurge
+	case c.After.Status == events.StatusConfigFiles:
+		return events.ActionRemove
+	case !c.Before.Installed():
+		return events.ActionInstall
+	case c.Before.Version > c.After.Version:
+		return events.ActionDowngrade
+	}
+	return events.ActionUpgrade
+}
+
+// apply carries out one step on inv; failing packages end half-configured.
+func (m *Machine) apply(s events.Step, inv events.Inventory, failing map[events.PackageName]bool) error {
+	targets := s.Targets
+	if s.Op == events.OpUpgrade && len(targets) == 0 {
+		for k, st := range inv {
+			if st.Installed() && !st.Held() {
+				targets = append(targets, events.Target{PackageRef: events.PackageRef{Name: k.Name}})
+			}
+		}
+		slices.SortFunc(targets, func(a, b events.Target) int { return compare(a.Name, b.Name) })
+	}
+	for _, target := range targets {
+		if err := m.applyOne(s, target, inv, failing); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func compare(a, b events.PackageName) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+func (m *Machine) applyOne(s events.Step, target events.Target, inv events.Inventory, failing map[events.PackageName]bool) error {
+	k := key(target.Name)
+	now := inv[k]
+	version := target.Version
+	if offers := m.offers[target.Name]; version == "" && len(offers) > 0 {
+		version = offers[len(offers)-1]
+	}
+	op := s.Op
+	if op == events.OpInstall && target.Remove {
+		op = events.OpRemove
+	}
+	switch op {
+	case events.OpInstall, events.OpUpgrade:
+		if op == events.OpUpgrade && !now.Installed() {
+			return nil
+		}
+		st := Installed(version)
+		if failing[target.Name] {
+			st.Status = events.StatusHalfConfigured
+		}
+		inv[k] = st
+		if failing[target.Name] {
+			return fmt.Errorf("%s: post-installation script failed", target.Name)
+		}
+	case events.OpRemove:
+		if now.Known() && now.Status != events.StatusConfigFiles {
+			now.Want, now.Status, now.Auto = events.WantDeinstall, events.StatusConfigFiles, false
+			inv[k] = now
+		}
+	case events.OpPurge, events.OpForget:
+		delete(inv, k)
+	case events.OpHold, events.OpUnhold, events.OpAuto, events.OpManual:
+		if now.Installed() {
+			inv[k] = mark(now, op)
+		}
+	}
+	return nil
+}
+
+func mark(s events.State, op events.Op) events.State {
+	switch op {
+	case events.OpHold:
+		s.Want = events.WantHold
+	case events.OpUnhold:
+		s.Want = events.WantInstall
+	case events.OpAuto, events.OpManual:
+		s.Auto = op == events.OpAuto
+	case events.OpInstall, events.OpRemove, events.OpPurge, events.OpUpgrade, events.OpForget:
+	}
+	return s
+}
+
+// Run carries out one step.
+func (m *Machine) Run(ctx context.Context, s events.Step, o apt.RunOptions) (apt.StepResult, error) {
+	m.mu.Lock()
+	m.runs[o.Label]++
+	gate, entered := m.gate, m.entered
+	m.mu.Unlock()
+	if gate != nil {
+		entered <- o.Label
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return apt.StepResult{}, ctx.Err()
+		}
+	}
+	o.Tell(events.Progress{Stage: events.StageApply, Percent: 50})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.apply(s, m.state, m.failing); err != nil {
+		return apt.StepResult{ExitCode: 100, Output: err.Error() + "\n"}, &events.Error{Op: "papertest.Run", Kind: events.ErrApt, Err: err, Hint: "see the output"}
+	}
+	return apt.StepResult{Output: "done\n"}, nil
+}
+
+// WaitForLock never waits: nobody else works on paper.
+func (m *Machine) WaitForLock(ctx context.Context, _ time.Duration, _ func(apt.Holder, time.Duration)) error {
+	return ctx.Err()
+}
+
+// Recover has nothing to do.
+func (m *Machine) Recover(context.Context) ([]string, error) { return nil, nil }
+
+// Conffiles: packages on paper have none.
+func (m *Machine) Conffiles(context.Context, []events.PackageName) (map[events.PackageName][]string, error) {
+	return nil, nil
+}
+
+// ListsEmpty is false: there is always something on offer.
+func (m *Machine) ListsEmpty() bool { return false }
+
+// Refresh does nothing.
+func (m *Machine) Refresh(context.Context, func(events.Progress)) error { return nil }

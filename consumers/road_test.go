@@ -1,0 +1,407 @@
+package consumers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"cortex/consumers"
+	"cortex/consumers/executor"
+	"cortex/consumers/intake"
+	"cortex/consumers/ledger"
+	"cortex/consumers/papertest"
+	"cortex/consumers/planner"
+	"cortex/consumers/reconciler"
+	"cortex/consumers/scribe"
+	"cortex/consumers/undoer"
+	"cortex/events"
+	"cortex/events/memlog"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const host = events.HostID("01940000-0000-7000-8000-000000000001")
+
+// road is the whole pipeline over a log in memory and a machine on paper;
+// messages are delivered by hand, so that a test decides how often and in which
+// process.
+type road struct {
+	t       *testing.T
+	log     *memlog.Log
+	machine *papertest.Machine
+	scribe  *scribe.Scribe
+
+	mu       sync.Mutex
+	n        int
+	requests []events.Record
+	progress []events.Progress
+}
+
+func setup(t *testing.T) *road {
+	r := &road{t: t, log: memlog.New(host), machine: papertest.New()}
+	r.scribe = &scribe.Scribe{
+		Log: r.log, Actor: events.Actor{Program: "cortexd"}, NewID: r.id,
+		Now: func() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) },
+	}
+	r.start(t.Context())
+	return r
+}
+
+func (r *road) id() events.ID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.n++
+	return events.ID(fmt.Sprintf("01940000-0000-7000-8000-%012x", r.n))
+}
+
+func (r *road) tell(p events.Progress) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.progress = append(r.progress, p)
+}
+
+// start makes the workers of a new daemon, which first reconciles.
+func (r *road) start(ctx context.Context) []consumers.Handler {
+	l := ledger.New(r.log)
+	rc := reconciler.New(r.scribe, l, r.machine)
+	if err := rc.Run(ctx); err != nil {
+		r.t.Fatal(err)
+	}
+	p := planner.New(r.scribe, r.machine, planner.Config{Tell: r.tell})
+	return consumers.Workers{
+		Intake:      intake.New(r.scribe, intake.Config{MayChange: func(a events.Actor) bool { return a.UID == 0 }}),
+		Planner:     p,
+		Executor:    executor.New(r.scribe, l, r.machine, p, rc, executor.Config{MayRun: true, Tell: r.tell}),
+		Compensator: undoer.NewCompensator(r.scribe, l),
+	}.Handlers(host)
+}
+
+// ask files a request.
+func (r *road) ask(txn events.TransactionID, req events.Request, uid int) events.TransactionID {
+	r.t.Helper()
+	id := r.id()
+	if txn == "" {
+		txn = events.TransactionID(id)
+	}
+	e, err := events.NewRequest(events.Event{
+		ID: id, Host: host, Subject: events.TransactionSubject(txn), Time: time.Unix(1, 0), Transaction: txn,
+		Correlation: events.ID(txn), Actor: events.Actor{UID: uid, Program: "cortex"},
+	}, req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.requests = append(r.requests, events.Record{Event: e})
+	return txn
+}
+
+// settle delivers every request and fact, times over, until nothing new comes.
+func (r *road) settle(handlers []consumers.Handler, times int) {
+	r.t.Helper()
+	ctx := r.t.Context()
+	deliver := func(subject string, rec events.Record) {
+		for _, h := range handlers {
+			if !events.MatchFilter(h.Filter, subject) {
+				continue
+			}
+			for range times {
+				if err := h.Handle(ctx, rec); err != nil {
+					r.t.Fatalf("%s: %v", h.Name, err)
+				}
+			}
+		}
+	}
+	for _, rec := range r.requests {
+		deliver(events.RequestSubject(rec.Event), rec)
+		var at events.Position
+		for more := true; more; {
+			more = false
+			for rec, err := range r.log.Read(ctx, events.Query{After: at}) {
+				if err != nil {
+					r.t.Fatal(err)
+				}
+				at, more = rec.Position, true
+				deliver(events.FactSubject(rec.Event), rec)
+			}
+		}
+	}
+}
+
+func (r *road) load(id events.TransactionID) *events.Transaction {
+	r.t.Helper()
+	t, err := events.LoadTransaction(r.t.Context(), r.log, id)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return t
+}
+
+func install(names ...events.PackageName) *events.TransactionRequest {
+	in := events.Intent{Verb: events.VerbInstall}
+	for _, n := range names {
+		in.Packages = append(in.Packages, events.PackageRef{Name: n})
+	}
+	return &events.TransactionRequest{Intent: in}
+}
+
+// do asks for a transaction, approves whatever is planned, and settles.
+func (r *road) do(req events.Request, times int) *events.Transaction {
+	r.t.Helper()
+	id := r.ask("", req, 0)
+	r.settle(r.start(r.t.Context()), times)
+	if t := r.load(id); t.State == events.StatePlanned {
+		r.ask(id, &events.ApproveRequest{PlanID: t.PlanID, How: "test"}, 0)
+		r.settle(r.start(r.t.Context()), times)
+	}
+	return r.load(id)
+}
+
+func TestHandlerNamesAndFiltersAreDurable(t *testing.T) {
+	r := setup(t)
+	var got []string
+	for _, h := range r.start(t.Context()) {
+		got = append(got, h.Name+" "+strings.ReplaceAll(h.Filter, string(host), "HOST"))
+	}
+	want := []string{
+		"intake cortex.req.HOST.>",
+		"planner cortex.evt.HOST.txn.*.*.requested",
+		"executor cortex.evt.HOST.*.*.transaction.approved",
+		"compensator-succeeded cortex.evt.HOST.*.*.transaction.succeeded",
+		"compensator-interrupted cortex.evt.HOST.*.*.transaction.interrupted",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("these names are stored in brokers; they never change (-want +got):\n%s", diff)
+	}
+}
+
+func TestThreeDeliveriesWithRestartsRunEachStepOnce(t *testing.T) {
+	r := setup(t)
+	before, err := r.machine.Inventory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := r.do(install("cowsay", "sl"), 3)
+	if done.State != events.StateSucceeded || len(done.Changes) != 2 {
+		t.Fatalf("%s with %d changes, failure %v", done.State, len(done.Changes), done.Failure)
+	}
+	undo := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbUndo, Target: done.ID}}, 3)
+	if undo.State != events.StateSucceeded {
+		t.Fatalf("undo: %s, %v", undo.State, undo.Failure)
+	}
+	if t1 := r.load(done.ID); !t1.Exact || t1.CompensatedBy != undo.ID {
+		t.Errorf("not compensated exactly: %+v", t1.Residue)
+	}
+	redo := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbRedo, Target: undo.ID}}, 3)
+	if redo.State != events.StateSucceeded || len(redo.Changes) != 2 {
+		t.Errorf("redo: %s, %v", redo.State, redo.Failure)
+	}
+	for label, n := range r.machine.Runs() {
+		if n != 1 {
+			t.Errorf("step %s ran %d times", label, n)
+		}
+	}
+	undone := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbUndo, Target: redo.ID}}, 3)
+	after, err := r.machine.Inventory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, after); diff != "" || undone.State != events.StateSucceeded {
+		t.Errorf("not as before (-before +after):\n%s", diff)
+	}
+}
+
+func TestWhatIsRefused(t *testing.T) {
+	for name, tc := range map[string]struct {
+		req  events.Request
+		prep func(*road)
+		kind events.ErrorKind
+	}{
+		"an unknown package": {install("cowsya"), nil, events.ErrNotFound},
+		"a held package": {install("toy-app"), func(r *road) {
+			held := papertest.Installed("1.0")
+			held.Want = events.WantHold
+			r.machine.Set("toy-app", held)
+		}, events.ErrConfirmation},
+		"undo of what never was": {&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbUndo, Target: "01940000-0000-7000-8000-ffffffffffff"}}, nil, events.ErrNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := setup(t)
+			if tc.prep != nil {
+				tc.prep(r)
+			}
+			got := r.do(tc.req, 1)
+			if got.State != events.StateRefused || got.Failure.Kind != tc.kind {
+				t.Errorf("%s with %+v, want refused as %s", got.State, got.Failure, tc.kind)
+			}
+			if len(r.machine.Runs()) != 0 {
+				t.Error("something ran")
+			}
+		})
+	}
+}
+
+func TestAPlanThatNoLongerFitsIsStale(t *testing.T) {
+	r := setup(t)
+	id := r.ask("", install("toy-app"), 0)
+	r.settle(r.start(t.Context()), 1)
+	r.machine.Set("toy-app", papertest.Installed("1.0"))
+	r.ask(id, &events.ApproveRequest{PlanID: r.load(id).PlanID, How: "test"}, 0)
+	r.settle(r.start(t.Context()), 1)
+	if got := r.load(id); got.State != events.StateRefused || got.Failure.Kind != events.ErrStale || len(r.machine.Runs()) != 0 {
+		t.Errorf("%s, %+v, runs %v", got.State, got.Failure, r.machine.Runs())
+	}
+}
+
+func TestOnlyTheRightPeopleApprove(t *testing.T) {
+	r := setup(t)
+	id := r.ask("", install("cowsay"), 1000)
+	handlers := r.start(t.Context())
+	r.settle(handlers, 1)
+	r.ask(id, &events.ApproveRequest{PlanID: r.load(id).PlanID, How: "yes-flag"}, 1000)
+	last := r.requests[len(r.requests)-1]
+	if err := handlers[0].Handle(t.Context(), last); !errors.Is(err, events.ErrConfirmation) {
+		t.Errorf("an approval by uid 1000: %v", err)
+	}
+	r.requests = r.requests[:len(r.requests)-1]
+	r.ask(id, &events.ApproveRequest{PlanID: "000000000000", How: "yes-flag"}, 0)
+	if err := handlers[0].Handle(t.Context(), r.requests[len(r.requests)-1]); !errors.Is(err, events.ErrStale) {
+		t.Errorf("an approval of another plan: %v", err)
+	}
+	if got := r.load(id); got.State != events.StatePlanned {
+		t.Errorf("it became %s", got.State)
+	}
+}
+
+func TestAFailedStepIsOnRecordWithWhatChangedAllTheSame(t *testing.T) {
+	r := setup(t)
+	r.machine.Fail("sl")
+	done := r.do(install("cowsay", "sl"), 3)
+	if done.State != events.StateFailed || len(done.Changes) != 2 || done.Failure.Kind != events.ErrApt || done.Steps[0].ExitCode != 100 {
+		t.Fatalf("%s, %d changes, %+v", done.State, len(done.Changes), done.Failure)
+	}
+	undo := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbUndo, Target: done.ID}}, 1)
+	if undo.State != events.StateSucceeded || !r.load(done.ID).Exact {
+		t.Errorf("undo: %s, %+v, residue %q", undo.State, undo.Failure, r.load(done.ID).Residue)
+	}
+}
+
+func TestADaemonThatDiesInAStepLeavesTheTruth(t *testing.T) {
+	r := setup(t)
+	id := r.ask("", install("cowsay"), 0)
+	handlers := r.start(t.Context())
+	r.settle(handlers, 1)
+	entered, release := r.machine.Hold()
+	defer release()
+	r.ask(id, &events.ApproveRequest{PlanID: r.load(id).PlanID, How: "test"}, 0)
+
+	dying, die := context.WithCancel(t.Context())
+	ended := make(chan error)
+	if err := handlers[0].Handle(dying, r.requests[len(r.requests)-1]); err != nil {
+		t.Fatal(err)
+	}
+	approval, _, err := r.log.Last(t.Context(), events.KindFilter(host, events.KindApproved))
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { ended <- handlers[2].Handle(dying, approval) }()
+	<-entered
+	die()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Fatalf("the dying executor said %v", err)
+	}
+	if got := r.load(id); got.State != events.StateRunning {
+		t.Fatalf("it is %s", got.State)
+	}
+	r.machine.Set("cowsay", papertest.Installed("1.0")) // apt went on without us
+	r.settle(r.start(t.Context()), 3)
+	got := r.load(id)
+	if got.State != events.StateInterrupted || len(got.Changes) != 1 || !got.Undoable() {
+		t.Errorf("%s with %v", got.State, got.Changes)
+	}
+	for label, n := range r.machine.Runs() {
+		if n != 1 {
+			t.Errorf("step %s ran %d times", label, n)
+		}
+	}
+}
+
+func TestUndoRespectsWhatCameLater(t *testing.T) {
+	r := setup(t)
+	first := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "toy-app", Version: "1.0"}}}}, 1)
+	second := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbUpgrade, Packages: []events.PackageRef{{Name: "toy-app"}}}}, 1)
+	refused := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbUndo, Target: first.ID}}, 1)
+	if refused.State != events.StateRefused || refused.Failure.Kind != events.ErrConflict || !strings.Contains(refused.Failure.Message, string(second.ID)) {
+		t.Errorf("%s, %+v; want a conflict that names %s", refused.State, refused.Failure, second.ID)
+	}
+	for _, id := range []events.TransactionID{second.ID, first.ID} {
+		if undo := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbUndo, Target: id}}, 1); undo.State != events.StateSucceeded {
+			t.Errorf("undo of %s: %s, %+v", id, undo.State, undo.Failure)
+		}
+	}
+	again := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbUndo, Target: first.ID}}, 1)
+	if again.State != events.StateRefused {
+		t.Errorf("a second undo of the same: %s", again.State)
+	}
+}
+
+func TestDriftIsOnRecordBeforeATransactionStarts(t *testing.T) {
+	r := setup(t)
+	r.machine.Set("toy-lib", papertest.Installed("1.0"))
+	done := r.do(install("cowsay"), 1)
+	drift, ok, err := r.log.Last(t.Context(), events.KindFilter(host, events.KindDrifted))
+	if err != nil || !ok || drift.Position > done.Last {
+		t.Fatalf("no drift before the transaction: %v, %v", ok, err)
+	}
+	if len(done.Changes) != 1 || done.Changes[0].Name != "cowsay" {
+		t.Errorf("the transaction claims %v", done.Changes)
+	}
+}
+
+// Random histories with undos in between: the ledger always says what the
+// machine is, and undoing everything newest first ends where it began.
+func TestUndoingEverythingEndsWhereItBegan(t *testing.T) {
+	for seed := range uint64(12) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, 1))
+			r := setup(t)
+			r.machine.Set("toy-lib", papertest.Installed("1.0"))
+			r.settle(r.start(t.Context()), 1)
+			before, err := r.machine.Inventory(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var done []events.TransactionID
+			for range 6 {
+				verb := []events.Verb{events.VerbInstall, events.VerbRemove, events.VerbPurge, events.VerbUpgrade, events.VerbHold, events.VerbUnhold}[rnd.IntN(6)]
+				name := []events.PackageName{"cowsay", "sl", "toy-app", "toy-lib"}[rnd.IntN(4)]
+				in := events.Intent{Verb: verb, Packages: []events.PackageRef{{Name: name}}, Options: events.Options{AllowHeld: true}}
+				if got := r.do(&events.TransactionRequest{Intent: in}, 1); got.Undoable() {
+					done = append(done, got.ID)
+				}
+			}
+			exact := true
+			for i := len(done) - 1; i >= 0; i-- {
+				undo := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbUndo, Target: done[i], Options: events.Options{AllowHeld: true}}}, 1)
+				undone := r.load(done[i])
+				exact = exact && undone.Exact
+				if undo.State != events.StateSucceeded && undo.State != events.StateRefused {
+					t.Fatalf("undo: %s %+v", undo.State, undo.Failure)
+				}
+			}
+			after, err := r.machine.Inventory(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(before, after); exact && diff != "" {
+				t.Errorf("every undo said exact, but (-before +after):\n%s", diff)
+			}
+		})
+	}
+}

@@ -337,8 +337,8 @@ func TestUndoRespectsWhatCameLater(t *testing.T) {
 	first := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "toy-app", Version: "1.0"}}}}, 1)
 	second := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbUpgrade, Packages: []events.PackageRef{{Name: "toy-app"}}}}, 1)
 	refused := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbUndo, Target: first.ID}}, 1)
-	if refused.State != events.StateRefused || refused.Failure.Kind != events.ErrConflict || !strings.Contains(refused.Failure.Message, string(second.ID)) {
-		t.Errorf("%s, %+v; want a conflict that names %s", refused.State, refused.Failure, second.ID)
+	if refused.State != events.StateRefused || refused.Failure.Kind != events.ErrConflict || !strings.Contains(refused.Failure.Message, "transaction 2") {
+		t.Errorf("%s, %+v; want a conflict that names transaction 2", refused.State, refused.Failure)
 	}
 	for _, id := range []events.TransactionID{second.ID, first.ID} {
 		if undo := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbUndo, Target: id}}, 1); undo.State != events.StateSucceeded {

@@ -41,6 +41,9 @@ type IndexesRefreshed struct {
 // Requested opens a transaction: the request was authentic and well formed.
 // Appended by the intake. Its kind is VERB.requested.v1.
 type Requested struct {
+	// Number is what people call the transaction: 1, 2, 3, … in the order of the
+	// log. It never changes.
+	Number int `json:"number"`
 	Intent
 }
 

@@ -69,7 +69,7 @@ func sampleFacts() []events.Fact {
 		&events.Retried{Parked: id(9)},
 	}
 	for _, v := range events.Verbs {
-		facts = append(facts, &events.Requested{Intent: sampleIntent(v)})
+		facts = append(facts, &events.Requested{Number: 7, Intent: sampleIntent(v)})
 	}
 	return facts
 }

@@ -62,6 +62,7 @@ type StepRun struct {
 // refuses impossible orders. The zero value is ready to use.
 type Transaction struct {
 	ID            TransactionID
+	Number        int
 	State         TransactionState
 	Intent        Intent
 	Actor         Actor // who asked
@@ -188,7 +189,8 @@ func (t *Transaction) applySteps(f Fact) error {
 func (t *Transaction) absorb(r Record, f Fact) {
 	switch f := f.(type) {
 	case *Requested:
-		t.ID, t.Intent, t.Actor, t.Request, t.RequestedAt = r.Transaction, f.Intent, r.Actor, r.ID, r.Time
+		t.ID, t.Number, t.Intent = r.Transaction, f.Number, f.Intent
+		t.Actor, t.Request, t.RequestedAt = r.Actor, r.ID, r.Time
 	case *Planned:
 		t.PlanID, t.Plan, t.Base = f.PlanID, f.Plan, f.Base
 	case *Refused:

@@ -62,12 +62,34 @@ func (in *Intake) open(ctx context.Context, r events.Record, req *events.Transac
 	if string(r.Transaction) != string(r.ID) {
 		return &events.Error{Op: "intake.open", Kind: events.ErrUsage, Subject: string(r.ID), Err: errors.New("a new transaction has the id of its request")}
 	}
+	number, err := in.nextNumber(ctx)
+	if err != nil {
+		return err
+	}
 	subject := events.TransactionSubject(r.Transaction)
-	_, err := in.scribe.Append(ctx, scribe.After(r).By(r.Actor), subject, &events.Requested{Intent: req.Intent}, events.Expect{Subject: subject})
+	_, err = in.scribe.Append(ctx, scribe.After(r).By(r.Actor), subject, &events.Requested{Number: number, Intent: req.Intent}, events.Expect{Subject: subject})
 	if errors.Is(err, events.ErrConflict) {
 		return nil // already on record
 	}
 	return err
+}
+
+// nextNumber follows the newest transaction's. Requests are handled one at a
+// time, so no other can take it.
+func (in *Intake) nextNumber(ctx context.Context) (int, error) {
+	last, ok, err := in.log.Last(ctx, events.RequestedFilter(in.log.Host()))
+	if err != nil || !ok {
+		return 1, err
+	}
+	f, err := events.Decode(last.Event)
+	if err != nil {
+		return 0, err
+	}
+	requested, ok := f.(*events.Requested)
+	if !ok {
+		return 0, &events.Error{Op: "intake.nextNumber", Kind: events.ErrCorrupt, Subject: last.String(), Err: errors.New("does not open a transaction")}
+	}
+	return requested.Number + 1, nil
 }
 
 func (in *Intake) approve(ctx context.Context, r events.Record, req *events.ApproveRequest) error {

@@ -263,7 +263,7 @@ func installs(steps []events.Step) []events.PackageRef {
 // undoable checks that there is something to take back, and that it was not.
 func undoable(v events.Verb, t *events.Transaction) error {
 	fail := func(kind events.ErrorKind, hint, format string, args ...any) error {
-		return &events.Error{Op: "planner.undoable", Kind: kind, Subject: string(t.ID), Err: fmt.Errorf(format, args...), Hint: hint}
+		return &events.Error{Op: "planner.undoable", Kind: kind, Subject: fmt.Sprintf("transaction %d", t.Number), Err: fmt.Errorf(format, args...), Hint: hint}
 	}
 	switch {
 	case v == events.VerbRedo && t.Intent.Verb != events.VerbUndo:
@@ -322,8 +322,8 @@ func (p *Planner) owner(ctx context.Context, k events.PackageKey, after events.P
 				continue
 			}
 			owner = " (changed outside cortex, seen " + r.Time.Local().Format("2006-01-02 15:04") + ")"
-			if r.Transaction != "" {
-				owner = " (changed by transaction " + string(r.Transaction) + ")"
+			if t, err := events.LoadTransaction(ctx, p.log, r.Transaction); r.Transaction != "" && err == nil {
+				owner = fmt.Sprintf(" (changed by transaction %d)", t.Number)
 			}
 		}
 	}

@@ -1,0 +1,223 @@
+package broker
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/minio/highwayhash"
+	"github.com/nats-io/nats.go"
+
+	"cortex/events"
+)
+
+// The file store of nats-server 2.x keeps messages in numbered block files, one
+// record after the other:
+//
+//	length uint32 (high bit: has headers), sequence uint64, time uint64,
+//	subject length uint16, subject, [header length uint32, headers], data,
+//	checksum (HighwayHash-64, keyed by SHA-256 of "STREAM-BLOCK")
+//
+// all little endian, a sequence with bit 62 set being a marker without a
+// message. When the server rebuilds its state it cuts a block off at the first
+// record that is not whole, and everything behind is lost. So the blocks are
+// read here first, and the server is started only on what is whole.
+const (
+	recordHeader   = 22
+	recordChecksum = 8
+	hasHeadersBit  = 1 << 31
+	erasedBit      = 1 << 63
+	markerBit      = 1 << 62
+	maxRecord      = 32 << 20
+)
+
+// block is one file of the facts stream.
+type block struct {
+	path  string
+	index int
+	size  int64
+	first uint64 // sequence of its first record; 0 when it is empty
+}
+
+// listBlocks gives the blocks of the facts stream in order.
+func listBlocks(cfg Config) ([]block, error) {
+	dir := filepath.Join(cfg.streamDir(FactsStream), "msgs")
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, damaged(dir, err)
+	}
+	var blocks []block
+	for _, entry := range entries {
+		var index int
+		if n, err := fmt.Sscanf(entry.Name(), "%d.blk", &index); n != 1 || err != nil || entry.Name() != fmt.Sprintf("%d.blk", index) {
+			continue
+		}
+		b := block{path: filepath.Join(dir, entry.Name()), index: index}
+		if err := b.look(); err != nil {
+			return nil, damaged(b.path, err)
+		}
+		blocks = append(blocks, b)
+	}
+	slices.SortFunc(blocks, func(a, b block) int { return a.index - b.index })
+	return blocks, nil
+}
+
+// look reads the block's size and its first sequence.
+func (b *block) look() error {
+	f, err := os.Open(b.path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	b.size = info.Size()
+	var head [recordHeader]byte
+	if n, _ := f.ReadAt(head[:], 0); n == len(head) {
+		b.first = binary.LittleEndian.Uint64(head[4:]) &^ (markerBit | erasedBit)
+	}
+	return nil
+}
+
+// stored is one message as it lies in a block.
+type stored struct {
+	seq     uint64
+	subject string
+	headers nats.Header
+	data    []byte
+	end     int // of its record in the block
+}
+
+// errTorn says that a record does not end within its file.
+var errTorn = errors.New("a record is cut off")
+
+// blockReader walks through the records of one block.
+type blockReader struct {
+	buf []byte
+	at  int
+	sum *highwayhash.Digest64
+}
+
+func openBlock(b block) (*blockReader, error) {
+	buf, err := os.ReadFile(b.path)
+	if err != nil {
+		return nil, err
+	}
+	key := sha256.Sum256(fmt.Appendf(nil, "%s-%d", FactsStream, b.index))
+	sum, err := highwayhash.NewDigest64(key[:])
+	if err != nil {
+		return nil, err
+	}
+	return &blockReader{buf: buf, sum: sum}, nil
+}
+
+// next gives the next message, and false at the end of the block. The reader
+// stays before a record that is not whole.
+func (r *blockReader) next() (stored, bool, error) {
+	for r.at < len(r.buf) {
+		rest := r.buf[r.at:]
+		length, err := r.whole(rest)
+		if err != nil {
+			return stored{}, false, err
+		}
+		seq := binary.LittleEndian.Uint64(rest[4:])
+		if seq&markerBit != 0 {
+			r.at += length
+			continue
+		}
+		m, err := parseRecord(rest[:length])
+		if err != nil {
+			return stored{}, false, err
+		}
+		r.at += length
+		m.end = r.at
+		return m, true, nil
+	}
+	return stored{}, false, nil
+}
+
+// whole checks length and checksum of the record at the beginning of b.
+func (r *blockReader) whole(b []byte) (int, error) {
+	if len(b) < recordHeader+recordChecksum {
+		return 0, errTorn
+	}
+	raw := binary.LittleEndian.Uint32(b)
+	length, subject := int(raw&^hasHeadersBit), int(binary.LittleEndian.Uint16(b[20:]))
+	skip := 0 // the length of the headers is not part of the checksum
+	if raw&hasHeadersBit != 0 {
+		skip = 4
+	}
+	if length < recordHeader+subject+skip+recordChecksum || length > maxRecord {
+		return 0, fmt.Errorf("a record's length of %d is impossible", length)
+	}
+	if length > len(b) {
+		return 0, errTorn
+	}
+	r.sum.Reset()
+	_, _ = r.sum.Write(b[4:20])
+	_, _ = r.sum.Write(b[recordHeader : recordHeader+subject])
+	_, _ = r.sum.Write(b[recordHeader+subject+skip : length-recordChecksum])
+	if r.sum.Sum64() != binary.LittleEndian.Uint64(b[length-recordChecksum:length]) {
+		return 0, errors.New("a record does not match its checksum")
+	}
+	return length, nil
+}
+
+// parseRecord takes a whole record apart.
+func parseRecord(b []byte) (stored, error) {
+	raw, subject := binary.LittleEndian.Uint32(b), int(binary.LittleEndian.Uint16(b[20:]))
+	body := b[recordHeader+subject : len(b)-recordChecksum]
+	m := stored{seq: binary.LittleEndian.Uint64(b[4:]), subject: string(b[recordHeader : recordHeader+subject])}
+	if raw&hasHeadersBit == 0 {
+		m.data = body
+		return m, nil
+	}
+	n := int(binary.LittleEndian.Uint32(body))
+	if n > len(body)-4 {
+		return stored{}, errors.New("a record's headers do not fit into it")
+	}
+	var err error
+	if m.headers, err = nats.DecodeHeadersMsg(body[4 : 4+n]); err != nil {
+		return stored{}, fmt.Errorf("headers: %w", err)
+	}
+	m.data = body[4+n:]
+	return m, nil
+}
+
+// restTorn reports whether what is left in the block can be the write that a
+// crash cut off: a record that reaches to the end of the file or beyond, or
+// nothing but zeros.
+func (r *blockReader) restTorn() bool {
+	rest := r.buf[r.at:]
+	if !slices.ContainsFunc(rest, func(b byte) bool { return b != 0 }) {
+		return true
+	}
+	if len(rest) < recordHeader+recordChecksum {
+		return true
+	}
+	length := int(binary.LittleEndian.Uint32(rest) &^ hasHeadersBit)
+	return length >= len(rest) && length <= maxRecord
+}
+
+// metaSum is the checksum that belongs to a stream's description.
+func metaSum(stream string, description []byte) []byte {
+	key := sha256.Sum256([]byte(stream))
+	sum, err := highwayhash.NewDigest64(key[:])
+	if err != nil {
+		return nil
+	}
+	_, _ = sum.Write(description)
+	return hex.AppendEncode(nil, sum.Sum(nil))
+}
+
+// record checks a stored message by itself: its envelope, its place, its hash.
+func (m stored) record(h events.HostID) (events.Record, error) {
+	return decodeRecord(h, m.seq, m.subject, m.headers, m.data)
+}

@@ -1,0 +1,157 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"cortex/events"
+)
+
+// The names of the streams, on disk and on the wire.
+const (
+	FactsStream    = "CORTEX_EVT"
+	RequestsStream = "CORTEX_REQ"
+)
+
+// engine is a running server and our connections to it. Reads have a connection
+// of their own: a batch is served inline and would hold up an append.
+type engine struct {
+	srv   *server.Server
+	conn  *nats.Conn
+	reads *nats.Conn
+	js    jetstream.JetStream
+
+	facts, requests jetstream.Stream
+}
+
+// startEngine starts the server on what lies in the log directory and connects.
+// It makes no streams.
+func startEngine(ctx context.Context, cfg Config, maxBytes int64) (*engine, error) {
+	unavailable := func(err error) error {
+		return &events.Error{Op: "broker.startEngine", Kind: events.ErrUnavailable, Subject: cfg.logDir(), Err: err}
+	}
+	srv, err := server.NewServer(&server.Options{
+		ServerName: "cortex", DontListen: true, NoSigs: true, MaxPayload: maxPayload, MaxConn: 64,
+		JetStream: true, StoreDir: cfg.logDir(), SyncAlways: true, DisableJetStreamBanner: true,
+		JetStreamMaxStore: maxBytes + maxRequestBytes, JetStreamMaxMemory: 64 << 20,
+		JetStreamLimits: server.JSLimitOpts{Duplicates: dedupeWindow, DefaultMaxConsumers: 256},
+	})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	srv.SetLoggerV2(serverLog{cfg.Logger}, false, false, false)
+	srv.Start()
+	e := &engine{srv: srv}
+	if !srv.ReadyForConnections(answerTimeout) {
+		e.stop()
+		return nil, unavailable(errors.New("the server did not start"))
+	}
+	if !srv.JetStreamEnabled() {
+		e.stop()
+		return nil, unavailable(errors.New("the server could not open the log directory"))
+	}
+	if err := e.connect(cfg.Logger); err != nil {
+		e.stop()
+		return nil, unavailable(err)
+	}
+	return e, ctx.Err()
+}
+
+func (e *engine) connect(logger *slog.Logger) error {
+	var err error
+	for name, conn := range map[string]**nats.Conn{"cortex": &e.conn, "cortex-reads": &e.reads} {
+		*conn, err = nats.Connect("", nats.InProcessServer(e.srv), nats.Name(name), nats.NoReconnect(),
+			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+				logger.Warn("nats connection", "name", name, "error", err)
+			}))
+		if err != nil {
+			return fmt.Errorf("connect: %w", err)
+		}
+	}
+	e.js, err = jetstream.New(e.conn, jetstream.WithDefaultTimeout(answerTimeout))
+	return err
+}
+
+func (e *engine) stop() {
+	for _, conn := range []*nats.Conn{e.conn, e.reads} {
+		if conn != nil {
+			conn.Close()
+		}
+	}
+	e.srv.Shutdown()
+	e.srv.WaitForShutdown()
+}
+
+// streamOf is the stream that holds a subject.
+func (e *engine) streamOf(h events.HostID, subject string) (jetstream.Stream, error) {
+	switch {
+	case strings.HasPrefix(subject, "cortex.evt."+string(h)+"."):
+		return e.facts, nil
+	case strings.HasPrefix(subject, "cortex.req."+string(h)+"."):
+		return e.requests, nil
+	}
+	return nil, &events.Error{Op: "broker.streamOf", Kind: events.ErrInternal, Subject: subject, Err: errors.New("no stream of this host holds it")}
+}
+
+// streamConfigs is what the streams of a host are made as, and must still be.
+func streamConfigs(h events.HostID, maxBytes int64) []jetstream.StreamConfig {
+	common := jetstream.StreamConfig{
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
+		Replicas: 1, MaxConsumers: -1, MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1,
+		Duplicates: dedupeWindow, AllowDirect: true,
+	}
+	facts, requests := common, common
+	facts.Name, facts.Subjects = FactsStream, []string{"cortex.evt." + string(h) + ".>"}
+	facts.MaxBytes, facts.DenyDelete, facts.DenyPurge = maxBytes, true, true
+	requests.Name, requests.Subjects = RequestsStream, []string{"cortex.req." + string(h) + ".>"}
+	requests.MaxBytes, requests.MaxAge = maxRequestBytes, maxRequestAge
+	return []jetstream.StreamConfig{facts, requests}
+}
+
+// sameConfig compares what was configured, without what the server notes about
+// itself and its versions.
+func sameConfig(want, got jetstream.StreamConfig) bool {
+	got.Metadata, want.Metadata = nil, nil
+	return reflect.DeepEqual(want, got)
+}
+
+// createStreams makes both streams and gives the time of each.
+func (e *engine) createStreams(ctx context.Context, h events.HostID, maxBytes int64) (map[string]time.Time, error) {
+	created := map[string]time.Time{}
+	for _, cfg := range streamConfigs(h, maxBytes) {
+		s, err := e.js.CreateStream(ctx, cfg)
+		if err != nil {
+			return nil, fmt.Errorf("create stream %s: %w", cfg.Name, err)
+		}
+		created[cfg.Name] = s.CachedInfo().Created
+		e.keep(s, cfg.Name)
+	}
+	return created, nil
+}
+
+func (e *engine) keep(s jetstream.Stream, name string) {
+	if name == FactsStream {
+		e.facts = s
+	} else {
+		e.requests = s
+	}
+}
+
+// serverLog hands the server's words to our logger.
+type serverLog struct{ *slog.Logger }
+
+func (l serverLog) Noticef(format string, v ...any) { l.Debug(fmt.Sprintf(format, v...)) }
+func (l serverLog) Warnf(format string, v ...any)   { l.Warn(fmt.Sprintf(format, v...)) }
+func (l serverLog) Errorf(format string, v ...any)  { l.Error(fmt.Sprintf(format, v...)) }
+func (l serverLog) Fatalf(format string, v ...any)  { l.Error(fmt.Sprintf(format, v...)) }
+func (l serverLog) Debugf(format string, v ...any)  { l.Debug(fmt.Sprintf(format, v...)) }
+func (l serverLog) Tracef(format string, v ...any)  { l.Debug(fmt.Sprintf(format, v...)) }

@@ -1,0 +1,179 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"cortex/events"
+)
+
+// manifestFormat is the version of the manifest's own layout.
+const manifestFormat = 1
+
+// keepEvery is how long the keeper gathers appends before it writes the manifest.
+const keepEvery = 20 * time.Millisecond
+
+// manifest is what is known about the store outside of the store: what must be
+// found there at the next start.
+type manifest struct {
+	Format   int                  `json:"format"`
+	Creating bool                 `json:"creating,omitempty"` // nobody has been told of any event yet
+	Host     events.HostID        `json:"host"`
+	MaxBytes int64                `json:"max_bytes"`
+	Streams  map[string]time.Time `json:"streams"` // name → when it was created
+	Head     manifestLink         `json:"head"`
+}
+
+type manifestLink struct {
+	Position events.Position `json:"position"`
+	ID       events.ID       `json:"id"`
+	Hash     string          `json:"hash"`
+}
+
+func (m *manifest) setHead(l events.Link) {
+	m.Head = manifestLink{l.Position, l.ID, l.Hash.String()}
+}
+
+func manifestPath(dir string) string { return filepath.Join(dir, "manifest.json") }
+
+// readManifest gives nil when there is none.
+func readManifest(dir string) (*manifest, error) {
+	path := manifestPath(dir)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // absence is an answer
+	}
+	if err != nil {
+		return nil, &events.Error{Op: "broker.readManifest", Kind: events.ErrUnavailable, Subject: path, Err: err}
+	}
+	var m manifest
+	if err := json.Unmarshal(b, &m); err != nil {
+		return nil, damaged(path, fmt.Errorf("not readable as a manifest: %w", err))
+	}
+	if m.Format != manifestFormat {
+		return nil, damaged(path, fmt.Errorf("its format is %d, this program knows %d", m.Format, manifestFormat))
+	}
+	if err := m.Host.Validate(); err != nil {
+		return nil, damaged(path, fmt.Errorf("host: %w", err))
+	}
+	return &m, nil
+}
+
+// writeManifest replaces the manifest atomically; syncDir also makes the
+// replacement itself durable.
+func writeManifest(dir string, m manifest, syncDir bool) error {
+	b, err := json.MarshalIndent(m, "", "\t")
+	if err != nil {
+		return fmt.Errorf("encode manifest: %w", err)
+	}
+	tmp := manifestPath(dir) + ".tmp"
+	if err := writeSynced(tmp, append(b, '\n')); err != nil {
+		return fmt.Errorf("write manifest: %w", err)
+	}
+	if err := os.Rename(tmp, manifestPath(dir)); err != nil {
+		return fmt.Errorf("replace manifest: %w", err)
+	}
+	if !syncDir {
+		return nil
+	}
+	return syncDirectory(dir)
+}
+
+func writeSynced(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func syncDirectory(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// keeper writes the manifest behind the appends: it lags by milliseconds, and
+// an older manifest is true as well, for a log only grows.
+type keeper struct {
+	cfg   Config
+	dirty chan struct{}
+
+	writing sync.Mutex
+	mu      sync.Mutex
+	m       manifest
+}
+
+func newKeeper(cfg Config, m manifest) *keeper {
+	return &keeper{cfg: cfg, dirty: make(chan struct{}, 1), m: m}
+}
+
+// note remembers the log's new head.
+func (k *keeper) note(head events.Link) {
+	k.mu.Lock()
+	k.m.setHead(head)
+	k.mu.Unlock()
+	select {
+	case k.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// run writes the manifest after appends until ctx is done.
+func (k *keeper) run(ctx context.Context) {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-k.dirty:
+		case <-ctx.Done():
+			return
+		}
+		if err := k.write(false); err != nil {
+			k.cfg.Logger.Warn("manifest not written; it will be after the next event", "error", err)
+		}
+		pause.Reset(keepEvery)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// write writes what is known now. Writers take turns, so that a newer manifest
+// is never replaced by an older one.
+func (k *keeper) write(syncDir bool) error {
+	k.writing.Lock()
+	defer k.writing.Unlock()
+	k.mu.Lock()
+	m := k.m
+	k.mu.Unlock()
+	return writeManifest(k.cfg.Dir, m, syncDir)
+}
+
+// born declares that the store is made.
+func (k *keeper) born() error {
+	k.mu.Lock()
+	k.m.Creating = false
+	k.mu.Unlock()
+	return k.write(true)
+}
+
+// save writes the manifest for the last time.
+func (k *keeper) save() error {
+	if err := k.write(true); err != nil {
+		return &events.Error{Op: "broker.Close", Kind: events.ErrUnavailable, Subject: k.cfg.Dir, Err: err}
+	}
+	return nil
+}

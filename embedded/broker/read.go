@@ -1,0 +1,306 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"cortex/events"
+)
+
+// A batch of records is asked for at once; it ends at either limit.
+const (
+	batchRecords = 512
+	batchBytes   = 8 << 20
+)
+
+// Read implements [events.Log].
+func (l *factLog) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+	return func(yield func(events.Record, error) bool) {
+		for r, err := range l.scan(ctx, q, l.headNow().Position) {
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Follow implements [events.Log].
+func (l *factLog) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+	return func(yield func(events.Record, error) bool) {
+		for {
+			l.mu.Lock()
+			head, grown := l.head.Position, l.grown
+			l.mu.Unlock()
+			for r, err := range l.scan(ctx, q, head) {
+				if ctx.Err() != nil || !yield(r, err) || err != nil {
+					return
+				}
+			}
+			q.After = max(q.After, head)
+			select {
+			case <-grown:
+			case <-ctx.Done():
+				return
+			case <-l.closed:
+				yield(events.Record{}, &events.Error{Op: "broker.Follow", Kind: events.ErrUnavailable, Err: errClosed})
+				return
+			}
+		}
+	}
+}
+
+// Last implements [events.Log].
+func (l *factLog) Last(ctx context.Context, filter string) (events.Record, bool, error) {
+	r, err := l.get(ctx, getRequest{LastFor: filter})
+	switch {
+	case errors.Is(err, errNoMessage):
+		return events.Record{}, false, nil
+	case err != nil:
+		return events.Record{}, false, err
+	}
+	return r, true, nil
+}
+
+// at gives the record at a position.
+func (l *factLog) at(ctx context.Context, p events.Position) (events.Record, error) {
+	r, err := l.get(ctx, getRequest{Seq: uint64(p)})
+	if errors.Is(err, errNoMessage) {
+		err = l.unreadable(p)
+	}
+	return r, err
+}
+
+// unreadable is what to say of an event that was stored and is not given back.
+func (l *factLog) unreadable(p events.Position) error {
+	err := damaged(fmt.Sprintf("event %d", p), errors.New("it was stored and cannot be read back"))
+	l.condemn(err)
+	return err
+}
+
+// getRequest asks JetStream for stored messages directly, without a consumer.
+type getRequest struct {
+	Seq      uint64 `json:"seq,omitempty"`
+	LastFor  string `json:"last_by_subj,omitempty"`
+	NextFor  string `json:"next_by_subj,omitempty"`
+	Batch    int    `json:"batch,omitempty"`
+	MaxBytes int    `json:"max_bytes,omitempty"`
+}
+
+// errNoMessage is the server's answer when nothing matches.
+var errNoMessage = errors.New("no such message")
+
+// get reads one record.
+func (l *factLog) get(ctx context.Context, q getRequest) (events.Record, error) {
+	msg, err := l.engine.get(ctx, FactsStream, q)
+	if err != nil {
+		return events.Record{}, err
+	}
+	return l.decode(msg)
+}
+
+func (l *factLog) decode(msg *nats.Msg) (events.Record, error) {
+	seq, err := strconv.ParseUint(msg.Header.Get(jetstream.SequenceHeader), 10, 64)
+	if err != nil {
+		return events.Record{}, &events.Error{Op: "broker.decode", Kind: events.ErrUnavailable, Err: fmt.Errorf("the server's answer: %w", err)}
+	}
+	r, err := decodeRecord(l.host, seq, msg.Header.Get(jetstream.SubjectHeader), msg.Header, msg.Data)
+	if err != nil {
+		l.condemn(err)
+	}
+	return r, err
+}
+
+// get asks for one stored message.
+func (e *engine) get(ctx context.Context, stream string, q getRequest) (*nats.Msg, error) {
+	fail := func(err error) (*nats.Msg, error) {
+		return nil, &events.Error{Op: "broker.get", Kind: events.ErrUnavailable, Subject: stream, Err: err}
+	}
+	body, err := json.Marshal(q)
+	if err != nil {
+		return fail(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	msg, err := e.reads.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+stream, body)
+	if err != nil {
+		return fail(err)
+	}
+	switch status := msg.Header.Get("Status"); status {
+	case "":
+		return msg, nil
+	case "404":
+		return nil, errNoMessage
+	default:
+		return fail(fmt.Errorf("%s %s", status, msg.Header.Get("Description")))
+	}
+}
+
+// scan gives the records behind q.After that match, up to and including end, in
+// order. An error is the last thing it gives.
+func (l *factLog) scan(ctx context.Context, q events.Query, end events.Position) iter.Seq2[events.Record, error] {
+	filters := q.Filters
+	if len(filters) == 0 {
+		filters = []string{""}
+	}
+	return func(yield func(events.Record, error) bool) {
+		sources := make([]*source, len(filters))
+		for i, f := range filters {
+			sources[i] = &source{log: l, filter: f, next: q.After + 1, end: end}
+		}
+		prev := q.After
+		for {
+			r, ok, err := oldest(ctx, sources)
+			if err != nil {
+				yield(events.Record{}, err)
+				return
+			}
+			if !ok {
+				return
+			}
+			if r.Position > prev && !yield(r, nil) {
+				return
+			}
+			prev = max(prev, r.Position)
+		}
+	}
+}
+
+// oldest takes the oldest of the next records of all sources.
+func oldest(ctx context.Context, sources []*source) (events.Record, bool, error) {
+	var best *source
+	for _, s := range sources {
+		if err := s.fill(ctx); err != nil {
+			return events.Record{}, false, err
+		}
+		if len(s.buf) > 0 && (best == nil || s.buf[0].Position < best.buf[0].Position) {
+			best = s
+		}
+	}
+	if best == nil {
+		return events.Record{}, false, nil
+	}
+	r := best.buf[0]
+	best.buf = best.buf[1:]
+	return r, true, nil
+}
+
+// source reads the records that match one filter, batch after batch.
+type source struct {
+	log    *factLog
+	filter string // "" is everything
+	next   events.Position
+	end    events.Position
+
+	buf     []events.Record
+	prev    events.Link // of the last record given, when there is no filter
+	pending uint64      // how many more match, as the server said last
+}
+
+// fill makes sure that there is a record, unless there are no more.
+func (s *source) fill(ctx context.Context) error {
+	if len(s.buf) > 0 || s.next > s.end {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return &events.Error{Op: "broker.Read", Kind: events.ErrUnavailable, Err: err}
+	}
+	got, err := s.batch(ctx)
+	if err != nil {
+		return err
+	}
+	if got == 0 { // nothing matches behind here
+		if s.filter == "" || s.pending > 0 {
+			return s.log.unreadable(s.next)
+		}
+		s.next = s.end + 1
+	}
+	return nil
+}
+
+// batch asks for the next records and decodes them as they come.
+func (s *source) batch(ctx context.Context) (int, error) {
+	fail := func(err error) (int, error) {
+		return 0, &events.Error{Op: "broker.Read", Kind: events.ErrUnavailable, Subject: fmt.Sprintf("event %d", s.next), Err: err}
+	}
+	body, err := json.Marshal(getRequest{Seq: uint64(s.next), NextFor: s.filter, Batch: s.size(), MaxBytes: batchBytes})
+	if err != nil {
+		return fail(err)
+	}
+	conn := s.log.engine.reads
+	inbox := conn.NewInbox()
+	sub, err := conn.SubscribeSync(inbox)
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := conn.PublishRequest("$JS.API.DIRECT.GET."+FactsStream, inbox, body); err != nil {
+		return fail(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	for got := 0; ; got++ {
+		msg, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return fail(err)
+		}
+		switch status := msg.Header.Get("Status"); status {
+		case "":
+			if err := s.take(msg); err != nil {
+				return got, err
+			}
+		case "204": // the end of the batch
+			s.pending, err = strconv.ParseUint(msg.Header.Get("Nats-Num-Pending"), 10, 64)
+			if err != nil {
+				return fail(err)
+			}
+			return got, nil
+		case "404":
+			return 0, nil
+		default:
+			return fail(fmt.Errorf("%s %s", status, msg.Header.Get("Description")))
+		}
+	}
+}
+
+// size is how many records to ask for.
+func (s *source) size() int {
+	if s.filter == "" {
+		return min(batchRecords, int(s.end-s.next)+1) //nolint:gosec // bounded by batchRecords
+	}
+	return batchRecords
+}
+
+// take decodes a message into the buffer.
+func (s *source) take(msg *nats.Msg) error {
+	r, err := s.log.decode(msg)
+	if err != nil {
+		return err
+	}
+	if s.filter == "" {
+		switch {
+		case s.prev.Position > 0:
+			err = follows(r, s.prev)
+		case r.Position != s.next:
+			err = s.log.unreadable(s.next)
+		case r.Position == 1 && !r.Prev.IsZero():
+			err = follows(r, events.Link{})
+		}
+		if err != nil {
+			s.log.condemn(err)
+			return err
+		}
+		s.prev = r.Link()
+	}
+	s.next = r.Position + 1
+	if r.Position <= s.end {
+		s.buf = append(s.buf, r)
+	}
+	return nil
+}

@@ -1,0 +1,160 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// subscription moves messages from a durable consumer to one channel.
+type subscription struct {
+	cfg    SubscriberConfig
+	logger *slog.Logger
+	key    string // stream/durable
+
+	iter   jetstream.MessagesContext
+	out    chan *message.Message
+	ctx    context.Context // of every message; done when the subscription is to end
+	cancel context.CancelFunc
+	done   chan struct{} // closed when it has ended
+}
+
+// run gives message after message until the subscription ends.
+func (s *subscription) run() {
+	defer close(s.out)
+	defer s.cancel()
+	stop := context.AfterFunc(s.ctx, s.iter.Drain)
+	defer stop()
+	for {
+		m, err := s.iter.Next()
+		switch {
+		case errors.Is(err, jetstream.ErrMsgIteratorClosed):
+			return
+		case err != nil:
+			s.logger.Error("subscription broken", "name", s.cfg.Durable, "error", err)
+			s.iter.Stop()
+			return
+		case s.ctx.Err() != nil: // on its way to us when we ended
+			s.answer("nak", m.Nak())
+		default:
+			s.handle(m)
+		}
+	}
+}
+
+// handle gives m until it is acknowledged or the subscription ends.
+func (s *subscription) handle(m jetstream.Msg) {
+	meta, err := m.Metadata()
+	if err != nil || idOf(m) == "" {
+		s.logger.Error("not an event of ours; given up", "name", s.cfg.Durable, "subject", m.Subject(), "error", err)
+		s.answer("term", m.TermWithReason("not an event"))
+		return
+	}
+	pause := s.cfg.MaxNackPause / 100
+	for delivered := meta.NumDelivered; ; delivered++ {
+		switch s.give(m, meta, delivered) {
+		case acked:
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), answerTimeout)
+			s.answer("ack", m.DoubleAck(ctx))
+			cancel()
+			return
+		case ended:
+			s.answer("nak", m.Nak())
+			return
+		case nacked:
+			if !s.rest(m, pause) {
+				s.answer("nak", m.Nak())
+				return
+			}
+			pause = min(2*pause, s.cfg.MaxNackPause)
+		}
+	}
+}
+
+type outcome int
+
+const (
+	acked outcome = iota
+	nacked
+	ended // before there was an answer
+)
+
+// give delivers m once and waits for the answer, with heartbeats.
+func (s *subscription) give(m jetstream.Msg, meta *jetstream.MsgMetadata, delivered uint64) outcome {
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	msg := toMessage(m, meta, delivered)
+	msg.SetContext(ctx)
+	beat := time.NewTicker(s.cfg.AckWait / 3)
+	defer beat.Stop()
+
+	out, ending := s.out, s.ctx.Done()
+	var closing <-chan time.Time
+	for {
+		select {
+		case out <- msg:
+			out = nil
+		case <-msg.Acked():
+			return acked
+		case <-msg.Nacked():
+			return nacked
+		case <-beat.C:
+			s.answer("heartbeat", m.InProgress())
+		case <-ending:
+			if out != nil {
+				return ended // nobody has it
+			}
+			t := time.NewTimer(s.cfg.CloseTimeout)
+			defer t.Stop()
+			closing, ending = t.C, nil
+		case <-closing:
+			return ended
+		}
+	}
+}
+
+// rest waits before a refused message is given again; false when the
+// subscription ends meanwhile.
+func (s *subscription) rest(m jetstream.Msg, pause time.Duration) bool {
+	s.answer("heartbeat", m.InProgress())
+	t := time.NewTimer(min(pause, s.cfg.AckWait/3))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.ctx.Done():
+		return false
+	}
+}
+
+// answer logs an answer that the server did not take; the message will come
+// again, which every handler must expect anyway.
+func (s *subscription) answer(what string, err error) {
+	if err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
+		s.logger.Warn("answer to the broker failed", "answer", what, "name", s.cfg.Durable, "error", err)
+	}
+}
+
+// idOf is the event's id.
+func idOf(m jetstream.Msg) string {
+	if id := m.Headers().Get("ce-id"); id != "" {
+		return id
+	}
+	return m.Headers().Get(jetstream.MsgIDHeader)
+}
+
+func toMessage(m jetstream.Msg, meta *jetstream.MsgMetadata, delivered uint64) *message.Message {
+	out := message.NewMessage(idOf(m), m.Data())
+	for name, value := range flat(m.Headers()) {
+		out.Metadata[name] = value
+	}
+	out.Metadata["cortex-stream"] = meta.Stream
+	out.Metadata["cortex-position"] = strconv.FormatUint(meta.Sequence.Stream, 10)
+	out.Metadata["cortex-delivered"] = strconv.FormatUint(delivered, 10)
+	return out
+}

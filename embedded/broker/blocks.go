@@ -9,9 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/minio/highwayhash"
-	"github.com/nats-io/nats.go"
 
 	"cortex/events"
 )
@@ -90,9 +90,24 @@ func (b *block) look() error {
 type stored struct {
 	seq     uint64
 	subject string
-	headers nats.Header
+	head    []byte // its headers as they are written; empty without
 	data    []byte
-	end     int // of its record in the block
+}
+
+// headers reads the headers: a line of protocol, then "name: value" lines. What
+// is no header gives none, and then the event's hash does not hold.
+func (m stored) headers() events.Headers {
+	_, lines, ok := strings.Cut(string(m.head), "\r\n")
+	if !ok || !strings.HasPrefix(string(m.head), "NATS/1.0") {
+		return nil
+	}
+	out := make(events.Headers, 20)
+	for line := range strings.SplitSeq(lines, "\r\n") {
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			out[name] = strings.TrimSpace(value)
+		}
+	}
+	return out
 }
 
 // errTorn says that a record does not end within its file.
@@ -118,29 +133,26 @@ func openBlock(b block) (*blockReader, error) {
 	return &blockReader{buf: buf, sum: sum}, nil
 }
 
-// next gives the next message, and false at the end of the block. The reader
-// stays before a record that is not whole.
-func (r *blockReader) next() (stored, bool, error) {
+// all gives the messages up to the first record that is not whole, and what is
+// wrong with that; the reader stays before it.
+func (r *blockReader) all() ([]stored, error) {
+	var out []stored
 	for r.at < len(r.buf) {
 		rest := r.buf[r.at:]
 		length, err := r.whole(rest)
 		if err != nil {
-			return stored{}, false, err
+			return out, err
 		}
-		seq := binary.LittleEndian.Uint64(rest[4:])
-		if seq&markerBit != 0 {
-			r.at += length
-			continue
-		}
-		m, err := parseRecord(rest[:length])
-		if err != nil {
-			return stored{}, false, err
+		if binary.LittleEndian.Uint64(rest[4:])&markerBit == 0 {
+			m, err := parseRecord(rest[:length])
+			if err != nil {
+				return out, err
+			}
+			out = append(out, m)
 		}
 		r.at += length
-		m.end = r.at
-		return m, true, nil
 	}
-	return stored{}, false, nil
+	return out, nil
 }
 
 // whole checks length and checksum of the record at the beginning of b.
@@ -183,11 +195,7 @@ func parseRecord(b []byte) (stored, error) {
 	if n > len(body)-4 {
 		return stored{}, errors.New("a record's headers do not fit into it")
 	}
-	var err error
-	if m.headers, err = nats.DecodeHeadersMsg(body[4 : 4+n]); err != nil {
-		return stored{}, fmt.Errorf("headers: %w", err)
-	}
-	m.data = body[4+n:]
+	m.head, m.data = body[4:4+n], body[4+n:]
 	return m, nil
 }
 
@@ -215,9 +223,4 @@ func metaSum(stream string, description []byte) []byte {
 	}
 	_, _ = sum.Write(description)
 	return hex.AppendEncode(nil, sum.Sum(nil))
-}
-
-// record checks a stored message by itself: its envelope, its place, its hash.
-func (m stored) record(h events.HostID) (events.Record, error) {
-	return decodeRecord(h, m.seq, m.subject, m.headers, m.data)
 }

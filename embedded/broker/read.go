@@ -110,7 +110,7 @@ func (l *factLog) decode(msg *nats.Msg) (events.Record, error) {
 	if err != nil {
 		return events.Record{}, &events.Error{Op: "broker.decode", Kind: events.ErrUnavailable, Err: fmt.Errorf("the server's answer: %w", err)}
 	}
-	r, err := decodeRecord(l.host, seq, msg.Header.Get(jetstream.SubjectHeader), msg.Header, msg.Data)
+	r, err := decodeRecord(l.host, seq, msg.Header.Get(jetstream.SubjectHeader), flat(msg.Header), msg.Data)
 	if err != nil {
 		l.condemn(err)
 	}
@@ -215,10 +215,10 @@ func (s *source) fill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if got == 0 { // nothing matches behind here
-		if s.filter == "" || s.pending > 0 {
-			return s.log.unreadable(s.next)
-		}
+	if got == 0 && (s.filter == "" || s.pending > 0) {
+		return s.log.unreadable(s.next)
+	}
+	if s.filter != "" && (got == 0 || s.pending == 0) { // nothing matches behind here
 		s.next = s.end + 1
 	}
 	return nil

@@ -63,11 +63,11 @@ func flat(h nats.Header) events.Headers {
 
 // decodeRecord reads a fact back and checks it by itself: that it is the one
 // written at this place of this host's log.
-func decodeRecord(h events.HostID, seq uint64, subject string, headers nats.Header, data []byte) (events.Record, error) {
+func decodeRecord(h events.HostID, seq uint64, subject string, headers events.Headers, data []byte) (events.Record, error) {
 	fail := func(err error) (events.Record, error) {
 		return events.Record{}, &events.Error{Op: "broker.decodeRecord", Kind: events.ErrCorrupt, Subject: fmt.Sprintf("event %d", seq), Err: err}
 	}
-	r, err := events.DecodeHeaders(flat(headers), data)
+	r, err := events.DecodeHeaders(headers, data)
 	switch {
 	case err != nil:
 		return fail(err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 
 	"cortex/events"
 )
@@ -93,32 +95,53 @@ func (c *chainCheck) block(b block, newest bool) error {
 	if err != nil {
 		return damaged(b.path, err)
 	}
-	for {
-		m, ok, err := r.next()
-		if err != nil {
-			if newest && c.prev.Position >= c.manifest.Position && r.restTorn() {
-				return nil // never acknowledged: the server cuts it off
-			}
-			return damaged(b.path, fmt.Errorf("behind event %d: %w", c.prev.Position, err))
+	found, broken := r.all()
+	for _, d := range decodeAll(c.host, found) {
+		if d.err != nil {
+			return damaged(b.path, d.err)
 		}
-		if !ok {
-			return nil
-		}
-		if err := c.event(m); err != nil {
+		if err := c.event(d.record); err != nil {
 			return damaged(b.path, err)
 		}
 	}
+	switch {
+	case broken == nil:
+		return nil
+	case newest && c.prev.Position >= c.manifest.Position && r.restTorn():
+		return nil // never acknowledged: the server cuts it off
+	}
+	return damaged(b.path, fmt.Errorf("behind event %d: %w", c.prev.Position, broken))
 }
 
-// event checks that m is whole and follows the event before it.
-func (c *chainCheck) event(m stored) error {
-	r, err := m.record(c.host)
-	if err != nil {
-		return err
+// decoded is a stored message that was checked by itself.
+type decoded struct {
+	record events.Record
+	err    error
+}
+
+// decodeAll checks messages by themselves, on all processors: decoding is most
+// of the time that opening takes.
+func decodeAll(h events.HostID, found []stored) []decoded {
+	out := make([]decoded, len(found))
+	workers := runtime.GOMAXPROCS(0)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := len(found) * w / workers; i < len(found)*(w+1)/workers; i++ {
+				m := found[i]
+				out[i].record, out[i].err = decodeRecord(h, m.seq, m.subject, m.headers(), m.data)
+			}
+		})
 	}
+	wg.Wait()
+	return out
+}
+
+// event checks that r, true by itself, follows the event before it.
+func (c *chainCheck) event(r events.Record) error {
 	if c.first == 0 {
-		c.first, c.before = m.seq, r.Prev
-		if m.seq == 1 && !r.Prev.IsZero() {
+		c.first, c.before = uint64(r.Position), r.Prev
+		if r.Position == 1 && !r.Prev.IsZero() {
 			return errors.New("event 1 follows another")
 		}
 	} else if err := follows(r, c.prev); err != nil {

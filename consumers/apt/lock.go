@@ -1,0 +1,119 @@
+package apt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cortex/events"
+)
+
+// pollLock is how often a busy lock is looked at.
+const pollLock = 200 * time.Millisecond
+
+// lockFiles are dpkg's two locks: the front ends' and its own.
+var lockFiles = []string{"/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"}
+
+// Holder is the process that holds dpkg's lock.
+type Holder struct {
+	PID     int
+	Program string // its name, or "" when it cannot be read
+}
+
+// String is "apt-get (process 1234)".
+func (h Holder) String() string {
+	if h.Program == "" {
+		return "process " + strconv.Itoa(h.PID)
+	}
+	return fmt.Sprintf("%s (process %d)", h.Program, h.PID)
+}
+
+// LockHolder tells who holds one of dpkg's locks; ok is false when nobody does.
+// It takes no lock itself.
+func (m *Machine) LockHolder() (h Holder, ok bool, err error) {
+	for _, name := range lockFiles {
+		f, err := os.OpenFile(m.path(name), os.O_RDWR, 0)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+			continue
+		}
+		if err != nil {
+			return Holder{}, false, fmt.Errorf("look at lock: %w", err)
+		}
+		lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+		err = unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock)
+		f.Close()
+		if err != nil {
+			return Holder{}, false, fmt.Errorf("look at lock %s: %w", name, err)
+		}
+		if lock.Type != unix.F_UNLCK {
+			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", lock.Pid))
+			return Holder{PID: int(lock.Pid), Program: strings.TrimSpace(Clean(string(comm)))}, true, nil
+		}
+	}
+	return Holder{}, false, nil
+}
+
+// WaitForLock returns when nobody holds dpkg's locks. While it waits it calls
+// tell about once a second. When limit has passed it gives up with an
+// ErrLockBusy error that names the holder; a limit of 0 waits for ever.
+func (m *Machine) WaitForLock(ctx context.Context, limit time.Duration, tell func(Holder, time.Duration)) error {
+	start := time.Now()
+	told := time.Duration(-1)
+	tick := time.NewTicker(pollLock)
+	defer tick.Stop()
+	for {
+		h, held, err := m.LockHolder()
+		if err != nil || !held {
+			return err
+		}
+		waited := time.Since(start)
+		if limit > 0 && waited >= limit {
+			return &events.Error{Op: "apt.WaitForLock", Kind: events.ErrLockBusy, Subject: "dpkg's lock",
+				Err: fmt.Errorf("held by %s for longer than %s", h, limit), Hint: "try again when it is done, or wait longer with --lock-timeout"}
+		}
+		if tell != nil && (told < 0 || waited-told >= time.Second) {
+			tell(h, waited)
+			told = waited
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// waitForOrphans returns when no child of an earlier process of ours is left:
+// every one of them has inherited the running lock.
+func (m *Machine) waitForOrphans(ctx context.Context) (waited bool, err error) {
+	f, err := m.openRunningLock()
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	tick := time.NewTicker(pollLock)
+	defer tick.Stop()
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return waited, err
+		}
+		waited = true
+		select {
+		case <-ctx.Done():
+			return waited, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,155 @@
+package apt
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"cortex/events"
+)
+
+const stateFormat = `${Package}\t${Architecture}\t${Version}\t${db:Status-Want}\t${db:Status-Eflag}\t${db:Status-Status}\n`
+
+// Inventory reads the state of every package: dpkg-query for what dpkg knows (it
+// sees dpkg's journal, the status file alone does not), extended_states for apt's
+// automatic marks.
+func (m *Machine) Inventory(ctx context.Context) (events.Inventory, error) {
+	native, err := m.native()
+	if err != nil {
+		return nil, err
+	}
+	out, err := m.read(ctx, "dpkg-query", "-W", "-f", stateFormat)
+	if err != nil && !bytes.Contains(out, []byte("\t")) {
+		if events.KindOf(err) == events.ErrApt { // no packages at all
+			return events.Inventory{}, nil
+		}
+		return nil, err
+	}
+	inv, err := parseStates(out, native)
+	if err != nil {
+		return nil, err
+	}
+	marks, err := os.ReadFile(m.path("/var/lib/apt/extended_states"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("read automatic marks: %w", err)
+	}
+	for k := range parseAutoMarks(marks, native) {
+		if s, ok := inv[k]; ok && s.Status != events.StatusConfigFiles && s.Status != events.StatusNotInstalled {
+			s.Auto = true
+			inv[k] = s
+		}
+	}
+	return inv, nil
+}
+
+// parseStates reads dpkg-query's answer in stateFormat. Packages that dpkg only
+// remembers the name of are left out.
+func parseStates(out []byte, native events.Architecture) (events.Inventory, error) {
+	inv := events.Inventory{}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(f) != 6 {
+			return nil, &events.Error{Op: "apt.parseStates", Kind: events.ErrApt, Subject: "dpkg-query", Err: fmt.Errorf("unexpected line %q", Clean(line))}
+		}
+		s := events.State{
+			Version: events.Version(f[2]), Want: events.Want(f[3]),
+			Flag: events.ErrorFlag(f[4]), Status: events.Status(f[5]),
+		}
+		if s.Status == events.StatusNotInstalled && s.Want != events.WantInstall && s.Want != events.WantHold {
+			continue
+		}
+		inv[keyOf(f[0], f[1], native)] = s
+	}
+	return inv, nil
+}
+
+func keyOf(name, arch string, native events.Architecture) events.PackageKey {
+	if arch == "all" || arch == "" {
+		arch = string(native)
+	}
+	return events.PackageKey{Name: events.PackageName(name), Arch: events.Architecture(arch)}
+}
+
+// parseAutoMarks reads apt's extended_states: deb822 stanzas.
+func parseAutoMarks(data []byte, native events.Architecture) map[events.PackageKey]bool {
+	marks := map[events.PackageKey]bool{}
+	name, arch, auto := "", "", false
+	flush := func() {
+		if name != "" && auto {
+			marks[keyOf(name, arch, native)] = true
+		}
+		name, arch, auto = "", "", false
+	}
+	s := bufio.NewScanner(bytes.NewReader(data))
+	s.Buffer(nil, 1<<20)
+	for s.Scan() {
+		key, value, ok := strings.Cut(s.Text(), ":")
+		value = strings.TrimSpace(value)
+		switch {
+		case !ok:
+			flush()
+		case key == "Package":
+			name = value
+		case key == "Architecture":
+			arch = value
+		case key == "Auto-Installed":
+			auto = value == "1"
+		}
+	}
+	flush()
+	return marks
+}
+
+// Conffiles lists the configuration files that dpkg knows of the named packages
+// and that exist.
+func (m *Machine) Conffiles(ctx context.Context, names []events.PackageName) (map[events.PackageName][]string, error) {
+	argv := []string{"dpkg-query", "-W", "-f", `${Package}\n${Conffiles}\n`, "--"}
+	for _, n := range names {
+		if err := n.Validate(); err != nil {
+			return nil, err
+		}
+		argv = append(argv, string(n))
+	}
+	out, err := m.read(ctx, argv...)
+	if err != nil && events.KindOf(err) != events.ErrApt { // unknown names are an error of dpkg-query's
+		return nil, err
+	}
+	files := map[events.PackageName][]string{}
+	var current events.PackageName
+	for line := range strings.Lines(string(out)) {
+		line = strings.TrimSuffix(line, "\n")
+		if !strings.HasPrefix(line, " ") {
+			if line != "" {
+				current = events.PackageName(line)
+			}
+			continue
+		}
+		// " /etc/x 0123… [obsolete]"; the path may hold spaces, the hash does not
+		f := strings.TrimSpace(line)
+		f = strings.TrimSuffix(strings.TrimSuffix(f, " obsolete"), " remove-on-upgrade")
+		if i := strings.LastIndex(f, " "); i > 0 {
+			if _, err := os.Lstat(m.path(f[:i])); err == nil {
+				files[current] = append(files[current], f[:i])
+			}
+		}
+	}
+	return files, nil
+}
+
+// ListsEmpty reports whether apt has no package lists at all, as on a fresh image.
+func (m *Machine) ListsEmpty() bool {
+	entries, err := os.ReadDir(m.path("/var/lib/apt/lists"))
+	if err != nil {
+		return true
+	}
+	for _, e := range entries {
+		if strings.Contains(e.Name(), "_Packages") || strings.HasSuffix(e.Name(), "Packages") {
+			return false
+		}
+	}
+	return true
+}

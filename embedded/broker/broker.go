@@ -46,9 +46,14 @@ type Config struct {
 	Now    func() time.Time
 	NewID  func() events.ID
 	Logger *slog.Logger
+
+	verifyFirst uint64 // see defaultVerifyFirst
 }
 
 func (c *Config) setDefaults() {
+	if c.verifyFirst == 0 {
+		c.verifyFirst = defaultVerifyFirst
+	}
 	if c.MaxBytes == 0 {
 		c.MaxBytes = DefaultMaxBytes
 	}

@@ -2,7 +2,9 @@ package broker_test
 
 import (
 	"context"
+	"os"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -12,6 +14,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if what := os.Getenv(childVariable); what != "" {
+		os.Exit(runChild(what, os.Getenv("DIR")))
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -43,4 +48,18 @@ func TestKeepsTheContractOfTheLog(t *testing.T) {
 			return b.Log()
 		}
 	})
+}
+
+// request is a wish to install something.
+func request(t testing.TB, b *broker.Broker) events.Event {
+	t.Helper()
+	id := logtest.NewID()
+	e, err := events.NewRequest(events.Event{
+		ID: id, Host: b.Host(), Subject: events.TransactionSubject(events.TransactionID(id)),
+		Transaction: events.TransactionID(id), Time: time.Now(), Actor: events.Actor{UID: 1000, Program: "test"},
+	}, &events.CancelRequest{Reason: "for a test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
 }

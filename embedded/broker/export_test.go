@@ -5,28 +5,13 @@ import (
 	"errors"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"cortex/events"
 )
 
-// KeepEvery lets tests wait for the manifest.
-const KeepEvery = keepEvery
-
 // JetStream lets tests do what no other package can.
 func (b *Broker) JetStream() jetstream.JetStream { return b.engine.js }
-
-// Server lets tests stop the server as a crash would.
-func (b *Broker) Server() *server.Server { return b.engine.srv }
-
-// Abandon leaves the directory as kill -9 would: the lock goes, nothing is
-// written any more. What the server had not written it cannot write later.
-func (b *Broker) Abandon() {
-	b.cancel()
-	b.wg.Wait()
-	b.lock.release()
-}
 
 // StreamDir is where the server keeps a stream.
 func StreamDir(dir, name string) string { return (&Config{Dir: dir}).streamDir(name) }
@@ -48,11 +33,24 @@ func (b *Broker) Adapter(cfg SubscriberConfig) (message.Publisher, message.Subsc
 	return pub, b.subscriber(cfg, find)
 }
 
-// Unsure makes the log believe that an append's outcome is unknown.
-func (b *Broker) Unsure() {
-	b.log.turn <- struct{}{}
-	b.log.unsure = true
-	<-b.log.turn
+// Verifying gives cfg with another number of events that are checked first.
+func Verifying(cfg Config, first uint64) Config {
+	cfg.verifyFirst = first
+	return cfg
+}
+
+// Sneak stores an event as the log would, but lets the log know nothing of it: an
+// append whose answer was lost.
+func (b *Broker) Sneak(ctx context.Context, e events.Event) error {
+	head := b.log.headNow()
+	r := events.Record{Event: e, Position: head.Position + 1, Prev: head.Hash}
+	r.Hash = events.Chain(r.Prev, r.Position, r.Event)
+	msg, err := encode(r)
+	if err != nil {
+		return err
+	}
+	_, err = b.engine.js.PublishMsg(ctx, msg)
+	return err
 }
 
 // OpenBare is a broker without streams of its own, so that the storage it may

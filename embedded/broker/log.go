@@ -143,28 +143,35 @@ func (l *factLog) check(e events.Event) error {
 	return err
 }
 
-// append stores e when it is this goroutine's turn and the head is known.
+// append stores e when it is this goroutine's turn and the head is known. It
+// tries again when the log turned out to be further than was known: an earlier
+// append had been stored although its answer was lost.
 func (l *factLog) append(ctx context.Context, e events.Event, x events.Expect) (events.Record, error) {
-	if p, ok := l.byID[e.ID]; ok {
-		return l.at(ctx, p)
-	}
-	if x.Subject != (events.Subject{}) {
-		stored, err := l.expect(ctx, e.ID, x)
-		if err != nil || stored.Position > 0 {
-			return stored, err
+	for {
+		if p, ok := l.byID[e.ID]; ok {
+			return l.at(ctx, p)
+		}
+		if x.Subject != (events.Subject{}) {
+			stored, err := l.expect(ctx, e.ID, x)
+			if err != nil || stored.Position > 0 {
+				return stored, err
+			}
+		}
+		if err := enoughRoom(l.cfg); err != nil {
+			return events.Record{}, err
+		}
+		head := l.headNow()
+		r := events.Record{Event: e, Position: head.Position + 1, Prev: head.Hash}
+		r.Hash = events.Chain(r.Prev, r.Position, r.Event)
+		msg, err := encode(r)
+		if err != nil {
+			return events.Record{}, err
+		}
+		out, err := l.publish(ctx, r, msg)
+		if !wrongLast(err) || l.headNow() == head {
+			return out, err
 		}
 	}
-	if err := enoughRoom(l.cfg); err != nil {
-		return events.Record{}, err
-	}
-	head := l.headNow()
-	r := events.Record{Event: e, Position: head.Position + 1, Prev: head.Hash}
-	r.Hash = events.Chain(r.Prev, r.Position, r.Event)
-	msg, err := encode(r)
-	if err != nil {
-		return events.Record{}, err
-	}
-	return l.publish(ctx, r, msg)
 }
 
 // publish sends the record and makes sense of the answer.
@@ -173,14 +180,11 @@ func (l *factLog) publish(ctx context.Context, r events.Record, msg *nats.Msg) (
 	switch {
 	case err == nil && ack.Duplicate:
 		return l.at(ctx, events.Position(ack.Sequence))
-	case err == nil && ack.Sequence == uint64(r.Position):
-		l.advance(r)
-		return r, nil
 	case err == nil:
-		err = fmt.Errorf("the server stored event %d at %d", r.Position, ack.Sequence)
-		l.condemn(damaged(FactsStream, err))
-		return events.Record{}, l.faulty()
+		l.advance(r) // the server stores it at the expected place or not at all
+		return r, nil
 	case kindOf(err) == events.ErrFull:
+		l.unsure = true // it is not stored; but look once more before the next
 		return events.Record{}, unwritten("broker.Append", r.Subject, err)
 	}
 	// Whether it is stored is not known. Look now if there is time, otherwise

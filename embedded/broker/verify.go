@@ -10,9 +10,9 @@ import (
 	"cortex/events"
 )
 
-// verifyFirst is how many of the newest events are checked before the log is
-// opened; the older ones are checked while it is in use.
-const verifyFirst = 20_000
+// defaultVerifyFirst is how many of the newest events are checked before the log
+// is opened; the older ones are checked while it is in use.
+const defaultVerifyFirst = 20_000
 
 // window is the part of the log that was checked when it was opened.
 type window struct {
@@ -53,7 +53,7 @@ func checkFiles(cfg Config, m manifest) (window, error) {
 }
 
 // firstToCheck is the block from which on events are checked at once: it holds
-// the manifest's head and the newest [verifyFirst] events.
+// the manifest's head and the newest [defaultVerifyFirst] events.
 func firstToCheck(cfg Config, blocks []block, m manifest) (int, error) {
 	var last uint64
 	for _, b := range blocks {
@@ -63,8 +63,8 @@ func firstToCheck(cfg Config, blocks []block, m manifest) (int, error) {
 		return 0, damaged(cfg.streamDir(FactsStream), errors.New("the log is empty"))
 	}
 	from := min(uint64(m.Head.Position), last)
-	if last > verifyFirst {
-		from = min(from, last-verifyFirst)
+	if last > cfg.verifyFirst {
+		from = min(from, last-cfg.verifyFirst)
 	} else {
 		from = 1
 	}

@@ -13,6 +13,9 @@ import (
 // JetStream lets tests do what no other package can.
 func (b *Broker) JetStream() jetstream.JetStream { return b.engine.js }
 
+// Dir is the state directory.
+func (b *Broker) Dir() string { return b.cfg.Dir }
+
 // StreamDir is where the server keeps a stream.
 func StreamDir(dir, name string) string { return (&Config{Dir: dir}).streamDir(name) }
 

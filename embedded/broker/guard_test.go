@@ -125,19 +125,31 @@ func records(t *testing.T, b []byte) [][]byte {
 // file format would.
 func rewrite(t *testing.T, path string) {
 	t.Helper()
+	rewriteAt(t, path, `"output":"0`)
+}
+
+// rewriteAt changes the last byte of a marker in the eleventh or a later record.
+func rewriteAt(t *testing.T, path, marker string) {
+	t.Helper()
 	b := read(t, path)
-	r := records(t, b)[10]
-	at := bytes.Index(r, []byte(`"output":"0`))
-	r[at+len(`"output":"`)] = '7'
-	key := sha256.Sum256([]byte("CORTEX_EVT-1"))
-	sum, err := highwayhash.New64(key[:])
-	check(t, err)
-	subject := 22 + int(binary.LittleEndian.Uint16(r[20:]))
-	for _, part := range [][]byte{r[4:20], r[22:subject], r[subject+4 : len(r)-8]} {
-		_, _ = sum.Write(part)
+	for _, r := range records(t, b)[10:] { // parts of b
+		at := bytes.LastIndex(r, []byte(marker))
+		if at < 0 {
+			continue
+		}
+		r[at+len(marker)-1] ^= 1
+		key := sha256.Sum256([]byte("CORTEX_EVT-1"))
+		sum, err := highwayhash.New64(key[:])
+		check(t, err)
+		subject := 22 + int(binary.LittleEndian.Uint16(r[20:]))
+		for _, part := range [][]byte{r[4:20], r[22:subject], r[subject+4 : len(r)-8]} {
+			_, _ = sum.Write(part)
+		}
+		copy(r[len(r)-8:], sum.Sum(nil))
+		write(t, path, b)
+		return
 	}
-	copy(r[len(r)-8:], sum.Sum(nil)) // r is a part of b
-	write(t, path, b)
+	t.Fatalf("%q is not in %s", marker, path)
 }
 
 // takeOut removes one whole record.
@@ -251,9 +263,9 @@ func TestRefusesStreamsThatWereChangedThroughTheServer(t *testing.T) {
 			update(func(c *jetstream.StreamConfig) { c.MaxMsgs = 20; c.Discard = jetstream.DiscardOld })(t, b)
 			update(func(c *jetstream.StreamConfig) { c.MaxMsgs = -1; c.Discard = jetstream.DiscardNew })(t, b)
 		}, "begins at event 42"},
-		"another limit":                {update(func(c *jetstream.StreamConfig) { c.MaxBytes /= 2 }), "configuration"},
-		"deleting by age":              {update(func(c *jetstream.StreamConfig) { c.MaxAge = 48 * time.Hour }), "configuration"},
-		"another description":          {update(func(c *jetstream.StreamConfig) { c.Description = "mine" }), "configuration"},
+		"another limit":       {update(func(c *jetstream.StreamConfig) { c.MaxBytes /= 2 }), "configuration"},
+		"deleting by age":     {update(func(c *jetstream.StreamConfig) { c.MaxAge = 48 * time.Hour }), "configuration"},
+		"another description": {update(func(c *jetstream.StreamConfig) { c.Description = "mine" }), "configuration"},
 		"stream deleted": {func(t *testing.T, b *broker.Broker) {
 			t.Helper()
 			check(t, b.JetStream().DeleteStream(t.Context(), broker.FactsStream))

@@ -239,6 +239,13 @@ func (l *factLog) expect(ctx context.Context, id events.ID, x events.Expect) (ev
 			return events.Record{}, err
 		}
 		last = r.Position
+		if last > l.headNow().Position { // an append whose answer was lost
+			l.unsure = true
+			if err := l.resolve(ctx); err != nil {
+				return events.Record{}, unwritten("broker.Append", x.Subject, err)
+			}
+			return l.expect(ctx, id, x)
+		}
 		l.last[x.Subject] = last
 	}
 	if last == x.Last {

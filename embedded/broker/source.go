@@ -1,0 +1,150 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"cortex/events"
+)
+
+// source reads the records that match one filter, batch after batch.
+type source struct {
+	log    *factLog
+	filter string // "" is everything
+	next   events.Position
+	end    events.Position
+
+	buf     []events.Record
+	prev    events.Link // of the last record given, when there is no filter
+	pending uint64      // how many more match, as the server said last
+}
+
+// fill makes sure that there is a record, unless there are no more.
+func (s *source) fill(ctx context.Context) error {
+	if len(s.buf) > 0 || s.next > s.end {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return &events.Error{Op: "broker.Read", Kind: events.ErrUnavailable, Err: err}
+	}
+	whole := s.next == 1
+	got, err := s.batch(ctx)
+	if err == nil && got == 0 && s.filter != "" && whole {
+		got, err = s.nothing(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if got == 0 && (s.filter == "" || s.pending > 0) {
+		return s.log.unreadable(s.next)
+	}
+	if s.filter != "" && (got == 0 || s.pending == 0) { // nothing matches behind here
+		s.next = s.end + 1
+	}
+	return nil
+}
+
+// nothing makes sure that no record matches at all: to the server, what it
+// cannot read is the same as what is not there, but it knows how many it had.
+func (s *source) nothing(ctx context.Context) (int, error) {
+	info, err := s.log.engine.facts.Info(ctx, jetstream.WithSubjectFilter(s.filter))
+	if err != nil {
+		return 0, &events.Error{Op: "broker.Read", Kind: events.ErrUnavailable, Subject: s.filter, Err: err}
+	}
+	for subject, n := range info.State.Subjects {
+		got, err := s.batch(ctx) // it may have been appended just now
+		if err != nil || got > 0 {
+			return got, err
+		}
+		err = damaged(subject, fmt.Errorf("%d of its events were stored and cannot be read back", n))
+		s.log.condemn(err)
+		return 0, err
+	}
+	return 0, nil
+}
+
+// batch asks for the next records and decodes them as they come.
+func (s *source) batch(ctx context.Context) (int, error) {
+	fail := func(err error) (int, error) {
+		return 0, &events.Error{Op: "broker.Read", Kind: events.ErrUnavailable, Subject: fmt.Sprintf("event %d", s.next), Err: err}
+	}
+	body, err := json.Marshal(getRequest{Seq: uint64(s.next), NextFor: s.filter, Batch: s.size(), MaxBytes: batchBytes})
+	if err != nil {
+		return fail(err)
+	}
+	conn := s.log.engine.reads
+	inbox := conn.NewInbox()
+	sub, err := conn.SubscribeSync(inbox)
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := conn.PublishRequest("$JS.API.DIRECT.GET."+FactsStream, inbox, body); err != nil {
+		return fail(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	for got := 0; ; got++ {
+		msg, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return fail(err)
+		}
+		switch status := msg.Header.Get("Status"); status {
+		case "":
+			if err := s.take(msg); err != nil {
+				return got, err
+			}
+		case "204": // the end of the batch
+			s.pending, err = strconv.ParseUint(msg.Header.Get("Nats-Num-Pending"), 10, 64)
+			if err != nil {
+				return fail(err)
+			}
+			return got, nil
+		case "404":
+			return 0, nil
+		default:
+			return fail(fmt.Errorf("%s %s", status, msg.Header.Get("Description")))
+		}
+	}
+}
+
+// size is how many records to ask for.
+func (s *source) size() int {
+	if s.filter == "" {
+		return min(batchRecords, int(s.end-s.next)+1) //nolint:gosec // bounded by batchRecords
+	}
+	return batchRecords
+}
+
+// take decodes a message into the buffer.
+func (s *source) take(msg *nats.Msg) error {
+	r, err := s.log.decode(msg)
+	if err != nil {
+		return err
+	}
+	if s.filter == "" {
+		switch {
+		case s.prev.Position > 0:
+			err = follows(r, s.prev)
+		case r.Position != s.next:
+			err = s.log.unreadable(s.next)
+		case r.Position == 1 && !r.Prev.IsZero():
+			err = follows(r, events.Link{})
+		}
+		if err != nil {
+			s.log.condemn(err)
+			return err
+		}
+		s.prev = r.Link()
+	}
+	s.next = r.Position + 1
+	if r.Position <= s.end {
+		s.buf = append(s.buf, r)
+	}
+	return nil
+}

@@ -234,7 +234,7 @@ func parseStatus(line string) (events.Progress, bool) {
 
 func parsePercent(s string) (float64, error) {
 	v, err := strconv.ParseFloat(s, 64)
-	if err != nil || v < 0 || v > 100 {
+	if err != nil || !(v >= 0 && v <= 100) { // NaN is none either
 		return 0, fmt.Errorf("not a percentage: %q", s)
 	}
 	return v, nil

@@ -362,4 +362,3 @@ func (m *Machine) markEssential(ctx context.Context, changes []events.Change) er
 	}
 	return nil
 }
-

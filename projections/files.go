@@ -1,0 +1,163 @@
+package projections
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// files knows the names of one model's files:
+//
+//	NAME.db        a symbolic link to the live generation
+//	NAME-7.db      a generation, with its -wal and -shm
+//	NAME-verify.db a throw-away copy to compare with
+//
+// A generation's name is never used again while a file of it exists, so that a
+// -wal is never read with another's database.
+type files struct{ dir, name string }
+
+const verifyGeneration = "verify"
+
+// sidecars are what SQLite keeps beside a database.
+var sidecars = []string{"", "-wal", "-shm", "-journal"}
+
+func (f files) link() string { return filepath.Join(f.dir, f.name+".db") }
+
+func (f files) base(generation string) string { return f.name + "-" + generation + ".db" }
+
+func (f files) path(generation string) string { return filepath.Join(f.dir, f.base(generation)) }
+
+// live gives the generation that the link names. A missing link or file is
+// fs.ErrNotExist; a link to anything but a generation of ours is an error too.
+func (f files) live() (string, error) {
+	target, err := os.Readlink(f.link())
+	if err != nil {
+		if info, statErr := os.Lstat(f.link()); statErr == nil && info.Mode()&fs.ModeSymlink == 0 {
+			return "", errors.New("a file is where its link belongs")
+		}
+		return "", err
+	}
+	generation, ok := f.generation(target)
+	if !ok || generation == verifyGeneration {
+		return "", fmt.Errorf("its link leads to %s", target)
+	}
+	info, err := os.Lstat(f.path(generation))
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a file", target)
+	}
+	return generation, nil
+}
+
+// generation reads a base name; sidecars are no generations.
+func (f files) generation(base string) (string, bool) {
+	rest, ok := strings.CutPrefix(base, f.name+"-")
+	if !ok {
+		return "", false
+	}
+	generation, ok := strings.CutSuffix(rest, ".db")
+	if !ok || generation != verifyGeneration && strings.Trim(generation, "0123456789") != "" || generation == "" {
+		return "", false
+	}
+	return generation, true
+}
+
+// all lists the generations of which any file exists.
+func (f files) all() ([]string, error) {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	var out []string
+	for _, e := range entries {
+		base := e.Name()
+		for _, suffix := range sidecars[1:] {
+			base = strings.TrimSuffix(base, suffix)
+		}
+		if g, ok := f.generation(base); ok && !seen[g] {
+			seen[g] = true
+			out = append(out, g)
+		}
+	}
+	return out, nil
+}
+
+// next is a generation that no file has.
+func (f files) next() (string, error) {
+	all, err := f.all()
+	if err != nil {
+		return "", err
+	}
+	highest := uint64(0)
+	for _, g := range all {
+		if n, err := strconv.ParseUint(g, 10, 63); err == nil {
+			highest = max(highest, n)
+		}
+	}
+	return strconv.FormatUint(highest+1, 10), nil
+}
+
+// remove deletes a generation. Whoever has it open keeps it until closing.
+func (f files) remove(generation string) error {
+	var errs []error
+	for _, suffix := range sidecars {
+		if err := os.Remove(f.path(generation) + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeExcept deletes every generation but those.
+func (f files) removeExcept(keep ...string) error {
+	all, err := f.all()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, g := range all {
+		kept := false
+		for _, k := range keep {
+			kept = kept || g == k
+		}
+		if !kept {
+			errs = append(errs, f.remove(g))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// point makes the link name a generation, in one rename.
+func (f files) point(generation string) error {
+	fresh := f.link() + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Symlink(f.base(generation), fresh); err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, f.link()); err != nil {
+		return err
+	}
+	for _, suffix := range sidecars[1:] { // of a file that was in the link's place
+		if err := os.Remove(f.link() + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return syncDir(f.dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

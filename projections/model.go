@@ -1,0 +1,296 @@
+package projections
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+
+	"cortex/events"
+)
+
+// Model is a read model kept in a file. Use [New], then [Model.Open].
+type Model struct {
+	p     Projection
+	open  OpenStore
+	cfg   Config
+	files files
+
+	shadowing sync.Mutex   // one rebuild or verification at a time
+	writing   sync.Mutex   // one Apply or swap at a time; guards live's checkpoint
+	mu        sync.RWMutex // guards the fields below; read-held while live is read
+	live      *database
+	current   string // live's generation
+	rebuilt   string
+}
+
+// New returns the model of a projection. It touches nothing.
+func New(p Projection, open OpenStore, cfg Config) (*Model, error) {
+	if err := validName(p.Name()); err != nil {
+		return nil, err
+	}
+	if cfg.Dir == "" || open == nil {
+		return nil, &events.Error{Op: "projections.New", Kind: events.ErrInternal, Subject: p.Name(), Err: errors.New("a model needs a directory and an opener")}
+	}
+	cfg.setDefaults()
+	return &Model{p: p, open: open, cfg: cfg, files: files{cfg.Dir, p.Name()}}, nil
+}
+
+// Name is the projection's.
+func (m *Model) Name() string { return m.p.Name() }
+
+// Path is the file that readers open: a link to the live generation.
+func (m *Model) Path() string { return m.files.link() }
+
+// Rebuilt tells in one line that and why [Model.Open] rebuilt the model; "" when
+// it did not.
+func (m *Model) Rebuilt() string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.rebuilt
+}
+
+// Open makes the model ready. A file that cannot be used is rebuilt from the
+// log, which takes a while for a long one; see [Model.Rebuilt]. When that fails
+// the old file stays where it is.
+func (m *Model) Open(ctx context.Context, log events.Log) error {
+	if err := os.MkdirAll(m.cfg.Dir, 0o755); err != nil {
+		return m.fail(err)
+	}
+	live, current, why, err := m.inspect(ctx, log)
+	if err != nil {
+		return err
+	}
+	if why == "" {
+		m.mu.Lock()
+		m.live, m.current = live, current
+		m.mu.Unlock()
+		return m.fail(m.files.removeExcept(current))
+	}
+	if err := m.files.removeExcept(current); err != nil {
+		return m.fail(err)
+	}
+	if err := m.Rebuild(ctx, log); err != nil {
+		return fmt.Errorf("rebuild read model %s, which %s: %w", m.Name(), why, err)
+	}
+	at, err := m.Checkpoint(ctx)
+	if err != nil {
+		return err
+	}
+	if at.Position > 0 || why != missing {
+		m.mu.Lock()
+		m.rebuilt = fmt.Sprintf("read model %s %s: rebuilt from %d events", m.Name(), why, at.Position)
+		m.mu.Unlock()
+	}
+	return nil
+}
+
+const missing = "was missing"
+
+// inspect opens what there is. why is a reason to rebuild; then nothing is open.
+func (m *Model) inspect(ctx context.Context, log events.Log) (live *database, generation, why string, err error) {
+	generation, err = m.files.live()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, "", missing, nil
+	case err != nil:
+		return nil, "", wasUnreadable(err), nil
+	}
+	store, err := m.open(ctx, m.files.path(generation))
+	if err != nil {
+		return nil, generation, wasUnreadable(err), ctx.Err()
+	}
+	live = &database{p: m.p, cfg: &m.cfg, host: log.Host(), store: store}
+	why, err = m.judge(ctx, live, log)
+	if err != nil || why != "" {
+		// The store is of no use any more; what closing it says is of none either.
+		_ = store.Close()
+		return nil, generation, why, err
+	}
+	return live, generation, "", nil
+}
+
+// judge says why a file cannot be used, or "".
+func (m *Model) judge(ctx context.Context, d *database, log events.Log) (why string, err error) {
+	c, err := readCheckpoint(ctx, d.store.Reader())
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case err != nil:
+		return wasUnreadable(err), nil
+	case c.projection != m.p.Name():
+		return "held " + c.projection, nil
+	case c.version != m.p.Version():
+		return fmt.Sprintf("had version %d, not %d", c.version, m.p.Version()), nil
+	case c.schema != fingerprint(m.p):
+		return "had another schema", nil
+	case c.host != log.Host():
+		return "was of another host", nil
+	}
+	if why, err := damage(ctx, d.store.Reader()); why != "" || err != nil {
+		return why, err
+	}
+	return belongs(ctx, c.link, log)
+}
+
+func wasUnreadable(err error) string { return "was unreadable (" + oneLine(err.Error()) + ")" }
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// maxCheckedPages bounds the size of a file that is checked page by page when it
+// is opened (at 4 KiB a page: 64 MiB, about a tenth of a second). Damage in a
+// larger one is noticed when the page is used.
+const maxCheckedPages = 16 << 10
+
+// damage looks for pages that are not as SQLite writes them.
+func damage(ctx context.Context, db *sql.DB) (why string, err error) {
+	var pages int64
+	if err := db.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil {
+		return wasUnreadable(err), ctx.Err()
+	}
+	if pages > maxCheckedPages {
+		return "", nil
+	}
+	var verdict string
+	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
+		return wasUnreadable(err), ctx.Err()
+	}
+	if verdict != "ok" {
+		return "was damaged (" + oneLine(verdict) + ")", nil
+	}
+	return "", nil
+}
+
+// belongs says why a checkpoint is not a place in the log, or "".
+func belongs(ctx context.Context, at events.Link, log events.Log) (why string, err error) {
+	if at.Position == 0 {
+		if !at.Hash.IsZero() {
+			return "had followed another log", nil
+		}
+		return "", nil
+	}
+	head, err := log.Head(ctx)
+	if err != nil {
+		return "", fmt.Errorf("read the log's head: %w", err)
+	}
+	if at.Position > head.Position {
+		return fmt.Sprintf("was ahead of the log, at event %d of %d", at.Position, head.Position), nil
+	}
+	for r, err := range log.Read(ctx, events.Query{After: at.Position - 1}) {
+		if err != nil {
+			return "", fmt.Errorf("read event %d: %w", at.Position, err)
+		}
+		if r.Link() == at {
+			return "", nil
+		}
+		break
+	}
+	return fmt.Sprintf("had followed another log up to event %d", at.Position), ctx.Err()
+}
+
+func (m *Model) fail(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &events.Error{Op: "projections", Kind: events.ErrUnavailable, Subject: "read model " + m.Name(), Err: err}
+}
+
+// Apply brings records of the log in, in its order. Those already in are
+// skipped. The error is ErrCorrupt when a record does not follow the one before
+// it (what precedes it is in) or when the file is damaged; ErrUnavailable when
+// trying again may help.
+func (m *Model) Apply(ctx context.Context, records []events.Record) error {
+	m.writing.Lock()
+	defer m.writing.Unlock()
+	live, err := m.opened()
+	if err != nil {
+		return err
+	}
+	return live.apply(ctx, records)
+}
+
+func (m *Model) opened() (*database, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.live == nil {
+		return nil, m.fail(errors.New("is not open"))
+	}
+	return m.live, nil
+}
+
+// Read runs f with a pool of connections to the live generation, which stays
+// open until f returns. f must not call Read.
+func (m *Model) Read(_ context.Context, f func(*sql.DB) error) error {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.live == nil {
+		return m.fail(errors.New("is not open"))
+	}
+	return f(m.live.store.Reader())
+}
+
+// Checkpoint is the last record that is in; the zero Link when none is.
+func (m *Model) Checkpoint(ctx context.Context) (at events.Link, err error) {
+	err = m.Read(ctx, func(db *sql.DB) error {
+		c, err := readCheckpoint(ctx, db)
+		at = c.link
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		return events.Link{}, storeError(m.Name(), err)
+	}
+	return at, err
+}
+
+// Lag is how many records of the log are not in yet.
+func (m *Model) Lag(ctx context.Context, log events.Log) (uint64, error) {
+	at, err := m.Checkpoint(ctx)
+	if err != nil {
+		return 0, err
+	}
+	head, err := log.Head(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return uint64(max(head.Position, at.Position) - at.Position), nil
+}
+
+// DeadLetters lists the facts that were put aside, oldest first.
+func (m *Model) DeadLetters(ctx context.Context) (out []DeadLetter, err error) {
+	err = m.Read(ctx, func(db *sql.DB) error {
+		rows, err := db.QueryContext(ctx, `SELECT position, event_id, kind, error FROM dead_letter ORDER BY position`)
+		if err != nil {
+			return Explain(m.Name(), err)
+		}
+		defer func() { _ = rows.Close() }() // its error is rows.Err
+		for rows.Next() {
+			d := DeadLetter{Projection: m.Name()}
+			if err := rows.Scan(&d.Position, &d.Event, &d.Kind, &d.Error); err != nil {
+				return Explain(m.Name(), err)
+			}
+			out = append(out, d)
+		}
+		return Explain(m.Name(), rows.Err())
+	})
+	return out, err
+}
+
+// Close closes the file. The model can be opened again.
+func (m *Model) Close() error {
+	m.shadowing.Lock()
+	defer m.shadowing.Unlock()
+	m.writing.Lock()
+	defer m.writing.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.live == nil {
+		return nil
+	}
+	err := m.live.store.Close()
+	m.live, m.current = nil, ""
+	return m.fail(err)
+}

@@ -1,0 +1,254 @@
+package projectiontest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"cortex/events"
+	"cortex/projections"
+)
+
+var errInjected = errors.New("injected fault")
+
+// faultyStore fails every third write: in turns before and after its commit.
+type faultyStore struct {
+	projections.Store
+	writes int
+}
+
+func (s *faultyStore) Write(ctx context.Context, f func(*sql.Tx) error) error {
+	s.writes++
+	switch s.writes % 6 {
+	case 3:
+		return s.Store.Write(ctx, func(tx *sql.Tx) error { return errors.Join(f(tx), errInjected) })
+	case 0:
+		return errors.Join(s.Store.Write(ctx, f), errInjected)
+	}
+	return s.Store.Write(ctx, f)
+}
+
+func openFaulty(ctx context.Context, path string) (projections.Store, error) {
+	store, err := Open(ctx, path)
+	return &faultyStore{Store: store}, err
+}
+
+func (s suite) commits(t *testing.T) {
+	records := sample(200)
+	want := s.atOnce(t, records)
+	m := s.model(t, t.TempDir(), Log(t, nil), openFaulty)
+	faults := 0
+	for i := 0; i < len(records); i += 10 {
+		batch := records[i : i+10]
+		for err := m.Apply(t.Context(), batch); err != nil; err = m.Apply(t.Context(), batch) {
+			if !errors.Is(err, errInjected) || !errors.Is(err, events.ErrUnavailable) {
+				t.Fatal(err)
+			}
+			faults++
+		}
+	}
+	if faults < 5 {
+		t.Fatalf("only %d faults were injected", faults)
+	}
+	wantRows(t, want, m)
+}
+
+func (s suite) hole(t *testing.T) {
+	records := sample(50)
+	m := s.emptyModel(t)
+	apply(t, m, records[:20])
+	if err := m.Apply(t.Context(), records[21:]); !errors.Is(err, events.ErrCorrupt) {
+		t.Fatalf("a hole between batches: %v", err)
+	}
+	wantRows(t, s.atOnce(t, records[:20]), m)
+	holed := append(append([]events.Record{}, records[20:30]...), records[31:]...)
+	if err := m.Apply(t.Context(), holed); !errors.Is(err, events.ErrCorrupt) {
+		t.Fatalf("a hole in a batch: %v", err)
+	}
+	wantRows(t, s.atOnce(t, records[:30]), m)
+	apply(t, m, records) // an alarm is no damage
+	wantRows(t, s.atOnce(t, records), m)
+}
+
+func (s suite) tampered(t *testing.T) {
+	records := sample(50)
+	for name, tamper := range map[string]func(*events.Record){
+		"its data": func(r *events.Record) { r.Data = []byte(strings.Replace(string(r.Data), "{", "{ ", 1)) },
+		"its time": func(r *events.Record) { r.Time = r.Time.Add(1) },
+		"its data, hashed again": func(r *events.Record) {
+			r.Data = []byte(strings.Replace(string(r.Data), "{", "{ ", 1))
+			r.Hash = events.Chain(r.Prev, r.Position, r.Event)
+		},
+		"its host": func(r *events.Record) {
+			r.Host = "01940000-0000-7000-8000-00000000ffff"
+			r.Hash = events.Chain(r.Prev, r.Position, r.Event)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			forged := append([]events.Record{}, records...)
+			tamper(&forged[30])
+			m := s.emptyModel(t)
+			if err := m.Apply(t.Context(), forged); !errors.Is(err, events.ErrCorrupt) {
+				t.Fatalf("got %v", err)
+			}
+			if at, err := m.Checkpoint(t.Context()); err != nil || at.Position > 31 || at.Position < 30 {
+				t.Fatalf("it went on to %d, %v", at.Position, err)
+			}
+		})
+	}
+	t.Run("the record that was applied last", func(t *testing.T) {
+		m := s.emptyModel(t)
+		apply(t, m, records[:30])
+		forged := records[29]
+		forged.Time = forged.Time.Add(1)
+		forged.Hash = events.Chain(forged.Prev, forged.Position, forged.Event)
+		if err := m.Apply(t.Context(), []events.Record{forged}); !errors.Is(err, events.ErrCorrupt) {
+			t.Fatalf("got %v", err)
+		}
+	})
+}
+
+// other is a projection with another version or schema.
+type other struct {
+	projections.Projection
+	newer  int
+	schema string
+}
+
+func (o other) Version() int   { return o.Projection.Version() + o.newer }
+func (o other) Schema() string { return o.Projection.Schema() + o.schema }
+
+// spoiled ends a model, spoils its file, and wants it back.
+func (s suite) spoiled(t *testing.T) {
+	records := sample(120)
+	want := s.atOnce(t, records)
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, link, file string)
+		why   string
+	}{
+		"the link was deleted": {func(t *testing.T, link, _ string) { must(t, os.Remove(link)) }, "was missing"},
+		"the file was deleted": {func(t *testing.T, _, file string) { must(t, os.Remove(file)) }, "was missing"},
+		"garbage was written over it": {func(t *testing.T, _, file string) {
+			must(t, os.WriteFile(file, []byte(strings.Repeat("garbage ", 1000)), 0o600))
+		}, "was unreadable"},
+		"it was emptied": {func(t *testing.T, _, file string) { must(t, os.Truncate(file, 0)) }, "was unreadable"},
+		"it was cut off": {func(t *testing.T, _, file string) { must(t, os.Truncate(file, 3*4096)) }, ""},
+		"a page was overwritten": {func(t *testing.T, _, file string) {
+			data := get(os.ReadFile(file))(t)
+			copy(data[2*4096:], strings.Repeat("\xa5", 4096))
+			must(t, os.WriteFile(file, data, 0o600))
+		}, ""},
+		"a file is where the link belongs": {func(t *testing.T, link, file string) {
+			must(t, os.Remove(link))
+			must(t, os.Rename(file, link))
+		}, "was unreadable"},
+		"the link leads elsewhere": {func(t *testing.T, link, _ string) {
+			must(t, os.Remove(link))
+			must(t, os.Symlink("/dev/null", link))
+		}, "was unreadable"},
+		"it has another version": {change("UPDATE checkpoint SET version = version + 1"), "had version"},
+		"it has another schema":  {change("UPDATE checkpoint SET schema = 'x'"), "had another schema"},
+		"it is of another host":  {change("UPDATE checkpoint SET host = 'x'"), "was of another host"},
+		"it is ahead of the log": {change("UPDATE checkpoint SET position = 999"), "was ahead of the log"},
+		"it followed another log": {
+			change("UPDATE checkpoint SET hash = '" + events.Hash{1}.String() + "'"), "had followed another log",
+		},
+		"it has no checkpoint":            {change("DELETE FROM checkpoint"), "was unreadable"},
+		"its checkpoint is not its place": {change("UPDATE checkpoint SET position = 7"), "had followed another log"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, log := t.TempDir(), Log(t, records)
+			m := s.model(t, dir, log, Open)
+			must(t, m.Close())
+			link := m.Path()
+			c.spoil(t, link, filepath.Join(dir, get(os.Readlink(link))(t)))
+			m = s.model(t, dir, log, Open)
+			if why := m.Rebuilt(); !strings.Contains(why, c.why) || !strings.HasSuffix(why, "rebuilt from 120 events") || strings.Contains(why, "\n") {
+				t.Errorf("it says %q", why)
+			}
+			wantRows(t, want, m)
+			must(t, m.Close())
+			again := s.model(t, dir, log, Open)
+			if why := again.Rebuilt(); why != "" {
+				t.Errorf("it was rebuilt once more: %s", why)
+			}
+			wantOneGeneration(t, dir)
+		})
+	}
+	for name, o := range map[string]other{
+		"the program knows a newer version": {newer: 1},
+		"the program knows another schema":  {schema: "\n-- changed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, log := t.TempDir(), Log(t, records)
+			must(t, s.model(t, dir, log, Open).Close())
+			o.Projection = s.projection()
+			m := s.modelOf(t, o, dir, log, Open)
+			if m.Rebuilt() == "" {
+				t.Error("it was not rebuilt")
+			}
+			got := Rows(t, m)
+			got["checkpoint"] = want["checkpoint"] // tells the version and the schema
+			if len(got["checkpoint"]) != 1 {
+				t.Error("no checkpoint")
+			}
+			for table, rows := range want {
+				if strings.Join(rows, "\n") != strings.Join(got[table], "\n") {
+					t.Errorf("table %s has other rows", table)
+				}
+			}
+		})
+	}
+}
+
+// change runs a statement on the file.
+func change(statement string) func(t *testing.T, link, file string) {
+	return func(t *testing.T, _, file string) {
+		store := get(Open(t.Context(), file))(t)
+		must(t, store.Write(t.Context(), func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(t.Context(), statement)
+			return err
+		}))
+		must(t, store.Close())
+	}
+}
+
+func wantOneGeneration(t *testing.T, dir string) {
+	t.Helper()
+	var bases []string
+	for _, e := range get(os.ReadDir(dir))(t) {
+		if e.Type()&fs.ModeSymlink == 0 && strings.HasSuffix(e.Name(), ".db") {
+			bases = append(bases, e.Name())
+		}
+	}
+	if len(bases) != 1 {
+		t.Errorf("files were left over: %v", bases)
+	}
+}
+
+func (s suite) fresh(t *testing.T) {
+	if why := s.emptyModel(t).Rebuilt(); why != "" {
+		t.Errorf("it says %q", why)
+	}
+}
+
+func must(t TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// get unwraps a result that must be there.
+func get[T any](v T, err error) func(TB) T {
+	return func(t TB) T {
+		t.Helper()
+		must(t, err)
+		return v
+	}
+}

@@ -1,0 +1,217 @@
+package projectiontest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"cortex/events"
+	"cortex/events/memlog"
+)
+
+// Host is the host of every generated history.
+const Host = events.HostID("01940000-0000-7000-8000-000000000001")
+
+// History draws a lawful history of n facts (at least two: a log is opened, a
+// machine adopted).
+func History(t *rapid.T, n int) []events.Record {
+	return Generate(func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "choice") }, n)
+}
+
+// Generate makes a lawful history of n facts from choices: choose gives a number
+// from 0 to below n. A seeded math/rand/v2 generator's IntN will do.
+func Generate(choose func(n int) int, n int) []events.Record {
+	w := &world{choose: choose, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), inventory: events.Inventory{}}
+	w.machine(&events.Opened{Host: Host, Machine: "box", Build: "test"})
+	w.adopt()
+	for len(w.records) < n {
+		w.step()
+	}
+	return w.records[:n]
+}
+
+// Log puts records, which start at the first, into a log.
+func Log(t TB, records []events.Record) *memlog.Log {
+	t.Helper()
+	log := memlog.New(Host)
+	Append(t, log, records)
+	return log
+}
+
+// Append adds records that follow what the log has.
+func Append(t TB, log events.Log, records []events.Record) {
+	t.Helper()
+	for _, r := range records {
+		got, err := log.Append(context.Background(), r.Event, events.Anything)
+		if err != nil {
+			t.Fatalf("append %s: %v", r, err)
+		}
+		if got.Link() != r.Link() {
+			t.Fatalf("%s landed at %d", r, got.Position)
+		}
+	}
+}
+
+// world is a machine to which things happen.
+type world struct {
+	choose    func(int) int
+	now       time.Time
+	ids       int
+	records   []events.Record
+	inventory events.Inventory
+	open      []*events.Transaction // not ended
+	running   *events.Transaction
+	numbers   int
+	ran       []*events.Transaction // ended with changes, for undo
+	undoes    []*events.Transaction // ended undos and redos without a verdict
+	parked    []events.Record
+}
+
+// names are the packages there are.
+var names = []events.PackageName{"cowsay", "sl", "perl", "libc6", "g++", "vim", "tree", "jq", "python3.11", "zlib1g"}
+
+func (w *world) id() events.ID {
+	w.ids++
+	// The head differs from id to id, so that short prefixes tell them apart.
+	return events.ID(fmt.Sprintf("%08x-0000-7000-8000-%012x", 0x01940000+w.ids*17, w.ids))
+}
+
+func (w *world) chance(percent int) bool { return w.choose(100) < percent }
+
+// append writes one fact about a subject.
+func (w *world) append(s events.Subject, txn events.TransactionID, id events.ID, f events.Fact) events.Record {
+	w.now = w.now.Add(time.Duration(w.choose(5000)-500) * time.Millisecond) // clocks go back, too
+	actor := events.Actor{Program: "cortexd", PID: 7}
+	if w.chance(50) {
+		actor = events.Actor{UID: 1000, User: "kim", LoginUID: 1000, SudoUser: "kim", TTY: "pts/1", Program: "cortex", PID: 8}
+	}
+	e, err := events.New(events.Event{ID: id, Host: Host, Subject: s, Time: w.now, Transaction: txn, Correlation: id, Causation: id, Actor: actor}, f)
+	if err != nil {
+		panic(fmt.Sprintf("projectiontest: a generated fact is invalid: %v", err))
+	}
+	var prev events.Link
+	if len(w.records) > 0 {
+		prev = w.records[len(w.records)-1].Link()
+	}
+	r := events.Record{Event: e, Position: prev.Position + 1, Prev: prev.Hash}
+	r.Hash = events.Chain(r.Prev, r.Position, e)
+	w.records = append(w.records, r)
+	w.inventory.Apply(f)
+	return r
+}
+
+func (w *world) machine(f events.Fact) { w.append(events.MachineSubject(Host), "", w.id(), f) }
+
+// tell writes a fact about a transaction and folds it, which proves it lawful.
+func (w *world) tell(t *events.Transaction, id events.ID, f events.Fact) {
+	txn := t.ID
+	if txn == "" {
+		txn = events.TransactionID(id)
+	}
+	r := w.append(events.TransactionSubject(txn), txn, id, f)
+	if err := t.Apply(r); err != nil {
+		panic(fmt.Sprintf("projectiontest: a generated fact is unlawful: %v", err))
+	}
+}
+
+func (w *world) adopt() {
+	var packages []events.Package
+	for _, name := range names {
+		if s := w.state(); s.Known() {
+			packages = append(packages, events.Package{PackageKey: events.PackageKey{Name: name, Arch: "amd64"}, State: s})
+		}
+	}
+	w.machine(&events.Adopted{Packages: packages})
+}
+
+// state is any state that dpkg could report.
+func (w *world) state() events.State {
+	s := events.State{Version: events.Version(fmt.Sprintf("%d.%d-1", w.choose(3), w.choose(3))), Want: events.WantInstall, Flag: events.FlagOK, Status: events.StatusInstalled}
+	switch w.choose(10) {
+	case 0, 1, 2:
+		return events.State{}
+	case 3:
+		s.Want, s.Status = events.WantDeinstall, events.StatusConfigFiles
+	case 4:
+		s.Want = events.WantHold
+	case 5:
+		s.Status, s.Flag = events.StatusHalfInstalled, events.FlagReinstreq
+	case 6, 7:
+		s.Auto = true
+	}
+	return s
+}
+
+// step lets one thing happen.
+func (w *world) step() {
+	switch roll := w.choose(20); {
+	case roll < 7 && w.running != nil:
+		w.run(w.running)
+	case roll < 14 && len(w.open) > 0:
+		w.advance(w.open[w.choose(len(w.open))])
+	case roll == 14 && len(w.undoes) > 0:
+		w.judge()
+	case roll == 15:
+		w.aside()
+	default:
+		w.request()
+	}
+}
+
+// aside is what happens outside transactions.
+func (w *world) aside() {
+	switch w.choose(4) {
+	case 0:
+		if changes := w.changes(w.someKeys(3)); len(changes) > 0 {
+			w.machine(&events.Drifted{Changes: changes})
+		}
+	case 1:
+		w.machine(&events.IndexesRefreshed{Reason: "they were old", DurationMs: int64(w.choose(9000))})
+	case 2:
+		about := w.records[w.choose(len(w.records))]
+		w.append(events.ParkedSubject(w.id()), about.Transaction, w.id(), &events.Parked{
+			Handler: "planner", Stream: "CORTEX_EVT", Position: about.Position, Event: about.ID, Of: about.Kind, Failure: w.failure(), Attempts: 5,
+		})
+		w.parked = append(w.parked, w.records[len(w.records)-1])
+	case 3:
+		if len(w.parked) > 0 {
+			i := w.choose(len(w.parked))
+			p := w.parked[i]
+			w.parked = append(w.parked[:i:i], w.parked[i+1:]...)
+			w.append(p.Subject, p.Transaction, w.id(), &events.Retried{Parked: p.ID})
+		}
+	}
+}
+
+func (w *world) failure() events.Failure {
+	return events.Failure{
+		Kind: events.ErrorKinds[w.choose(len(events.ErrorKinds))], Subject: string(names[w.choose(len(names))]),
+		Message: "it did not work", Hint: "see 'cortex show'",
+	}
+}
+
+func (w *world) someKeys(most int) []events.PackageKey {
+	var out []events.PackageKey
+	seen := map[events.PackageName]bool{}
+	for range 1 + w.choose(most) {
+		name := names[w.choose(len(names))]
+		if !seen[name] {
+			seen[name] = true
+			out = append(out, events.PackageKey{Name: name, Arch: "amd64"})
+		}
+	}
+	return out
+}
+
+// changes gives those packages new states.
+func (w *world) changes(keys []events.PackageKey) []events.PackageChange {
+	var out []events.PackageChange
+	for _, k := range keys {
+		if after := w.state(); after != w.inventory[k] {
+			out = append(out, events.PackageChange{PackageKey: k, Before: w.inventory[k], After: after})
+		}
+	}
+	return out
+}

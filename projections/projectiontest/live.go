@@ -1,0 +1,152 @@
+package projectiontest
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sync"
+	"testing"
+
+	"cortex/events"
+	"cortex/projections"
+)
+
+// readers looks at a model, as a command without a daemon does, while it is
+// rebuilt over and over and more is applied.
+func (s suite) readers(t *testing.T) {
+	records := sample(400)
+	dir, log := t.TempDir(), Log(t, records[:300])
+	m := s.model(t, dir, log, Open)
+	want := tableSizes(t, m)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var readers sync.WaitGroup
+	looks := make([]int, 3)
+	for i := range looks {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				if err := look(m.Path(), want); err != nil {
+					t.Errorf("a reader: %v", err)
+					return
+				}
+				looks[i]++
+			}
+		})
+	}
+	for i := range 10 {
+		must(t, m.Rebuild(t.Context(), log))
+		next := records[300+10*i : 310+10*i]
+		Append(t, log, next)
+		apply(t, m, next)
+	}
+	cancel()
+	readers.Wait()
+	for i, n := range looks {
+		if n == 0 {
+			t.Errorf("reader %d never saw anything", i)
+		}
+	}
+	wantRows(t, s.atOnce(t, records), m)
+}
+
+// tableSizes gives the number of rows of every table.
+func tableSizes(t *testing.T, m *projections.Model) map[string]int {
+	out := map[string]int{}
+	for table, rows := range Rows(t, m) {
+		out[table] = len(rows)
+	}
+	return out
+}
+
+// look opens the model afresh and wants a checkpoint of at least 300.
+func look(path string, atLeast map[string]int) error {
+	db, err := OpenReader(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	var position events.Position
+	if err := db.QueryRow(`SELECT position FROM checkpoint`).Scan(&position); err != nil {
+		return err
+	}
+	if position < 300 {
+		return fmt.Errorf("the model is at event %d", position)
+	}
+	// Tables only ever grow in the history applied here, but for those that hold
+	// what is current.
+	for _, table := range []string{"transactions", "changes"} {
+		least, ok := atLeast[table]
+		if !ok {
+			continue
+		}
+		var n int
+		if err := db.QueryRow(`SELECT count(*) FROM ` + table).Scan(&n); err != nil {
+			return err
+		}
+		if n < least {
+			return fmt.Errorf("table %s has %d rows, it had %d", table, n, least)
+		}
+	}
+	return nil
+}
+
+// verification falsifies a row in every table in turn.
+func (s suite) verification(t *testing.T) {
+	records := sample(300)
+	log := Log(t, records)
+	m := s.model(t, t.TempDir(), log, Open)
+	for table, rows := range Rows(t, m) {
+		if len(rows) == 0 || table == "checkpoint" {
+			continue
+		}
+		t.Run(table, func(t *testing.T) {
+			must(t, m.Rebuild(t.Context(), log))
+			damageRow(t, m, table)
+			diff, err := m.VerifyAgainst(t.Context(), log)
+			must(t, err)
+			if diff.Empty() || diff.Tables[0].Table != table || diff.Tables[0].Missing != 1 || len(diff.Tables[0].Examples) == 0 {
+				t.Errorf("it found %+v", diff)
+			}
+		})
+	}
+	must(t, m.Rebuild(t.Context(), log))
+	diff, err := m.VerifyAgainst(t.Context(), log)
+	if err != nil || !diff.Empty() {
+		t.Errorf("after a rebuild it still found %v, %v", diff, err)
+	}
+}
+
+// damageRow deletes one row behind the model's back.
+func damageRow(t *testing.T, m *projections.Model, table string) {
+	t.Helper()
+	store := get(Open(t.Context(), m.Path()))(t)
+	must(t, store.Write(t.Context(), func(tx *sql.Tx) error {
+		columns, err := tx.QueryContext(t.Context(), `SELECT * FROM "`+table+`" LIMIT 1`)
+		if err != nil {
+			return err
+		}
+		names, err := columns.Columns()
+		if err != nil {
+			return err
+		}
+		if err := columns.Close(); err != nil {
+			return err
+		}
+		values := make([]any, len(names))
+		into := make([]any, len(names))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		if err := tx.QueryRowContext(t.Context(), `SELECT * FROM "`+table+`" LIMIT 1`).Scan(into...); err != nil {
+			return err
+		}
+		query := `DELETE FROM "` + table + `" WHERE true`
+		for _, name := range names {
+			query += ` AND "` + name + `" IS ?`
+		}
+		_, err = tx.ExecContext(t.Context(), query, values...)
+		return err
+	}))
+	must(t, store.Close())
+}

@@ -1,0 +1,67 @@
+package projectiontest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net/url"
+
+	_ "modernc.org/sqlite" // the driver
+
+	"cortex/projections"
+)
+
+// Store is a plain [projections.Store] for tests: one connection that writes, a
+// few that read, and no care for power cuts.
+type Store struct{ writer, reader *sql.DB }
+
+var _ projections.Store = (*Store)(nil)
+
+// Open is a [projections.OpenStore].
+func Open(ctx context.Context, path string) (projections.Store, error) {
+	writer, err := open(path, "_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=synchronous(off)", 1)
+	if err != nil {
+		return nil, err
+	}
+	if err := writer.PingContext(ctx); err != nil {
+		return nil, errors.Join(err, writer.Close())
+	}
+	reader, err := open(path, "_pragma=busy_timeout(5000)&_pragma=query_only(1)", 4)
+	if err != nil {
+		return nil, errors.Join(err, writer.Close())
+	}
+	return &Store{writer, reader}, nil
+}
+
+// OpenReader opens a file as a command without a daemon does: read-only.
+func OpenReader(path string) (*sql.DB, error) {
+	return open(path, "mode=ro&_pragma=busy_timeout(5000)", 1)
+}
+
+func open(path, query string, connections int) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: query}).String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
+}
+
+// Write implements [projections.Store].
+func (s *Store) Write(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := f(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
+
+// Reader implements [projections.Store].
+func (s *Store) Reader() *sql.DB { return s.reader }
+
+// Close implements [projections.Store].
+func (s *Store) Close() error { return errors.Join(s.reader.Close(), s.writer.Close()) }

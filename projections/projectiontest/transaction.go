@@ -1,0 +1,186 @@
+package projectiontest
+
+import (
+	"fmt"
+	"slices"
+
+	"cortex/events"
+)
+
+// request opens a transaction.
+func (w *world) request() {
+	verb := events.Verbs[w.choose(len(events.Verbs))]
+	in := events.Intent{Verb: verb, DryRun: w.chance(20), Words: "cortex " + string(verb)}
+	if verb == events.VerbUndo || verb == events.VerbRedo {
+		targets := w.targets(verb)
+		if len(targets) == 0 {
+			return
+		}
+		in.Target = targets[w.choose(len(targets))].ID
+	} else {
+		for _, k := range w.someKeys(4) {
+			in.Packages = append(in.Packages, events.PackageRef{Name: k.Name})
+		}
+		if verb == events.VerbUpgrade && w.chance(50) {
+			in.Packages = nil
+		}
+	}
+	w.numbers++
+	t := &events.Transaction{}
+	w.tell(t, w.id(), &events.Requested{Number: w.numbers, Intent: in})
+	w.open = append(w.open, t)
+}
+
+// targets are what can be undone: for a redo, undos.
+func (w *world) targets(verb events.Verb) []*events.Transaction {
+	var out []*events.Transaction
+	for _, t := range w.ran {
+		if t.Undoable() && (verb == events.VerbUndo || t.Intent.Verb == events.VerbUndo) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// advance decides a transaction that does not run yet.
+func (w *world) advance(t *events.Transaction) {
+	switch roll := w.choose(10); {
+	case t.State == events.StateRunning:
+		w.run(t)
+	case roll == 0:
+		w.end(t, &events.Refused{Failure: w.failure()})
+	case roll == 1 && t.State != events.StateApproved:
+		w.end(t, &events.Cancelled{Reason: "the person said no"})
+	case roll == 2 && t.State != events.StateRequested:
+		w.end(t, &events.Denied{Rule: "essential-packages", Message: "no"})
+	case t.State == events.StateRequested:
+		plan := w.plan(t)
+		w.tell(t, w.id(), &events.Planned{PlanID: plan.ID(), Plan: plan, Base: w.inventory.Hash()})
+	case t.State == events.StatePlanned:
+		w.tell(t, w.id(), &events.Approved{PlanID: t.PlanID, How: "prompt"})
+	case w.running == nil:
+		w.running = t
+		w.tell(t, w.id(), &events.Started{PlanID: t.PlanID, Base: w.inventory.Hash()})
+	}
+}
+
+// actions are those of a plan's lines.
+var actions = []events.Action{
+	events.ActionInstall, events.ActionUpgrade, events.ActionDowngrade, events.ActionReinstall, events.ActionRemove,
+	events.ActionPurge, events.ActionConfigure, events.ActionHold, events.ActionUnhold, events.ActionAuto, events.ActionManual,
+}
+
+func (w *world) plan(t *events.Transaction) events.Plan {
+	var keys []events.PackageKey
+	for _, ref := range t.Intent.Packages {
+		keys = append(keys, events.PackageKey{Name: ref.Name, Arch: "amd64"})
+	}
+	named := len(keys)
+	if target := w.find(t.Intent.Target); target != nil {
+		for _, c := range target.Changes {
+			keys = append(keys, c.PackageKey)
+		}
+	} else {
+		for _, k := range w.someKeys(3) {
+			if !slices.Contains(keys, k) {
+				keys = append(keys, k)
+			}
+		}
+	}
+	plan := events.Plan{Download: int64(w.choose(1 << 20)), Disk: int64(w.choose(1<<20) - 1<<19)}
+	step := events.Step{Op: events.OpInstall}
+	for i, k := range keys {
+		plan.Changes = append(plan.Changes, events.Change{
+			PackageKey: k, Action: actions[w.choose(len(actions))], From: w.inventory[k].Version, To: "9.9-1",
+			Automatic: i >= named, Origin: "Debian:12/stable", Download: int64(w.choose(1000)), Essential: w.chance(10),
+		})
+		step.Targets = append(step.Targets, events.Target{PackageRef: events.PackageRef{Name: k.Name}})
+	}
+	plan.Steps = append(plan.Steps, step, events.Step{Op: events.OpAuto, Targets: step.Targets})
+	if w.chance(20) {
+		plan.Residue, plan.Notes = []string{"perl: cannot be brought back"}, []string{"a note"}
+	}
+	return plan
+}
+
+func (w *world) find(id events.TransactionID) *events.Transaction {
+	for _, t := range w.ran {
+		if t.ID == id {
+			return t
+		}
+	}
+	return nil
+}
+
+// run lets the running transaction do its next thing.
+func (w *world) run(t *events.Transaction) {
+	open := len(t.Steps) > 0 && !t.Steps[len(t.Steps)-1].Done
+	failed := len(t.Steps) > 0 && t.Steps[len(t.Steps)-1].Failure != nil
+	switch roll := w.choose(20); {
+	case roll == 0:
+		w.end(t, &events.Interrupted{Changes: w.outcome(t), Reason: "the machine stopped", Recovered: []string{"dpkg --configure -a"}})
+	case open && roll < 4:
+		w.tell(t, w.id(), &events.StepFailed{Index: len(t.Steps) - 1, Output: "E: no\n", ExitCode: 100, Failure: w.failure(), DurationMs: int64(w.choose(5000))})
+	case open:
+		w.tell(t, w.id(), &events.StepSucceeded{Index: len(t.Steps) - 1, Output: fmt.Sprintf("line %d\n", w.choose(9)), DurationMs: int64(w.choose(5000))})
+	case failed:
+		w.end(t, &events.Failed{Changes: w.outcome(t), Failure: w.failure()})
+	case len(t.Steps) < len(t.Plan.Steps):
+		i := len(t.Steps)
+		w.tell(t, w.id(), &events.StepStarted{Index: i, Op: t.Plan.Steps[i].Op, Argv: []string{"apt-get", "install", "-y"}})
+	default:
+		w.end(t, &events.Succeeded{Changes: w.outcome(t)})
+	}
+}
+
+// outcome is what the machine looks like afterwards; an undo restores.
+func (w *world) outcome(t *events.Transaction) []events.PackageChange {
+	if target := w.find(t.Intent.Target); target != nil {
+		var out []events.PackageChange
+		for _, c := range target.Changes {
+			if now := w.inventory[c.PackageKey]; now != c.Before {
+				out = append(out, events.PackageChange{PackageKey: c.PackageKey, Before: now, After: c.Before})
+			}
+		}
+		return out
+	}
+	var keys []events.PackageKey
+	for _, c := range t.Plan.Changes {
+		keys = append(keys, c.PackageKey)
+	}
+	return w.changes(keys)
+}
+
+// end writes a transaction's last fact but for the verdict.
+func (w *world) end(t *events.Transaction, f events.Fact) {
+	w.tell(t, w.id(), f)
+	w.open = slices.DeleteFunc(w.open, func(o *events.Transaction) bool { return o == t })
+	if w.running == t {
+		w.running = nil
+	}
+	if !t.State.Ran() {
+		return
+	}
+	if len(t.Changes) > 0 {
+		w.ran = append(w.ran, t)
+	}
+	if t.Intent.Target != "" {
+		w.undoes = append(w.undoes, t)
+	}
+}
+
+// judge writes the verdict of an undo on the transaction it undid.
+func (w *world) judge() {
+	i := w.choose(len(w.undoes))
+	undo := w.undoes[i]
+	w.undoes = append(w.undoes[:i:i], w.undoes[i+1:]...)
+	target := w.find(undo.Intent.Target)
+	if target == nil || target.CompensatedBy != "" {
+		return
+	}
+	verdict := &events.Compensated{By: undo.ID, Exact: w.chance(70)}
+	if !verdict.Exact {
+		verdict.Residue = []string{"perl: is not as before"}
+	}
+	w.tell(target, w.id(), verdict)
+}

@@ -1,0 +1,190 @@
+// Package client talks to the daemon and starts one when nobody answers.
+//
+// It promises: a request that was accepted is stored once, however often the
+// daemon dies meanwhile, because it is sent again with the same id; following a
+// transaction goes on where it stopped, in a new daemon if need be; somebody is
+// alive only when it answers, never because a process or a file exists.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"cortex/cmd/door"
+	"cortex/cmd/settings"
+	"cortex/events"
+)
+
+// Limits of patience.
+const (
+	pingTimeout = 3 * time.Second
+	patience    = 30 * time.Second // for a daemon to answer, over all attempts
+	pause       = 20 * time.Millisecond
+)
+
+// Start brings up a daemon and returns once it answers, or why it cannot.
+type Start func(ctx context.Context) error
+
+// Client is a connection to a daemon. It is safe for concurrent use.
+type Client struct {
+	settings settings.Settings
+	start    Start
+	http     *http.Client
+	build    string
+}
+
+// New returns a client; start may be nil, then it never starts a daemon.
+func New(s settings.Settings, build string, start Start) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", s.Socket)
+	}
+	return &Client{
+		settings: s, start: start, build: build,
+		http: &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 2, IdleConnTimeout: 10 * time.Second}},
+	}
+}
+
+// Close gives up idle connections, so that the daemon may leave.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Ping asks who is there. Nobody is an ErrUnavailable error.
+func (c *Client) Ping(ctx context.Context) (door.Ping, error) {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	var p door.Ping
+	err := c.call(ctx, http.MethodGet, "/v1/ping", nil, &p)
+	return p, err
+}
+
+// Submit files a request and returns its place among the requests.
+func (c *Client) Submit(ctx context.Context, e events.Event) (events.Position, error) {
+	body, err := json.Marshal(events.Record{Event: e})
+	if err != nil {
+		return 0, fmt.Errorf("encode request: %w", err)
+	}
+	var accepted door.Accepted
+	err = c.insist(ctx, func() error {
+		return c.call(ctx, http.MethodPost, "/v1/requests", body, &accepted)
+	})
+	return accepted.Position, err
+}
+
+// WaitProjected returns once the read models have reached p.
+func (c *Client) WaitProjected(ctx context.Context, p events.Position) error {
+	return c.insist(ctx, func() error {
+		return c.call(ctx, http.MethodGet, "/v1/wait?position="+strconv.FormatUint(uint64(p), 10), nil, &door.Accepted{})
+	})
+}
+
+// Status asks how the daemon is; it starts none.
+func (c *Client) Status(ctx context.Context) (door.Status, error) {
+	var s door.Status
+	return s, c.call(ctx, http.MethodGet, "/v1/status", nil, &s)
+}
+
+// Replay rebuilds the named read model, or all; with verify it compares instead.
+func (c *Client) Replay(ctx context.Context, projection string, verify bool) ([]door.Replayed, error) {
+	var done []door.Replayed
+	q := url.Values{"projection": {projection}, "verify": {strconv.FormatBool(verify)}}
+	err := c.insist(ctx, func() error {
+		return c.call(ctx, http.MethodPost, "/v1/replay?"+q.Encode(), nil, &done)
+	})
+	return done, err
+}
+
+// Stop asks the daemon to leave once nothing runs, and waits until it no longer
+// answers.
+func (c *Client) Stop(ctx context.Context) error {
+	if err := c.call(ctx, http.MethodPost, "/v1/stop", nil, &struct{}{}); err != nil {
+		return err
+	}
+	for {
+		if _, err := c.Ping(ctx); errors.Is(err, events.ErrUnavailable) {
+			return nil
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// insist repeats a call while nobody answers, starting a daemon in between.
+func (c *Client) insist(ctx context.Context, call func() error) error {
+	deadline := time.Now().Add(patience)
+	for {
+		if _, err := c.Ensure(ctx); err != nil {
+			return err
+		}
+		err := call()
+		if !errors.Is(err, events.ErrUnavailable) || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// call makes one HTTP call.
+func (c *Client) call(ctx context.Context, method, path string, body []byte, into any) error {
+	resp, err := c.do(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return c.silent(err)
+	}
+	return nil
+}
+
+// do sends a request and turns error answers into errors.
+func (c *Client) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://cortex"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.silent(err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	var f struct {
+		Error events.Failure `json:"error"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&f); err != nil || f.Error.Kind == "" {
+		return nil, c.silent(fmt.Errorf("it answered %s", resp.Status))
+	}
+	return nil, f.Error.AsError()
+}
+
+// silent is the error of a daemon that does not answer.
+func (c *Client) silent(err error) error {
+	var deny *net.OpError
+	if errors.As(err, &deny) && errors.Is(err, errPermission) {
+		return &events.Error{Op: "client.do", Kind: events.ErrConfirmation, Subject: c.settings.Socket, Err: err, Hint: "run the command with sudo"}
+	}
+	return &events.Error{Op: "client.do", Kind: events.ErrUnavailable, Subject: "daemon", Err: err, Hint: "see 'cortex status' and " + c.settings.LogFile()}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

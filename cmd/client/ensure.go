@@ -1,0 +1,177 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"cortex/cmd/door"
+	"cortex/cmd/settings"
+	"cortex/events"
+)
+
+var errPermission = fs.ErrPermission
+
+// Ensure returns once a daemon answers, starting one if need be: ask; if nobody
+// answers take the start lock, ask again, and only then start. Many commands at
+// once thus start one daemon.
+func (c *Client) Ensure(ctx context.Context) (door.Ping, error) {
+	deadline := time.Now().Add(patience)
+	for {
+		p, err := c.Ping(ctx)
+		if err == nil && p.Protocol == door.Protocol {
+			return p, nil
+		}
+		if err != nil && !errors.Is(err, events.ErrUnavailable) || c.start == nil || ctx.Err() != nil {
+			return p, err
+		}
+		if err == nil { // another version: it leaves when it has nothing to do
+			if err := c.Stop(ctx); err != nil {
+				return p, err
+			}
+		}
+		err = c.startOnce(ctx)
+		if err != nil && (!retryable(err) || time.Now().After(deadline)) {
+			return p, err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return p, err
+		}
+	}
+}
+
+// retryable: somebody else may own the store for a moment, and a daemon that was
+// killed while it started may start the next time.
+func retryable(err error) bool {
+	return errors.Is(err, events.ErrConflict) || errors.Is(err, events.ErrUnavailable)
+}
+
+func (c *Client) startOnce(ctx context.Context) error {
+	unlock, err := lockStart(ctx, c.settings)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := c.Ping(ctx); err == nil {
+		return nil // somebody was faster
+	}
+	return c.start(ctx)
+}
+
+// lockStart takes the lock that only one starter holds.
+func lockStart(ctx context.Context, s settings.Settings) (unlock func(), err error) {
+	if err := MakeState(s); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(s.State, "start.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, stateError(s, err)
+	}
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			f.Close()
+			return nil, stateError(s, err)
+		}
+		if err := sleep(ctx, pause); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+}
+
+// MakeState creates the state directory: readable by all where it is the
+// system's, so that history can be read without rights.
+func MakeState(s settings.Settings) error {
+	mode := fs.FileMode(0o700)
+	if s.System() {
+		mode = 0o755
+	}
+	if err := os.MkdirAll(s.State, mode); err != nil {
+		return stateError(s, err)
+	}
+	return nil
+}
+
+func stateError(s settings.Settings, err error) error {
+	e := &events.Error{Op: "client.state", Kind: events.ErrUnavailable, Subject: s.State, Err: err}
+	if errors.Is(err, fs.ErrPermission) {
+		e.Kind, e.Hint = events.ErrConfirmation, "run the command with sudo"
+	}
+	return e
+}
+
+// ReadyFD names the environment variable that holds the descriptor on which a
+// started daemon says that it is ready.
+const ReadyFD = "CORTEX_READY_FD"
+
+// Spawn starts this program as a daemon in a session of its own and waits until
+// it says that it is ready, or why not.
+func Spawn(s settings.Settings) Start {
+	return func(ctx context.Context) error {
+		exe, err := os.Readlink("/proc/self/exe")
+		if err != nil {
+			return fmt.Errorf("find this program: %w", err)
+		}
+		if strings.HasSuffix(exe, " (deleted)") {
+			exe = "/proc/self/exe"
+		}
+		r, w, err := os.Pipe()
+		if err != nil {
+			return fmt.Errorf("make pipe: %w", err)
+		}
+		defer r.Close()
+		log, err := os.OpenFile(s.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			w.Close()
+			return stateError(s, err)
+		}
+		defer log.Close()
+		cmd := exec.Command(exe, "daemon", "run")
+		cmd.Env = append(os.Environ(), ReadyFD+"=3", "CORTEX_STATE_DIR="+s.State, "CORTEX_SOCKET="+s.Socket)
+		cmd.Stdout, cmd.Stderr, cmd.ExtraFiles, cmd.Dir = log, log, []*os.File{w}, "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		err = cmd.Start()
+		w.Close()
+		if err != nil {
+			return fmt.Errorf("start daemon: %w", err)
+		}
+		go func() { _ = cmd.Wait() }() // it outlives us, or its end is told by the pipe
+		return ready(ctx, r, s)
+	}
+}
+
+// ready reads what the daemon says: "ready", or its failure as JSON. Nothing
+// means that it died.
+func ready(ctx context.Context, r *os.File, s settings.Settings) error {
+	said := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(r).ReadString('\n')
+		said <- strings.TrimSpace(line)
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case line := <-said:
+		if line == "ready" {
+			return nil
+		}
+		var f events.Failure
+		if json.Unmarshal([]byte(line), &f) == nil && f.Kind != "" {
+			return f.AsError()
+		}
+		return &events.Error{Op: "client.ready", Kind: events.ErrUnavailable, Subject: "daemon", Err: errors.New("it ended before it was ready"), Hint: "see " + s.LogFile()}
+	}
+}

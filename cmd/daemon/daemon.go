@@ -1,0 +1,168 @@
+// Package daemon is the one process that owns the state directory: broker,
+// workers and read models behind a door.
+//
+// It promises: one daemon for a state directory; it is ready when its door
+// answers; it leaves when nobody has needed it for a while and nothing runs, and
+// when it is asked to, after the transaction that is running has ended. It never
+// kills apt.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cortex/cmd/door"
+	"cortex/cmd/settings"
+	"cortex/events"
+)
+
+// takeover is how long a new daemon waits for one that is leaving.
+const takeover = 5 * time.Second
+
+// Run is the daemon's life. It calls ready once: with nil when the door answers,
+// or with why it cannot. Cancelling ctx lets it leave in order.
+func Run(ctx context.Context, s settings.Settings, build string, logger *slog.Logger, ready func(error)) error {
+	in, err := takeOver(ctx, s, build, logger)
+	if err != nil {
+		ready(err)
+		return err
+	}
+	defer in.Close()
+	l, err := listen(s)
+	if err != nil {
+		ready(err)
+		return err
+	}
+	d := door.New(in, build, os.Getpid(), s.UID, logger)
+	logger.Info("daemon is up", "state", s.State, "socket", s.Socket, "build", build)
+	ready(nil)
+
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	open, closeDoor := context.WithCancel(context.WithoutCancel(ctx))
+	defer closeDoor()
+	var g errgroup.Group
+	g.Go(func() error {
+		defer in.Stop() // what cannot work must not seem to
+		return in.Run(work)
+	})
+	g.Go(func() error {
+		defer in.Stop()
+		return d.Serve(open, l)
+	})
+	g.Go(func() error {
+		awaitEnd(ctx, s, d, in, logger)
+		in.drain()
+		closeDoor()
+		stopWork()
+		return nil
+	})
+	err = g.Wait()
+	logger.Info("daemon leaves", "error", err)
+	return err
+}
+
+// takeOver opens the inside, waiting a moment for another daemon to leave.
+func takeOver(ctx context.Context, s settings.Settings, build string, logger *slog.Logger) (*inside, error) {
+	deadline := time.Now().Add(takeover)
+	for {
+		in, err := assemble(ctx, s, build, logger)
+		if !errors.Is(err, events.ErrConflict) || time.Now().After(deadline) {
+			return in, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// listen opens the socket. The caller owns the store, so a socket that is there
+// already belongs to nobody who is alive. It is made for its owner alone and
+// opened to others afterwards, never the other way round.
+func listen(s settings.Settings) (net.Listener, error) {
+	fail := func(err error) (net.Listener, error) {
+		return nil, &events.Error{Op: "daemon.listen", Kind: events.ErrUnavailable, Subject: s.Socket, Err: err}
+	}
+	dirMode, mode := os.FileMode(0o700), os.FileMode(0o600)
+	if s.System() {
+		dirMode, mode = 0o755, 0o666
+	}
+	if err := os.MkdirAll(filepath.Dir(s.Socket), dirMode); err != nil {
+		return fail(err)
+	}
+	if err := os.Remove(s.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fail(err)
+	}
+	old := syscall.Umask(0o177)
+	l, err := net.Listen("unix", s.Socket)
+	syscall.Umask(old)
+	if err != nil {
+		return fail(err)
+	}
+	if err := os.Chmod(s.Socket, mode); err != nil {
+		l.Close()
+		return fail(err)
+	}
+	return l, nil
+}
+
+// awaitEnd returns when the daemon should leave: told to, or idle for long.
+func awaitEnd(ctx context.Context, s settings.Settings, d *door.Door, in *inside, logger *slog.Logger) {
+	var idle <-chan time.Time
+	tick := time.NewTicker(max(10*time.Millisecond, s.IdleTimeout/4+time.Millisecond))
+	defer tick.Stop()
+	for {
+		if s.IdleTimeout > 0 && d.Open() == 0 && !in.Busy() {
+			if idle == nil {
+				idle = time.After(s.IdleTimeout)
+			}
+		} else {
+			idle = nil
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-in.stopped:
+			return
+		case <-idle:
+			if d.Open() == 0 && !in.Busy() {
+				logger.Info("nobody needs the daemon", "for", s.IdleTimeout)
+				return
+			}
+			idle = nil
+		case <-d.Moved():
+			idle = nil
+		case <-tick.C: // look again whether it is busy
+		}
+	}
+}
+
+// Ready tells whoever started this process, on the descriptor that the
+// environment names, that it is ready or why not. Without the variable it does
+// nothing.
+func Ready(fd string) func(error) {
+	var n uintptr
+	if _, err := fmt.Sscanf(fd, "%d", &n); err != nil || n < 3 {
+		return func(error) {}
+	}
+	return func(err error) {
+		f := os.NewFile(n, "ready")
+		defer f.Close()
+		if err == nil {
+			fmt.Fprintln(f, "ready")
+			return
+		}
+		writeFailure(f, err)
+	}
+}

@@ -1,0 +1,207 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"cortex/cmd/door"
+	"cortex/cmd/settings"
+	"cortex/consumers"
+	"cortex/consumers/apt"
+	"cortex/consumers/executor"
+	"cortex/consumers/intake"
+	"cortex/consumers/ledger"
+	"cortex/consumers/planner"
+	"cortex/consumers/projector"
+	"cortex/consumers/reconciler"
+	"cortex/consumers/scribe"
+	"cortex/consumers/undoer"
+	"cortex/embedded/broker"
+	"cortex/embedded/store"
+	"cortex/events"
+	"cortex/projections"
+	"cortex/projections/history"
+	"cortex/projections/packages"
+)
+
+// inside is everything in the daemon but its door, wired by hand.
+type inside struct {
+	settings  settings.Settings
+	broker    *broker.Broker
+	models    []*projections.Model
+	projector *projector.Projector
+	router    *consumers.Router
+	executor  *executor.Executor
+	reconcile *reconciler.Reconciler
+	logger    *slog.Logger
+	notes     []string
+
+	stopOnce sync.Once
+	stopped  chan struct{} // closed when somebody asked the daemon to leave
+
+	mu        sync.Mutex
+	reconciled bool
+}
+
+var _ door.Backend = (*inside)(nil)
+
+// NewID makes an id that sorts by time.
+func NewID() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
+
+// assemble opens the store and wires workers and read models. Nothing runs yet.
+func assemble(ctx context.Context, s settings.Settings, build string, logger *slog.Logger) (*inside, error) {
+	name, _ := os.Hostname()
+	b, err := broker.Open(ctx, broker.Config{
+		Dir: s.State, Machine: name, Build: build, Create: true, Now: time.Now, NewID: NewID, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	in := &inside{settings: s, broker: b, logger: logger, stopped: make(chan struct{})}
+	if err := in.openModels(ctx); err != nil {
+		return nil, errors.Join(err, in.Close())
+	}
+	in.wire(build)
+	return in, nil
+}
+
+func (in *inside) openModels(ctx context.Context) error {
+	open := func(ctx context.Context, path string) (projections.Store, error) {
+		return store.Open(ctx, store.Config{Path: path, PoolSize: in.settings.PoolSize})
+	}
+	for _, p := range []projections.Projection{history.Projection{}, packages.Projection{}} {
+		m, err := projections.New(p, open, projections.Config{
+			Dir: in.settings.Reads(), Now: time.Now,
+			Report: func(d projections.DeadLetter) { in.logger.Error("fact put aside", "model", p.Name(), "letter", d.String()) },
+		})
+		if err != nil {
+			return err
+		}
+		in.models = append(in.models, m)
+		if err := m.Open(ctx, in.broker.Log()); err != nil {
+			return err
+		}
+		if why := m.Rebuilt(); why != "" {
+			in.logger.Warn(why)
+			in.notes = append(in.notes, why)
+		}
+	}
+	return nil
+}
+
+// wire connects the workers.
+func (in *inside) wire(build string) {
+	log, s := in.broker.Log(), in.settings
+	sc := &scribe.Scribe{
+		Log: log, Now: time.Now, NewID: NewID,
+		Actor: events.Actor{UID: s.UID, Program: "cortexd", PID: os.Getpid()},
+	}
+	machine := apt.New(apt.Config{Root: s.Root, WorkDir: s.Work(), Logger: in.logger})
+	book := ledger.New(log)
+	in.reconcile = reconciler.New(sc, book, machine)
+	plans := planner.New(sc, machine, planner.Config{MayRefresh: s.UID == 0, Tell: in.broker.SendProgress})
+	in.executor = executor.New(sc, book, machine, plans, in.reconcile, executor.Config{MayRun: s.UID == 0, Tell: in.broker.SendProgress})
+	in.router = consumers.NewRouter(sc, in.subscribe, in.broker.Message, consumers.Config{Logger: in.logger})
+	in.router.Add(consumers.Workers{
+		Intake: intake.New(sc, intake.Config{
+			MayChange: func(a events.Actor) bool { return s.MayChange(a.UID) },
+			Retry:     in.router.Retry,
+		}),
+		Planner:     plans,
+		Executor:    in.executor,
+		Compensator: undoer.NewCompensator(sc, book),
+	}.Handlers(log.Host())...)
+	var models []projector.ReadModel
+	for _, m := range in.models {
+		models = append(models, m)
+	}
+	in.projector = projector.New(log, models, projector.Config{Logger: in.logger})
+}
+
+func (in *inside) subscribe(name, _ string) (message.Subscriber, error) {
+	return in.broker.Subscriber(broker.SubscriberConfig{Durable: name}), nil
+}
+
+// Run makes history and machine agree, then works until ctx is done.
+func (in *inside) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return in.projector.Run(ctx) })
+	g.Go(func() error {
+		if err := in.reconcile.Run(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("reconcile: %w", err)
+		}
+		in.mu.Lock()
+		in.reconciled = true
+		in.mu.Unlock()
+		return in.router.Run(ctx)
+	})
+	return g.Wait()
+}
+
+// Busy reports whether the daemon must not leave: it is still finding out how
+// things are, or a transaction is being carried out.
+func (in *inside) Busy() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return !in.reconciled || in.executor.Running()
+}
+
+// Close closes what assemble opened.
+func (in *inside) Close() error {
+	var errs []error
+	for _, m := range in.models {
+		errs = append(errs, m.Close())
+	}
+	return errors.Join(append(errs, in.broker.Close())...)
+}
+
+// drain waits for the running transaction and lets no other start.
+func (in *inside) drain() { in.executor.Drain() }
+
+// The rest is the door's [door.Backend].
+
+func (in *inside) Host() events.HostID    { return in.broker.Host() }
+func (in *inside) MayChange(uid int) bool { return in.settings.MayChange(uid) }
+func (in *inside) Notes() []string        { return in.notes }
+func (in *inside) Stop()                  { in.stopOnce.Do(func() { close(in.stopped) }) }
+
+func (in *inside) Submit(ctx context.Context, e events.Event) (events.Position, error) {
+	return in.broker.Submit(ctx, e)
+}
+
+func (in *inside) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+	return in.broker.Log().Read(ctx, q)
+}
+
+func (in *inside) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+	return in.broker.Log().Follow(ctx, q)
+}
+
+func (in *inside) Head(ctx context.Context) (events.Link, error) { return in.broker.Log().Head(ctx) }
+
+func (in *inside) Progress(ctx context.Context, t events.TransactionID) <-chan events.Progress {
+	return in.broker.FollowProgress(ctx, t)
+}
+
+func (in *inside) WaitProjected(ctx context.Context, p events.Position) error {
+	return in.projector.WaitFor(ctx, p)
+}
+
+func writeFailure(w io.Writer, err error) {
+	_ = json.NewEncoder(w).Encode(events.FailureOf(err))
+}

@@ -1,0 +1,131 @@
+package render
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"cortex/events"
+)
+
+// Plan shows exactly what would happen.
+func Plan(w io.Writer, p events.Plan) {
+	fmt.Fprintf(w, "Plan %s: %s\n", p.ID(), Summary(p))
+	var rows [][]string
+	for _, c := range p.Changes {
+		name := string(c.Name)
+		note := c.Origin
+		if c.Automatic {
+			note = strings.TrimSpace("automatic  " + note)
+		}
+		if c.Essential {
+			note = strings.TrimSpace("ESSENTIAL  " + note)
+		}
+		rows = append(rows, []string{string(c.Action), name, Versions(c.From, c.To), note})
+	}
+	table(w, "  ", rows)
+	if p.Download > 0 || p.Disk != 0 {
+		fmt.Fprintln(w, sizes(p))
+	}
+	for _, note := range p.Notes {
+		fmt.Fprintf(w, "note: %s\n", note)
+	}
+	for _, r := range p.Residue {
+		fmt.Fprintf(w, "cannot be brought back: %s\n", r)
+	}
+}
+
+func sizes(p events.Plan) string {
+	s := Bytes(p.Download) + " to fetch"
+	switch {
+	case p.Disk > 0:
+		s += ", " + Bytes(p.Disk) + " more on disk"
+	case p.Disk < 0:
+		s += ", " + Bytes(-p.Disk) + " less on disk"
+	}
+	return s
+}
+
+// Versions is "1.0 → 2.0", or the one there is.
+func Versions(from, to events.Version) string {
+	switch {
+	case from == "" || from == to:
+		return string(to)
+	case to == "":
+		return string(from)
+	}
+	return string(from) + " → " + string(to)
+}
+
+// summaryOrder is the order in which a summary names actions.
+var summaryOrder = []events.Action{
+	events.ActionInstall, events.ActionUpgrade, events.ActionDowngrade, events.ActionReinstall, events.ActionConfigure,
+	events.ActionRemove, events.ActionPurge, events.ActionHold, events.ActionUnhold, events.ActionAuto, events.ActionManual,
+}
+
+// Summary counts a plan's actions: "2 to install, 1 to remove".
+func Summary(p events.Plan) string {
+	counts := map[events.Action]int{}
+	for _, c := range p.Changes {
+		counts[c.Action]++
+	}
+	var parts []string
+	for _, a := range summaryOrder {
+		if n := counts[a]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d to %s", n, strings.ReplaceAll(string(a), "-", " ")))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing to do"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Changes shows what really changed, one package a line.
+func Changes(w io.Writer, changes []events.PackageChange) {
+	var rows [][]string
+	for _, c := range changes {
+		rows = append(rows, []string{What(c), string(c.Name), Versions(c.Before.Version, c.After.Version), mark(c)})
+	}
+	table(w, "  ", rows)
+}
+
+func mark(c events.PackageChange) string {
+	switch {
+	case c.After.Auto && !c.Before.Known():
+		return "automatic"
+	case c.After.Status != events.StatusInstalled && c.After.Status != events.StatusConfigFiles && c.After.Known():
+		return "left " + string(c.After.Status)
+	}
+	return ""
+}
+
+// What names what happened to a package, in the past.
+func What(c events.PackageChange) string {
+	b, a := c.Before, c.After
+	switch {
+	case !a.Known():
+		return "purged"
+	case a.Status == events.StatusConfigFiles:
+		return "removed"
+	case a.Status == events.StatusNotInstalled:
+		return "not installed"
+	case a.Status != events.StatusInstalled:
+		return "broken"
+	case !b.Known() || b.Status == events.StatusConfigFiles:
+		return "installed"
+	case b.Status != events.StatusInstalled && a.Version == b.Version:
+		return "configured"
+	case a.Version != b.Version:
+		return "changed"
+	case a.Held() && !b.Held():
+		return "held"
+	case b.Held() && !a.Held():
+		return "unheld"
+	case a.Auto && !b.Auto:
+		return "marked automatic"
+	case b.Auto && !a.Auto:
+		return "marked manual"
+	}
+	return "changed"
+}

@@ -200,7 +200,7 @@ func TestReadingSaysWhatCannotBeReadBack(t *testing.T) {
 	dir, old := big(t)
 	for name, damage := range map[string]func(path string){
 		"a flipped bit":     func(path string) { flip(t, path, string(old.ID)) },
-		"a rewritten event": func(path string) { rewriteAt(t, path, string(old.ID)) },
+		"a rewritten event": func(path string) { rewriteAt(t, path, "ce-id: "+string(old.ID)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := open(t, broker.Config{Dir: image(t, dir)})

@@ -14,6 +14,12 @@ import (
 	"cortex/events"
 )
 
+// pullAhead is how many messages are asked for beyond those that may come: what
+// comes is limited by MaxAckPending alone. Asking one by one would stall, for the
+// client does not ask while its last request is still being sent, and a message
+// can be there, handled and acknowledged before that.
+const pullAhead = 64
+
 // SubscriberConfig tunes one durable subscription.
 type SubscriberConfig struct {
 	// Durable names the subscription; under this name the broker remembers what
@@ -115,7 +121,7 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if err != nil {
 		return nil, err
 	}
-	iter, err := cons.Messages(jetstream.PullMaxMessages(s.cfg.MaxAckPending), jetstream.WithMessagesErrOnMissingHeartbeat(false))
+	iter, err := cons.Messages(jetstream.PullMaxMessages(pullAhead+s.cfg.MaxAckPending), jetstream.WithMessagesErrOnMissingHeartbeat(false))
 	if err != nil {
 		return nil, fmt.Errorf("subscribe %s: %w", s.cfg.Durable, err)
 	}

@@ -3,6 +3,8 @@ package projectiontest
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"pgregory.net/rapid"
@@ -205,7 +207,7 @@ func (w *world) someKeys(most int) []events.PackageKey {
 	return out
 }
 
-// changes gives those packages new states.
+// changes gives those packages new states; sorted, as events.Diff gives them.
 func (w *world) changes(keys []events.PackageKey) []events.PackageChange {
 	var out []events.PackageChange
 	for _, k := range keys {
@@ -213,5 +215,6 @@ func (w *world) changes(keys []events.PackageKey) []events.PackageChange {
 			out = append(out, events.PackageChange{PackageKey: k, Before: w.inventory[k], After: after})
 		}
 	}
+	slices.SortFunc(out, func(a, b events.PackageChange) int { return strings.Compare(string(a.Name), string(b.Name)) })
 	return out
 }

@@ -1,0 +1,286 @@
+package history
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"cortex/events"
+	"cortex/projections"
+)
+
+// application applies one record.
+type application struct {
+	tx *projections.Tx
+	r  events.Record
+}
+
+// row is what applying needs of a transaction.
+type row struct {
+	number       int
+	verb         events.Verb
+	state        events.TransactionState
+	names        []string
+	targetNumber int
+	target       events.TransactionID
+}
+
+// nanos is a time as it is stored.
+func (a application) nanos() int64 { return a.r.Time.UnixNano() }
+
+func (a application) find(id events.TransactionID) (row, error) {
+	var x row
+	var names string
+	err := a.tx.QueryRow(`SELECT number, verb, state, names, target, target_number FROM transactions WHERE id = ?`,
+		[]any{string(id)}, &x.number, &x.verb, &x.state, &names, &x.target, &x.targetNumber)
+	x.names = strings.Fields(names)
+	return x, err
+}
+
+// expect finds the record's transaction and wants it in one of the states; the
+// log's own rules make anything else a fact that should not be there.
+func (a application) expect(states ...events.TransactionState) (row, error) {
+	x, err := a.find(a.r.Transaction)
+	if errors.Is(err, sql.ErrNoRows) {
+		return x, fmt.Errorf("no transaction %q was requested", a.r.Transaction)
+	}
+	if err == nil && !slices.Contains(states, x.state) {
+		err = fmt.Errorf("transaction %d is %s", x.number, x.state)
+	}
+	return x, err
+}
+
+// exec runs a statement that must change exactly one row.
+func (a application) exec(query string, args ...any) error {
+	n, err := a.tx.Exec(query, args...)
+	if err == nil && n != 1 {
+		err = fmt.Errorf("%d rows instead of one", n)
+	}
+	return err
+}
+
+// list is the JSON of a list, "" when it is empty.
+func list[T any](values []T) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return object(values)
+}
+
+func object(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("history: plain data: " + err.Error())
+	}
+	return string(b)
+}
+
+func (a application) requested(f *events.Requested) error {
+	if f.Number <= 0 || a.r.Transaction == "" {
+		return fmt.Errorf("a transaction without number or id: %d, %q", f.Number, a.r.Transaction)
+	}
+	x := row{number: f.Number, verb: f.Verb, target: f.Target}
+	for _, p := range f.Packages {
+		x.names = append(x.names, string(p.Name))
+	}
+	if f.Target != "" {
+		target, err := a.find(f.Target)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		x.targetNumber, x.names = target.number, target.names
+	}
+	by := a.r.Actor
+	err := a.exec(`INSERT INTO transactions (number, id, verb, state, requested_at, uid, user, login_uid, sudo_user, tty, program, pid,
+		words, dry_run, names, summary, target, target_number, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		f.Number, string(a.r.Transaction), string(f.Verb), string(events.StateRequested), a.nanos(), by.UID, by.User, by.LoginUID,
+		by.SudoUser, by.TTY, by.Program, by.PID, f.Words, f.DryRun, strings.Join(x.names, " "), summary(x, nil),
+		string(f.Target), x.targetNumber, int64(a.r.Position))
+	if err != nil {
+		return err
+	}
+	if err := a.exec(`INSERT INTO details (number, request, packages, options) VALUES (?, ?, ?, ?)`,
+		f.Number, string(a.r.ID), list(f.Packages), object(f.Options)); err != nil {
+		return err
+	}
+	return a.touch(f.Number, x.names)
+}
+
+func (a application) touch(number int, names []string) error {
+	for _, name := range names {
+		if _, err := a.tx.Exec(`INSERT OR IGNORE INTO touches VALUES (?, ?)`, name, number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a application) planned(f *events.Planned) error {
+	x, err := a.expect(events.StateRequested)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for i, c := range f.Plan.Changes {
+		names = append(names, string(c.Name))
+		if _, err := a.tx.Exec(`INSERT INTO plan_changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, x.number, i, string(c.Name), string(c.Arch),
+			string(c.Action), string(c.From), string(c.To), c.Automatic, c.Origin, c.Download, c.Essential, c.DiskDelta); err != nil {
+			return err
+		}
+	}
+	if err := a.touch(x.number, names); err != nil {
+		return err
+	}
+	if err := a.exec(`UPDATE details SET plan_base = ?, plan_download_b = ?, plan_disk_b = ?, plan_steps = ?, plan_residue = ?, plan_notes = ? WHERE number = ?`,
+		f.Base, f.Plan.Download, f.Plan.Disk, list(f.Plan.Steps), list(f.Plan.Residue), list(f.Plan.Notes), x.number); err != nil {
+		return err
+	}
+	return a.exec(`UPDATE transactions SET state = ?, plan_id = ?, summary = ?, counts = ?, position = ? WHERE number = ?`,
+		string(events.StatePlanned), string(f.PlanID), summary(x, names), countPlan(f.Plan.Changes).pack(), int64(a.r.Position), x.number)
+}
+
+// stop ends a transaction that never ran.
+func (a application) stop(to events.TransactionState, why events.Failure, from ...events.TransactionState) error {
+	x, err := a.expect(from...)
+	if err != nil {
+		return err
+	}
+	return a.exec(`UPDATE transactions SET state = ?, ended_at = ?, failure_kind = ?, failure_subject = ?, failure_message = ?, failure_hint = ?, position = ? WHERE number = ?`,
+		string(to), a.nanos(), string(why.Kind), why.Subject, why.Message, why.Hint, int64(a.r.Position), x.number)
+}
+
+func (a application) approved(f *events.Approved) error {
+	x, err := a.expect(events.StatePlanned)
+	if err != nil {
+		return err
+	}
+	if err := a.exec(`UPDATE details SET approved_by = ?, approved_how = ?, approved_at = ? WHERE number = ?`,
+		object(a.r.Actor), f.How, a.nanos(), x.number); err != nil {
+		return err
+	}
+	return a.exec(`UPDATE transactions SET state = ?, position = ? WHERE number = ?`, string(events.StateApproved), int64(a.r.Position), x.number)
+}
+
+func (a application) started() error {
+	x, err := a.expect(events.StateApproved)
+	if err != nil {
+		return err
+	}
+	return a.exec(`UPDATE transactions SET state = ?, started_at = ?, position = ? WHERE number = ?`,
+		string(events.StateRunning), a.nanos(), int64(a.r.Position), x.number)
+}
+
+func (a application) stepStarted(f *events.StepStarted) error {
+	x, err := a.expect(events.StateRunning)
+	if err != nil {
+		return err
+	}
+	if err := a.exec(`INSERT INTO steps (number, step, op, argv, started_at) VALUES (?, ?, ?, ?, ?)`,
+		x.number, f.Index, string(f.Op), list(f.Argv), a.nanos()); err != nil {
+		return err
+	}
+	return a.moved(x)
+}
+
+// moved notes that a fact of the transaction is in.
+func (a application) moved(x row) error {
+	return a.exec(`UPDATE transactions SET position = ? WHERE number = ?`, int64(a.r.Position), x.number)
+}
+
+// stepEnd is how a step ended.
+type stepEnd struct {
+	ok      bool
+	exit    int
+	output  string
+	failure *events.Failure
+	ms      int64
+}
+
+func (a application) stepEnded(index int, end stepEnd) error {
+	x, err := a.expect(events.StateRunning)
+	if err != nil {
+		return err
+	}
+	failure := ""
+	if end.failure != nil {
+		failure = object(end.failure)
+	}
+	if err := a.exec(`UPDATE steps SET ended_at = ?, ok = ?, exit_code = ?, output = ?, failure = ?, duration_ms = ? WHERE number = ? AND step = ? AND ended_at = 0`,
+		a.nanos(), end.ok, end.exit, end.output, failure, end.ms, x.number, index); err != nil {
+		return fmt.Errorf("step %d of transaction %d: %w", index, x.number, err)
+	}
+	return a.moved(x)
+}
+
+func (a application) interrupted(f *events.Interrupted) error {
+	if err := a.ended(events.StateInterrupted, f.Changes, events.Failure{Kind: events.ErrInterrupted, Message: f.Reason}); err != nil {
+		return err
+	}
+	return a.exec(`UPDATE details SET recovered = ? WHERE number = (SELECT number FROM transactions WHERE id = ?)`, list(f.Recovered), string(a.r.Transaction))
+}
+
+// ended records the outcome of a run.
+func (a application) ended(to events.TransactionState, changes []events.PackageChange, why events.Failure) error {
+	x, err := a.expect(events.StateRunning)
+	if err != nil {
+		return err
+	}
+	actions, err := a.plannedActions(x.number)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, c := range changes {
+		names = append(names, string(c.Name))
+		b, f := c.Before, c.After
+		if _, err := a.tx.Exec(`INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			x.number, string(c.Name), string(c.Arch), int64(a.r.Position),
+			string(b.Version), string(b.Want), string(b.Flag), string(b.Status), b.Auto,
+			string(f.Version), string(f.Want), string(f.Flag), string(f.Status), f.Auto); err != nil {
+			return err
+		}
+	}
+	if err := a.touch(x.number, names); err != nil {
+		return err
+	}
+	return a.exec(`UPDATE transactions SET state = ?, ended_at = ?, ended_position = ?, summary = ?, counts = ?, changed = ?,
+		failure_kind = ?, failure_subject = ?, failure_message = ?, failure_hint = ?, position = ? WHERE number = ?`,
+		string(to), a.nanos(), int64(a.r.Position), summary(x, names), countChanges(changes, actions).pack(), len(changes),
+		string(why.Kind), why.Subject, why.Message, why.Hint, int64(a.r.Position), x.number)
+}
+
+// plannedActions gives those actions of the plan that a difference of states
+// does not show by itself.
+func (a application) plannedActions(number int) (map[events.PackageKey]events.Action, error) {
+	rows, err := a.tx.Query(`SELECT name, arch, action FROM plan_changes WHERE number = ? AND action IN ('downgrade', 'purge')`, number)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // its error is rows.Err
+	out := map[events.PackageKey]events.Action{}
+	for rows.Next() {
+		var k events.PackageKey
+		var action events.Action
+		if err := rows.Scan(&k.Name, &k.Arch, &action); err != nil {
+			return nil, err
+		}
+		out[k] = action
+	}
+	return out, rows.Err()
+}
+
+func (a application) parked(f *events.Parked) error {
+	return a.exec(`INSERT INTO parked (id, position, parked_at, txn, handler, stream, stream_position, event, kind, failure, attempts)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, string(a.r.ID), int64(a.r.Position), a.nanos(), string(a.r.Transaction),
+		f.Handler, f.Stream, int64(f.Position), string(f.Event), string(f.Of), object(f.Failure), f.Attempts)
+}
+
+func (a application) retried(f *events.Retried) error {
+	if err := a.exec(`UPDATE parked SET retried_at = ? WHERE id = ? AND retried_at = 0`, a.nanos(), string(f.Parked)); err != nil {
+		return fmt.Errorf("retry of event %s: %w", f.Parked, err)
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package history
+
+import (
+	_ "embed"
+
+	"cortex/events"
+	"cortex/projections"
+)
+
+// Name is the read model's name, and its file's.
+const Name = "history"
+
+// Version is the version of the tables.
+const Version = 1
+
+//go:embed schema.sql
+var schema string
+
+// Projection writes the read model.
+type Projection struct{}
+
+var _ projections.Projection = Projection{}
+
+// Name implements [projections.Projection].
+func (Projection) Name() string { return Name }
+
+// Version implements [projections.Projection].
+func (Projection) Version() int { return Version }
+
+// Schema implements [projections.Projection].
+func (Projection) Schema() string { return schema }
+
+// Apply implements [projections.Projection].
+func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) error {
+	a := application{tx, r}
+	switch f := f.(type) {
+	case *events.Requested:
+		return a.requested(f)
+	case *events.Planned:
+		return a.planned(f)
+	case *events.Refused:
+		return a.stop(events.StateRefused, f.Failure, events.StateRequested, events.StatePlanned, events.StateApproved)
+	case *events.Approved:
+		return a.approved(f)
+	case *events.Denied:
+		return a.stop(events.StateDenied, events.Failure{Kind: events.ErrDenied, Subject: f.Rule, Message: f.Message}, events.StatePlanned, events.StateApproved)
+	case *events.Cancelled:
+		why := events.Failure{Kind: events.ErrCancelled, Message: f.Reason}
+		return a.stop(events.StateCancelled, why, events.StateRequested, events.StatePlanned)
+	case *events.Started:
+		return a.started()
+	case *events.StepStarted:
+		return a.stepStarted(f)
+	case *events.StepSucceeded:
+		return a.stepEnded(f.Index, stepEnd{ok: true, output: f.Output, ms: f.DurationMs})
+	case *events.StepFailed:
+		return a.stepEnded(f.Index, stepEnd{exit: f.ExitCode, output: f.Output, failure: &f.Failure, ms: f.DurationMs})
+	case *events.Succeeded:
+		return a.ended(events.StateSucceeded, f.Changes, events.Failure{})
+	case *events.Failed:
+		return a.ended(events.StateFailed, f.Changes, f.Failure)
+	case *events.Interrupted:
+		return a.interrupted(f)
+	case *events.Compensated:
+		return a.compensated(f)
+	case *events.Parked:
+		return a.parked(f)
+	case *events.Retried:
+		return a.retried(f)
+	case *events.Opened, *events.Adopted, *events.Drifted, *events.IndexesRefreshed:
+		return nil // not of a transaction
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"cortex/events"
+)
+
+const (
+	// minPrefix is how much of an id has to be typed.
+	minPrefix = 6
+	// maxNumberDigits bounds what is read as a number.
+	maxNumberDigits = 15
+	refHint         = "name a transaction by its number, last, last-N, its id or the first 6 characters of it, or its plan id"
+)
+
+// Resolve gives the id of the transaction that ref names. ref may be
+//
+//	7         the number of the transaction
+//	last      the newest; last-2 is the second before it
+//	0193…     the id, or the beginning of it, of at least 6 characters
+//	9c0a71be52ff  the id of its plan; of several, the newest
+//
+// What names nothing is ErrNotFound; what is no such word, or names several, is
+// ErrUsage.
+func (r *Reader) Resolve(ctx context.Context, ref string) (events.TransactionID, error) {
+	t, err := r.find(ctx, ref)
+	return t.ID, err
+}
+
+func (r *Reader) find(ctx context.Context, ref string) (Transaction, error) {
+	ref = strings.ToLower(strings.TrimSpace(ref))
+	missing := notFound("history.Resolve", "transaction "+ref, "no such transaction")
+	if back, ok := lastRef(ref); ok {
+		if back == 0 {
+			missing = notFound("history.Resolve", "", "nothing was asked for yet")
+		}
+		return r.newest(ctx, back, missing)
+	}
+	number := numberRef(ref)
+	if number > 0 {
+		t, err := r.one(ctx, missing, `SELECT `+lineColumns+` FROM transactions x WHERE x.number = ?`, number)
+		if err == nil || !errors.Is(err, events.ErrNotFound) {
+			return t, err
+		}
+	}
+	hex := strings.Trim(ref, "0123456789abcdef") == ""
+	switch {
+	case hex && len(ref) == 12:
+		return r.one(ctx, missing, `SELECT `+lineColumns+` FROM transactions x WHERE x.plan_id = ? ORDER BY x.number DESC`, ref)
+	case len(ref) >= minPrefix && len(ref) <= 36 && strings.Trim(ref, "0123456789abcdef-") == "":
+		return r.byPrefix(ctx, ref, missing)
+	case number > 0:
+		return Transaction{}, missing
+	}
+	return Transaction{}, usage(fmt.Sprintf("%q", ref), errors.New("not the name of a transaction"))
+}
+
+// lastRef reads last and last-N.
+func lastRef(ref string) (back int, ok bool) {
+	rest, ok := strings.CutPrefix(ref, "last")
+	if !ok || rest == "" {
+		return 0, ok
+	}
+	digits, ok := strings.CutPrefix(rest, "-")
+	if !ok || digits == "" || len(digits) > maxNumberDigits || strings.Trim(digits, "0123456789") != "" {
+		return 0, false
+	}
+	back, err := strconv.Atoi(digits)
+	return back, err == nil
+}
+
+// numberRef reads a number as people write it; 0 is none.
+func numberRef(ref string) int {
+	if ref == "" || ref[0] == '0' || len(ref) > maxNumberDigits || strings.Trim(ref, "0123456789") != "" {
+		return 0
+	}
+	n, err := strconv.Atoi(ref)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func (r *Reader) newest(ctx context.Context, back int, missing *events.Error) (Transaction, error) {
+	return r.one(ctx, missing, `SELECT `+lineColumns+` FROM transactions x
+		WHERE x.number = (SELECT number FROM transactions ORDER BY number DESC LIMIT 1 OFFSET ?)`, back)
+}
+
+// byPrefix finds the one id that begins so. 'g' follows every character of ids.
+func (r *Reader) byPrefix(ctx context.Context, prefix string, missing *events.Error) (Transaction, error) {
+	found, err := r.lines(ctx, `SELECT `+lineColumns+` FROM transactions x WHERE x.id >= ? AND x.id < ? ORDER BY x.id LIMIT 2`, prefix, prefix+"g")
+	switch {
+	case err != nil:
+		return Transaction{}, err
+	case len(found) == 0:
+		return Transaction{}, missing
+	case len(found) > 1:
+		return Transaction{}, usage("transaction "+prefix, fmt.Errorf("begins the ids of several, such as %d and %d", found[0].Number, found[1].Number))
+	}
+	return found[0], nil
+}
+
+func usage(subject string, err error) *events.Error {
+	return &events.Error{Op: "history.Resolve", Kind: events.ErrUsage, Subject: subject, Err: err, Hint: refHint}
+}

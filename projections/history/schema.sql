@@ -1,0 +1,138 @@
+-- Times are nanoseconds since 1970 in UTC. Positions are places in the log.
+
+CREATE TABLE transactions (
+  number          INTEGER PRIMARY KEY,   -- what people type; from the log
+  id              TEXT    NOT NULL UNIQUE,
+  verb            TEXT    NOT NULL,
+  state           TEXT    NOT NULL,
+  requested_at    INTEGER NOT NULL,
+  started_at      INTEGER NOT NULL DEFAULT 0, -- 0: never
+  ended_at        INTEGER NOT NULL DEFAULT 0,
+  uid             INTEGER NOT NULL,           -- who asked
+  user            TEXT    NOT NULL,
+  login_uid       INTEGER NOT NULL,
+  sudo_user       TEXT    NOT NULL,
+  tty             TEXT    NOT NULL,
+  program         TEXT    NOT NULL,
+  pid             INTEGER NOT NULL,
+  words           TEXT    NOT NULL,           -- the command line
+  dry_run         INTEGER NOT NULL,
+  names           TEXT    NOT NULL,           -- of the packages asked for, by spaces
+  summary         TEXT    NOT NULL,
+  plan_id         TEXT    NOT NULL DEFAULT '',
+  counts          TEXT    NOT NULL DEFAULT '', -- of the plan, then of the changes; see Counts
+  changed         INTEGER NOT NULL DEFAULT 0, -- rows in changes
+  failure_kind    TEXT    NOT NULL DEFAULT '',
+  failure_subject TEXT    NOT NULL DEFAULT '',
+  failure_message TEXT    NOT NULL DEFAULT '',
+  failure_hint    TEXT    NOT NULL DEFAULT '',
+  target          TEXT    NOT NULL DEFAULT '', -- what an undo or redo takes back
+  target_number   INTEGER NOT NULL DEFAULT 0,
+  compensated_by  TEXT    NOT NULL DEFAULT '',
+  exact           INTEGER NOT NULL DEFAULT 0,
+  residue         TEXT    NOT NULL DEFAULT '', -- JSON list
+  trail           TEXT    NOT NULL DEFAULT '', -- JSON list: undone by, redone by, …
+  ended_position  INTEGER NOT NULL DEFAULT 0, -- of the outcome of a run
+  position        INTEGER NOT NULL            -- of the latest fact
+) STRICT;
+
+CREATE INDEX transactions_state ON transactions (state, number);
+CREATE INDEX transactions_time ON transactions (requested_at);
+CREATE INDEX transactions_plan ON transactions (plan_id, number) WHERE plan_id <> '';
+CREATE INDEX transactions_undoable ON transactions (ended_position)
+  WHERE ended_position > 0 AND changed > 0 AND compensated_by = '';
+
+-- What only a single transaction's page shows.
+CREATE TABLE details (
+  number          INTEGER PRIMARY KEY,
+  request         TEXT    NOT NULL,            -- id of the event that opened it
+  packages        TEXT    NOT NULL,            -- JSON, as asked for
+  options         TEXT    NOT NULL,            -- JSON
+  approved_by     TEXT    NOT NULL DEFAULT '', -- JSON
+  approved_how    TEXT    NOT NULL DEFAULT '',
+  approved_at     INTEGER NOT NULL DEFAULT 0,
+  plan_base       TEXT    NOT NULL DEFAULT '',
+  plan_download_b INTEGER NOT NULL DEFAULT 0,
+  plan_disk_b     INTEGER NOT NULL DEFAULT 0,
+  plan_steps      TEXT    NOT NULL DEFAULT '', -- JSON
+  plan_residue    TEXT    NOT NULL DEFAULT '', -- JSON
+  plan_notes      TEXT    NOT NULL DEFAULT '', -- JSON
+  recovered       TEXT    NOT NULL DEFAULT ''  -- JSON
+) STRICT;
+
+CREATE TABLE plan_changes (
+  number     INTEGER NOT NULL,
+  line       INTEGER NOT NULL, -- from 0, as planned
+  name       TEXT    NOT NULL,
+  arch       TEXT    NOT NULL,
+  action     TEXT    NOT NULL,
+  from_v     TEXT    NOT NULL,
+  to_v       TEXT    NOT NULL,
+  automatic  INTEGER NOT NULL,
+  origin     TEXT    NOT NULL,
+  download_b INTEGER NOT NULL,
+  essential  INTEGER NOT NULL,
+  disk_b     INTEGER NOT NULL,
+  PRIMARY KEY (number, line)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE steps (
+  number      INTEGER NOT NULL,
+  step        INTEGER NOT NULL, -- from 0
+  op          TEXT    NOT NULL,
+  argv        TEXT    NOT NULL, -- JSON
+  started_at  INTEGER NOT NULL,
+  ended_at    INTEGER NOT NULL DEFAULT 0, -- 0: not ended
+  ok          INTEGER NOT NULL DEFAULT 0,
+  exit_code   INTEGER NOT NULL DEFAULT 0,
+  output      TEXT    NOT NULL DEFAULT '',
+  failure     TEXT    NOT NULL DEFAULT '', -- JSON
+  duration_ms INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (number, step)
+) STRICT, WITHOUT ROWID;
+
+-- What a transaction changed, by dpkg.
+CREATE TABLE changes (
+  number         INTEGER NOT NULL,
+  name           TEXT    NOT NULL,
+  arch           TEXT    NOT NULL,
+  position       INTEGER NOT NULL, -- when, in the order of the log
+  before_version TEXT    NOT NULL,
+  before_want    TEXT    NOT NULL,
+  before_flag    TEXT    NOT NULL,
+  before_status  TEXT    NOT NULL,
+  before_auto    INTEGER NOT NULL,
+  after_version  TEXT    NOT NULL,
+  after_want     TEXT    NOT NULL,
+  after_flag     TEXT    NOT NULL,
+  after_status   TEXT    NOT NULL,
+  after_auto     INTEGER NOT NULL,
+  PRIMARY KEY (number, name, arch)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX changes_package ON changes (name, arch, position);
+
+-- Which transactions asked for, planned or changed a package of that name.
+CREATE TABLE touches (
+  name   TEXT    NOT NULL,
+  number INTEGER NOT NULL,
+  PRIMARY KEY (name, number)
+) STRICT, WITHOUT ROWID;
+
+-- Messages that a handler gave up on.
+CREATE TABLE parked (
+  id              TEXT    PRIMARY KEY, -- of the parked fact
+  position        INTEGER NOT NULL,
+  parked_at       INTEGER NOT NULL,
+  txn             TEXT    NOT NULL,    -- '' outside transactions
+  handler         TEXT    NOT NULL,
+  stream          TEXT    NOT NULL,
+  stream_position INTEGER NOT NULL,
+  event           TEXT    NOT NULL,
+  kind            TEXT    NOT NULL,
+  failure         TEXT    NOT NULL,    -- JSON
+  attempts        INTEGER NOT NULL,
+  retried_at      INTEGER NOT NULL DEFAULT 0 -- 0: not yet
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX parked_open ON parked (position) WHERE retried_at = 0;

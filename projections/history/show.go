@@ -1,0 +1,104 @@
+package history
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"cortex/events"
+	"cortex/projections"
+)
+
+// Show gives everything about one transaction; see [Reader.Resolve] for how it
+// may be named.
+func (r *Reader) Show(ctx context.Context, ref string) (Detail, error) {
+	t, err := r.find(ctx, ref)
+	if err != nil {
+		return Detail{}, err
+	}
+	d := Detail{Transaction: t, Steps: []Step{}, PackageChanges: []events.PackageChange{}}
+	for _, read := range []func(context.Context, *Detail) error{r.details, r.planChanges, r.steps, r.changes} {
+		if err := read(ctx, &d); err != nil {
+			return Detail{}, err
+		}
+	}
+	return d, nil
+}
+
+func (r *Reader) details(ctx context.Context, d *Detail) error {
+	return r.each(ctx, `SELECT request, packages, options, approved_by, approved_how, approved_at, plan_base, plan_download_b, plan_disk_b,
+		plan_steps, plan_residue, plan_notes, recovered FROM details WHERE number = ?`, []any{d.Number}, func(rows *sql.Rows) error {
+		var packages, options, by, how, steps, residue, notes, recovered string
+		var at int64
+		plan := Plan{ID: d.PlanID}
+		if err := rows.Scan(&d.Request, &packages, &options, &by, &how, &at, &plan.Base, &plan.Download, &plan.Disk, &steps, &residue, &notes, &recovered); err != nil {
+			return err
+		}
+		if d.PlanID != "" {
+			plan.Changes, plan.Steps = []events.Change{}, []events.Step{}
+			d.Plan = &plan
+		}
+		if how != "" || by != "" {
+			d.Approval = &Approval{How: how, At: moment(at)}
+			if err := parse(by, &d.Approval.Actor); err != nil {
+				return err
+			}
+		}
+		return errors.Join(parse(packages, &d.Packages), parse(options, &d.Options), parse(steps, &plan.Steps),
+			parse(residue, &plan.Residue), parse(notes, &plan.Notes), parse(recovered, &d.Recovered))
+	})
+}
+
+func (r *Reader) planChanges(ctx context.Context, d *Detail) error {
+	if d.Plan == nil {
+		return nil
+	}
+	return r.each(ctx, `SELECT name, arch, action, from_v, to_v, automatic, origin, download_b, essential, disk_b
+		FROM plan_changes WHERE number = ? ORDER BY line`, []any{d.Number}, func(rows *sql.Rows) error {
+		var c events.Change
+		if err := rows.Scan(&c.Name, &c.Arch, &c.Action, &c.From, &c.To, &c.Automatic, &c.Origin, &c.Download, &c.Essential, &c.DiskDelta); err != nil {
+			return err
+		}
+		d.Plan.Changes = append(d.Plan.Changes, c)
+		return nil
+	})
+}
+
+func (r *Reader) steps(ctx context.Context, d *Detail) error {
+	return r.each(ctx, `SELECT step, op, argv, started_at, ended_at, ok, exit_code, output, failure, duration_ms
+		FROM steps WHERE number = ? ORDER BY step`, []any{d.Number}, func(rows *sql.Rows) error {
+		s := Step{Argv: []string{}}
+		var argv, failure string
+		var started, ended int64
+		if err := rows.Scan(&s.Index, &s.Op, &argv, &started, &ended, &s.OK, &s.ExitCode, &s.Output, &failure, &s.DurationMs); err != nil {
+			return err
+		}
+		s.StartedAt, s.EndedAt = moment(started), moment(ended)
+		err := errors.Join(parse(argv, &s.Argv), parse(failure, &s.Failure))
+		d.Steps = append(d.Steps, s)
+		return err
+	})
+}
+
+func (r *Reader) changes(ctx context.Context, d *Detail) error {
+	return r.each(ctx, `SELECT name, arch, before_version, before_want, before_flag, before_status, before_auto,
+		after_version, after_want, after_flag, after_status, after_auto
+		FROM changes WHERE number = ? ORDER BY name, arch`, []any{d.Number}, func(rows *sql.Rows) error {
+		var c events.PackageChange
+		b, a := &c.Before, &c.After
+		if err := rows.Scan(&c.Name, &c.Arch, &b.Version, &b.Want, &b.Flag, &b.Status, &b.Auto, &a.Version, &a.Want, &a.Flag, &a.Status, &a.Auto); err != nil {
+			return err
+		}
+		d.PackageChanges = append(d.PackageChanges, c)
+		return nil
+	})
+}
+
+// Position is how far the read model has come.
+func (r *Reader) Position(ctx context.Context) (p events.Position, err error) {
+	if err := r.check(ctx); err != nil {
+		return 0, err
+	}
+	err = r.db.QueryRowContext(ctx, `SELECT position FROM checkpoint`).Scan(&p)
+	return p, projections.Explain(Name, err)
+}

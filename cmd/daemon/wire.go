@@ -51,7 +51,7 @@ type inside struct {
 	stopOnce sync.Once
 	stopped  chan struct{} // closed when somebody asked the daemon to leave
 
-	mu        sync.Mutex
+	mu         sync.Mutex
 	reconciled bool
 }
 
@@ -84,7 +84,9 @@ func (in *inside) openModels(ctx context.Context) error {
 	for _, p := range []projections.Projection{history.Projection{}, packages.Projection{}} {
 		m, err := projections.New(p, open, projections.Config{
 			Dir: in.settings.Reads(), Now: time.Now,
-			Report: func(d projections.DeadLetter) { in.logger.Error("fact put aside", "model", p.Name(), "letter", d.String()) },
+			Report: func(d projections.DeadLetter) {
+				in.logger.Error("fact put aside", "model", p.Name(), "letter", d.String())
+			},
 		})
 		if err != nil {
 			return err

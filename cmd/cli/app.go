@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"cortex/cmd/client"
+	"cortex/cmd/daemon"
+	"cortex/cmd/door"
+	"cortex/cmd/render"
+	"cortex/cmd/settings"
+	"cortex/events"
+	"cortex/producers/intent"
+)
+
+// App is the outside world of a command.
+type App struct {
+	Args           []string
+	Env            func(string) string
+	UID            int
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+
+	json, embedded, quiet bool
+	settings              settings.Settings
+	client                *client.Client
+	inner                 *embeddedDaemon
+}
+
+// Main runs one command and returns its exit code.
+func Main(ctx context.Context, a App) int {
+	root := newRoot(&a)
+	root.SetArgs(a.Args)
+	root.SetIn(a.Stdin)
+	root.SetOut(a.Stdout)
+	root.SetErr(a.Stderr)
+	err := root.ExecuteContext(ctx)
+	if a.client != nil {
+		a.client.Close()
+	}
+	if a.inner != nil {
+		err = errors.Join(err, a.inner.stop())
+	}
+	return a.report(ctx, err)
+}
+
+// quietExit ends a command with a code and nothing more to say.
+type quietExit int
+
+func (q quietExit) Error() string { return fmt.Sprintf("exit %d", int(q)) }
+
+// report tells an error and gives the exit code.
+func (a *App) report(ctx context.Context, err error) int {
+	var q quietExit
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &q):
+		return int(q)
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		err = &events.Error{Op: "cli", Kind: events.ErrInterrupted, Err: errors.New("interrupted")}
+	}
+	if a.json {
+		_ = json.NewEncoder(a.Stdout).Encode(map[string]any{"version": 1, "type": "error", "error": events.FailureOf(err)})
+	} else {
+		fmt.Fprintln(a.Stderr, "cortex: "+strings.ReplaceAll(err.Error(), "\n", "\ncortex: "))
+		if hint := events.HintOf(err); hint != "" {
+			fmt.Fprintln(a.Stderr, "hint: "+hint)
+		}
+	}
+	return events.KindOf(err).ExitCode()
+}
+
+// answer prints the answer of a command that reads: v as JSON, or what text
+// writes.
+func (a *App) answer(v any, text func(io.Writer)) error {
+	if !a.json {
+		text(a.Stdout)
+		return nil
+	}
+	e := json.NewEncoder(a.Stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// line prints one line of a command that changes something, with --json.
+func (a *App) line(kind, field string, v any) {
+	if a.json {
+		_ = json.NewEncoder(a.Stdout).Encode(map[string]any{"version": 1, "type": kind, field: v})
+	}
+}
+
+// prepare loads the settings; it runs before every command.
+func (a *App) prepare(*cobra.Command, []string) error {
+	s, err := settings.Load(a.Env, a.UID)
+	a.settings = s
+	return err
+}
+
+// connect gives a client whose daemon answers, starting it if need be. Somebody
+// who is not root plans with the system's daemon when that runs, and otherwise
+// with one of their own.
+func (a *App) connect(ctx context.Context) (*client.Client, door.Ping, error) {
+	c := a.dial()
+	if a.UID != 0 && a.settings.System() {
+		if _, err := c.Ping(ctx); err != nil {
+			c.Close()
+			a.settings, a.client = a.settings.Own(a.Env), nil
+			c = a.dial()
+		}
+	}
+	p, err := c.Ensure(ctx)
+	for _, note := range p.Notes {
+		fmt.Fprintln(a.Stderr, "note: "+note)
+	}
+	return c, p, err
+}
+
+// dial gives a client without asking whether anybody answers.
+func (a *App) dial() *client.Client {
+	if a.client == nil {
+		start := client.Spawn(a.settings)
+		if a.embedded {
+			start = a.startEmbedded
+		}
+		a.client = client.New(a.settings, Build(), start)
+	}
+	return a.client
+}
+
+func (a *App) producer(c *client.Client, host events.HostID) intent.Producer {
+	return intent.Producer{Host: host, Submit: c, Now: time.Now, NewID: daemon.NewID}
+}
+
+// terminal reports whether f is one.
+func terminal(f any) bool {
+	file, ok := f.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// interactive reports whether somebody can be asked.
+func (a *App) interactive() bool { return !a.json && terminal(a.Stdin) && terminal(a.Stderr) }
+
+// renderer chooses how to show what goes on.
+func (a *App) renderer() render.Renderer {
+	switch {
+	case a.json:
+		return &render.NDJSON{W: a.Stdout}
+	case a.quiet:
+		return render.Quiet{}
+	case terminal(a.Stderr) && a.Env("TERM") != "dumb" && a.Env("ACCESSIBLE") == "":
+		return &render.Terminal{W: a.Stderr, Width: a.width}
+	}
+	return &render.Plain{W: a.Stderr}
+}
+
+func (a *App) width() int {
+	if f, ok := a.Stderr.(*os.File); ok {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return w
+		}
+	}
+	return 80
+}

@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"cortex/cmd/client"
+	"cortex/cmd/daemon"
+	"cortex/cmd/door"
+	"cortex/cmd/render"
+	"cortex/events"
+)
+
+func newDaemon(a *App) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "daemon", Short: "Run, start, stop or look at the daemon", Args: some(cobra.NoArgs),
+		Long: "Run, start, stop or look at the daemon. Commands start it by themselves when they need it; it leaves when nobody has needed it for a while (CORTEX_IDLE_TIMEOUT).",
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(
+		&cobra.Command{Use: "run", Short: "Be the daemon, in the foreground", Args: some(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := client.MakeState(a.settings); err != nil {
+				return err
+			}
+			logger := slog.New(slog.NewTextHandler(a.Stderr, nil))
+			return daemon.Run(cmd.Context(), a.settings, Build(), logger, daemon.Ready(a.Env(client.ReadyFD)))
+		}},
+		&cobra.Command{Use: "start", Short: "Start the daemon in the background", Args: some(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
+			_, p, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.answer(map[string]any{"version": 1, "pid": p.PID}, func(w io.Writer) { fmt.Fprintf(w, "the daemon runs as process %d\n", p.PID) })
+		}},
+		&cobra.Command{Use: "stop", Short: "Stop the daemon once nothing runs", Args: some(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
+			err := a.dial().Stop(cmd.Context())
+			if errors.Is(err, events.ErrUnavailable) {
+				a.say("no daemon runs")
+				return nil
+			}
+			if err == nil {
+				a.say("the daemon is gone")
+			}
+			return err
+		}},
+		&cobra.Command{Use: "status", Short: "Tell whether the daemon runs", Args: some(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.status(cmd)
+		}},
+	)
+	return cmd
+}
+
+func newStatus(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Tell how cortex is: daemon, log, read models, parked events", Args: some(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd) },
+	}
+}
+
+// statusView is what status tells as JSON.
+type statusView struct {
+	Version int          `json:"version"`
+	Running bool         `json:"daemon_runs"`
+	State   string       `json:"state"`
+	Socket  string       `json:"socket"`
+	Used    bool         `json:"has_history"`
+	Daemon  *door.Status `json:"daemon,omitempty"`
+}
+
+func (a *App) status(cmd *cobra.Command) error {
+	v := statusView{Version: 1, State: a.settings.State, Socket: a.settings.Socket, Used: a.everUsed()}
+	s, err := a.dial().Status(cmd.Context())
+	switch {
+	case err == nil:
+		v.Running, v.Daemon = true, &s
+	case !errors.Is(err, events.ErrUnavailable):
+		return err
+	}
+	return a.answer(v, func(w io.Writer) {
+		if !v.Running {
+			fmt.Fprintf(w, "daemon       not running; it starts when a command needs it\n")
+			fmt.Fprintf(w, "state        %s\n", v.State)
+			if !v.Used {
+				fmt.Fprintln(w, "history      none yet")
+			}
+			return
+		}
+		render.Status(w, s)
+	})
+}
+
+func newReplay(a *App) *cobra.Command {
+	var verify bool
+	cmd := &cobra.Command{
+		Use: "replay [PROJECTION]", Short: "Rebuild the read models from the first fact", Args: some(cobra.MaximumNArgs(1)),
+		Long:      "Rebuild the read models, or one of them, from the first fact; readers see the old one until the new one is complete. With --verify nothing is replaced: a rebuild is compared with the live one, and a difference exits 1.",
+		ValidArgs: []string{"history", "packages"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := ""
+			if len(args) == 1 {
+				name = args[0]
+			}
+			if !a.everUsed() {
+				return a.nothingYet()
+			}
+			c, _, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			done, err := c.Replay(cmd.Context(), name, verify)
+			if err != nil {
+				return err
+			}
+			differs := false
+			for _, d := range done {
+				differs = differs || len(d.Differences) > 0
+			}
+			if err := a.answer(map[string]any{"version": 1, "replayed": done}, func(w io.Writer) { render.Replayed(w, done) }); err != nil || !differs {
+				return err
+			}
+			if a.json {
+				return quietExit(1)
+			}
+			return &events.Error{Op: "cli.replay", Kind: events.ErrCorrupt, Err: errors.New("a read model is not what the log gives"), Hint: "'cortex replay' rebuilds it"}
+		},
+	}
+	cmd.Flags().BoolVar(&verify, "verify", false, "compare instead of replacing")
+	return cmd
+}
+
+func newVersion(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: some(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			return a.answer(map[string]any{"version": 1, "build": Build()}, func(w io.Writer) { fmt.Fprintln(w, "cortex "+Build()) })
+		},
+	}
+}

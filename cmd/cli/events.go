@@ -1,0 +1,221 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cortex/cmd/client"
+	"cortex/cmd/render"
+	"cortex/events"
+)
+
+func newEvents(a *App) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "events", Short: "Read the log of facts itself", Args: some(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newEventsList(a), newEventsTail(a), newEventsShow(a), newEventsExport(a), newEventsRetry(a))
+	return cmd
+}
+
+// selection are the flags that choose events.
+type selection struct {
+	kind, since, txn string
+	after            uint64
+	limit            int
+}
+
+func (s *selection) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&s.kind, "type", "", "only kinds that match, such as 'install.*' or '*.failed'")
+	f.StringVar(&s.since, "since", "", "only those since: a date, a time, or a span such as 2h or 7d")
+	f.StringVar(&s.txn, "transaction", "", "only those of this transaction")
+	f.Uint64Var(&s.after, "after", 0, "only those after this position")
+	f.IntVarP(&s.limit, "limit", "n", 0, "at most so many")
+}
+
+// each visits the selected events.
+func (a *App) each(cmd *cobra.Command, s selection, follow bool, visit func(events.Record) error) error {
+	since, err := moment(s.since)
+	if err != nil {
+		return err
+	}
+	sel := client.Selection{After: events.Position(s.after), Kind: s.kind, Follow: follow}
+	if s.txn != "" {
+		t, err := a.resolve(cmd.Context(), s.txn)
+		if err != nil {
+			return err
+		}
+		sel.Transaction = t.ID
+	}
+	if !a.everUsed() && !follow {
+		return a.nothingYet()
+	}
+	c, _, err := a.connect(cmd.Context())
+	if err != nil {
+		return err
+	}
+	n := 0
+	for l, err := range c.Events(cmd.Context(), sel) {
+		if err != nil {
+			return err
+		}
+		if l.Event == nil || l.Event.Time.Before(since) {
+			continue
+		}
+		if err := visit(*l.Event); err != nil {
+			return err
+		}
+		if n++; n == s.limit {
+			break
+		}
+	}
+	return nil
+}
+
+func newEventsList(a *App) *cobra.Command {
+	var s selection
+	cmd := &cobra.Command{
+		Use: "list", Short: "List facts, oldest first", Args: some(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list := []events.Record{}
+			err := a.each(cmd, s, false, func(r events.Record) error {
+				if a.json {
+					list = append(list, r)
+				} else {
+					render.Event(a.Stdout, r, time.Local)
+				}
+				return nil
+			})
+			if err != nil || !a.json {
+				return err
+			}
+			return a.answer(map[string]any{"version": 1, "events": list}, nil)
+		},
+	}
+	s.flags(cmd)
+	return cmd
+}
+
+func newEventsTail(a *App) *cobra.Command {
+	var s selection
+	cmd := &cobra.Command{
+		Use: "tail", Short: "Show facts as they are recorded", Args: some(cobra.NoArgs),
+		Long: "Show facts as they are recorded, from now on, or from --after on. It goes on over restarts of the daemon; Ctrl-C ends it.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("after") && s.since == "" {
+				head, err := a.head(cmd)
+				if err != nil {
+					return err
+				}
+				s.after = uint64(head)
+			}
+			e := json.NewEncoder(a.Stdout)
+			return a.each(cmd, s, true, func(r events.Record) error {
+				if a.json {
+					return e.Encode(r)
+				}
+				render.Event(a.Stdout, r, time.Local)
+				return nil
+			})
+		},
+	}
+	s.flags(cmd)
+	return cmd
+}
+
+func (a *App) head(cmd *cobra.Command) (events.Position, error) {
+	c, _, err := a.connect(cmd.Context())
+	if err != nil {
+		return 0, err
+	}
+	status, err := c.Status(cmd.Context())
+	return status.Head, err
+}
+
+func newEventsShow(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "show POSITION", Short: "Show one fact with its whole envelope", Args: some(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := strconv.ParseUint(args[0], 10, 63)
+			if err != nil || n == 0 {
+				return &events.Error{Op: "cli", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", args[0]), Err: fmt.Errorf("is not a position"), Hint: "positions are the numbers that 'cortex events list' shows"}
+			}
+			var found *events.Record
+			err = a.each(cmd, selection{after: n - 1, limit: 1}, false, func(r events.Record) error {
+				found = &r
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			if found == nil {
+				return &events.Error{Op: "cli", Kind: events.ErrNotFound, Subject: "event " + args[0], Hint: "see 'cortex events list'"}
+			}
+			e := json.NewEncoder(a.Stdout)
+			e.SetIndent("", "  ")
+			return e.Encode(found)
+		},
+	}
+}
+
+func newEventsExport(a *App) *cobra.Command {
+	var s selection
+	var to string
+	cmd := &cobra.Command{
+		Use: "export", Short: "Write facts as CloudEvents, a line each", Args: some(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if to == "" {
+				return a.export(cmd, s, a.Stdout)
+			}
+			f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+			if err != nil {
+				return fmt.Errorf("export: %w", err)
+			}
+			if err := a.export(cmd, s, f); err != nil {
+				f.Close()
+				return err
+			}
+			if err := f.Sync(); err != nil {
+				return fmt.Errorf("export: %w", err)
+			}
+			return f.Close()
+		},
+	}
+	s.flags(cmd)
+	cmd.Flags().StringVarP(&to, "output", "o", "", "write to this new file instead of stdout")
+	return cmd
+}
+
+func (a *App) export(cmd *cobra.Command, s selection, w io.Writer) error {
+	e := json.NewEncoder(w)
+	return a.each(cmd, s, false, func(r events.Record) error { return e.Encode(r) })
+}
+
+func newEventsRetry(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "retry ID", Short: "Give a parked event to its handler again", Args: some(cobra.ExactArgs(1)),
+		Long: "Give an event that its handler gave up on to it again. 'cortex status' lists them with their ids.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id := events.ID(args[0])
+			if err := id.Validate(); err != nil {
+				return usage(cmd, err)
+			}
+			c, ping, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := a.producer(c, ping.Host).Retry(cmd.Context(), id); err != nil {
+				return err
+			}
+			a.say("asked for; 'cortex status' shows whether it is still parked")
+			return nil
+		},
+	}
+}

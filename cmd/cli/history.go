@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cortex/cmd/render"
+	"cortex/events"
+	"cortex/projections/history"
+)
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func newHistory(a *App) *cobra.Command {
+	var pkg, since, until, state string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "history", Short: "List transactions, newest last", Args: some(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f := history.Filter{Limit: limit, State: events.TransactionState(state)}
+			var err error
+			if f.Since, err = moment(since); err != nil {
+				return err
+			}
+			if f.Until, err = moment(until); err != nil {
+				return err
+			}
+			if pkg != "" {
+				ref, err := events.ParsePackageRef(pkg)
+				if err != nil {
+					return err
+				}
+				f.Package = ref.Name
+			}
+			if err := knownState(f.State); err != nil {
+				return err
+			}
+			var list []history.Transaction
+			err = a.readHistory(cmd.Context(), func(r *history.Reader) error {
+				list, err = r.List(cmd.Context(), f)
+				return err
+			})
+			if err != nil && !a.everUsed() { // a machine without a history has an empty one
+				err = nil
+			}
+			if err != nil {
+				return err
+			}
+			if list == nil {
+				list = []history.Transaction{}
+			}
+			return a.answer(map[string]any{"version": history.FormatVersion, "transactions": list}, func(w io.Writer) {
+				render.History(w, list, time.Local)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&pkg, "package", "", "only those that concern this package")
+	f.StringVar(&since, "since", "", "only those asked for since: a date, a time, or a span such as 2h or 7d")
+	f.StringVar(&until, "until", "", "only those asked for before")
+	f.StringVar(&state, "status", "", "only those in this state: succeeded, failed, planned, …")
+	f.IntVarP(&limit, "limit", "n", 0, "at most so many, the newest")
+	_ = cmd.RegisterFlagCompletionFunc("status", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		var out []string
+		for _, s := range events.TransactionStates {
+			out = append(out, string(s))
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
+	})
+	_ = cmd.RegisterFlagCompletionFunc("package", a.completePackages)
+	return cmd
+}
+
+func knownState(s events.TransactionState) error {
+	if s == "" {
+		return nil
+	}
+	for _, known := range events.TransactionStates {
+		if s == known {
+			return nil
+		}
+	}
+	return &events.Error{Op: "cli", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", s), Err: fmt.Errorf("is no state"), Hint: "states are " + states()}
+}
+
+func states() string {
+	out := ""
+	for i, s := range events.TransactionStates {
+		if i > 0 {
+			out += ", "
+		}
+		out += string(s)
+	}
+	return out
+}
+
+func newShow(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "show ID", Short: "Show everything about one transaction", Args: some(cobra.ExactArgs(1)),
+		Long:              "Show everything about one transaction: who asked, when, in what words, the plan, every package that changed, and each step with its output.\n\nID is a number from 'cortex history', last, last-N, the start of a UUID, or a plan id.",
+		ValidArgsFunction: a.completeTransactions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := a.resolve(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return a.answer(map[string]any{"version": history.FormatVersion, "transaction": d}, func(w io.Writer) {
+				render.Detail(w, d, time.Local)
+			})
+		},
+	}
+}

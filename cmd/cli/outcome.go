@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"cortex/cmd/client"
+	"cortex/cmd/render"
+	"cortex/events"
+)
+
+// planView is a plan as JSON.
+type planView struct {
+	PlanID      events.PlanID        `json:"plan_id"`
+	Transaction events.TransactionID `json:"transaction"`
+	Number      int                  `json:"id"`
+	events.Plan
+}
+
+// resultView is how a transaction ended, as JSON.
+type resultView struct {
+	State       events.TransactionState `json:"state"`
+	Transaction events.TransactionID    `json:"transaction"`
+	Number      int                     `json:"id"`
+	Changes     []events.PackageChange  `json:"changes"`
+	Failure     *events.Failure         `json:"failure,omitempty"`
+	Exact       *bool                   `json:"exact,omitempty"` // of an undo or redo
+	Residue     []string                `json:"residue,omitempty"`
+}
+
+// outcome tells how a transaction ended and gives the command's error.
+func (a *App) outcome(ctx context.Context, s session, t *events.Transaction) error {
+	view := resultView{State: t.State, Transaction: t.ID, Number: t.Number, Changes: t.Changes, Failure: t.Failure}
+	last := t.Last
+	takesBack := t.Intent.Verb == events.VerbUndo || t.Intent.Verb == events.VerbRedo
+	if takesBack && t.State == events.StateSucceeded {
+		undone, err := a.verdict(ctx, s, t)
+		if err != nil {
+			return err
+		}
+		view.Exact, view.Residue, last = &undone.Exact, undone.Residue, undone.Last
+	}
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
+	defer cancel()
+	if err := s.client.WaitProjected(wait, last); err != nil {
+		a.say("note: the read models are behind: %v", err)
+	}
+	switch t.State {
+	case events.StateSucceeded:
+		return a.succeeded(t, view)
+	case events.StateFailed, events.StateInterrupted:
+		return a.failed(t, view)
+	case events.StateRefused, events.StateDenied:
+		return t.Failure.AsError()
+	case events.StateCancelled:
+		return &events.Error{Op: "cli", Kind: events.ErrCancelled, Err: errors.New("cancelled; nothing was changed")}
+	case events.StateNone, events.StateRequested, events.StatePlanned, events.StateApproved, events.StateRunning:
+	}
+	return fmt.Errorf("transaction %d ended as %s", t.Number, t.State)
+}
+
+// verdict waits for the judgement on what an undo took back.
+func (a *App) verdict(ctx context.Context, s session, t *events.Transaction) (*events.Transaction, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
+	defer cancel()
+	undone := &events.Transaction{}
+	for l, err := range s.client.Events(ctx, client.Selection{Transaction: t.Intent.Target, Follow: true}) {
+		if err != nil {
+			return nil, err
+		}
+		if l.Event == nil || l.Event.Kind == events.KindParked {
+			continue
+		}
+		if err := undone.Apply(*l.Event); err != nil {
+			return nil, err
+		}
+		if undone.CompensatedBy == t.ID {
+			return undone, nil
+		}
+	}
+	return nil, &events.Error{Op: "cli.verdict", Kind: events.ErrPartial, Subject: fmt.Sprintf("transaction %d", t.Number),
+		Err: errors.New("it ran, but whether everything is as before was not recorded"), Hint: "see 'cortex status'"}
+}
+
+func (a *App) succeeded(t *events.Transaction, view resultView) error {
+	a.line("result", "result", view)
+	if !a.json {
+		took := render.Duration(t.EndedAt.Sub(t.RequestedAt).Round(time.Millisecond))
+		fmt.Fprintf(a.Stdout, "Done: transaction %d, %s changed in %s\n", t.Number, render.Count(len(t.Changes), "package"), took)
+		render.Changes(a.Stdout, t.Changes)
+		if view.Exact == nil && len(t.Changes) > 0 {
+			a.say("'cortex undo %d' takes it back", t.Number)
+		}
+	}
+	if view.Exact == nil {
+		return nil
+	}
+	if *view.Exact {
+		if !a.json {
+			fmt.Fprintln(a.Stdout, "Every package state is exactly as before")
+		}
+		return nil
+	}
+	if a.json {
+		return quietExit(events.ErrPartial.ExitCode())
+	}
+	return &events.Error{Op: "cli", Kind: events.ErrPartial, Subject: fmt.Sprintf("transaction %d", t.Number),
+		Err: errors.New("not everything is as before:\n  " + strings.Join(view.Residue, "\n  "))}
+}
+
+// outputLines is how much of a failed step's output is shown.
+const outputLines = 12
+
+func (a *App) failed(t *events.Transaction, view resultView) error {
+	if a.json {
+		a.line("result", "result", view)
+		return quietExit(t.Failure.Kind.ExitCode())
+	}
+	for _, step := range t.Steps {
+		if step.Done && !step.OK {
+			lines := strings.Split(strings.TrimSpace(step.Output), "\n")
+			fmt.Fprintf(a.Stderr, "last lines of %s:\n", step.Argv[0])
+			for _, l := range lines[max(0, len(lines)-outputLines):] {
+				fmt.Fprintln(a.Stderr, "  | "+l)
+			}
+		}
+	}
+	hint := t.Failure.Hint
+	if len(t.Changes) > 0 {
+		fmt.Fprintf(a.Stdout, "What did change, in transaction %d:\n", t.Number)
+		render.Changes(a.Stdout, t.Changes)
+		hint = strings.TrimPrefix(hint+fmt.Sprintf("; 'cortex undo %d' takes it back", t.Number), "; ")
+	} else {
+		fmt.Fprintf(a.Stdout, "Nothing changed in transaction %d\n", t.Number)
+	}
+	return &events.Error{Op: "cli", Kind: t.Failure.Kind, Subject: t.Failure.Subject, Err: errors.New(t.Failure.Message), Hint: hint}
+}

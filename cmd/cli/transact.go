@@ -1,0 +1,238 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"cortex/cmd/client"
+	"cortex/cmd/door"
+	"cortex/cmd/render"
+	"cortex/events"
+	"cortex/producers/intent"
+)
+
+// replans is how often a request is planned again because the machine changed
+// between its plan and its turn.
+const replans = 3
+
+// answerTimeout bounds what needs no person and no apt.
+const answerTimeout = 10 * time.Second
+
+// consent is how a plan gets its yes.
+type consent struct {
+	yes    bool // given in advance
+	dryRun bool // never
+	apply  bool // given to exactly this plan: stale is the end
+}
+
+// transact takes an intent to its end: plan, yes, run, outcome. A plan that went
+// stale is made again, unless the yes was to exactly that plan.
+func (a *App) transact(ctx context.Context, in events.Intent, how consent) error {
+	c, ping, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	in.Words = intent.CommandLine(append([]string{"cortex"}, a.Args...))
+	in.DryRun = how.dryRun
+	p := a.producer(c, ping.Host)
+	for try := 1; ; try++ {
+		id, err := p.Open(ctx, in)
+		if err != nil {
+			return err
+		}
+		err = a.run(ctx, session{client: c, producer: p, ping: ping, consent: how, intent: in}, id)
+		if !errors.Is(err, events.ErrStale) || try == replans {
+			return err
+		}
+		fmt.Fprintln(a.Stderr, "the machine changed meanwhile; planning again")
+	}
+}
+
+// session is what following one transaction needs.
+type session struct {
+	client   *client.Client
+	producer intent.Producer
+	ping     door.Ping
+	consent  consent
+	intent   events.Intent
+}
+
+// run follows one transaction to its end.
+func (a *App) run(ctx context.Context, s session, id events.TransactionID) error {
+	show := a.renderer()
+	defer show.Done()
+	t := &events.Transaction{}
+	decided := false
+	for l, err := range s.client.Events(ctx, client.Selection{Transaction: id, Follow: true}) {
+		if err != nil {
+			return err
+		}
+		switch {
+		case l.Progress != nil:
+			show.Progress(*l.Progress)
+			continue
+		case l.Heartbeat > 0:
+			show.Beat(time.Now())
+			continue
+		}
+		show.Event(*l.Event)
+		if l.Event.Kind == events.KindParked {
+			return parked(*l.Event)
+		}
+		if err := t.Apply(*l.Event); err != nil {
+			return err
+		}
+		if t.State == events.StatePlanned && !decided {
+			decided = true
+			go_, err := a.decide(ctx, s, t)
+			if err != nil || !go_ {
+				return err
+			}
+		}
+		if t.State.Ended() {
+			show.Done()
+			return a.outcome(ctx, s, t)
+		}
+	}
+	return a.interrupted(ctx, s, t)
+}
+
+// parked: a worker gave up on this transaction.
+func parked(r events.Record) error {
+	f, err := events.Decode(r.Event)
+	if err != nil {
+		return err
+	}
+	p, ok := f.(*events.Parked)
+	if !ok {
+		return errors.New("not a parked event")
+	}
+	e := p.Failure.AsError()
+	return fmt.Errorf("the daemon could not go on (event %s is parked, see 'cortex status'): %w", r.ID, e)
+}
+
+// decide shows a plan and gets its yes. go is false when the command is over.
+func (a *App) decide(ctx context.Context, s session, t *events.Transaction) (goOn bool, err error) {
+	a.line("plan", "plan", planView{PlanID: t.PlanID, Transaction: t.ID, Number: t.Number, Plan: t.Plan})
+	if t.Plan.Empty() {
+		a.say("nothing to do: the machine is that way already")
+		a.line("result", "result", map[string]any{"state": "nothing-to-do", "transaction": t.ID, "id": t.Number})
+		return false, a.settle(s, t, s.producer.Cancel(ctx, t.ID, "nothing to do"))
+	}
+	if !a.json && !(s.consent.apply && a.quiet) {
+		render.Plan(a.Stdout, t.Plan)
+	}
+	switch {
+	case s.consent.dryRun:
+		a.say("nothing was changed; 'cortex apply %s' runs exactly this plan", t.PlanID)
+		a.line("result", "result", map[string]any{"state": "planned", "plan_id": t.PlanID, "transaction": t.ID, "id": t.Number})
+		return false, a.settle(s, t, nil)
+	case essential(t.Plan):
+		return true, nil // the denial is on its way
+	case !s.ping.MayChange:
+		return false, &events.Error{Op: "cli.decide", Kind: events.ErrConfirmation, Err: errors.New("changing packages needs root; nothing was changed"), Hint: "run: sudo " + s.intent.Words}
+	case s.consent.yes:
+		return true, s.producer.Approve(ctx, t.ID, t.PlanID, "yes-flag")
+	case s.consent.apply:
+		return true, s.producer.Approve(ctx, t.ID, t.PlanID, "apply")
+	case !a.interactive():
+		return false, &events.Error{Op: "cli.decide", Kind: events.ErrConfirmation, Err: errors.New("nobody is there to ask; nothing was changed"),
+			Hint: fmt.Sprintf("pass --yes, or run: cortex apply %s", t.PlanID)}
+	}
+	yes, err := a.ask(ctx, t.Plan)
+	if err != nil || !yes {
+		reason := "declined at the prompt"
+		cancelled := s.producer.Cancel(context.WithoutCancel(ctx), t.ID, reason)
+		if err == nil {
+			err = &events.Error{Op: "cli.decide", Kind: events.ErrCancelled, Err: errors.New("declined; nothing was changed")}
+		}
+		return false, errors.Join(err, cancelled)
+	}
+	return true, s.producer.Approve(ctx, t.ID, t.PlanID, "prompt")
+}
+
+func essential(p events.Plan) bool {
+	for _, c := range p.Changes {
+		if c.Essential {
+			return true
+		}
+	}
+	return false
+}
+
+// settle waits until the read models show the transaction, so that the next
+// command sees it.
+func (a *App) settle(s session, t *events.Transaction, err error) error {
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	defer cancel()
+	return s.client.WaitProjected(ctx, t.Last)
+}
+
+// ask asks on the terminal. Yes is the default unless packages go.
+func (a *App) ask(ctx context.Context, p events.Plan) (bool, error) {
+	removals := 0
+	for _, c := range p.Changes {
+		if c.Action == events.ActionRemove || c.Action == events.ActionPurge {
+			removals++
+		}
+	}
+	prompt := "Go ahead? [Y/n] "
+	if removals > 0 || len(p.Residue) > 0 {
+		prompt = "Go ahead? [y/N] "
+	}
+	fmt.Fprint(a.Stderr, prompt)
+	typed := make(chan string, 1)
+	go func() { // ends with the process when nobody answers
+		line, err := bufio.NewReader(a.Stdin).ReadString('\n')
+		if err != nil && line == "" {
+			line = "n"
+		}
+		typed <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(a.Stderr)
+		return false, ctx.Err()
+	case line := <-typed:
+		switch line {
+		case "y", "yes":
+			return true, nil
+		case "":
+			return strings.Contains(prompt, "[Y/n]"), nil
+		}
+		return false, nil
+	}
+}
+
+// say tells the person something, on stderr.
+func (a *App) say(format string, args ...any) {
+	if !a.json && !a.quiet {
+		fmt.Fprintf(a.Stderr, format+"\n", args...)
+	}
+}
+
+// interrupted: the person pressed Ctrl-C.
+func (a *App) interrupted(ctx context.Context, s session, t *events.Transaction) error {
+	late := context.WithoutCancel(ctx)
+	switch t.State {
+	case events.StateNone, events.StateRequested, events.StatePlanned:
+		if t.ID != "" {
+			if err := s.producer.Cancel(late, t.ID, "interrupted"); err != nil {
+				return err
+			}
+		}
+		return &events.Error{Op: "cli", Kind: events.ErrInterrupted, Err: errors.New("interrupted; nothing was changed")}
+	case events.StateApproved, events.StateRunning:
+		return &events.Error{Op: "cli", Kind: events.ErrInterrupted, Subject: fmt.Sprintf("transaction %d", t.Number),
+			Err: errors.New("goes on in the background"), Hint: fmt.Sprintf("'cortex show %d' tells how it is", t.Number)}
+	case events.StateRefused, events.StateDenied, events.StateCancelled, events.StateSucceeded, events.StateFailed, events.StateInterrupted:
+	}
+	return &events.Error{Op: "cli", Kind: events.ErrInterrupted, Err: errors.New("interrupted")}
+}

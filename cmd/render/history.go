@@ -1,0 +1,202 @@
+package render
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"cortex/events"
+	"cortex/projections/history"
+)
+
+const (
+	minuteLayout = "2006-01-02 15:04"
+	secondLayout = "2006-01-02 15:04:05"
+)
+
+// History lists transactions, newest last, as a person reads downwards.
+func History(w io.Writer, list []history.Transaction, zone *time.Location) {
+	if len(list) == 0 {
+		fmt.Fprintln(w, "No transactions")
+		return
+	}
+	rows := [][]string{{"ID", "WHEN", "WHO", "WHAT", "CHANGED", "STATE"}}
+	for _, t := range slices.Backward(list) {
+		rows = append(rows, []string{
+			strconv.Itoa(t.Number), t.RequestedAt.In(zone).Format(minuteLayout), Who(t.Actor),
+			shorten(About(t), 48), changed(t), State(t),
+		})
+	}
+	table(w, "", rows)
+}
+
+// About is the verb and what it was about.
+func About(t history.Transaction) string {
+	if t.Target != nil {
+		return strings.TrimSpace(fmt.Sprintf("%s of %d: %s", t.Verb, t.Target.Number, t.Summary))
+	}
+	return strings.TrimSpace(string(t.Verb) + " " + t.Summary)
+}
+
+func changed(t history.Transaction) string {
+	if !t.State.Ran() {
+		return "-"
+	}
+	return strconv.Itoa(t.Changed)
+}
+
+// State is a transaction's state and what became of it.
+func State(t history.Transaction) string {
+	s := string(t.State)
+	if fate := t.Fate(); fate != "" {
+		s += ", " + fate
+		if !t.Exact {
+			s += " (not exactly)"
+		}
+	}
+	return s
+}
+
+// Who names an actor: the person behind sudo where that is known.
+func Who(a events.Actor) string {
+	name := a.User
+	if name == "" {
+		name = strconv.Itoa(a.UID)
+	}
+	if a.SudoUser != "" && a.SudoUser != name {
+		name = a.SudoUser + " as " + name
+	}
+	return name
+}
+
+// Detail shows everything about one transaction.
+func Detail(w io.Writer, d history.Detail, zone *time.Location) {
+	fmt.Fprintf(w, "Transaction %d: %s\n", d.Number, About(d.Transaction))
+	rows := [][]string{
+		{"state", State(d.Transaction)},
+		{"asked", d.RequestedAt.In(zone).Format(secondLayout) + " by " + Who(d.Actor) + from(d.Actor)},
+	}
+	if d.Words != "" {
+		rows = append(rows, []string{"command", d.Words})
+	}
+	if d.Approval != nil {
+		rows = append(rows, []string{"approved", d.Approval.At.In(zone).Format(secondLayout) + " by " + Who(d.Approval.Actor) + ", " + d.Approval.How})
+	}
+	if !d.StartedAt.IsZero() {
+		rows = append(rows, []string{"started", d.StartedAt.In(zone).Format(secondLayout)})
+	}
+	if !d.EndedAt.IsZero() {
+		rows = append(rows, []string{"ended", d.EndedAt.In(zone).Format(secondLayout)})
+	}
+	if d.PlanID != "" {
+		rows = append(rows, []string{"plan", string(d.PlanID)})
+	}
+	rows = append(rows, []string{"uuid", string(d.ID)})
+	table(w, "  ", rows)
+	if d.Failure != nil && d.State != events.StateCancelled {
+		fmt.Fprintf(w, "Why: %s\n", d.Failure.AsError())
+		if d.Failure.Hint != "" {
+			fmt.Fprintf(w, "hint: %s\n", d.Failure.Hint)
+		}
+	}
+	if d.State.Ran() {
+		fmt.Fprintf(w, "Changed: %s\n", Count(len(d.PackageChanges), "package"))
+		states(w, d.PackageChanges)
+	} else if d.Plan != nil {
+		Plan(w, d.Plan.Plan)
+	}
+	for _, r := range d.Residue {
+		fmt.Fprintf(w, "Not as before: %s\n", r)
+	}
+	for _, r := range d.Recovered {
+		fmt.Fprintf(w, "Recovered: %s\n", r)
+	}
+	steps(w, d.Steps)
+}
+
+func from(a events.Actor) string {
+	if a.TTY != "" {
+		return " on " + a.TTY
+	}
+	return ""
+}
+
+// states shows each package's state before and after in dpkg's words.
+func states(w io.Writer, changes []events.PackageChange) {
+	var rows [][]string
+	for _, c := range changes {
+		rows = append(rows, []string{What(c), string(c.Name) + ":" + string(c.Arch), c.Before.String(), "→", c.After.String()})
+	}
+	table(w, "  ", rows)
+}
+
+func steps(w io.Writer, list []history.Step) {
+	for _, s := range list {
+		end := "cut off"
+		switch {
+		case s.OK:
+			end = "ok, " + Duration(time.Duration(s.DurationMs)*time.Millisecond)
+		case !s.EndedAt.IsZero():
+			end = fmt.Sprintf("failed with %d", s.ExitCode)
+		}
+		fmt.Fprintf(w, "Step %d: %s (%s)\n", s.Index+1, strings.Join(s.Argv, " "), end)
+		for line := range strings.Lines(strings.TrimSpace(s.Output)) {
+			fmt.Fprintln(w, "  | "+strings.TrimRight(line, "\n"))
+		}
+	}
+}
+
+// Event shows one fact on one line.
+func Event(w io.Writer, r events.Record, zone *time.Location) {
+	about := ""
+	if r.Transaction != "" {
+		about = string(r.Transaction)[len(r.Transaction)-8:]
+	}
+	fmt.Fprintf(w, "%6d  %s  %-30s  %-8s  %s\n", r.Position, r.Time.In(zone).Format(secondLayout), r.Kind, about, gist(r))
+}
+
+// gist is the most telling part of a fact.
+func gist(r events.Record) string {
+	f, err := events.Decode(r.Event)
+	if err != nil {
+		return "unreadable"
+	}
+	switch f := f.(type) {
+	case *events.Requested:
+		return f.Words
+	case *events.Planned:
+		return "plan " + string(f.PlanID) + ": " + Summary(f.Plan)
+	case *events.Refused:
+		return f.Failure.AsError().Error()
+	case *events.Approved:
+		return "plan " + string(f.PlanID) + ", " + f.How
+	case *events.Denied:
+		return f.Message
+	case *events.Cancelled:
+		return f.Reason
+	case *events.StepStarted:
+		return strings.Join(f.Argv, " ")
+	case *events.StepFailed:
+		return f.Failure.AsError().Error()
+	case *events.Succeeded, *events.Failed, *events.Interrupted, *events.Drifted:
+		return Count(len(events.ChangesOf(f)), "package") + " changed"
+	case *events.Adopted:
+		return Count(len(f.Packages), "package") + " recorded"
+	case *events.Compensated:
+		if f.Exact {
+			return "exactly"
+		}
+		return fmt.Sprintf("not exactly: %d left", len(f.Residue))
+	case *events.Parked:
+		return f.Handler + " gave up: " + f.Failure.Message
+	case *events.Opened:
+		return f.Machine
+	case *events.IndexesRefreshed:
+		return f.Reason
+	case *events.Started, *events.StepSucceeded, *events.Retried:
+	}
+	return ""
+}

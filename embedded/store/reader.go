@@ -1,0 +1,64 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"cortex/events"
+)
+
+// OpenReader gives a pool of at most size connections that only read. It never
+// makes a database: a missing one is ErrNotFound. It touches the file only when
+// the first query comes, so that a command starts fast; what is wrong inside is
+// told by that query (see [IsCorrupt]).
+//
+// A reader without the right to write beside the file reads it as it lies there
+// when nobody has it open; what a crash left unfolded it cannot read without
+// help, and says so with ErrUnavailable.
+func OpenReader(_ context.Context, path string, size int) (*sql.DB, error) {
+	if size <= 0 {
+		size = DefaultPoolSize
+	}
+	real, err := resolve(path, nil)
+	if err != nil {
+		return nil, failed("open", path, err)
+	}
+	options := []string{"mode", "ro", "_pragma", "busy_timeout(5000)"}
+	alone, err := liesAlone(real)
+	if err != nil {
+		return nil, err
+	}
+	if alone {
+		options = append(options, "immutable", "1")
+	}
+	db, err := connect(real, size, options...)
+	if err != nil {
+		return nil, failed("open", path, err)
+	}
+	return db, nil
+}
+
+// liesAlone reports whether the file must be read without the index that is
+// shared with a writer: there is none, we could not make it, and it is not
+// needed because everything is in the file itself.
+func liesAlone(path string) (bool, error) {
+	if _, err := os.Stat(path + "-shm"); err == nil {
+		return false, nil
+	}
+	if unix.Access(filepath.Dir(path), unix.W_OK) == nil {
+		return false, nil
+	}
+	if log, err := os.Stat(path + "-wal"); err != nil || log.Size() == 0 {
+		return true, nil
+	}
+	return false, &events.Error{
+		Op: "store.OpenReader", Kind: events.ErrUnavailable, Subject: path,
+		Err:  errors.New("it was not closed in order, and only its owner can repair that"),
+		Hint: "run the command once as root, or start the daemon",
+	}
+}

@@ -78,7 +78,7 @@ func (r *Router) Ready() <-chan struct{} { return r.ready }
 // Run works until ctx is done; then it waits for the handlers that are at work
 // and returns nil.
 func (r *Router) Run(ctx context.Context) error {
-	wm, err := message.NewRouter(message.RouterConfig{CloseTimeout: 0}, watermill.NewSlogLogger(r.cfg.Logger))
+	wm, err := message.NewRouter(message.RouterConfig{CloseTimeout: 0}, watermill.NewSlogLoggerWithLevelMapping(r.cfg.Logger, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug}))
 	if err != nil {
 		return fmt.Errorf("start router: %w", err)
 	}

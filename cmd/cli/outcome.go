@@ -15,16 +15,16 @@ import (
 // planView is a plan as JSON.
 type planView struct {
 	PlanID      events.PlanID        `json:"plan_id"`
-	Transaction events.TransactionID `json:"transaction"`
-	Number      int                  `json:"id"`
+	Transaction events.TransactionID `json:"id"`
+	Number      int                  `json:"number"`
 	events.Plan
 }
 
 // resultView is how a transaction ended, as JSON.
 type resultView struct {
 	State       events.TransactionState `json:"state"`
-	Transaction events.TransactionID    `json:"transaction"`
-	Number      int                     `json:"id"`
+	Transaction events.TransactionID    `json:"id"`
+	Number      int                     `json:"number"`
 	Changes     []events.PackageChange  `json:"changes"`
 	Failure     *events.Failure         `json:"failure,omitempty"`
 	Exact       *bool                   `json:"exact,omitempty"` // of an undo or redo

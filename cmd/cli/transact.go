@@ -120,7 +120,7 @@ func (a *App) decide(ctx context.Context, s session, t *events.Transaction) (goO
 	a.line("plan", "plan", planView{PlanID: t.PlanID, Transaction: t.ID, Number: t.Number, Plan: t.Plan})
 	if t.Plan.Empty() {
 		a.say("nothing to do: the machine is that way already")
-		a.line("result", "result", map[string]any{"state": "nothing-to-do", "transaction": t.ID, "id": t.Number})
+		a.line("result", "result", map[string]any{"state": "nothing-to-do", "id": t.ID, "number": t.Number})
 		return false, a.settle(s, t, s.producer.Cancel(ctx, t.ID, "nothing to do"))
 	}
 	if !a.json && !(s.consent.apply && a.quiet) {
@@ -129,7 +129,7 @@ func (a *App) decide(ctx context.Context, s session, t *events.Transaction) (goO
 	switch {
 	case s.consent.dryRun:
 		a.say("nothing was changed; 'cortex apply %s' runs exactly this plan", t.PlanID)
-		a.line("result", "result", map[string]any{"state": "planned", "plan_id": t.PlanID, "transaction": t.ID, "id": t.Number})
+		a.line("result", "result", map[string]any{"state": "planned", "plan_id": t.PlanID, "id": t.ID, "number": t.Number})
 		return false, a.settle(s, t, nil)
 	case essential(t.Plan):
 		return true, nil // the denial is on its way

@@ -95,12 +95,19 @@ func (in *inside) openModels(ctx context.Context) error {
 		if err := m.Open(ctx, in.broker.Log()); err != nil {
 			return err
 		}
-		if why := m.Rebuilt(); why != "" {
+		if why := m.Rebuilt(); why != "" && !in.fresh(ctx) {
 			in.logger.Warn(why)
 			in.notes = append(in.notes, why)
 		}
 	}
 	return nil
+}
+
+// fresh reports whether the log holds nothing but its own first fact: then there
+// is nothing to tell about what had to be built.
+func (in *inside) fresh(ctx context.Context) bool {
+	head, err := in.broker.Log().Head(ctx)
+	return err == nil && head.Position <= 1
 }
 
 // wire connects the workers.

@@ -35,9 +35,6 @@ func History(w io.Writer, list []history.Transaction, zone *time.Location) {
 
 // About is the verb and what it was about.
 func About(t history.Transaction) string {
-	if t.Target != nil {
-		return strings.TrimSpace(fmt.Sprintf("%s of %d: %s", t.Verb, t.Target.Number, t.Summary))
-	}
 	return strings.TrimSpace(string(t.Verb) + " " + t.Summary)
 }
 
@@ -142,11 +139,27 @@ func steps(w io.Writer, list []history.Step) {
 		case !s.EndedAt.IsZero():
 			end = fmt.Sprintf("failed with %d", s.ExitCode)
 		}
-		fmt.Fprintf(w, "Step %d: %s (%s)\n", s.Index+1, strings.Join(s.Argv, " "), end)
+		fmt.Fprintf(w, "Step %d: %s (%s)\n", s.Index+1, Command(s.Argv), end)
 		for line := range strings.Lines(strings.TrimSpace(s.Output)) {
 			fmt.Fprintln(w, "  | "+strings.TrimRight(line, "\n"))
 		}
 	}
+}
+
+// Command is an argument vector for people: without the settings that every run
+// gets.
+func Command(argv []string) string {
+	var out []string
+	for i := 0; i < len(argv); i++ {
+		switch a := argv[i]; {
+		case a == "-o":
+			i++
+		case a == "-y", a == "-q", a == "--":
+		default:
+			out = append(out, a)
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 // Event shows one fact on one line.
@@ -178,7 +191,7 @@ func gist(r events.Record) string {
 	case *events.Cancelled:
 		return f.Reason
 	case *events.StepStarted:
-		return strings.Join(f.Argv, " ")
+		return Command(f.Argv)
 	case *events.StepFailed:
 		return f.Failure.AsError().Error()
 	case *events.Succeeded, *events.Failed, *events.Interrupted, *events.Drifted:

@@ -93,12 +93,13 @@ func (t *Terminal) Done() {
 	}
 }
 
-// Plain appends lines: one whenever the stage or the package changes, and a sign
-// of life while nothing does.
+// Plain appends lines: one whenever the stage of the work changes, and a sign of
+// life every few seconds.
 type Plain struct {
 	W    io.Writer
-	said string
-	at   time.Time
+	said string          // the line that the last stage began with
+	last events.Progress // the newest
+	at   time.Time       // of the last line
 }
 
 const signOfLife = 10 * time.Second
@@ -111,23 +112,40 @@ func (p *Plain) Event(events.Record) {}
 
 // Progress implements [Renderer].
 func (p *Plain) Progress(now events.Progress) {
-	line := describe(now)
-	if now.Stage == events.StageDownload {
-		line = "downloading" // its message changes with every packet
-	}
-	if now.Stage == events.StageWaiting && now.Time.Sub(p.at) < signOfLife {
-		return
-	}
-	if line != p.said {
+	p.last = now
+	if line := stageOf(now); line != p.said {
+		p.said = line
+		if now.Stage == events.StageWaiting || now.Stage == events.StageRefresh {
+			line = describe(now)
+		}
 		fmt.Fprintln(p.W, line)
-		p.said, p.at = line, now.Time
+		p.at = now.Time
 	}
+	p.Beat(now.Time)
+}
+
+// stageOf names a stage of the work.
+func stageOf(p events.Progress) string {
+	s := string(p.Stage)
+	switch p.Stage {
+	case events.StageWaiting, events.StageRefresh:
+	case events.StageDownload:
+		s = "downloading"
+	case events.StageApply:
+		s = "dpkg is at work"
+	case events.StageVerify:
+		s = "reading back what changed"
+	}
+	if p.Steps > 1 && p.Stage != events.StageVerify {
+		s = fmt.Sprintf("step %d of %d: %s", p.Step+1, p.Steps, s)
+	}
+	return s
 }
 
 // Beat implements [Renderer].
 func (p *Plain) Beat(now time.Time) {
 	if p.said != "" && now.Sub(p.at) >= signOfLife {
-		fmt.Fprintf(p.W, "%s, still\n", p.said)
+		fmt.Fprintf(p.W, "still at it: %s\n", describe(p.last))
 		p.at = now
 	}
 }

@@ -24,8 +24,8 @@ func Plan(w io.Writer, p events.Plan) {
 		rows = append(rows, []string{string(c.Action), name, Versions(c.From, c.To), note})
 	}
 	table(w, "  ", rows)
-	if p.Download > 0 || p.Disk != 0 {
-		fmt.Fprintln(w, sizes(p))
+	if s := sizes(p); s != "" {
+		fmt.Fprintln(w, s)
 	}
 	for _, note := range p.Notes {
 		fmt.Fprintf(w, "note: %s\n", note)
@@ -36,14 +36,17 @@ func Plan(w io.Writer, p events.Plan) {
 }
 
 func sizes(p events.Plan) string {
-	s := Bytes(p.Download) + " to fetch"
+	var parts []string
+	if p.Download > 0 {
+		parts = append(parts, Bytes(p.Download)+" to fetch")
+	}
 	switch {
 	case p.Disk > 0:
-		s += ", " + Bytes(p.Disk) + " more on disk"
+		parts = append(parts, Bytes(p.Disk)+" more on disk")
 	case p.Disk < 0:
-		s += ", " + Bytes(-p.Disk) + " less on disk"
+		parts = append(parts, Bytes(-p.Disk)+" less on disk")
 	}
-	return s
+	return strings.Join(parts, ", ")
 }
 
 // Versions is "1.0 → 2.0", or the one there is.

@@ -19,7 +19,7 @@ func IsCorrupt(err error) bool {
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return true
 	}
-	return e.Code() == sqlite3.SQLITE_IOERR_SHORT_READ
+	return false
 }
 
 // isFull reports whether there was no room to write.

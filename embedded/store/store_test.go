@@ -130,7 +130,7 @@ func TestATransactionIsWholeOrNotAtAll(t *testing.T) {
 	}
 	t.Run("an error takes it back and is given as it is", func(t *testing.T) {
 		mine := errors.New("mine")
-		if err := s.Write(t.Context(), func(tx *sql.Tx) error { insert(tx); return mine }); !errors.Is(err, mine) {
+		if err := s.Write(context.Background(), func(tx *sql.Tx) error { insert(tx); return mine }); !errors.Is(err, mine) {
 			t.Errorf("%v", err)
 		}
 	})
@@ -140,7 +140,7 @@ func TestATransactionIsWholeOrNotAtAll(t *testing.T) {
 				t.Error("the panic was swallowed")
 			}
 		}()
-		_ = s.Write(t.Context(), func(tx *sql.Tx) error { insert(tx); panic("oh") })
+		_ = s.Write(context.Background(), func(tx *sql.Tx) error { insert(tx); panic("oh") })
 	})
 	t.Run("a done context takes it back", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -165,6 +165,38 @@ func TestATransactionIsWholeOrNotAtAll(t *testing.T) {
 	run(t, s, "INSERT INTO t VALUES(1)")
 	if n := count(t, s.Reader()); n != 1 {
 		t.Errorf("%d rows", n)
+	}
+}
+
+func TestWritersTakeTurns(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "reads.db")
+	first, second := open(t, path), open(t, path) // the second as another process would
+	run(t, first, "CREATE TABLE t(a)", "INSERT INTO t VALUES(0)")
+	var running [2]atomic.Int32
+	var wg sync.WaitGroup
+	for i, s := range []*store.Store{first, second} {
+		for range 20 {
+			wg.Go(func() {
+				check(t, s.Write(t.Context(), func(tx *sql.Tx) error {
+					if n := running[i].Add(1); n != 1 {
+						t.Errorf("%d write at once", n)
+					}
+					defer running[i].Add(-1)
+					var a int
+					if err := tx.QueryRow("SELECT a FROM t").Scan(&a); err != nil {
+						return err
+					}
+					_, err := tx.Exec("UPDATE t SET a = ?", a+1)
+					return err
+				}))
+			})
+		}
+	}
+	wg.Wait()
+	var a int
+	check(t, first.Reader().QueryRow("SELECT a FROM t").Scan(&a))
+	if a != 40 {
+		t.Errorf("%d updates stayed of 40", a)
 	}
 }
 

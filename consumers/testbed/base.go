@@ -1,0 +1,174 @@
+package testbed
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// suite is what the base root is made of.
+const (
+	suite  = "bookworm"
+	mirror = "http://deb.debian.org/debian"
+)
+
+// layers are the lower directories of every bed's overlay, topmost first.
+type layers struct{ configured, base string }
+
+func (l layers) lowerdir() string { return l.configured + ":" + l.base }
+
+// prepared builds what is missing in the cache, once a process; other processes
+// wait at the lock.
+var prepared = sync.OnceValues(prepare)
+
+func prepare() (layers, error) {
+	dir := os.Getenv("CORTEX_TESTBED_CACHE")
+	if dir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return layers{}, err
+		}
+		dir = filepath.Join(cache, "cortex-testbed")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return layers{}, err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return layers{}, err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return layers{}, err
+	}
+	base, err := once(filepath.Join(dir, "base-1-"+suite), buildBase)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "testbed: no minimal Debian (%v); using an overlay of this machine's own root\n", err)
+		base = "/"
+	}
+	repo, err := repository(toys())
+	if err != nil {
+		return layers{}, err
+	}
+	sum := sha256.New()
+	for _, f := range repo {
+		sum.Write([]byte(f.name))
+		sum.Write(f.data)
+	}
+	sum.Write([]byte(base + setupScript))
+	name := filepath.Join(dir, "configured-"+hex.EncodeToString(sum.Sum(nil)[:8]))
+	configured, err := once(name, func(temp string) error { return buildConfigured(temp, base, repo) })
+	return layers{configured, base}, err
+}
+
+// once builds a directory under a temporary name and renames it.
+func once(dir string, build func(temp string) error) (string, error) {
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	temp := dir + ".building"
+	if err := os.RemoveAll(temp); err != nil {
+		return "", err
+	}
+	if err := build(temp); err != nil {
+		return "", errors.Join(err, os.RemoveAll(temp))
+	}
+	return dir, os.Rename(temp, dir)
+}
+
+// buildBase makes a minimal Debian with whichever tool there is.
+func buildBase(temp string) error {
+	var cmd *exec.Cmd
+	if _, err := exec.LookPath("mmdebstrap"); err == nil {
+		cmd = exec.Command("mmdebstrap", "--variant=minbase", `--aptopt=Acquire::Check-Valid-Until "false"`, suite, temp, mirror)
+	} else {
+		cmd = exec.Command("debootstrap", "--variant=minbase", suite, temp, mirror)
+	}
+	fmt.Fprintf(os.Stderr, "testbed: building a minimal Debian once (%s)\n", cmd.Args[0])
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		return fmt.Errorf("%w: %s", err, lines[len(lines)-1])
+	}
+	return nil
+}
+
+// setupScript makes the toy repository the only source.
+const setupScript = `set -e
+rm -f /etc/apt/apt.conf.d/docker-* /etc/apt/sources.list.d/*
+echo 'deb [trusted=yes] copy:/repo ./' > /etc/apt/sources.list
+printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/cache/apt/*.bin
+apt-get -q update
+`
+
+// buildConfigured keeps what setting up changes as a layer of its own.
+func buildConfigured(temp, base string, repo []file) error {
+	mount, err := os.MkdirTemp("", "cortex-bed-setup")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(mount)
+	work := temp + ".work"
+	for _, d := range []string{temp, work} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	defer os.RemoveAll(work)
+	if err := unix.Mount("bed", mount, "overlay", 0, "lowerdir="+base+",upperdir="+temp+",workdir="+work); err != nil {
+		return fmt.Errorf("mount overlay: %w", err)
+	}
+	defer func() { _ = unix.Unmount(mount, unix.MNT_DETACH) }()
+	if err := system(mount); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(mount, "repo"), 0o755); err != nil {
+		return err
+	}
+	for _, f := range repo {
+		if err := os.WriteFile(filepath.Join(mount, "repo", f.name), f.data, 0o644); err != nil {
+			return err
+		}
+	}
+	cmd := inside(mount, "/bin/sh", "-c", setupScript)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("set up: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// system mounts what programs expect.
+func system(root string) error {
+	if err := unix.Mount("proc", filepath.Join(root, "proc"), "proc", 0, ""); err != nil {
+		return fmt.Errorf("mount proc: %w", err)
+	}
+	if err := unix.Mount("/dev", filepath.Join(root, "dev"), "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("bind /dev: %w", err)
+	}
+	return nil
+}
+
+// environment is what programs in a bed get.
+var environment = []string{
+	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	"LC_ALL=C.UTF-8", "HOME=/root", "DEBIAN_FRONTEND=noninteractive", "TZ=UTC",
+}
+
+// inside prepares a program in a root.
+func inside(root string, argv ...string) *exec.Cmd {
+	return &exec.Cmd{
+		Path: argv[0], Args: argv, Env: append([]string(nil), environment...), Dir: "/",
+		SysProcAttr: &syscall.SysProcAttr{Chroot: root},
+	}
+}

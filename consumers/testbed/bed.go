@@ -1,0 +1,208 @@
+package testbed
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bed is one isolated root.
+type Bed struct{ root string }
+
+// New gives a fresh root that is gone when the test ends, together with every
+// process that still runs in it.
+func New(t testing.TB) *Bed {
+	t.Helper()
+	if unavailable != "" {
+		if os.Getenv("CORTEX_TESTBED") == "require" {
+			t.Fatalf("TEST BED MISSING: %s", unavailable)
+		}
+		t.Skipf("TEST BED MISSING, real apt is not tested here: %s", unavailable)
+	}
+	l, err := prepared()
+	if err != nil {
+		t.Fatalf("prepare test bed: %v", err)
+	}
+	dir, err := os.MkdirTemp("", "bed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Bed{root: filepath.Join(dir, "root")}
+	t.Cleanup(func() {
+		b.killAll()
+		_ = unix.Unmount(dir, unix.MNT_DETACH)
+		_ = os.Remove(dir)
+	})
+	if err := b.mount(dir, l); err != nil {
+		t.Fatalf("mount test bed: %v", err)
+	}
+	return b
+}
+
+func (b *Bed) mount(dir string, l layers) error {
+	if err := unix.Mount("bed", dir, "tmpfs", 0, "size=2g"); err != nil {
+		return fmt.Errorf("mount tmpfs: %w", err)
+	}
+	upper, work := filepath.Join(dir, "upper"), filepath.Join(dir, "work")
+	for _, d := range []string{upper, work, b.root} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := unix.Mount("bed", b.root, "overlay", 0, "lowerdir="+l.lowerdir()+",upperdir="+upper+",workdir="+work); err != nil {
+		return fmt.Errorf("mount overlay: %w", err)
+	}
+	if err := system(b.root); err != nil {
+		return err
+	}
+	return os.Chmod(filepath.Join(b.root, "tmp"), 0o1777)
+}
+
+// killAll ends every process whose root is this bed.
+func (b *Bed) killAll() {
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if root, err := os.Readlink(filepath.Join("/proc", e.Name(), "root")); err == nil && root == b.root {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// Root is the root's path as seen from outside.
+func (b *Bed) Root() string { return b.root }
+
+func (b *Bed) path(p string) string { return filepath.Join(b.root, p) }
+
+// Command prepares a program in the root; its path is absolute in there.
+func (b *Bed) Command(argv ...string) *exec.Cmd { return inside(b.root, argv...) }
+
+// Try runs a program in the root and gives its output and exit status, -1 when a
+// signal ended it or it did not start.
+func (b *Bed) Try(argv ...string) (out string, code int) {
+	cmd := b.Command(argv...)
+	data, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState == nil {
+		return err.Error(), -1
+	}
+	return string(data), cmd.ProcessState.ExitCode()
+}
+
+// Run is Try that must succeed.
+func (b *Bed) Run(t testing.TB, argv ...string) string {
+	t.Helper()
+	out, code := b.Try(argv...)
+	if code != 0 {
+		t.Fatalf("%s exited %d:\n%s", strings.Join(argv, " "), code, out)
+	}
+	return out
+}
+
+// Copy puts a program from outside into the root.
+func (b *Bed) Copy(t testing.TB, from, to string) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(b.path(to), data, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// WriteFile writes a file in the root, with the directories it needs.
+func (b *Bed) WriteFile(t testing.TB, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(b.path(path)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(b.path(path), []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ReadFile reads a file in the root.
+func (b *Bed) ReadFile(t testing.TB, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(b.path(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// Exists reports whether there is something at a path in the root.
+func (b *Bed) Exists(path string) bool {
+	_, err := os.Lstat(b.path(path))
+	return err == nil
+}
+
+// Remove removes a file in the root; one that is not there is no matter.
+func (b *Bed) Remove(t testing.TB, path string) {
+	t.Helper()
+	if err := os.Remove(b.path(path)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+}
+
+// Offer makes the repository offer, of each package named, only these
+// NAME=VERSION; the others stay as they are. Apt's lists are fetched anew.
+func (b *Bed) Offer(t testing.TB, versions ...string) {
+	t.Helper()
+	named := map[string]bool{}
+	for _, v := range versions {
+		name, _, _ := strings.Cut(v, "=")
+		named[name] = true
+	}
+	var offered []toy
+	for _, p := range toys() {
+		if !named[p.Name] || slices.Contains(versions, p.Name+"="+p.Version) {
+			offered = append(offered, p)
+		}
+	}
+	files, err := index(offered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		b.WriteFile(t, "/repo/"+f.name, string(f.data))
+	}
+	b.Run(t, "/usr/bin/apt-get", "-q", "update")
+}
+
+// State reads what dpkg and apt say of every package, by their own programs:
+// NAME:ARCH → "WANT FLAG STATUS VERSION MARK". Packages of which dpkg only
+// remembers the name are left out.
+func (b *Bed) State(t testing.TB) map[string]string {
+	t.Helper()
+	auto := map[string]bool{}
+	for name := range strings.FieldsSeq(b.Run(t, "/usr/bin/apt-mark", "showauto")) {
+		auto[name] = true
+	}
+	out := b.Run(t, "/usr/bin/dpkg-query", "-W", "-f", `${Package}\t${Architecture}\t${db:Status-Want} ${db:Status-Eflag} ${db:Status-Status}\t${Version}\n`)
+	state := map[string]string{}
+	for line := range strings.Lines(out) {
+		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if strings.HasSuffix(f[2], " not-installed") && !strings.HasPrefix(f[2], "install ") && !strings.HasPrefix(f[2], "hold ") {
+			continue
+		}
+		mark := "manual"
+		if auto[f[0]] || auto[f[0]+":"+f[1]] {
+			mark = "auto"
+		}
+		state[f[0]+":"+f[1]] = f[2] + " " + f[3] + " " + mark
+	}
+	return state
+}

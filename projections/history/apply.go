@@ -53,6 +53,20 @@ func (a application) expect(states ...events.TransactionState) (row, error) {
 	return x, err
 }
 
+// move runs a statement that changes exactly one row when the record's
+// transaction is in the state that the statement asks for; see expect.
+func (a application) move(query string, args ...any) error {
+	n, err := a.tx.Exec(query, args...)
+	if err != nil || n == 1 {
+		return err
+	}
+	x, err := a.expect()
+	if x.number != 0 {
+		return fmt.Errorf("transaction %d, which is %s, cannot have this fact", x.number, x.state)
+	}
+	return err
+}
+
 // exec runs a statement that must change exactly one row.
 func (a application) exec(query string, args ...any) error {
 	n, err := a.tx.Exec(query, args...)
@@ -95,10 +109,10 @@ func (a application) requested(f *events.Requested) error {
 	}
 	by := a.r.Actor
 	err := a.exec(`INSERT INTO transactions (number, id, verb, state, requested_at, uid, user, login_uid, sudo_user, tty, program, pid,
-		words, dry_run, names, summary, target, target_number, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		words, dry_run, names, summary, target, target_number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		f.Number, string(a.r.Transaction), string(f.Verb), string(events.StateRequested), a.nanos(), by.UID, by.User, by.LoginUID,
 		by.SudoUser, by.TTY, by.Program, by.PID, f.Words, f.DryRun, strings.Join(x.names, " "), summary(x, nil),
-		string(f.Target), x.targetNumber, int64(a.r.Position))
+		string(f.Target), x.targetNumber)
 	if err != nil {
 		return err
 	}
@@ -110,10 +124,29 @@ func (a application) requested(f *events.Requested) error {
 }
 
 func (a application) touch(number int, names []string) error {
+	values := make([]any, 0, 2*len(names))
 	for _, name := range names {
-		if _, err := a.tx.Exec(`INSERT OR IGNORE INTO touches VALUES (?, ?)`, name, number); err != nil {
+		values = append(values, name, number)
+	}
+	return a.insert("INSERT OR IGNORE INTO touches", 2, values)
+}
+
+// maxRows is how many rows one statement inserts.
+const maxRows = 16
+
+// insert writes rows of a width, as few statements as it takes; their sizes are
+// powers of two, so that the transaction prepares few of them.
+func (a application) insert(into string, width int, values []any) error {
+	row := ", (?" + strings.Repeat(", ?", width-1) + ")"
+	for rows := maxRows; len(values) > 0; {
+		if rows*width > len(values) {
+			rows /= 2
+			continue
+		}
+		if _, err := a.tx.Exec(into+" VALUES "+strings.Repeat(row, rows)[2:], values[:rows*width]...); err != nil {
 			return err
 		}
+		values = values[rows*width:]
 	}
 	return nil
 }
@@ -124,70 +157,48 @@ func (a application) planned(f *events.Planned) error {
 		return err
 	}
 	var names []string
+	var values []any
 	for i, c := range f.Plan.Changes {
 		names = append(names, string(c.Name))
-		if _, err := a.tx.Exec(`INSERT INTO plan_changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, x.number, i, string(c.Name), string(c.Arch),
-			string(c.Action), string(c.From), string(c.To), c.Automatic, c.Origin, c.Download, c.Essential, c.DiskDelta); err != nil {
-			return err
-		}
+		values = append(values, x.number, i, string(c.Name), string(c.Arch), string(c.Action), string(c.From), string(c.To),
+			c.Automatic, c.Origin, c.Download, c.Essential, c.DiskDelta)
 	}
-	if err := a.touch(x.number, names); err != nil {
+	if err := errors.Join(a.insert("INSERT INTO plan_changes", 12, values), a.touch(x.number, names)); err != nil {
 		return err
 	}
 	if err := a.exec(`UPDATE details SET plan_base = ?, plan_download_b = ?, plan_disk_b = ?, plan_steps = ?, plan_residue = ?, plan_notes = ? WHERE number = ?`,
 		f.Base, f.Plan.Download, f.Plan.Disk, list(f.Plan.Steps), list(f.Plan.Residue), list(f.Plan.Notes), x.number); err != nil {
 		return err
 	}
-	return a.exec(`UPDATE transactions SET state = ?, plan_id = ?, summary = ?, counts = ?, position = ? WHERE number = ?`,
-		string(events.StatePlanned), string(f.PlanID), summary(x, names), countPlan(f.Plan.Changes).pack(), int64(a.r.Position), x.number)
+	return a.exec(`UPDATE transactions SET state = ?, plan_id = ?, summary = ?, counts = ? WHERE number = ?`,
+		string(events.StatePlanned), string(f.PlanID), summary(x, names), countPlan(f.Plan.Changes).pack(), x.number)
 }
 
 // stop ends a transaction that never ran.
 func (a application) stop(to events.TransactionState, why events.Failure, from ...events.TransactionState) error {
-	x, err := a.expect(from...)
-	if err != nil {
-		return err
-	}
-	return a.exec(`UPDATE transactions SET state = ?, ended_at = ?, failure_kind = ?, failure_subject = ?, failure_message = ?, failure_hint = ?, position = ? WHERE number = ?`,
-		string(to), a.nanos(), string(why.Kind), why.Subject, why.Message, why.Hint, int64(a.r.Position), x.number)
+	states := append(slices.Clone(from), make([]events.TransactionState, 3-len(from))...) // "" is no state
+	return a.move(`UPDATE transactions SET state = ?, ended_at = ?, failure_kind = ?, failure_subject = ?, failure_message = ?, failure_hint = ?
+		WHERE id = ? AND state IN (?, ?, ?)`, string(to), a.nanos(), string(why.Kind), why.Subject, why.Message, why.Hint,
+		string(a.r.Transaction), string(states[0]), string(states[1]), string(states[2]))
 }
 
 func (a application) approved(f *events.Approved) error {
-	x, err := a.expect(events.StatePlanned)
-	if err != nil {
+	if err := a.move(`UPDATE transactions SET state = 'approved' WHERE id = ? AND state = 'planned'`, string(a.r.Transaction)); err != nil {
 		return err
 	}
-	if err := a.exec(`UPDATE details SET approved_by = ?, approved_how = ?, approved_at = ? WHERE number = ?`,
-		object(a.r.Actor), f.How, a.nanos(), x.number); err != nil {
-		return err
-	}
-	return a.exec(`UPDATE transactions SET state = ?, position = ? WHERE number = ?`, string(events.StateApproved), int64(a.r.Position), x.number)
+	return a.exec(`UPDATE details SET approved_by = ?, approved_how = ?, approved_at = ? WHERE number = (SELECT number FROM transactions WHERE id = ?)`,
+		object(a.r.Actor), f.How, a.nanos(), string(a.r.Transaction))
 }
 
 func (a application) started() error {
-	x, err := a.expect(events.StateApproved)
-	if err != nil {
-		return err
-	}
-	return a.exec(`UPDATE transactions SET state = ?, started_at = ?, position = ? WHERE number = ?`,
-		string(events.StateRunning), a.nanos(), int64(a.r.Position), x.number)
+	return a.move(`UPDATE transactions SET state = 'running', started_at = ? WHERE id = ? AND state = 'approved'`, a.nanos(), string(a.r.Transaction))
 }
 
+// stepStarted inserts the step behind the last one, which must have ended.
 func (a application) stepStarted(f *events.StepStarted) error {
-	x, err := a.expect(events.StateRunning)
-	if err != nil {
-		return err
-	}
-	if err := a.exec(`INSERT INTO steps (number, step, op, argv, started_at) VALUES (?, ?, ?, ?, ?)`,
-		x.number, f.Index, string(f.Op), list(f.Argv), a.nanos()); err != nil {
-		return err
-	}
-	return a.moved(x)
-}
-
-// moved notes that a fact of the transaction is in.
-func (a application) moved(x row) error {
-	return a.exec(`UPDATE transactions SET position = ? WHERE number = ?`, int64(a.r.Position), x.number)
+	return a.move(`INSERT INTO steps (number, step, op, argv, started_at) SELECT x.number, ?1, ?2, ?3, ?4 FROM transactions x
+		WHERE x.id = ?5 AND x.state = 'running' AND ?1 = (SELECT count(*) FROM steps s WHERE s.number = x.number AND s.ended_at <> 0)`,
+		f.Index, string(f.Op), list(f.Argv), a.nanos(), string(a.r.Transaction))
 }
 
 // stepEnd is how a step ended.
@@ -200,19 +211,13 @@ type stepEnd struct {
 }
 
 func (a application) stepEnded(index int, end stepEnd) error {
-	x, err := a.expect(events.StateRunning)
-	if err != nil {
-		return err
-	}
 	failure := ""
 	if end.failure != nil {
 		failure = object(end.failure)
 	}
-	if err := a.exec(`UPDATE steps SET ended_at = ?, ok = ?, exit_code = ?, output = ?, failure = ?, duration_ms = ? WHERE number = ? AND step = ? AND ended_at = 0`,
-		a.nanos(), end.ok, end.exit, end.output, failure, end.ms, x.number, index); err != nil {
-		return fmt.Errorf("step %d of transaction %d: %w", index, x.number, err)
-	}
-	return a.moved(x)
+	return a.move(`UPDATE steps SET ended_at = ?, ok = ?, exit_code = ?, output = ?, failure = ?, duration_ms = ?
+		WHERE number = (SELECT number FROM transactions WHERE id = ? AND state = 'running') AND step = ? AND ended_at = 0`,
+		a.nanos(), end.ok, end.exit, end.output, failure, end.ms, string(a.r.Transaction), index)
 }
 
 func (a application) interrupted(f *events.Interrupted) error {
@@ -228,28 +233,28 @@ func (a application) ended(to events.TransactionState, changes []events.PackageC
 	if err != nil {
 		return err
 	}
-	actions, err := a.plannedActions(x.number)
-	if err != nil {
-		return err
-	}
-	var names []string
-	for _, c := range changes {
-		names = append(names, string(c.Name))
-		b, f := c.Before, c.After
-		if _, err := a.tx.Exec(`INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			x.number, string(c.Name), string(c.Arch), int64(a.r.Position),
-			string(b.Version), string(b.Want), string(b.Flag), string(b.Status), b.Auto,
-			string(f.Version), string(f.Want), string(f.Flag), string(f.Status), f.Auto); err != nil {
+	var actions map[events.PackageKey]events.Action
+	if slices.ContainsFunc(changes, ambiguous) {
+		if actions, err = a.plannedActions(x.number); err != nil {
 			return err
 		}
 	}
-	if err := a.touch(x.number, names); err != nil {
+	var names []string
+	var values []any
+	for _, c := range changes {
+		names = append(names, string(c.Name))
+		b, f := c.Before, c.After
+		values = append(values, x.number, string(c.Name), string(c.Arch), int64(a.r.Position),
+			string(b.Version), string(b.Want), string(b.Flag), string(b.Status), b.Auto,
+			string(f.Version), string(f.Want), string(f.Flag), string(f.Status), f.Auto)
+	}
+	if err := errors.Join(a.insert("INSERT INTO changes", 14, values), a.touch(x.number, names)); err != nil {
 		return err
 	}
 	return a.exec(`UPDATE transactions SET state = ?, ended_at = ?, ended_position = ?, summary = ?, counts = ?, changed = ?,
-		failure_kind = ?, failure_subject = ?, failure_message = ?, failure_hint = ?, position = ? WHERE number = ?`,
+		failure_kind = ?, failure_subject = ?, failure_message = ?, failure_hint = ? WHERE number = ?`,
 		string(to), a.nanos(), int64(a.r.Position), summary(x, names), countChanges(changes, actions).pack(), len(changes),
-		string(why.Kind), why.Subject, why.Message, why.Hint, int64(a.r.Position), x.number)
+		string(why.Kind), why.Subject, why.Message, why.Hint, x.number)
 }
 
 // plannedActions gives those actions of the plan that a difference of states

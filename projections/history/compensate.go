@@ -24,8 +24,8 @@ func (a application) compensated(f *events.Compensated) error {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	if err := a.exec(`UPDATE transactions SET compensated_by = ?, exact = ?, residue = ?, position = ? WHERE number = ?`,
-		string(f.By), f.Exact, list(f.Residue), int64(a.r.Position), x.number); err != nil {
+	if err := a.exec(`UPDATE transactions SET compensated_by = ?, exact = ?, residue = ? WHERE number = ?`,
+		string(f.By), f.Exact, list(f.Residue), x.number); err != nil {
 		return err
 	}
 	entry := Reference{Number: by.number, ID: f.By, Verb: by.verb}

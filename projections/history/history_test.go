@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -330,5 +329,3 @@ func TestAFileOfAnotherVersionIsToldAsSuch(t *testing.T) {
 		}
 	}
 }
-
-var at = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -74,7 +75,11 @@ func (r *Reader) List(ctx context.Context, f Filter) ([]Transaction, error) {
 		add("x.requested_at < ?", f.Until.UnixNano())
 	}
 	if f.State != "" {
-		add("x.state = ?", string(f.State))
+		if !slices.Contains(events.TransactionStates, f.State) {
+			return nil, &events.Error{Op: "history.List", Kind: events.ErrUsage, Subject: fmt.Sprintf("state %q", string(f.State)), Err: errors.New("there is no such state"), Hint: stateHint()}
+		}
+		// A literal, because a partial index is not used for a parameter.
+		where = append(where, "x.state = '"+string(f.State)+"'")
 	}
 	if f.Verb != "" {
 		add("x.verb = ?", string(f.Verb))
@@ -91,6 +96,14 @@ func (r *Reader) List(ctx context.Context, f Filter) ([]Transaction, error) {
 		args = append(args, f.Limit)
 	}
 	return r.lines(ctx, query, args...)
+}
+
+func stateHint() string {
+	words := make([]string, len(events.TransactionStates))
+	for i, s := range events.TransactionStates {
+		words[i] = string(s)
+	}
+	return "states are " + strings.Join(words, ", ")
 }
 
 // lines runs a query for lineColumns.

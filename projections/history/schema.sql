@@ -32,11 +32,13 @@ CREATE TABLE transactions (
   exact           INTEGER NOT NULL DEFAULT 0,
   residue         TEXT    NOT NULL DEFAULT '', -- JSON list
   trail           TEXT    NOT NULL DEFAULT '', -- JSON list: undone by, redone by, …
-  ended_position  INTEGER NOT NULL DEFAULT 0, -- of the outcome of a run
-  position        INTEGER NOT NULL            -- of the latest fact
+  ended_position  INTEGER NOT NULL DEFAULT 0  -- of the outcome of a run
 ) STRICT;
 
-CREATE INDEX transactions_state ON transactions (state, number);
+-- The states that are looked for and rare. An index of all would be moved by
+-- every fact.
+CREATE INDEX transactions_state ON transactions (state, number)
+  WHERE state IN ('refused', 'denied', 'cancelled', 'failed', 'interrupted');
 CREATE INDEX transactions_time ON transactions (requested_at);
 CREATE INDEX transactions_plan ON transactions (plan_id, number) WHERE plan_id <> '';
 CREATE INDEX transactions_undoable ON transactions (ended_position)

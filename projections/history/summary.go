@@ -111,6 +111,11 @@ func countChanges(changes []events.PackageChange, planned map[events.PackageKey]
 	return c
 }
 
+// ambiguous: only the plan tells what to call this change.
+func ambiguous(c events.PackageChange) bool {
+	return gone(c.After) || c.Before.Installed() && c.After.Installed() && c.Before.Version != c.After.Version
+}
+
 // gone: nothing of the package is left.
 func gone(s events.State) bool { return s.Status == "" || s.Status == events.StatusNotInstalled }
 

@@ -1,0 +1,131 @@
+package history_test
+
+import (
+	"fmt"
+	"time"
+
+	"cortex/events"
+	"cortex/projections/projectiontest"
+)
+
+// story writes a history by hand: every fact a second after the one before.
+type story struct {
+	records []events.Record
+	numbers int
+	now     time.Time
+	actor   events.Actor
+}
+
+func newStory() *story {
+	s := &story{
+		now:   time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
+		actor: events.Actor{UID: 1000, User: "kim", LoginUID: 1000, SudoUser: "kim", TTY: "pts/1", Program: "cortex", PID: 42},
+	}
+	s.tell("", &events.Opened{Host: projectiontest.Host})
+	return s
+}
+
+func storyID(n int) events.ID {
+	return events.ID(fmt.Sprintf("%08x-0000-7000-8000-%012x", 0x01940000+n*17, n))
+}
+
+// tell appends a fact about a transaction, or about the machine.
+func (s *story) tell(id events.TransactionID, f events.Fact) events.Record {
+	n := len(s.records) + 1
+	s.now = s.now.Add(time.Second)
+	subject := events.MachineSubject(projectiontest.Host)
+	if id != "" {
+		subject = events.TransactionSubject(id)
+	}
+	if _, ok := f.(*events.Parked); ok {
+		subject = events.ParkedSubject(storyID(n))
+	}
+	e, err := events.New(events.Event{ID: storyID(n), Host: projectiontest.Host, Subject: subject, Time: s.now, Transaction: id, Actor: s.actor}, f)
+	if err != nil {
+		panic(err)
+	}
+	var prev events.Link
+	if n > 1 {
+		prev = s.records[n-2].Link()
+	}
+	r := events.Record{Event: e, Position: prev.Position + 1, Prev: prev.Hash}
+	r.Hash = events.Chain(r.Prev, r.Position, e)
+	s.records = append(s.records, r)
+	return r
+}
+
+// request opens a transaction.
+func (s *story) request(in events.Intent) events.TransactionID {
+	s.numbers++
+	id := events.TransactionID(storyID(len(s.records) + 1))
+	s.tell(id, &events.Requested{Number: s.numbers, Intent: in})
+	return id
+}
+
+func installed(version string) events.State {
+	return events.State{Version: events.Version(version), Want: events.WantInstall, Flag: events.FlagOK, Status: events.StatusInstalled}
+}
+
+// change is a package that comes, at 1.0.
+func change(name string) events.PackageChange {
+	return events.PackageChange{PackageKey: events.PackageKey{Name: events.PackageName(name), Arch: "amd64"}, After: installed("1.0")}
+}
+
+// back turns changes around.
+func back(changes []events.PackageChange) []events.PackageChange {
+	var out []events.PackageChange
+	for _, c := range changes {
+		c.Before, c.After = c.After, c.Before
+		out = append(out, c)
+	}
+	return out
+}
+
+func planFor(changes []events.PackageChange) events.Plan {
+	var plan events.Plan
+	step := events.Step{Op: events.OpInstall}
+	for i, c := range changes {
+		plan.Changes = append(plan.Changes, events.Change{
+			PackageKey: c.PackageKey, Action: events.ActionInstall, To: c.After.Version, Automatic: i > 0, Origin: "Debian:12/stable", Download: 1000, DiskDelta: 5000,
+		})
+		step.Targets = append(step.Targets, events.Target{PackageRef: events.PackageRef{Name: c.Name}})
+	}
+	plan.Steps, plan.Download, plan.Disk = []events.Step{step}, 1000, 5000
+	return plan
+}
+
+// run takes a requested transaction to its end.
+func (s *story) run(id events.TransactionID, changes []events.PackageChange) {
+	plan := planFor(changes)
+	s.tell(id, &events.Planned{PlanID: plan.ID(), Plan: plan, Base: "00ff"})
+	s.tell(id, &events.Approved{PlanID: plan.ID(), How: "prompt"})
+	s.tell(id, &events.Started{PlanID: plan.ID(), Base: "00ff"})
+	s.tell(id, &events.StepStarted{Index: 0, Op: events.OpInstall, Argv: []string{"apt-get", "install", "-y"}})
+	s.tell(id, &events.StepSucceeded{Index: 0, Output: "Setting up …\n", DurationMs: 1200})
+	s.tell(id, &events.Succeeded{Changes: changes})
+}
+
+// install asks for the first package; the others come with it.
+func (s *story) install(names ...string) events.TransactionID {
+	id := s.request(events.Intent{
+		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: events.PackageName(names[0])}}, Words: "cortex install " + names[0],
+	})
+	s.run(id, changesOf(names))
+	return id
+}
+
+func changesOf(names []string) []events.PackageChange {
+	var changes []events.PackageChange
+	for _, name := range names {
+		changes = append(changes, change(name))
+	}
+	return changes
+}
+
+// undo takes a transaction back, exactly.
+func (s *story) undo(verb events.Verb, target events.TransactionID, changes []events.PackageChange) events.TransactionID {
+	id := s.request(events.Intent{Verb: verb, Target: target, Words: "cortex " + string(verb)})
+	s.run(id, changes)
+	s.tell(target, &events.Compensated{By: id, Exact: true})
+	return id
+}

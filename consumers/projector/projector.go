@@ -4,216 +4,253 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
 	"cortex/events"
 )
 
-// ReadModel is what the projector drives. Apply must fold a batch and the new
-// checkpoint in atomically, and skip records that it has already.
+// ReadModel is what is driven. Apply skips what is in already. Both may be
+// called while the model is being rebuilt.
 type ReadModel interface {
 	Name() string
+	// Checkpoint is the last record that is in.
 	Checkpoint(ctx context.Context) (events.Link, error)
-	Apply(ctx context.Context, batch []events.Record) error
+	// Apply brings records in, which follow each other.
+	Apply(ctx context.Context, records []events.Record) error
 }
 
-// Config holds what may be tuned.
+// Config holds the limits; zero values mean the defaults.
 type Config struct {
-	Batch  int           // records in one batch at most
-	Pause  time.Duration // before a failed batch is tried again; doubles up to a hundredfold
-	Logger *slog.Logger
+	Batch    int           // records in one Apply at most; 500
+	MinPause time.Duration // before the first retry; 10 ms
+	MaxPause time.Duration // between retries; 5 s
+	// Report is told about every error, also those that will be retried. It may
+	// be nil and must not call the projector.
+	Report func(model string, err error)
 }
+
+const (
+	defaultBatch    = 500
+	defaultMinPause = 10 * time.Millisecond
+	defaultMaxPause = 5 * time.Second
+	// maxBatchBytes bounds the data of one batch in memory.
+	maxBatchBytes = 8 << 20
+	// fetchAhead is how many records wait while a model works.
+	fetchAhead = 128
+)
 
 func (c *Config) setDefaults() {
-	if c.Batch == 0 {
-		c.Batch = 500
+	if c.Batch <= 0 {
+		c.Batch = defaultBatch
 	}
-	if c.Pause == 0 {
-		c.Pause = 50 * time.Millisecond
+	if c.MinPause <= 0 {
+		c.MinPause = defaultMinPause
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+	if c.MaxPause < c.MinPause {
+		c.MaxPause = max(defaultMaxPause, c.MinPause)
+	}
+	if c.Report == nil {
+		c.Report = func(string, error) {}
 	}
 }
 
-// Projector drives models. Use [New]; its methods are safe for concurrent use.
+// Projector drives models. Use [New]; it is safe for concurrent use.
 type Projector struct {
 	log    events.Log
-	models []ReadModel
 	cfg    Config
+	tracks []*track
 
-	mu    sync.Mutex
-	state map[string]progress
-	moved chan struct{} // closed and replaced whenever state changes
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced whenever a track moves
 }
 
-type progress struct {
-	at  events.Position
-	err error
+// track is one model's way; all but the model is guarded by Projector.mu.
+type track struct {
+	model   ReadModel
+	at      events.Position
+	known   bool  // whether at was read from the model
+	err     error // of the last attempt; nil when it went well
+	stopped bool  // by err, until resumed
+	resume  chan struct{}
 }
 
-// Status is how far one model is.
+// Status is how one model is doing.
 type Status struct {
-	Name     string
-	Position events.Position
-	Lag      uint64 // events behind the head
-	Err      error  // why it stands still, or nil
+	Name     string          `json:"name"`
+	Position events.Position `json:"position"`
+	Lag      uint64          `json:"lag"`     // records of the log that are not in yet
+	Stopped  bool            `json:"stopped"` // for good, until it is rebuilt and resumed
+	Err      error           `json:"-"`
+	Error    string          `json:"error,omitempty"` // Err for people
 }
 
-// New returns a projector; [Projector.Run] does the work.
+// New returns a projector of models. Nothing runs before [Projector.Run].
 func New(log events.Log, models []ReadModel, cfg Config) *Projector {
 	cfg.setDefaults()
-	return &Projector{log: log, models: models, cfg: cfg, state: map[string]progress{}, moved: make(chan struct{})}
+	p := &Projector{log: log, cfg: cfg, changed: make(chan struct{})}
+	for _, m := range models {
+		p.tracks = append(p.tracks, &track{model: m, resume: make(chan struct{}, 1)})
+	}
+	return p
 }
 
-// Run drives every model until ctx is done.
+// Run drives all models until ctx is done, then returns nil. It is called once.
 func (p *Projector) Run(ctx context.Context) error {
-	var wg sync.WaitGroup
-	for _, m := range p.models {
-		wg.Go(func() { p.drive(ctx, m) })
+	var running sync.WaitGroup
+	for _, t := range p.tracks {
+		running.Go(func() { p.drive(ctx, t) })
 	}
-	wg.Wait()
+	running.Wait()
 	return nil
 }
 
-// drive keeps one model up to date.
-func (p *Projector) drive(ctx context.Context, m ReadModel) {
-	pause := p.cfg.Pause
+// drive keeps one model going.
+func (p *Projector) drive(ctx context.Context, t *track) {
+	pause := p.cfg.MinPause
 	for ctx.Err() == nil {
-		advanced, err := p.follow(ctx, m)
-		if err == nil || ctx.Err() != nil {
+		before := p.position(t)
+		err := p.follow(ctx, t)
+		if ctx.Err() != nil {
 			return
 		}
-		p.report(m.Name(), func(s *progress) { s.err = err })
-		p.cfg.Logger.Error("read model stands still", "model", m.Name(), "error", err)
-		if errors.Is(err, events.ErrCorrupt) {
-			return
+		if p.position(t) > before {
+			pause = p.cfg.MinPause // it got somewhere
 		}
-		if advanced {
-			pause = p.cfg.Pause
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
-		pause = min(2*pause, 100*p.cfg.Pause)
-	}
-}
-
-// follow applies what comes until something fails.
-func (p *Projector) follow(ctx context.Context, m ReadModel) (advanced bool, err error) {
-	at, err := m.Checkpoint(ctx)
-	if err != nil {
-		return false, fmt.Errorf("read checkpoint: %w", err)
-	}
-	p.report(m.Name(), func(s *progress) { s.at = at.Position })
-	reading, stop := context.WithCancel(ctx)
-	defer stop()
-	records := make(chan events.Record, p.cfg.Batch)
-	failed := make(chan error, 1)
-	var reader sync.WaitGroup
-	defer reader.Wait()
-	defer stop()
-	reader.Go(func() {
-		defer close(records)
-		for r, err := range p.log.Follow(reading, events.Query{After: at.Position}) {
-			if err != nil {
-				failed <- err
-				return
-			}
+		stopped := errors.Is(err, events.ErrCorrupt)
+		p.update(func() { t.err, t.stopped = err, stopped })
+		p.cfg.Report(t.model.Name(), err)
+		if stopped {
 			select {
-			case records <- r:
-			case <-reading.Done():
-				return
+			case <-t.resume:
+				p.update(func() { t.err, t.stopped = nil, false })
+			case <-ctx.Done():
 			}
+			continue
 		}
-	})
-	for r := range records {
-		batch := gather(r, records, p.cfg.Batch)
-		if err := m.Apply(ctx, batch); err != nil {
-			return advanced, err
-		}
-		advanced = true
-		p.report(m.Name(), func(s *progress) { s.at, s.err = batch[len(batch)-1].Position, nil })
-	}
-	select {
-	case err := <-failed:
-		return advanced, err
-	default:
-		return advanced, ctx.Err()
-	}
-}
-
-// gather takes what is waiting, and waits for nothing.
-func gather(first events.Record, records <-chan events.Record, most int) []events.Record {
-	batch := []events.Record{first}
-	for len(batch) < most {
 		select {
-		case r, ok := <-records:
-			if !ok {
-				return batch
-			}
-			batch = append(batch, r)
-		default:
-			return batch
+		case <-time.After(pause):
+		case <-t.resume:
+		case <-ctx.Done():
 		}
+		pause = min(2*pause, p.cfg.MaxPause)
 	}
-	return batch
 }
 
-func (p *Projector) report(name string, change func(*progress)) {
+// follow applies the log from the model's checkpoint on. It returns when ctx is
+// done or something fails.
+func (p *Projector) follow(ctx context.Context, t *track) error {
+	at, err := t.model.Checkpoint(ctx)
+	if err != nil {
+		return fmt.Errorf("read the checkpoint: %w", err)
+	}
+	p.update(func() { t.at, t.known = at.Position, true })
+	head, err := p.log.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("read the log's head: %w", err)
+	}
+	f := startFetching(ctx, p.log, at.Position)
+	defer f.stop()
+	for {
+		batch, err := f.next(p.cfg.Batch, head.Position)
+		if len(batch) > 0 {
+			if err := t.model.Apply(ctx, batch); err != nil {
+				return err
+			}
+			last := batch[len(batch)-1].Position
+			p.update(func() { t.at, t.err = last, nil })
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// update changes tracks and wakes whoever waits.
+func (p *Projector) update(change func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.state[name]
-	change(&s)
-	p.state[name] = s
-	close(p.moved)
-	p.moved = make(chan struct{})
+	change()
+	close(p.changed)
+	p.changed = make(chan struct{})
 }
 
-// WaitFor returns once every model has reached pos, with the error of one that
-// stands still, or when ctx is done.
+func (p *Projector) position(t *track) events.Position {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return t.at
+}
+
+// WaitFor returns nil when every model has reached a position: what was appended
+// there can be read. A stopped model ends the wait with its error; a ctx that is
+// done first, with ErrUnavailable.
 func (p *Projector) WaitFor(ctx context.Context, pos events.Position) error {
 	for {
-		p.mu.Lock()
-		moved, behind := p.moved, false
-		var stuck error
-		for _, m := range p.models {
-			s := p.state[m.Name()]
-			if s.at < pos {
-				behind = true
-				if errors.Is(s.err, events.ErrCorrupt) {
-					stuck = s.err
-				}
-			}
-		}
-		p.mu.Unlock()
-		if !behind || stuck != nil {
-			return stuck
+		reached, changed, err := p.reached(pos)
+		if reached || err != nil {
+			return err
 		}
 		select {
-		case <-moved:
+		case <-changed:
 		case <-ctx.Done():
-			return &events.Error{Op: "projector.WaitFor", Kind: events.ErrUnavailable, Err: fmt.Errorf("the read models have not reached event %d: %w", pos, ctx.Err())}
+			return &events.Error{
+				Op: "projector.WaitFor", Kind: events.ErrUnavailable,
+				Err: fmt.Errorf("the read models have not reached event %d: %w", pos, ctx.Err()),
+			}
 		}
 	}
 }
 
-// Status tells how far each model is.
-func (p *Projector) Status() []Status {
-	head, _ := p.log.Head(context.Background())
+func (p *Projector) reached(pos events.Position) (bool, <-chan struct{}, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var out []Status
-	for _, m := range p.models {
-		s := p.state[m.Name()]
-		st := Status{Name: m.Name(), Position: s.at, Err: s.err}
-		if head.Position > s.at {
-			st.Lag = uint64(head.Position - s.at)
+	all := true
+	for _, t := range p.tracks {
+		if t.known && t.at >= pos {
+			continue
 		}
-		out = append(out, st)
+		all = false
+		if t.stopped {
+			return false, nil, fmt.Errorf("read model %s has stopped: %w", t.model.Name(), t.err)
+		}
+	}
+	return all, p.changed, nil
+}
+
+// Status tells how every model is doing, in the order of New.
+func (p *Projector) Status(ctx context.Context) []Status {
+	head, headErr := p.log.Head(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make([]Status, len(p.tracks))
+	for i, t := range p.tracks {
+		s := Status{Name: t.model.Name(), Position: t.at, Stopped: t.stopped, Err: t.err}
+		if s.Err == nil && headErr != nil {
+			s.Err = fmt.Errorf("read the log's head: %w", headErr)
+		}
+		if s.Err != nil {
+			s.Error = s.Err.Error()
+		}
+		if head.Position > t.at {
+			s.Lag = uint64(head.Position - t.at)
+		}
+		out[i] = s
 	}
 	return out
+}
+
+// Resume lets a stopped model go on from its checkpoint, for example after it
+// was rebuilt, and ends the pause of one that is being retried. It is an
+// ErrNotFound error when there is no such model.
+func (p *Projector) Resume(name string) error {
+	for _, t := range p.tracks {
+		if t.model.Name() == name {
+			select {
+			case t.resume <- struct{}{}:
+			default: // it was told already
+			}
+			return nil
+		}
+	}
+	return &events.Error{Op: "projector.Resume", Kind: events.ErrNotFound, Subject: "read model " + name, Err: errors.New("there is no such read model")}
 }

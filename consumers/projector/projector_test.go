@@ -77,7 +77,7 @@ func fill(t *testing.T, log *memlog.Log, from, n int) {
 }
 
 func start(t *testing.T, log *memlog.Log, models ...projector.ReadModel) *projector.Projector {
-	p := projector.New(log, models, projector.Config{Pause: time.Millisecond})
+	p := projector.New(log, models, projector.Config{MinPause: time.Millisecond})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
@@ -102,7 +102,7 @@ func TestModelsReachTheHeadAndFollowIt(t *testing.T) {
 	if err := p.WaitFor(t.Context(), 1010); err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range p.Status() {
+	for _, s := range p.Status(t.Context()) {
 		if s.Position != 1010 || s.Lag != 0 || s.Err != nil {
 			t.Errorf("%+v", s)
 		}
@@ -130,7 +130,7 @@ func TestACorruptModelStopsAloneAndIsReported(t *testing.T) {
 	if err := p.WaitFor(t.Context(), 5); !errors.Is(err, events.ErrCorrupt) {
 		t.Fatalf("%v, want the model's own error", err)
 	}
-	for _, s := range p.Status() {
+	for _, s := range p.Status(t.Context()) {
 		if (s.Err != nil) != (s.Name == "bad") {
 			t.Errorf("%+v", s)
 		}

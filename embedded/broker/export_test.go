@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"cortex/events"
@@ -12,6 +13,9 @@ import (
 
 // JetStream lets tests do what no other package can.
 func (b *Broker) JetStream() jetstream.JetStream { return b.engine.js }
+
+// ServerConfig is how the server keeps its files.
+func (b *Broker) ServerConfig() *server.JetStreamConfig { return b.engine.srv.JetStreamConfig() }
 
 // Dir is the state directory.
 func (b *Broker) Dir() string { return b.cfg.Dir }

@@ -293,6 +293,23 @@ func TestRefusesStreamsThatWereChangedThroughTheServer(t *testing.T) {
 	}
 }
 
+func TestTheServerItselfKeepsFacts(t *testing.T) {
+	b := open(t, broker.Config{Dir: t.TempDir(), Create: true})
+	fill(t, b.Log(), 5)
+	s, err := b.JetStream().Stream(t.Context(), broker.FactsStream)
+	check(t, err)
+	if err := s.DeleteMsg(t.Context(), 3); err == nil {
+		t.Error("a fact was deleted")
+	}
+	if err := s.Purge(t.Context()); err == nil {
+		t.Error("facts were purged")
+	}
+	if cfg := b.ServerConfig(); !cfg.SyncAlways || cfg.MaxStore <= 0 {
+		t.Errorf("the server runs with %+v: what it acknowledges is not on disk, or it has no limit", cfg)
+	}
+	logtest.VerifyAll(t, b.Log())
+}
+
 func TestAnOlderCopyOfTheLogIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, broker.Config{Dir: dir, Create: true})
@@ -303,6 +320,25 @@ func TestAnOlderCopyOfTheLogIsRefused(t *testing.T) {
 	check(t, os.RemoveAll(filepath.Join(dir, "log")))
 	check(t, os.CopyFS(filepath.Join(dir, "log"), os.DirFS(filepath.Join(old, "log"))))
 	refused(t, broker.Config{Dir: dir}, "it ends at event 11, but event 21 was stored")
+}
+
+func TestAnotherTurnOfHistoryIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, broker.Config{Dir: dir, Create: true})
+	fill(t, b.Log(), 10)
+	awaitManifest(t, dir, 11)
+	fork := image(t, dir)
+	fill(t, b.Log(), 10)
+	closeBroker(t, b)
+	other := open(t, broker.Config{Dir: fork})
+	fill(t, other.Log(), 1)
+	closeBroker(t, other)
+	// Event 12 as it might have been is true by itself and follows event 11; only
+	// event 13 tells that it was another.
+	all := records(t, read(t, lastBlock(t, dir)))
+	all[11] = records(t, read(t, lastBlock(t, fork)))[11]
+	write(t, lastBlock(t, dir), bytes.Join(all, nil))
+	refused(t, broker.Config{Dir: dir}, "event 13: does not follow event 12 as it is stored")
 }
 
 func TestAHalfWrittenTailIsCutOffAndNothingElse(t *testing.T) {

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -165,10 +166,17 @@ func TestOldDamageIsFoundWhileTheLogIsInUse(t *testing.T) {
 		refused(t, broker.Verifying(broker.Config{Dir: dir}, 100_000), "checksum")
 	})
 	for name, do := range map[string]func(t *testing.T, dir string){
-		"a flipped bit":     func(t *testing.T, dir string) { t.Helper(); flip(t, blocks(t, dir)[0], string(old.ID)) },
-		"a missing record":  func(t *testing.T, dir string) { t.Helper(); takeOut(t, blocks(t, dir)[0]) },
-		"a cut off block":   func(t *testing.T, dir string) { t.Helper(); check(t, os.Truncate(blocks(t, dir)[0], 5<<20)) },
-		"a cut second one":  func(t *testing.T, dir string) { t.Helper(); check(t, os.Truncate(blocks(t, dir)[1], 5<<20)) },
+		"a flipped bit":    func(t *testing.T, dir string) { t.Helper(); flip(t, blocks(t, dir)[0], string(old.ID)) },
+		"a missing record": func(t *testing.T, dir string) { t.Helper(); takeOut(t, blocks(t, dir)[0]) },
+		"a cut off block":  func(t *testing.T, dir string) { t.Helper(); check(t, os.Truncate(blocks(t, dir)[0], 5<<20)) },
+		"a cut second one": func(t *testing.T, dir string) { t.Helper(); check(t, os.Truncate(blocks(t, dir)[1], 5<<20)) },
+		"a block without its end": func(t *testing.T, dir string) {
+			t.Helper()
+			all := blocks(t, dir)
+			path := all[len(all)-2]
+			whole := records(t, read(t, path))
+			write(t, path, bytes.Join(whole[:len(whole)-3], nil))
+		},
 		"a rewritten event": func(t *testing.T, dir string) { t.Helper(); rewriteAt(t, blocks(t, dir)[0], `"output":"x`) },
 	} {
 		t.Run(name+" makes it read-only", func(t *testing.T) {

@@ -147,6 +147,20 @@ func TestAnAcknowledgedMessageDoesNotComeAgain(t *testing.T) {
 	}
 }
 
+func TestManyShortHandlersNeverStall(t *testing.T) {
+	b := open(t, broker.Config{Dir: t.TempDir(), Create: true})
+	const n = 3000
+	fill(t, b.Log(), n)
+	c, _ := subscribe(t, b, events.KindFilter(b.Host(), events.KindStepSucceeded))
+	for i := range n {
+		m := next(t, c)
+		if m.Metadata["cortex-position"] != strconv.Itoa(i+2) {
+			t.Fatalf("message %d is %s", i, m.Metadata["cortex-position"])
+		}
+		m.Ack()
+	}
+}
+
 func TestALongHandlerKeepsItsMessage(t *testing.T) {
 	b := open(t, broker.Config{Dir: t.TempDir(), Create: true})
 	const wait = 150 * time.Millisecond

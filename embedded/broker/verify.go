@@ -107,8 +107,8 @@ func (c *chainCheck) block(b block, newest bool) error {
 	switch {
 	case broken == nil:
 		return nil
-	case newest && c.prev.Position >= c.manifest.Position && r.restTorn():
-		return nil // never acknowledged: the server cuts it off
+	case newest && r.restTorn():
+		return nil // the server cuts it off; if it was acknowledged, the manifest knows
 	}
 	return damaged(b.path, fmt.Errorf("behind event %d: %w", c.prev.Position, broken))
 }

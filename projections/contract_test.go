@@ -1,10 +1,12 @@
 package projections_test
 
 import (
+	"context"
 	"testing"
 
 	"go.uber.org/goleak"
 
+	"cortex/embedded/store"
 	"cortex/projections"
 	"cortex/projections/projectiontest"
 )
@@ -13,4 +15,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestContract(t *testing.T) {
 	projectiontest.Run(t, func() projections.Projection { return tally{} })
+}
+
+func TestContractOnTheStoreOfTheProduct(t *testing.T) {
+	open := func(ctx context.Context, path string) (projections.Store, error) {
+		return store.Open(ctx, store.Config{Path: path})
+	}
+	projectiontest.RunOn(t, func() projections.Projection { return tally{} }, open)
 }

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"cortex/events"
@@ -42,7 +43,7 @@ func sqliteCode(err error) int {
 // the read model is missing, damaged or of another version: rebuilding helps,
 // asking again does not.
 func Unreadable(err error) bool {
-	if errors.Is(err, errUnreadable) {
+	if errors.Is(err, errUnreadable) || errors.Is(err, fs.ErrNotExist) {
 		return true
 	}
 	switch sqliteCode(err) {
@@ -78,12 +79,12 @@ func CheckVersion(ctx context.Context, db *sql.DB, name string, version int) err
 func Explain(name string, err error) error {
 	var known *events.Error
 	switch {
-	case err == nil, errors.As(err, &known):
+	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return err
-	case Unreadable(err):
+	case Unreadable(err) && events.HintOf(err) == "":
 		return unreadable(name, err)
+	case errors.As(err, &known):
+		return err
 	}
 	return &events.Error{Op: "projections", Kind: events.ErrUnavailable, Subject: "read model " + name, Err: err}
 }

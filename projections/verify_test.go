@@ -2,6 +2,8 @@ package projections_test
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,6 +77,7 @@ func TestCheckVersion(t *testing.T) {
 		"another version": check(s.Path(), 2),
 		"no file":         check(filepath.Join(t.TempDir(), "none.db"), 1),
 		"garbage":         check(garbage, 1),
+		"no link":         projections.Explain("tally", fmt.Errorf("open: %w", fs.ErrNotExist)),
 	} {
 		if !projections.Unreadable(err) || events.HintOf(err) == "" {
 			t.Errorf("%s: %v", name, err)

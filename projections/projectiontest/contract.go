@@ -18,7 +18,12 @@ import (
 
 // Run is the contract of every read model. newProjection gives a fresh value.
 func Run(t *testing.T, newProjection func() projections.Projection) {
-	s := suite{newProjection}
+	RunOn(t, newProjection, Open)
+}
+
+// RunOn is [Run] on another kind of store.
+func RunOn(t *testing.T, newProjection func() projections.Projection, open projections.OpenStore) {
+	s := suite{newProjection, open}
 	t.Run("any split, repetition and restart gives the same rows", s.anySplit)
 	t.Run("a rebuild gives the same rows", s.rebuild)
 	t.Run("a lawful history leaves no dead letters", s.noDeadLetters)
@@ -39,6 +44,7 @@ type TB interface {
 
 type suite struct {
 	projection func() projections.Projection
+	open       projections.OpenStore
 }
 
 // sample is a history that is long enough for every kind of fact.
@@ -52,9 +58,9 @@ func sample(n int) []events.Record {
 }
 
 // model opens a model in dir on a log.
-func (s suite) model(t TB, dir string, log events.Log, open projections.OpenStore) *projections.Model {
+func (s suite) model(t TB, dir string, log events.Log) *projections.Model {
 	t.Helper()
-	return s.modelOf(t, s.projection(), dir, log, open)
+	return s.modelOf(t, s.projection(), dir, log, s.open)
 }
 
 func (s suite) modelOf(t TB, p projections.Projection, dir string, log events.Log, open projections.OpenStore) *projections.Model {
@@ -75,7 +81,7 @@ func (s suite) modelOf(t TB, p projections.Projection, dir string, log events.Lo
 }
 
 func (s suite) emptyModel(t TB) *projections.Model {
-	return s.model(t, scratch(t), Log(t, nil), Open)
+	return s.model(t, scratch(t), Log(t, nil))
 }
 
 // scratch is a directory of its own for every draw of a property.
@@ -168,14 +174,14 @@ func (s suite) anySplit(t *testing.T) {
 		records := History(rt, rapid.IntRange(2, 60).Draw(rt, "facts"))
 		want := s.atOnce(rt, records)
 		dir, log := scratch(rt), Log(rt, records)
-		m := s.model(rt, dir, Log(rt, nil), Open)
+		m := s.model(rt, dir, Log(rt, nil))
 		for done := 0; done < len(records); {
 			from := rapid.IntRange(0, done).Draw(rt, "from") // again what is in already
 			to := rapid.IntRange(done+1, len(records)).Draw(rt, "to")
 			apply(rt, m, records[from:to])
 			done = to
 			if rapid.IntRange(0, 4).Draw(rt, "restart") == 0 {
-				m = s.model(rt, dir, log, Open) // the old one is not closed: it died
+				m = s.model(rt, dir, log) // the old one is not closed: it died
 				if why := m.Rebuilt(); why != "" {
 					rt.Fatalf("a restart rebuilt the model: %s", why)
 				}

@@ -33,15 +33,15 @@ func (s *faultyStore) Write(ctx context.Context, f func(*sql.Tx) error) error {
 	return s.Store.Write(ctx, f)
 }
 
-func openFaulty(ctx context.Context, path string) (projections.Store, error) {
-	store, err := Open(ctx, path)
+func (s suite) openFaulty(ctx context.Context, path string) (projections.Store, error) {
+	store, err := s.open(ctx, path)
 	return &faultyStore{Store: store}, err
 }
 
 func (s suite) commits(t *testing.T) {
 	records := sample(200)
 	want := s.atOnce(t, records)
-	m := s.model(t, t.TempDir(), Log(t, nil), openFaulty)
+	m := s.modelOf(t, s.projection(), t.TempDir(), Log(t, nil), s.openFaulty)
 	faults := 0
 	for i := 0; i < len(records); i += 10 {
 		batch := records[i : i+10]
@@ -163,17 +163,17 @@ func (s suite) spoiled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, log := t.TempDir(), Log(t, records)
-			m := s.model(t, dir, log, Open)
+			m := s.model(t, dir, log)
 			must(t, m.Close())
 			link := m.Path()
 			c.spoil(t, link, filepath.Join(dir, get(os.Readlink(link))(t)))
-			m = s.model(t, dir, log, Open)
+			m = s.model(t, dir, log)
 			if why := m.Rebuilt(); !strings.Contains(why, c.why) || !strings.HasSuffix(why, "rebuilt from 120 events") || strings.Contains(why, "\n") {
 				t.Errorf("it says %q", why)
 			}
 			wantRows(t, want, m)
 			must(t, m.Close())
-			again := s.model(t, dir, log, Open)
+			again := s.model(t, dir, log)
 			if why := again.Rebuilt(); why != "" {
 				t.Errorf("it was rebuilt once more: %s", why)
 			}
@@ -186,9 +186,9 @@ func (s suite) spoiled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, log := t.TempDir(), Log(t, records)
-			must(t, s.model(t, dir, log, Open).Close())
+			must(t, s.model(t, dir, log).Close())
 			o.Projection = s.projection()
-			m := s.modelOf(t, o, dir, log, Open)
+			m := s.modelOf(t, o, dir, log, s.open)
 			if m.Rebuilt() == "" {
 				t.Error("it was not rebuilt")
 			}

@@ -16,7 +16,7 @@ import (
 func (s suite) readers(t *testing.T) {
 	records := sample(400)
 	dir, log := t.TempDir(), Log(t, records[:300])
-	m := s.model(t, dir, log, Open)
+	m := s.model(t, dir, log)
 	want := tableSizes(t, m)
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -95,7 +95,7 @@ func look(path string, atLeast map[string]int) error {
 func (s suite) verification(t *testing.T) {
 	records := sample(300)
 	log := Log(t, records)
-	m := s.model(t, t.TempDir(), log, Open)
+	m := s.model(t, t.TempDir(), log)
 	for table, rows := range Rows(t, m) {
 		if len(rows) == 0 || table == "checkpoint" {
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"testing"
 	"time"
@@ -22,12 +23,19 @@ const host = events.HostID("01940000-0000-7000-8000-000000000001")
 // model counts what it is given and can be told to fail.
 type model struct {
 	name string
+	gate chan struct{} // when set, each Apply takes one token
 
 	mu      sync.Mutex
 	at      events.Link
-	batches int
+	batches []int // sizes
 	fail    error // once
-	broken  bool  // for ever, as corrupt
+	broken  bool  // until mended, as corrupt
+}
+
+func (m *model) change(f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f()
 }
 
 func (m *model) Name() string { return m.name }
@@ -38,7 +46,14 @@ func (m *model) Checkpoint(context.Context) (events.Link, error) {
 	return m.at, nil
 }
 
-func (m *model) Apply(_ context.Context, batch []events.Record) error {
+func (m *model) Apply(ctx context.Context, batch []events.Record) error {
+	if m.gate != nil {
+		select {
+		case <-m.gate:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.broken {
@@ -57,11 +72,11 @@ func (m *model) Apply(_ context.Context, batch []events.Record) error {
 		}
 		m.at = r.Link()
 	}
-	m.batches++
+	m.batches = append(m.batches, len(batch))
 	return nil
 }
 
-func fill(t *testing.T, log *memlog.Log, from, n int) {
+func fill(t testing.TB, log *memlog.Log, from, n int) {
 	t.Helper()
 	for i := from; i < from+n; i++ {
 		e, err := events.New(events.Event{
@@ -76,7 +91,7 @@ func fill(t *testing.T, log *memlog.Log, from, n int) {
 	}
 }
 
-func start(t *testing.T, log *memlog.Log, models ...projector.ReadModel) *projector.Projector {
+func start(t testing.TB, log events.Log, models ...projector.ReadModel) *projector.Projector {
 	p := projector.New(log, models, projector.Config{MinPause: time.Millisecond})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -107,8 +122,8 @@ func TestModelsReachTheHeadAndFollowIt(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	}
-	if a.batches > 500 {
-		t.Errorf("%d batches for 1010 records", a.batches)
+	if a.batches[0] != 500 || a.batches[1] != 500 {
+		t.Errorf("the backlog went in batches of %v", a.batches)
 	}
 }
 
@@ -143,5 +158,174 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 	defer cancel()
 	if err := p.WaitFor(ctx, 1); !errors.Is(err, events.ErrUnavailable) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestWhatComesWhileAModelWorksIsItsNextBatch(t *testing.T) {
+	log := memlog.New(host)
+	m := &model{name: "m", gate: make(chan struct{})}
+	p := start(t, log, m)
+	fill(t, log, 1, 1)
+	fill(t, log, 2, 40) // the model is busy with the first, or has taken some of these with it
+	for range 41 {
+		select {
+		case m.gate <- struct{}{}:
+		case <-reached(p, 41):
+		}
+	}
+	if err := p.WaitFor(t.Context(), 41); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.batches) > 20 {
+		t.Errorf("41 records went in %d batches", len(m.batches))
+	}
+}
+
+// reached is closed when every model is at pos.
+func reached(p *projector.Projector, pos events.Position) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = p.WaitFor(context.Background(), pos)
+	}()
+	return done
+}
+
+func TestAResumedModelGoesOnFromItsCheckpoint(t *testing.T) {
+	log := memlog.New(host)
+	fill(t, log, 1, 5)
+	m := &model{name: "m", broken: true}
+	p := start(t, log, m)
+	if err := p.WaitFor(t.Context(), 5); !errors.Is(err, events.ErrCorrupt) {
+		t.Fatal(err)
+	}
+	if s := p.Status(t.Context())[0]; !s.Stopped || s.Lag != 5 || s.Error == "" {
+		t.Errorf("%+v", s)
+	}
+	m.change(func() { m.broken = false })
+	if err := p.Resume("m"); err != nil {
+		t.Fatal(err)
+	}
+	// The wait may still meet the old error: resuming happens in the model's time.
+	for err := error(events.ErrCorrupt); errors.Is(err, events.ErrCorrupt); err = p.WaitFor(t.Context(), 5) {
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := p.Status(t.Context())[0]; s.Stopped || s.Err != nil || s.Position != 5 {
+		t.Errorf("%+v", s)
+	}
+	if err := p.Resume("nobody"); !errors.Is(err, events.ErrNotFound) {
+		t.Errorf("an unknown model: %v", err)
+	}
+}
+
+func TestAModelThatLostItsPlaceIsReadAgainFromItsCheckpoint(t *testing.T) {
+	log := memlog.New(host)
+	fill(t, log, 1, 5)
+	m := &model{name: "m"}
+	p := start(t, log, m)
+	if err := p.WaitFor(t.Context(), 5); err != nil {
+		t.Fatal(err)
+	}
+	m.change(func() { m.at = events.Link{} }) // as if somebody put an empty file there
+	fill(t, log, 6, 1)
+	if err := p.WaitFor(t.Context(), 6); !errors.Is(err, events.ErrCorrupt) {
+		t.Fatalf("the model alone decides what follows its checkpoint: %v", err)
+	}
+	if err := p.Resume("m"); err != nil {
+		t.Fatal(err)
+	}
+	for err := error(events.ErrCorrupt); errors.Is(err, events.ErrCorrupt); err = p.WaitFor(t.Context(), 6) {
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	m.change(func() {
+		if m.at.Position != 6 {
+			t.Errorf("the model is at %d", m.at.Position)
+		}
+	})
+}
+
+// brokenLog fails its readers a few times, then is what it wraps.
+type brokenLog struct {
+	*memlog.Log
+	mu    sync.Mutex
+	fails int
+	kind  events.ErrorKind
+}
+
+func (l *brokenLog) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fails == 0 {
+		return l.Log.Follow(ctx, q)
+	}
+	l.fails--
+	return func(yield func(events.Record, error) bool) {
+		for r, err := range l.Read(ctx, q) {
+			if !yield(r, err) {
+				return
+			}
+			break // one record, and then
+		}
+		yield(events.Record{}, &events.Error{Kind: l.kind, Err: errors.New("the log fails")})
+	}
+}
+
+func TestAFailingLogIsReadAgain(t *testing.T) {
+	log := &brokenLog{Log: memlog.New(host), fails: 3, kind: events.ErrUnavailable}
+	fill(t, log.Log, 1, 9)
+	p := start(t, log, &model{name: "m"})
+	if err := p.WaitFor(t.Context(), 9); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestADamagedLogStopsTheModels(t *testing.T) {
+	log := &brokenLog{Log: memlog.New(host), fails: 1, kind: events.ErrCorrupt}
+	fill(t, log.Log, 1, 9)
+	m := &model{name: "m"}
+	p := start(t, log, m)
+	if err := p.WaitFor(t.Context(), 1); err != nil {
+		t.Fatalf("what came before the damage is in: %v", err)
+	}
+	if err := p.WaitFor(t.Context(), 9); !errors.Is(err, events.ErrCorrupt) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestErrorsAreReported(t *testing.T) {
+	log := memlog.New(host)
+	fill(t, log, 1, 1)
+	told := make(chan string, 10)
+	m := &model{name: "m", fail: errors.New("the disk was busy")}
+	p := projector.New(log, []projector.ReadModel{m}, projector.Config{
+		MinPause: time.Millisecond, Report: func(model string, err error) { told <- model + ": " + err.Error() },
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	if got := <-told; got != "m: the disk was busy" {
+		t.Errorf("told %q", got)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// BenchmarkLatency is the time from an append to its being readable.
+func BenchmarkLatency(b *testing.B) {
+	log := memlog.New(host)
+	p := start(b, log, &model{name: "m"})
+	n := 0
+	for b.Loop() {
+		n++
+		fill(b, log, n, 1)
+		if err := p.WaitFor(b.Context(), events.Position(n)); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

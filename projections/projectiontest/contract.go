@@ -31,6 +31,7 @@ func RunOn(t *testing.T, newProjection func() projections.Projection, open proje
 	t.Run("a hole in the log is an alarm", s.hole)
 	t.Run("a tampered record is an alarm", s.tampered)
 	t.Run("a file that cannot be used is rebuilt", s.spoiled)
+	t.Run("a file is rebuilt by a program", s.outdated)
 	t.Run("a fresh model is nothing to tell about", s.fresh)
 	t.Run("readers never see an empty or half model during a rebuild", s.readers)
 	t.Run("verification finds a missing row in every table", s.verification)

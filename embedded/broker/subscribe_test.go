@@ -161,6 +161,33 @@ func TestManyShortHandlersNeverStall(t *testing.T) {
 	}
 }
 
+func TestClosingDoesNotWaitForWhatNobodyTook(t *testing.T) {
+	b := open(t, broker.Config{Dir: t.TempDir(), Create: true})
+	submit(t, b)
+	s := b.Subscriber(broker.SubscriberConfig{Durable: "worker", CloseTimeout: time.Hour})
+	c, err := s.Subscribe(t.Context(), events.RequestFilter(b.Host()))
+	check(t, err)
+	stream, err := b.JetStream().Consumer(t.Context(), broker.RequestsStream, "worker")
+	check(t, err)
+	eventually(t, func() bool { // until it waits for somebody to take it
+		info, err := stream.Info(t.Context())
+		return err == nil && info.NumAckPending == 1
+	})
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		check(t, s.Close())
+	}()
+	select {
+	case <-closed:
+	case <-time.After(patience):
+		t.Fatal("closing waits")
+	}
+	for range c {
+		t.Error("a message came after the end")
+	}
+}
+
 func TestALongHandlerKeepsItsMessage(t *testing.T) {
 	b := open(t, broker.Config{Dir: t.TempDir(), Create: true})
 	const wait = 150 * time.Millisecond

@@ -57,8 +57,10 @@ func Unreadable(err error) bool {
 
 // unreadable is the error for a read model that has to be rebuilt.
 func unreadable(name string, cause error) error {
-	return &events.Error{Op: "projections", Kind: events.ErrUnavailable, Subject: "read model " + name,
-		Err: fmt.Errorf("%w: %w", errUnreadable, cause), Hint: "'cortex replay' rebuilds it from the log"}
+	return &events.Error{
+		Op: "projections", Kind: events.ErrUnavailable, Subject: "read model " + name,
+		Err: fmt.Errorf("%w: %w", errUnreadable, cause), Hint: "'cortex replay' rebuilds it from the log",
+	}
 }
 
 // CheckVersion is what a reader without a [Model] asks first: whether db holds
@@ -112,8 +114,10 @@ func storeError(name string, err error) error {
 	case errors.As(err, &known):
 		return err
 	case Unreadable(err):
-		return &events.Error{Op: "projections.Apply", Kind: events.ErrCorrupt, Subject: "read model " + name, Err: err,
-			Hint: "'cortex replay' rebuilds it from the log"}
+		return &events.Error{
+			Op: "projections.Apply", Kind: events.ErrCorrupt, Subject: "read model " + name, Err: err,
+			Hint: "'cortex replay' rebuilds it from the log",
+		}
 	}
 	return &events.Error{Op: "projections.Apply", Kind: events.ErrUnavailable, Subject: "read model " + name, Err: err}
 }

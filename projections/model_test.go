@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -246,6 +247,42 @@ func TestModel(t *testing.T) {
 			t.Errorf("the reader got %d rows, %v", n, err)
 		}
 	})
+	t.Run("what is applied during a rebuild is in afterwards", func(t *testing.T) {
+		s := newSetup(t, tally{})
+		if err := s.Apply(t.Context(), s.records[:20]); err != nil {
+			t.Fatal(err)
+		}
+		log := &growingLog{Log: projectiontest.Log(t, s.records[:20]), grow: func(log *memlog.Log) {
+			projectiontest.Append(t, log, s.records[20:])
+			if err := s.Apply(t.Context(), s.records[20:]); err != nil {
+				t.Error(err)
+			}
+		}}
+		if err := s.Rebuild(t.Context(), log); err != nil {
+			t.Fatal(err)
+		}
+		if at, err := s.Checkpoint(t.Context()); err != nil || at != s.records[39].Link() || s.count(t) != 40 {
+			t.Errorf("the model went back to %d, %v", at.Position, err)
+		}
+	})
+	t.Run("a reader that has just read the link still finds its file", func(t *testing.T) {
+		s := newSetup(t, tally{})
+		if err := s.Apply(t.Context(), s.records); err != nil {
+			t.Fatal(err)
+		}
+		file, err := filepath.EvalSymlinks(s.Path())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, there := range []bool{true, false} {
+			if err := s.Rebuild(t.Context(), s.log); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(file); (err == nil) != there {
+				t.Errorf("the file is there: %v, should be: %v", err == nil, there)
+			}
+		}
+	})
 	t.Run("left-overs of a process that died are cleared away", func(t *testing.T) {
 		s := newSetup(t, tally{})
 		if err := s.Close(); err != nil {
@@ -271,6 +308,22 @@ func TestModel(t *testing.T) {
 			t.Errorf("what is not ours is gone: %v", err)
 		}
 	})
+}
+
+// growingLog grows at the end of its first reading.
+type growingLog struct {
+	*memlog.Log
+	grow func(*memlog.Log)
+}
+
+func (l *growingLog) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+	return func(yield func(events.Record, error) bool) {
+		l.Log.Read(ctx, q)(yield)
+		if grow := l.grow; grow != nil {
+			l.grow = nil
+			grow(l.Log)
+		}
+	}
 }
 
 type named struct {

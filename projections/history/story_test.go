@@ -105,6 +105,21 @@ func (s *story) run(id events.TransactionID, changes []events.PackageChange) {
 	s.tell(id, &events.Succeeded{Changes: changes})
 }
 
+// running takes a new transaction up to where its steps begin.
+func (s *story) running() events.TransactionID {
+	id := s.request(events.Intent{Verb: events.VerbUpgrade})
+	plan := planFor(changesOf([]string{"x11"}))
+	s.tell(id, &events.Planned{PlanID: plan.ID(), Plan: plan})
+	s.tell(id, &events.Approved{PlanID: plan.ID()})
+	s.tell(id, &events.Started{PlanID: plan.ID()})
+	return id
+}
+
+// finish ends a running transaction.
+func (s *story) finish(id events.TransactionID) {
+	s.tell(id, &events.Succeeded{Changes: changesOf([]string{"x11"})})
+}
+
 // install asks for the first package; the others come with it.
 func (s *story) install(names ...string) events.TransactionID {
 	id := s.request(events.Intent{

@@ -154,8 +154,11 @@ func machine(t *testing.T) *packages.Reader {
 	return build(t, t.TempDir(), told(
 		t,
 		&events.Adopted{Packages: []events.Package{
-			{PackageKey: key("libc6", "amd64"), State: auto}, {PackageKey: key("libc6", "i386"), State: auto}, {PackageKey: key("vim", "amd64"), State: one},
-			{PackageKey: key("g++", "amd64"), State: held}, {PackageKey: key("old", "amd64"), State: leftOver},
+			{PackageKey: key("libc6", "amd64"), State: auto},
+			{PackageKey: key("libc6", "i386"), State: auto},
+			{PackageKey: key("vim", "amd64"), State: one},
+			{PackageKey: key("g++", "amd64"), State: held},
+			{PackageKey: key("old", "amd64"), State: leftOver},
 		}},
 		&events.Requested{Number: 7, Intent: events.Intent{Verb: events.VerbUpgrade}},
 		&events.Succeeded{Changes: []events.PackageChange{{PackageKey: key("vim", "amd64"), Before: one, After: two}}},

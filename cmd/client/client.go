@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"syscall"
 	"time"
 
 	"cortex/cmd/door"
@@ -100,20 +101,29 @@ func (c *Client) Replay(ctx context.Context, projection string, verify bool) ([]
 	return done, err
 }
 
-// Stop asks the daemon to leave once nothing runs, and waits until it no longer
-// answers.
+// Stop asks the daemon to leave once nothing runs, and waits until its process is
+// gone: a door that is closed does not mean that the store is.
 func (c *Client) Stop(ctx context.Context) error {
+	p, err := c.Ping(ctx)
+	if err != nil {
+		return err
+	}
 	if err := c.call(ctx, http.MethodPost, "/v1/stop", nil, &struct{}{}); err != nil {
 		return err
 	}
-	for {
-		if _, err := c.Ping(ctx); errors.Is(err, events.ErrUnavailable) {
-			return nil
-		}
+	c.Close()
+	for alive(p.PID) {
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// alive reports whether there is such a process; one of another user counts.
+func alive(pid int) bool {
+	err := syscall.Kill(pid, 0)
+	return err == nil || errors.Is(err, syscall.EPERM)
 }
 
 // insist repeats a call while nobody answers, starting a daemon in between.

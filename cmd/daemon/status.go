@@ -23,7 +23,7 @@ func (in *inside) Status(ctx context.Context) (door.Status, error) {
 	if h.Problem != nil {
 		s.Problem = h.Problem.Error()
 	}
-	for _, p := range in.projector.Status() {
+	for _, p := range in.projector.Status(ctx) {
 		v := door.Projection{Name: p.Name, Position: p.Position, Lag: p.Lag}
 		if p.Err != nil {
 			v.Problem = p.Err.Error()

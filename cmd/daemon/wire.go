@@ -136,7 +136,11 @@ func (in *inside) wire(build string) {
 	for _, m := range in.models {
 		models = append(models, m)
 	}
-	in.projector = projector.New(log, models, projector.Config{Logger: in.logger})
+	in.projector = projector.New(log, models, projector.Config{
+		Report: func(model string, err error) {
+			in.logger.Error("read model stands still", "model", model, "error", err)
+		},
+	})
 }
 
 func (in *inside) subscribe(name, _ string) (message.Subscriber, error) {

@@ -90,7 +90,7 @@ func parseShowpkg(out string) map[events.PackageName]known {
 			}
 			continue
 		}
-		if strings.HasSuffix(line, ": ") || strings.HasSuffix(line, ":") {
+		if !strings.HasPrefix(line, " ") && (strings.HasSuffix(line, ": ") || strings.HasSuffix(line, ":")) {
 			section = strings.TrimRight(line, ": ")
 			continue
 		}

@@ -67,18 +67,41 @@ func (b *Bed) mount(dir string, l layers) error {
 	return os.Chmod(filepath.Join(b.root, "tmp"), 0o1777)
 }
 
-// killAll ends every process whose root is this bed.
-func (b *Bed) killAll() {
+// Kill ends every process of this bed that matches one of the names, given as
+// its command name or the beginning of its command line, with SIGKILL. It
+// returns how many there were.
+func (b *Bed) Kill(names ...string) int { return b.Signal(syscall.SIGKILL, names...) }
+
+// Signal is Kill with another signal.
+func (b *Bed) Signal(sig syscall.Signal, names ...string) int {
+	return b.kill(sig, func(proc string) bool {
+		comm, _ := os.ReadFile(filepath.Join(proc, "comm"))
+		line, _ := os.ReadFile(filepath.Join(proc, "cmdline"))
+		words := strings.ReplaceAll(string(line), "\x00", " ")
+		return slices.ContainsFunc(names, func(n string) bool {
+			return strings.TrimSpace(string(comm)) == n || strings.HasPrefix(words, n)
+		})
+	})
+}
+
+func (b *Bed) killAll() { b.kill(syscall.SIGKILL, func(string) bool { return true }) }
+
+func (b *Bed) kill(sig syscall.Signal, matches func(proc string) bool) int {
 	entries, _ := os.ReadDir("/proc")
+	killed := 0
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil {
 			continue
 		}
-		if root, err := os.Readlink(filepath.Join("/proc", e.Name(), "root")); err == nil && root == b.root {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+		proc := filepath.Join("/proc", e.Name())
+		if root, err := os.Readlink(filepath.Join(proc, "root")); err == nil && root == b.root && matches(proc) {
+			if syscall.Kill(pid, sig) == nil {
+				killed++
+			}
 		}
 	}
+	return killed
 }
 
 // Root is the root's path as seen from outside.

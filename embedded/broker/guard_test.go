@@ -27,34 +27,16 @@ type damage struct {
 	says string // part of the refusal
 }
 
+// damages is everything that must be refused.
 func damages() map[string]damage {
-	replace := func(path func(dir string) string, old, new string) func(*testing.T, string) {
-		return func(t *testing.T, dir string) {
-			t.Helper()
-			b := read(t, path(dir))
-			changed := bytes.Replace(b, []byte(old), []byte(new), 1)
-			if bytes.Equal(b, changed) {
-				t.Fatalf("%q is not in %s", old, path(dir))
-			}
-			write(t, path(dir), changed)
-		}
-	}
-	manifest := func(dir string) string { return filepath.Join(dir, "manifest.json") }
-	metaFile := func(stream, name string) func(dir string) string {
-		return func(dir string) string { return meta(dir, stream, name) }
-	}
-	remove := func(path func(dir string) string) func(*testing.T, string) {
-		return func(t *testing.T, dir string) {
-			t.Helper()
-			check(t, os.RemoveAll(path(dir)))
-		}
-	}
-	empty := func(path func(dir string) string) func(*testing.T, string) {
-		return func(t *testing.T, dir string) {
-			t.Helper()
-			check(t, os.Truncate(path(dir), 0))
-		}
-	}
+	out := blockDamages()
+	maps.Copy(out, descriptionDamages())
+	maps.Copy(out, swaps())
+	return out
+}
+
+// blockDamages happen to the facts themselves.
+func blockDamages() map[string]damage {
 	block := func(do func(t *testing.T, path string)) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			t.Helper()
@@ -79,25 +61,66 @@ func damages() map[string]damage {
 		"a bit flipped in the last fact": {block(func(t *testing.T, path string) { t.Helper(); flip(t, path, "the last") }), "event"},
 		"a fact rewritten with care":     {block(rewrite), "does not match its hash"},
 		"a fact taken out with care":     {block(takeOut), "hole"},
-		"stream description removed":     {remove(metaFile(broker.FactsStream, "meta.inf")), "meta.inf"},
-		"stream description emptied":     {empty(metaFile(broker.FactsStream, "meta.inf")), "meta.inf"},
-		"its checksum removed":           {remove(metaFile(broker.FactsStream, "meta.sum")), "meta.sum"},
-		"its checksum emptied":           {empty(metaFile(broker.FactsStream, "meta.sum")), "meta.inf"},
-		"stream description changed":     {replace(metaFile(broker.FactsStream, "meta.inf"), `"deny_delete":true`, `"deny_delete":false`), "checksum"},
-		"requests removed":               {remove(metaFile(broker.RequestsStream, "")), "CORTEX_REQ"},
-		"facts removed":                  {remove(metaFile(broker.FactsStream, "")), "CORTEX_EVT"},
-		"the log removed":                {remove(func(dir string) string { return filepath.Join(dir, "log") }), "log is missing"},
-		"manifest removed":               {remove(manifest), "manifest.json"},
-		"manifest emptied":               {empty(manifest), "manifest.json"},
-		"manifest of a later program":    {replace(manifest, `"format": 1`, `"format": 2`), "format"},
-		"manifest of another event":      {replace(manifest, `"id": "0`, `"id": "1`), "not the one"},
-		"manifest of a newer log":        {replace(manifest, `"position": `, `"position": 9`), "was stored"},
-		"manifest of another host":       {replace(manifest, `"host": "0`, `"host": "1`), "host"},
+	}
+}
+
+func manifestFile(dir string) string { return filepath.Join(dir, "manifest.json") }
+
+// descriptionDamages happen to what describes the facts.
+func descriptionDamages() map[string]damage {
+	replace := func(path func(dir string) string, old, new string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			t.Helper()
+			b := read(t, path(dir))
+			changed := bytes.Replace(b, []byte(old), []byte(new), 1)
+			if bytes.Equal(b, changed) {
+				t.Fatalf("%q is not in %s", old, path(dir))
+			}
+			write(t, path(dir), changed)
+		}
+	}
+	metaFile := func(stream, name string) func(dir string) string {
+		return func(dir string) string { return meta(dir, stream, name) }
+	}
+	remove := func(path func(dir string) string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			t.Helper()
+			check(t, os.RemoveAll(path(dir)))
+		}
+	}
+	empty := func(path func(dir string) string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			t.Helper()
+			check(t, os.Truncate(path(dir), 0))
+		}
+	}
+	return map[string]damage{
+		"stream description removed":  {remove(metaFile(broker.FactsStream, "meta.inf")), "meta.inf"},
+		"stream description emptied":  {empty(metaFile(broker.FactsStream, "meta.inf")), "meta.inf"},
+		"its checksum removed":        {remove(metaFile(broker.FactsStream, "meta.sum")), "meta.sum"},
+		"its checksum emptied":        {empty(metaFile(broker.FactsStream, "meta.sum")), "meta.inf"},
+		"stream description changed":  {replace(metaFile(broker.FactsStream, "meta.inf"), `"deny_delete":true`, `"deny_delete":false`), "checksum"},
+		"requests removed":            {remove(metaFile(broker.RequestsStream, "")), "CORTEX_REQ"},
+		"facts removed":               {remove(metaFile(broker.FactsStream, "")), "CORTEX_EVT"},
+		"the log removed":             {remove(func(dir string) string { return filepath.Join(dir, "log") }), "log is missing"},
+		"manifest removed":            {remove(manifestFile), "manifest.json"},
+		"manifest emptied":            {empty(manifestFile), "manifest.json"},
+		"manifest of a later program": {replace(manifestFile, `"format": 1`, `"format": 2`), "format"},
+		"manifest of another event":   {replace(manifestFile, `"id": "0`, `"id": "1`), "not the one"},
+		"manifest of a newer log":     {replace(manifestFile, `"position": `, `"position": 9`), "was stored"},
+		"manifest of another host":    {replace(manifestFile, `"host": "0`, `"host": "1`), "host"},
+		"manifest that says unborn":   {replace(manifestFile, `"host"`, `"creating": true, "host"`), "there is a log with events"},
+	}
+}
+
+// swaps put a part of another store in place of one.
+func swaps() map[string]damage {
+	return map[string]damage{
 		"manifest of another store": {func(t *testing.T, dir string) {
 			t.Helper()
 			other := t.TempDir()
 			closeBroker(t, open(t, broker.Config{Dir: other, Create: true}))
-			write(t, manifest(dir), read(t, manifest(other)))
+			write(t, manifestFile(dir), read(t, manifestFile(other)))
 		}, "created"},
 		"the log of another store": {func(t *testing.T, dir string) {
 			t.Helper()
@@ -106,7 +129,6 @@ func damages() map[string]damage {
 			check(t, os.RemoveAll(filepath.Join(dir, "log")))
 			check(t, os.CopyFS(filepath.Join(dir, "log"), os.DirFS(filepath.Join(other, "log"))))
 		}, "created"},
-		"manifest that says unborn": {replace(manifest, `"host"`, `"creating": true, "host"`), "there is a log with events"},
 	}
 }
 

@@ -173,6 +173,7 @@ func TestClosingDoesNotWaitForWhatNobodyTook(t *testing.T) {
 		info, err := stream.Info(t.Context())
 		return err == nil && info.NumAckPending == 1
 	})
+	<-time.After(20 * time.Millisecond) // from the server to the channel
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)

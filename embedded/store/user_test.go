@@ -46,18 +46,24 @@ func asNobody(t *testing.T, binary, path string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// public is a directory that everybody gets to, with a binary to run.
+func public(t *testing.T) (dir, binary string) {
+	t.Helper()
+	dir = t.TempDir()
+	check(t, os.Chmod(filepath.Dir(dir), 0o755)) //nolint:gosec // so that others get to the file
+	check(t, os.Chmod(dir, 0o755))               //nolint:gosec // likewise
+	binary = filepath.Join(dir, "reader.test")
+	self, err := os.ReadFile(os.Args[0])
+	check(t, err)
+	check(t, os.WriteFile(binary, self, 0o755)) //nolint:gosec // nobody must be able to run it
+	return dir, binary
+}
+
 func TestAnybodyCanRead(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: only root can start a process of another user; reading as another user was NOT tested")
 	}
-	dir := t.TempDir()
-	check(t, os.Chmod(filepath.Dir(dir), 0o755)) //nolint:gosec // so that others get to the file
-	check(t, os.Chmod(dir, 0o755))               //nolint:gosec // likewise
-	binary := filepath.Join(dir, "reader.test")
-	self, err := os.ReadFile(os.Args[0])
-	check(t, err)
-	check(t, os.WriteFile(binary, self, 0o755)) //nolint:gosec // nobody must be able to run it
-
+	dir, binary := public(t)
 	place := func(t *testing.T) string {
 		t.Helper()
 		path := filepath.Join(dir, strings.ReplaceAll(t.Name(), "/", "_"), "reads.db")

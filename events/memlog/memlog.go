@@ -48,8 +48,10 @@ func (l *Log) Append(ctx context.Context, e events.Event, x events.Expect) (even
 	}
 	if x.Subject != (events.Subject{}) {
 		if last := l.last(x.Subject); last != x.Last {
-			return events.Record{}, &events.Error{Op: "memlog.Append", Kind: events.ErrConflict, Subject: x.Subject.String(),
-				Err: fmt.Errorf("its last event is %d, not %d", last, x.Last)}
+			return events.Record{}, &events.Error{
+				Op: "memlog.Append", Kind: events.ErrConflict, Subject: x.Subject.String(),
+				Err: fmt.Errorf("its last event is %d, not %d", last, x.Last),
+			}
 		}
 	}
 	r := events.Record{Event: e, Position: events.Position(len(l.records) + 1)}

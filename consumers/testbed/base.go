@@ -67,7 +67,26 @@ func prepare() (layers, error) {
 	sum.Write([]byte(base + setupScript))
 	name := filepath.Join(dir, "configured-"+hex.EncodeToString(sum.Sum(nil)[:8]))
 	configured, err := once(name, func(temp string) error { return buildConfigured(temp, base, repo) })
+	if errors.Is(err, unix.EINVAL) {
+		// The cache lies on a file system that cannot be an overlay's upper
+		// directory, as an overlay itself: keep this layer in memory, for as long
+		// as this process's namespaces last.
+		configured, err = inMemory(func(temp string) error { return buildConfigured(temp, base, repo) })
+	}
 	return layers{configured, base}, err
+}
+
+// inMemory builds a directory on a file system of its own.
+func inMemory(build func(temp string) error) (string, error) {
+	mount, err := os.MkdirTemp("", "cortex-bed-memory")
+	if err != nil {
+		return "", err
+	}
+	if err := unix.Mount("bed", mount, "tmpfs", 0, "size=1g"); err != nil {
+		return "", errors.Join(fmt.Errorf("mount tmpfs: %w", err), os.Remove(mount))
+	}
+	dir := filepath.Join(mount, "configured")
+	return dir, build(dir)
 }
 
 // once builds a directory under a temporary name and renames it.
@@ -118,7 +137,7 @@ func buildConfigured(temp, base string, repo []file) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(mount)
+	defer os.Remove(mount) // never RemoveAll: a mount might still be there
 	work := temp + ".work"
 	for _, d := range []string{temp, work} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -144,17 +163,6 @@ func buildConfigured(temp, base string, repo []file) error {
 	cmd := inside(mount, "/bin/sh", "-c", setupScript)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("set up: %w\n%s", err, out)
-	}
-	return nil
-}
-
-// system mounts what programs expect.
-func system(root string) error {
-	if err := unix.Mount("proc", filepath.Join(root, "proc"), "proc", 0, ""); err != nil {
-		return fmt.Errorf("mount proc: %w", err)
-	}
-	if err := unix.Mount("/dev", filepath.Join(root, "dev"), "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-		return fmt.Errorf("bind /dev: %w", err)
 	}
 	return nil
 }

@@ -22,11 +22,14 @@ type Bed struct{ root string }
 // process that still runs in it.
 func New(t testing.TB) *Bed {
 	t.Helper()
-	if unavailable != "" {
-		if os.Getenv("CORTEX_TESTBED") == "require" {
-			t.Fatalf("TEST BED MISSING: %s", unavailable)
-		}
+	required := os.Getenv("CORTEX_TESTBED") == "require"
+	switch {
+	case unavailable != "" && required:
+		t.Fatalf("TEST BED MISSING: %s", unavailable)
+	case unavailable != "":
 		t.Skipf("TEST BED MISSING, real apt is not tested here: %s", unavailable)
+	case testing.Short() && !required:
+		t.Skip("real apt is not tested with -short")
 	}
 	l, err := prepared()
 	if err != nil {
@@ -136,12 +139,10 @@ func (b *Bed) Run(t testing.TB, argv ...string) string {
 // Copy puts a program from outside into the root.
 func (b *Bed) Copy(t testing.TB, from, to string) {
 	t.Helper()
-	data, err := os.ReadFile(from)
-	if err == nil {
-		err = os.WriteFile(b.path(to), data, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
+	// By another process: a file that this one has open for writing while some
+	// test starts a child could not be executed.
+	if out, err := exec.Command("cp", "--", from, b.path(to)).CombinedOutput(); err != nil {
+		t.Fatalf("copy %s: %v: %s", from, err, out)
 	}
 }
 
@@ -189,9 +190,31 @@ func (b *Bed) Offer(t testing.TB, versions ...string) {
 		name, _, _ := strings.Cut(v, "=")
 		named[name] = true
 	}
+	b.offer(t, func(p toy) bool { return !named[p.Name] || slices.Contains(versions, p.Name+"="+p.Version) })
+}
+
+// OfferNewest makes the repository offer only the newest version of each
+// package, as a real archive does: what was replaced cannot be had any more.
+func (b *Bed) OfferNewest(t testing.TB) {
+	t.Helper()
+	newest := map[string]string{} // the toys are listed from old to new
+	for _, p := range toys() {
+		newest[p.Name+":"+p.arch()] = p.Version
+	}
+	b.offer(t, func(p toy) bool { return newest[p.Name+":"+p.arch()] == p.Version })
+}
+
+// OfferAll undoes [Bed.Offer] and [Bed.OfferNewest].
+func (b *Bed) OfferAll(t testing.TB) {
+	t.Helper()
+	b.offer(t, func(toy) bool { return true })
+}
+
+func (b *Bed) offer(t testing.TB, want func(toy) bool) {
+	t.Helper()
 	var offered []toy
 	for _, p := range toys() {
-		if !named[p.Name] || slices.Contains(versions, p.Name+"="+p.Version) {
+		if want(p) {
 			offered = append(offered, p)
 		}
 	}

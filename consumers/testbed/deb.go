@@ -22,6 +22,7 @@ type toy struct {
 	Conffiles           []string
 	Preinst, Postinst   string // bodies of shell scripts
 	Prerm, Postrm       string
+	Config, Templates   string // of debconf
 	Triggers            string
 }
 
@@ -110,10 +111,12 @@ func (p toy) build() ([]byte, error) {
 	if len(p.Conffiles) > 0 {
 		control["./conffiles"] = entry{strings.Join(p.Conffiles, "\n") + "\n", 0o644}
 	}
-	if p.Triggers != "" {
-		control["./triggers"] = entry{p.Triggers, 0o644}
+	for name, content := range map[string]string{"triggers": p.Triggers, "templates": p.Templates} {
+		if content != "" {
+			control["./"+name] = entry{content, 0o644}
+		}
 	}
-	for name, body := range map[string]string{"preinst": p.Preinst, "postinst": p.Postinst, "prerm": p.Prerm, "postrm": p.Postrm} {
+	for name, body := range map[string]string{"preinst": p.Preinst, "postinst": p.Postinst, "prerm": p.Prerm, "postrm": p.Postrm, "config": p.Config} {
 		if body != "" {
 			control["./"+name] = entry{"#!/bin/sh\nset -e\n" + body + "\n", 0o755}
 		}

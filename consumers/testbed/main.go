@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -18,7 +19,13 @@ const stage = "CORTEX_TESTBED_STAGE"
 var unavailable = "testbed.Main was not called from TestMain"
 
 // Main runs the tests of a package and exits. Call it from TestMain, with checks
-// to make after the tests (they return an error to fail).
+// to make after the tests (they return an error to fail):
+//
+//	func TestMain(m *testing.M) {
+//		testbed.Main(m, func() error { return goleak.Find() })
+//	}
+//
+// (goleak.VerifyTestMain does not fit: it runs the tests and exits by itself.)
 //
 // The test binary runs itself twice more: as the first process of new
 // namespaces, which only reaps what is left behind, and below it as the tests.
@@ -59,6 +66,7 @@ func outside(m *testing.M, checks []func() error) int {
 		unavailable = "not root"
 		return run(m, checks)
 	}
+	runtime.LockOSThread() // Pdeathsig is about the thread that started it
 	if err := cmd.Start(); err != nil {
 		unavailable = "the kernel refuses namespaces: " + err.Error()
 		return run(m, checks)

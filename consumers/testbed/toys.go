@@ -61,6 +61,9 @@ func toys() []toy {
 		{Name: "toy-fail-postinst", Version: "1.0", Postinst: failing},
 		{Name: "toy-fail-prerm", Version: "1.0", Prerm: failing},
 		{Name: "toy-fail-postrm", Version: "1.0", Postrm: failing},
+		{Name: "toy-fail-purge", Version: "1.0", Postrm: `[ "$1" != purge ] || exit 1`},
+		{Name: "toy-fail-leave", Version: "1.0", Prerm: `[ "$1" != upgrade ] || exit 1`},
+		{Name: "toy-fail-leave", Version: "2.0", Prerm: `[ "$1" != failed-upgrade ] || exit 1`},
 		{Name: "toy-halfway", Version: "1.0"},
 		{Name: "toy-halfway", Version: "2.0", Postinst: failing},
 		{Name: "toy-no-downgrade", Version: "1.0", Preinst: `if [ "$1" = upgrade ] && dpkg --compare-versions "$2" gt 1.0; then echo "no way back" >&2; exit 1; fi`},
@@ -68,7 +71,20 @@ func toys() []toy {
 		{Name: "toy-migrate", Version: "1.0", Postinst: `[ -e /var/lib/toy-migrate ] || echo fmt=1 > /var/lib/toy-migrate`, Postrm: `[ "$1" != purge ] || rm -f /var/lib/toy-migrate`},
 		{Name: "toy-migrate", Version: "2.0", Postinst: `echo fmt=2 > /var/lib/toy-migrate`, Postrm: `[ "$1" != purge ] || rm -f /var/lib/toy-migrate`},
 		{Name: "toy-slow", Version: "1.0", Postinst: slow},
+		{Name: "toy-daemon", Version: "1.0", Postinst: "sleep 600 &"},
 		{Name: "toy-essential", Version: "1.0", Fields: "Essential: yes\n"},
+		{Name: "toy-protected", Version: "1.0", Fields: "Protected: yes\n"},
+		{Name: "toy-important", Version: "1.0", Fields: "Important: yes\n"},
+		{Name: "toy-mover-a", Version: "1.0", Files: map[string]string{"/usr/share/toy-mover/x": "a\n"}},
+		{Name: "toy-mover-b", Version: "2.0", Fields: "Breaks: toy-mover-a (<< 2.0)\nReplaces: toy-mover-a (<< 2.0)\n", Files: map[string]string{"/usr/share/toy-mover/x": "b\n"}},
+		{Name: "toy-mover-a", Version: "2.0"},
+		{
+			Name: "toy-debconf", Version: "1.0", Fields: "Depends: debconf\n",
+			Templates: "Template: toy-debconf/answer\nType: string\nDefault: 42\nDescription: what is the answer\n",
+			Config:    ". /usr/share/debconf/confmodule\ndb_input medium toy-debconf/answer || true\ndb_go || true",
+			Postinst:  ". /usr/share/debconf/confmodule\ndb_get toy-debconf/answer\nmkdir -p /var/lib/toy-debconf\necho \"$RET\" > /var/lib/toy-debconf/answer\ndb_stop",
+			Postrm:    "if [ \"$1\" = purge ]; then\nrm -rf /var/lib/toy-debconf\nif [ -e /usr/share/debconf/confmodule ]; then . /usr/share/debconf/confmodule; db_purge; fi\nfi",
+		},
 		{
 			Name: "toy-divert", Version: "1.0", Files: map[string]string{"/usr/share/toy-divert/x": "x\n"},
 			Preinst: `dpkg-divert --package toy-divert --add --rename --divert /usr/games/sl.real /usr/games/sl`,
@@ -92,7 +108,9 @@ func toys() []toy {
 	for _, v := range []string{"1.0", "2.0"} {
 		list = append(list,
 			toy{Name: "toy-pair-a", Version: v, Fields: "Depends: toy-pair-b (= " + v + ")\n"},
-			toy{Name: "toy-pair-b", Version: v, Fields: "Breaks: toy-pair-a (<< " + v + ")\n"})
+			toy{Name: "toy-pair-b", Version: v, Fields: "Breaks: toy-pair-a (<< " + v + ")\n"},
+			toy{Name: "toy-multi", Version: v, Fields: "Multi-Arch: same\n"},
+			toy{Name: "toy-multi", Version: v, Arch: "i386", Fields: "Multi-Arch: same\n"})
 	}
 	return list
 }

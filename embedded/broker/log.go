@@ -101,6 +101,26 @@ func (l *factLog) close() {
 	close(l.closed)
 }
 
+// catchUp returns once the head is at p or beyond. The server hands a fact to
+// subscribers before the appender has read its answer: who reacts to it must not
+// find the log without it.
+func (l *factLog) catchUp(ctx context.Context, p events.Position) error {
+	if l.headNow().Position >= p {
+		return nil
+	}
+	select {
+	case l.turn <- struct{}{}: // the append that is going on has ended
+		defer func() { <-l.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if l.headNow().Position >= p {
+		return nil
+	}
+	l.unsure = true // its answer was lost
+	return l.resolve(ctx)
+}
+
 // Append implements [events.Log].
 func (l *factLog) Append(ctx context.Context, e events.Event, x events.Expect) (events.Record, error) {
 	const op = "broker.Append"

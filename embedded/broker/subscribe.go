@@ -129,6 +129,9 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		cfg: s.cfg, logger: s.broker.cfg.Logger, key: stream + "/" + s.cfg.Durable,
 		iter: iter, out: make(chan *message.Message), done: make(chan struct{}),
 	}
+	if stream == FactsStream {
+		sub.settle = s.broker.log.catchUp
+	}
 	sub.ctx, sub.cancel = context.WithCancel(ctx)
 	s.subs[sub] = struct{}{}
 	s.broker.track(sub)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"cortex/events"
 )
 
 // subscription moves messages from a durable consumer to one channel.
@@ -16,6 +18,10 @@ type subscription struct {
 	cfg    SubscriberConfig
 	logger *slog.Logger
 	key    string // stream/durable
+
+	// settle returns once the log itself shows the fact at a position; nil for
+	// streams that are not the log.
+	settle func(context.Context, events.Position) error
 
 	iter   jetstream.MessagesContext
 	out    chan *message.Message
@@ -54,6 +60,12 @@ func (s *subscription) handle(m jetstream.Msg) {
 		s.logger.Error("not an event of ours; given up", "name", s.cfg.Durable, "subject", m.Subject(), "error", err)
 		s.answer("term", m.TermWithReason("not an event"))
 		return
+	}
+	if s.settle != nil {
+		if err := s.settle(s.ctx, events.Position(meta.Sequence.Stream)); err != nil {
+			s.answer("nak", m.Nak())
+			return
+		}
 	}
 	pause := s.cfg.MaxNackPause / 100
 	for delivered := meta.NumDelivered; ; delivered++ {

@@ -202,7 +202,7 @@ func TestDoAndUndoLeaveEverythingAsBefore(t *testing.T) {
 		"purge":                   {[][]string{{"install", "toy-app"}}, []string{"purge", "toy-app"}, 0, 7},
 		"purge without conffiles": {[][]string{{"install", "cowsay"}}, []string{"purge", "cowsay"}, 0, 0},
 		"upgrade of one":          {[][]string{{"install", "toy-app=1.0", "toy-lib=1.0"}}, []string{"upgrade", "toy-app"}, 0, 0},
-		"upgrade of all":          {[][]string{{"install", "toy-app=1.0", "toy-lib=1.0"}, {"install", "toy-pair-a=1.0"}}, []string{"upgrade"}, 0, 0},
+		"upgrade of all":          {[][]string{{"install", "toy-app=1.0", "toy-lib=1.0"}, {"install", "toy-pair-a=1.0", "toy-pair-b=1.0"}}, []string{"upgrade"}, 0, 0},
 		"failing preinst":         {nil, []string{"install", "cowsay", "toy-fail-preinst"}, 100, 0},
 		"failing postinst":        {nil, []string{"install", "cowsay", "toy-fail-postinst"}, 100, 0},
 		"failing upgrade":         {[][]string{{"install", "toy-halfway=1.0"}}, []string{"upgrade", "toy-halfway"}, 100, 0},
@@ -253,7 +253,7 @@ func TestAnUndoThatCannotBeRefusesBeforeAnythingRuns(t *testing.T) {
 	m.Offer(t, "toy-app=2.0", "toy-lib=2.0", "toy-lib=1.0")
 	before := m.State(t)
 	r := m.must(1, "undo", "--yes")
-	if !strings.Contains(r.err, "toy-app=1.0") {
+	if !strings.Contains(r.err, "toy-app:amd64=1.0") || !strings.Contains(r.err, "offered: 2.0") {
 		t.Errorf("it does not say what is missing: %s", r.err)
 	}
 	m.same(before)

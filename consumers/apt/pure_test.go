@@ -169,11 +169,11 @@ func TestNearNamesAreNear(t *testing.T) {
 }
 
 func TestShowpkgIsRead(t *testing.T) {
-	out := "Package: cowsay\nVersions: \n3.03 (/var/lib/apt/lists/x_Packages)(/var/lib/dpkg/status)\n Description Language: \n                 File: /x\n\n2.0 (/var/lib/apt/lists/x_Packages)\n Description Language: \n\nReverse Depends: \n  fun,cowsay\nDependencies: \n3.03 - perl (0 (null)) \nProvides: \n3.03 - \nReverse Provides: \n" +
+	out := "Package: cowsay\nVersions: \n3.03 (/var/lib/apt/lists/x_Packages)(/var/lib/dpkg/status)\n Description Language: \n                 File: /x\n\n2.0 (/var/lib/apt/lists/x_Packages) (/var/lib/dpkg/status)\n Description Language: \n\nReverse Depends: \n  fun,cowsay\nDependencies: \n3.03 - perl (0 (null)) \nProvides: \n3.03 - \nReverse Provides: \n" +
 		"Package: awk\nVersions: \n\nReverse Depends: \nDependencies: \nProvides: \nReverse Provides: \nmawk 1.3 (= )\n"
 	got := parseShowpkg(out)
 	want := map[events.PackageName]known{
-		"cowsay": {offered: []events.Version{"3.03", "2.0"}, installed: []events.Version{"3.03"}},
+		"cowsay": {offered: []events.Version{"3.03", "2.0"}, installed: []events.Version{"3.03", "2.0"}},
 		"awk":    {provided: true},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(known{})); diff != "" {

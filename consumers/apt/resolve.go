@@ -74,7 +74,7 @@ func join(versions []events.Version) string {
 }
 
 // parseShowpkg reads "apt-cache showpkg": for each package a line "Package: X",
-// after "Versions:" lines "VERSION (LIST)(LIST)…", and after "Reverse Provides:"
+// after "Versions:" lines "VERSION (LIST) (LIST)…", and after "Reverse Provides:"
 // lines "PROVIDER VERSION".
 func parseShowpkg(out string) map[events.PackageName]known {
 	found := map[events.PackageName]known{}
@@ -99,9 +99,8 @@ func parseShowpkg(out string) map[events.PackageName]known {
 		case line == "" || strings.HasPrefix(line, " "):
 		case section == "Versions":
 			version, lists, _ := strings.Cut(line, " ")
-			files := strings.Split(strings.Trim(lists, "()"), ")(")
-			for _, f := range files {
-				switch {
+			for f := range strings.SplitSeq(lists, ")") {
+				switch f = strings.TrimLeft(f, " ("); {
 				case strings.Contains(f, "/dpkg/status"):
 					k.installed = append(k.installed, events.Version(version))
 				case strings.Contains(f, "/"):

@@ -229,7 +229,7 @@ func (p *Planner) undo(ctx context.Context, in events.Intent, now events.Invento
 	}
 	if err := p.machine.Resolve(ctx, installs(way.Steps)); err != nil {
 		return events.Plan{}, &events.Error{Op: "planner.undo", Kind: events.KindOf(err), Err: fmt.Errorf("a version that was replaced cannot be had any more: %w", err),
-			Hint: "nothing was changed; add a source that still offers it"}
+			Hint: strings.TrimPrefix(events.HintOf(err)+"; nothing was changed; add a source that still offers it", "; ")}
 	}
 	for i := range way.Steps {
 		way.Steps[i].AllowHeld = in.Options.AllowHeld

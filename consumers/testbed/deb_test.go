@@ -1,0 +1,98 @@
+package testbed
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTheRepositoryIsTheSameEachTime(t *testing.T) {
+	one, err := repository(toys())
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := repository(toys())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(one) < 40 || len(one) != len(two) {
+		t.Fatalf("%d files, then %d", len(one), len(two))
+	}
+	for i, f := range one {
+		if f.name != two[i].name || !bytes.Equal(f.data, two[i].data) {
+			t.Errorf("%s differs", f.name)
+		}
+	}
+}
+
+// Versions of one package and architecture are listed from old to new: who asks
+// for the newest relies on it.
+func TestVersionsAreListedFromOldToNew(t *testing.T) {
+	dpkg, err := exec.LookPath("dpkg")
+	if err != nil {
+		t.Skip("dpkg is not here")
+	}
+	last := map[string]string{}
+	for _, p := range toys() {
+		key := p.Name + ":" + p.arch()
+		if before, ok := last[key]; ok {
+			if err := exec.Command(dpkg, "--compare-versions", before, "lt", p.Version).Run(); err != nil {
+				t.Errorf("%s: %s comes before %s", key, before, p.Version)
+			}
+		}
+		last[key] = p.Version
+	}
+}
+
+func TestDpkgReadsThePackagesThatGoWrote(t *testing.T) {
+	if _, err := exec.LookPath("dpkg-deb"); err != nil {
+		t.Skip("dpkg-deb is not here")
+	}
+	dir := t.TempDir()
+	for _, p := range toys() {
+		data, err := p.build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, p.deb())
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command("dpkg-deb", "--showformat=${Package} ${Version} ${Architecture}", "--show", path).CombinedOutput()
+		if want := p.Name + " " + p.Version + " " + p.arch(); err != nil || string(out) != want {
+			t.Errorf("%s: %v: %s", p.deb(), err, out)
+		}
+		if p.Name != "toy-app" || p.Version != "2.0" {
+			continue
+		}
+		list, err := exec.Command("dpkg-deb", "--contents", path).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, list)
+		}
+		var names []string
+		for line := range strings.Lines(string(list)) {
+			f := strings.Fields(line)
+			names = append(names, f[0]+" "+f[len(f)-1])
+		}
+		want := []string{
+			"drwxr-xr-x ./", "drwxr-xr-x ./etc/", "drwxr-xr-x ./etc/toy-app/", "-rw-r--r-- ./etc/toy-app/main.conf",
+			"-rw-r--r-- ./etc/toy-app/new.conf", "drwxr-xr-x ./usr/", "drwxr-xr-x ./usr/bin/", "-rwxr-xr-x ./usr/bin/toy-app",
+		}
+		if diff := cmp.Diff(want, names); diff != "" {
+			t.Errorf("contents (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func BenchmarkRepository(b *testing.B) {
+	for b.Loop() {
+		if _, err := repository(toys()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

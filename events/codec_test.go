@@ -207,8 +207,10 @@ func FuzzDecodeHeaders(f *testing.F) {
 		f.Add(h["ce-id"], h["ce-source"], h["ce-subject"], h["ce-time"], h["ce-actor"], h["ce-originposition"], h["ce-hash"], []byte(r.Data))
 	}
 	f.Fuzz(func(t *testing.T, id, source, subject, when, actor, position, hash string, data []byte) {
-		h := events.Headers{"ce-specversion": "1.0", "ce-id": id, "ce-source": source, "ce-subject": subject, "ce-time": when,
-			"ce-actor": actor, "ce-originposition": position, "ce-hash": hash, "ce-prevhash": hash, "ce-type": "transaction.cancelled.v1"}
+		h := events.Headers{
+			"ce-specversion": "1.0", "ce-id": id, "ce-source": source, "ce-subject": subject, "ce-time": when,
+			"ce-actor": actor, "ce-originposition": position, "ce-hash": hash, "ce-prevhash": hash, "ce-type": "transaction.cancelled.v1",
+		}
 		r, err := events.DecodeHeaders(h, data)
 		if err != nil {
 			return

@@ -33,8 +33,10 @@ func (id HostID) Validate() error { return validateUUID(string(id)) }
 // Validate checks the form of a plan id.
 func (id PlanID) Validate() error {
 	if len(id) != 12 || strings.Trim(string(id), "0123456789abcdef") != "" {
-		return &Error{Op: "events.PlanID.Validate", Kind: ErrUsage, Subject: fmt.Sprintf("%q", string(id)),
-			Err: errors.New("not a plan id"), Hint: "a plan id has 12 hexadecimal digits, as shown by --dry-run"}
+		return &Error{
+			Op: "events.PlanID.Validate", Kind: ErrUsage, Subject: fmt.Sprintf("%q", string(id)),
+			Err: errors.New("not a plan id"), Hint: "a plan id has 12 hexadecimal digits, as shown by --dry-run",
+		}
 	}
 	return nil
 }

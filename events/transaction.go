@@ -102,8 +102,10 @@ func (t *Transaction) Apply(r Record) error {
 	}
 	next, ok := transition(t.State, f)
 	if !ok {
-		return &Error{Op: "events.Transaction.Apply", Kind: ErrCorrupt, Subject: string(r.Transaction),
-			Err: fmt.Errorf("%s at %d cannot follow state %q", f.Kind(), r.Position, t.State)}
+		return &Error{
+			Op: "events.Transaction.Apply", Kind: ErrCorrupt, Subject: string(r.Transaction),
+			Err: fmt.Errorf("%s at %d cannot follow state %q", f.Kind(), r.Position, t.State),
+		}
 	}
 	if err := t.applySteps(f); err != nil {
 		return err
@@ -153,8 +155,10 @@ func transition(s TransactionState, f Fact) (TransactionState, bool) {
 // before it ended, and ends once.
 func (t *Transaction) applySteps(f Fact) error {
 	bad := func(i int) error {
-		return &Error{Op: "events.Transaction.Apply", Kind: ErrCorrupt, Subject: string(t.ID),
-			Err: fmt.Errorf("%s of step %d is out of order", f.Kind(), i)}
+		return &Error{
+			Op: "events.Transaction.Apply", Kind: ErrCorrupt, Subject: string(t.ID),
+			Err: fmt.Errorf("%s of step %d is out of order", f.Kind(), i),
+		}
 	}
 	current := func(i int) (*StepRun, error) {
 		if i != len(t.Steps)-1 || t.Steps[i].Done {

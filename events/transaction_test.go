@@ -243,9 +243,15 @@ func TestFiltersFindTheirFacts(t *testing.T) {
 		kind    events.Kind
 		want    bool
 	}{
-		{"install.*", events.KindInstallRequested, true}, {"install.*", events.KindPlanned, false}, {"*", events.KindPlanned, true},
-		{"*.failed", events.KindStepFailed, true}, {"*.failed", events.KindFailed, true}, {"step.*.v1", events.KindStepStarted, true},
-		{"transaction.planned", events.KindPlanned, true}, {"transaction.plan", events.KindPlanned, false}, {"", events.KindPlanned, false},
+		{"install.*", events.KindInstallRequested, true},
+		{"install.*", events.KindPlanned, false},
+		{"*", events.KindPlanned, true},
+		{"*.failed", events.KindStepFailed, true},
+		{"*.failed", events.KindFailed, true},
+		{"step.*.v1", events.KindStepStarted, true},
+		{"transaction.planned", events.KindPlanned, true},
+		{"transaction.plan", events.KindPlanned, false},
+		{"", events.KindPlanned, false},
 	} {
 		if got := tc.kind.Match(tc.pattern); got != tc.want {
 			t.Errorf("%s matches %q: %v, want %v", tc.kind, tc.pattern, got, tc.want)

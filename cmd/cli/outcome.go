@@ -81,8 +81,10 @@ func (a *App) verdict(ctx context.Context, s session, t *events.Transaction) (*e
 			return undone, nil
 		}
 	}
-	return nil, &events.Error{Op: "cli.verdict", Kind: events.ErrPartial, Subject: fmt.Sprintf("transaction %d", t.Number),
-		Err: errors.New("it ran, but whether everything is as before was not recorded"), Hint: "see 'cortex status'"}
+	return nil, &events.Error{
+		Op: "cli.verdict", Kind: events.ErrPartial, Subject: fmt.Sprintf("transaction %d", t.Number),
+		Err: errors.New("it ran, but whether everything is as before was not recorded"), Hint: "see 'cortex status'",
+	}
 }
 
 func (a *App) succeeded(t *events.Transaction, view resultView) error {
@@ -107,8 +109,10 @@ func (a *App) succeeded(t *events.Transaction, view resultView) error {
 	if a.json {
 		return quietExit(events.ErrPartial.ExitCode())
 	}
-	return &events.Error{Op: "cli", Kind: events.ErrPartial, Subject: fmt.Sprintf("transaction %d", t.Number),
-		Err: errors.New("not everything is as before:\n  " + strings.Join(view.Residue, "\n  "))}
+	return &events.Error{
+		Op: "cli", Kind: events.ErrPartial, Subject: fmt.Sprintf("transaction %d", t.Number),
+		Err: errors.New("not everything is as before:\n  " + strings.Join(view.Residue, "\n  ")),
+	}
 }
 
 // outputLines is how much of a failed step's output is shown.

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 
 	"cortex/embedded/store"
@@ -45,8 +44,10 @@ func (a *App) askHistory(ctx context.Context, ask func(*history.Reader) error) e
 func (a *App) everUsed() bool { return exists(filepath.Join(a.settings.State, "manifest.json")) }
 
 func (a *App) nothingYet() error {
-	return &events.Error{Op: "cli", Kind: events.ErrNotFound, Subject: a.settings.State, Err: errors.New("there is no history yet"),
-		Hint: "'cortex install NAME' begins one"}
+	return &events.Error{
+		Op: "cli", Kind: events.ErrNotFound, Subject: a.settings.State, Err: errors.New("there is no history yet"),
+		Hint: "'cortex install NAME' begins one",
+	}
 }
 
 // resolve finds the transaction that a person means.
@@ -57,5 +58,3 @@ func (a *App) resolve(ctx context.Context, ref string) (t history.Detail, err er
 	})
 	return t, err
 }
-
-func numbered(n int) string { return fmt.Sprintf("transaction %d", n) }

@@ -140,8 +140,10 @@ func (a *App) decide(ctx context.Context, s session, t *events.Transaction) (goO
 	case s.consent.apply:
 		return true, s.producer.Approve(ctx, t.ID, t.PlanID, "apply")
 	case !a.interactive():
-		return false, &events.Error{Op: "cli.decide", Kind: events.ErrConfirmation, Err: errors.New("nobody is there to ask; nothing was changed"),
-			Hint: fmt.Sprintf("pass --yes, or run: cortex apply %s", t.PlanID)}
+		return false, &events.Error{
+			Op: "cli.decide", Kind: events.ErrConfirmation, Err: errors.New("nobody is there to ask; nothing was changed"),
+			Hint: fmt.Sprintf("pass --yes, or run: cortex apply %s", t.PlanID),
+		}
 	}
 	yes, err := a.ask(ctx, t.Plan)
 	if err != nil || !yes {
@@ -230,8 +232,10 @@ func (a *App) interrupted(ctx context.Context, s session, t *events.Transaction)
 		}
 		return &events.Error{Op: "cli", Kind: events.ErrInterrupted, Err: errors.New("interrupted; nothing was changed")}
 	case events.StateApproved, events.StateRunning:
-		return &events.Error{Op: "cli", Kind: events.ErrInterrupted, Subject: fmt.Sprintf("transaction %d", t.Number),
-			Err: errors.New("goes on in the background"), Hint: fmt.Sprintf("'cortex show %d' tells how it is", t.Number)}
+		return &events.Error{
+			Op: "cli", Kind: events.ErrInterrupted, Subject: fmt.Sprintf("transaction %d", t.Number),
+			Err: errors.New("goes on in the background"), Hint: fmt.Sprintf("'cortex show %d' tells how it is", t.Number),
+		}
 	case events.StateRefused, events.StateDenied, events.StateCancelled, events.StateSucceeded, events.StateFailed, events.StateInterrupted:
 	}
 	return &events.Error{Op: "cli", Kind: events.ErrInterrupted, Err: errors.New("interrupted")}

@@ -84,8 +84,10 @@ func (a *App) apply(ctx context.Context, plan events.PlanID) error {
 		return err
 	}
 	if t.State != events.StatePlanned {
-		return &events.Error{Op: "cli.apply", Kind: events.ErrConflict, Subject: "plan " + string(plan),
-			Err: fmt.Errorf("transaction %d, which holds it, is %s already", t.Number, t.State), Hint: fmt.Sprintf("see 'cortex show %d'", t.Number)}
+		return &events.Error{
+			Op: "cli.apply", Kind: events.ErrConflict, Subject: "plan " + string(plan),
+			Err: fmt.Errorf("transaction %d, which holds it, is %s already", t.Number, t.State), Hint: fmt.Sprintf("see 'cortex show %d'", t.Number),
+		}
 	}
 	c, ping, err := a.connect(ctx)
 	if err != nil {

@@ -76,8 +76,10 @@ func (m *Machine) WaitForLock(ctx context.Context, limit time.Duration, tell fun
 		}
 		waited := time.Since(start)
 		if limit > 0 && waited >= limit {
-			return &events.Error{Op: "apt.WaitForLock", Kind: events.ErrLockBusy, Subject: "dpkg's lock",
-				Err: fmt.Errorf("held by %s for longer than %s", h, limit), Hint: "try again when it is done, or wait longer with --lock-timeout"}
+			return &events.Error{
+				Op: "apt.WaitForLock", Kind: events.ErrLockBusy, Subject: "dpkg's lock",
+				Err: fmt.Errorf("held by %s for longer than %s", h, limit), Hint: "try again when it is done, or wait longer with --lock-timeout",
+			}
 		}
 		if tell != nil && (told < 0 || waited-told >= time.Second) {
 			tell(h, waited)

@@ -101,8 +101,10 @@ func (m *Machine) read(ctx context.Context, argv ...string) ([]byte, error) {
 	select {
 	case err := <-done:
 		if err != nil {
-			return stdout.Bytes(), &events.Error{Op: "apt.read", Kind: events.ErrApt, Subject: argv[0],
-				Err: errors.New(complaint(stdout.String()+stderr.String(), err)), Hint: "try 'apt-get check' to see whether apt itself is well"}
+			return stdout.Bytes(), &events.Error{
+				Op: "apt.read", Kind: events.ErrApt, Subject: argv[0],
+				Err: errors.New(complaint(stdout.String()+stderr.String(), err)), Hint: "try 'apt-get check' to see whether apt itself is well",
+			}
 		}
 		return stdout.Bytes(), nil
 	case <-ctx.Done():
@@ -113,8 +115,10 @@ func (m *Machine) read(ctx context.Context, argv ...string) ([]byte, error) {
 }
 
 func unavailable(program string, err error) error {
-	return &events.Error{Op: "apt.start", Kind: events.ErrUnavailable, Subject: program, Err: err,
-		Hint: "cortex needs apt and dpkg: is this Debian or Ubuntu?"}
+	return &events.Error{
+		Op: "apt.start", Kind: events.ErrUnavailable, Subject: program, Err: err,
+		Hint: "cortex needs apt and dpkg: is this Debian or Ubuntu?",
+	}
 }
 
 // complaint finds what a program's output says went wrong: dpkg's own words

@@ -141,8 +141,10 @@ func (x *Executor) ready(ctx context.Context, t *events.Transaction) (events.Inv
 		return nil, &events.Error{Op: "executor.ready", Kind: events.ErrConfirmation, Err: errors.New("changing packages needs root"), Hint: "run the command with sudo"}
 	}
 	err := x.machine.WaitForLock(ctx, t.Intent.Options.LockWait(), func(h apt.Holder, waited time.Duration) {
-		x.tell(t, events.Progress{Stage: events.StageWaiting, Percent: -1,
-			Message: fmt.Sprintf("waiting for %s (%s so far)", h, waited.Round(time.Second))})
+		x.tell(t, events.Progress{
+			Stage: events.StageWaiting, Percent: -1,
+			Message: fmt.Sprintf("waiting for %s (%s so far)", h, waited.Round(time.Second)),
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -152,8 +154,10 @@ func (x *Executor) ready(ctx context.Context, t *events.Transaction) (events.Inv
 		return nil, err
 	}
 	if id := plan.ID(); id != t.PlanID {
-		return nil, &events.Error{Op: "executor.ready", Kind: events.ErrStale, Subject: "plan " + string(t.PlanID),
-			Err: errors.New("the machine has changed since it was made"), Hint: "ask again to see the plan as it is now"}
+		return nil, &events.Error{
+			Op: "executor.ready", Kind: events.ErrStale, Subject: "plan " + string(t.PlanID),
+			Err: errors.New("the machine has changed since it was made"), Hint: "ask again to see the plan as it is now",
+		}
 	}
 	before, err := x.machine.Inventory(ctx)
 	if err != nil {

@@ -42,8 +42,10 @@ func (in *Intake) Handle(ctx context.Context, r events.Record) error {
 		return err
 	}
 	if req.Changes() && !in.cfg.MayChange(r.Actor) {
-		return &events.Error{Op: "intake.Handle", Kind: events.ErrConfirmation, Subject: string(r.Kind),
-			Err: fmt.Errorf("uid %d may not change this machine", r.Actor.UID), Hint: "run the command as root"}
+		return &events.Error{
+			Op: "intake.Handle", Kind: events.ErrConfirmation, Subject: string(r.Kind),
+			Err: fmt.Errorf("uid %d may not change this machine", r.Actor.UID), Hint: "run the command as root",
+		}
 	}
 	switch req := req.(type) {
 	case *events.TransactionRequest:

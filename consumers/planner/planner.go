@@ -183,8 +183,10 @@ func refuseHeld(plan events.Plan, now events.Inventory, o events.Options) error 
 			events.ActionRemove, events.ActionPurge, events.ActionConfigure:
 		}
 		if now[c.PackageKey].Held() {
-			return &events.Error{Op: "planner.refuseHeld", Kind: events.ErrConfirmation, Subject: string(c.Name),
-				Err: errors.New("is on hold"), Hint: "pass --allow-change-held-packages to change it all the same"}
+			return &events.Error{
+				Op: "planner.refuseHeld", Kind: events.ErrConfirmation, Subject: string(c.Name),
+				Err: errors.New("is on hold"), Hint: "pass --allow-change-held-packages to change it all the same",
+			}
 		}
 	}
 	return nil
@@ -228,8 +230,10 @@ func (p *Planner) undo(ctx context.Context, in events.Intent, now events.Invento
 		return events.Plan{}, p.conflict(ctx, target, way.Conflicts[0])
 	}
 	if err := p.machine.Resolve(ctx, installs(way.Steps)); err != nil {
-		return events.Plan{}, &events.Error{Op: "planner.undo", Kind: events.KindOf(err), Err: fmt.Errorf("a version that was replaced cannot be had any more: %w", err),
-			Hint: strings.TrimPrefix(events.HintOf(err)+"; nothing was changed; add a source that still offers it", "; ")}
+		return events.Plan{}, &events.Error{
+			Op: "planner.undo", Kind: events.KindOf(err), Err: fmt.Errorf("a version that was replaced cannot be had any more: %w", err),
+			Hint: strings.TrimPrefix(events.HintOf(err)+"; nothing was changed; add a source that still offers it", "; "),
+		}
 	}
 	for i := range way.Steps {
 		way.Steps[i].AllowHeld = in.Options.AllowHeld
@@ -287,18 +291,22 @@ func (p *Planner) contained(ctx context.Context, plan events.Plan, target *event
 	}
 	for _, c := range plan.Changes {
 		if !known[c.PackageKey] {
-			return &events.Error{Op: "planner.contained", Kind: events.ErrConflict, Subject: string(c.Name),
+			return &events.Error{
+				Op: "planner.contained", Kind: events.ErrConflict, Subject: string(c.Name),
 				Err:  fmt.Errorf("undoing would also %s it%s", c.Action, p.owner(ctx, c.PackageKey, target.Last)),
-				Hint: "undo the later transaction first; see 'cortex history --package " + string(c.Name) + "'"}
+				Hint: "undo the later transaction first; see 'cortex history --package " + string(c.Name) + "'",
+			}
 		}
 	}
 	return nil
 }
 
 func (p *Planner) conflict(ctx context.Context, target *events.Transaction, c undoer.Conflict) error {
-	return &events.Error{Op: "planner.conflict", Kind: events.ErrConflict, Subject: string(c.Name),
+	return &events.Error{
+		Op: "planner.conflict", Kind: events.ErrConflict, Subject: string(c.Name),
 		Err:  fmt.Errorf("%s%s", c, p.owner(ctx, c.PackageKey, target.Last)),
-		Hint: "undo the later transaction first; see 'cortex history --package " + string(c.Name) + "'"}
+		Hint: "undo the later transaction first; see 'cortex history --package " + string(c.Name) + "'",
+	}
 }
 
 // owner names what changed the package after position p, for people; "" when

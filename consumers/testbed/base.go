@@ -66,17 +66,23 @@ func prepare() (layers, error) {
 	}
 	sum.Write([]byte(base + setupScript))
 	name := filepath.Join(dir, "configured-"+hex.EncodeToString(sum.Sum(nil)[:8]))
-	configured, err := once(name, func(temp string) error { return buildConfigured(temp, base, repo) })
+	build := func(temp string) error { return buildConfigured(temp, base, repo) }
+	if base == "/" {
+		// The layers of one overlay must not lie in each other.
+		configured, err := inMemory(build)
+		return layers{configured, base}, err
+	}
+	configured, err := once(name, build)
 	if errors.Is(err, unix.EINVAL) {
-		// The cache lies on a file system that cannot be an overlay's upper
-		// directory, as an overlay itself: keep this layer in memory, for as long
-		// as this process's namespaces last.
-		configured, err = inMemory(func(temp string) error { return buildConfigured(temp, base, repo) })
+		// The cache lies on a file system that cannot hold an overlay's upper
+		// directory: on an overlay itself.
+		configured, err = inMemory(build)
 	}
 	return layers{configured, base}, err
 }
 
-// inMemory builds a directory on a file system of its own.
+// inMemory builds a directory on a file system of its own, for as long as this
+// process's namespaces last.
 func inMemory(build func(temp string) error) (string, error) {
 	mount, err := os.MkdirTemp("", "cortex-bed-memory")
 	if err != nil {

@@ -79,10 +79,10 @@ func TestMaintainerScriptsThatFailFailAsNamed(t *testing.T) {
 		prepare, do []string
 		state       string // afterwards
 	}{
-		"prerm":         {[]string{"install", "toy-fail-prerm"}, []string{"remove", "toy-fail-prerm"}, "deinstall ok half-configured 1.0 manual"},
+		"prerm":         {[]string{"install", "toy-fail-prerm"}, []string{"remove", "toy-fail-prerm"}, "install ok installed 1.0 manual"},
 		"postrm":        {[]string{"install", "toy-fail-postrm"}, []string{"remove", "toy-fail-postrm"}, "deinstall ok half-installed 1.0 manual"},
-		"postrm, purge": {[]string{"install", "toy-fail-purge"}, []string{"purge", "toy-fail-purge"}, "purge ok config-files 1.0 manual"},
-		"prerm, leave":  {[]string{"install", "toy-fail-leave=1.0"}, []string{"install", "toy-fail-leave=2.0"}, "install ok half-configured 1.0 manual"},
+		"postrm, purge": {[]string{"install", "toy-fail-purge"}, []string{"purge", "toy-fail-purge"}, "install ok config-files 1.0 manual"},
+		"prerm, leave":  {[]string{"install", "toy-fail-leave=1.0"}, []string{"install", "toy-fail-leave=2.0"}, "install ok installed 1.0 manual"},
 		"no way back":   {[]string{"install", "toy-no-downgrade=2.0"}, []string{"install", "--allow-downgrades", "toy-no-downgrade=1.0"}, "install ok installed 2.0 manual"},
 		"only new ones": {[]string{"install", "toy-halfway=1.0"}, []string{"install", "toy-halfway=2.0"}, "install ok half-configured 2.0 manual"},
 	} {
@@ -105,7 +105,8 @@ func TestMaintainerScriptsThatFailFailAsNamed(t *testing.T) {
 func TestPackagesLeaveTheirMarks(t *testing.T) {
 	bed := testbed.New(t)
 	apt := func(args ...string) { bed.Run(t, append([]string{"/usr/bin/apt-get", "-y"}, args...)...) }
-	apt("install", "sl", "toy-divert", "toy-altern", "toy-trigger", "toy-trigger-user", "toy-debconf", "toy-mover-a=1.0", "toy-app=1.0", "toy-migrate=1.0")
+	apt("install", "sl", "toy-trigger")
+	apt("install", "toy-divert", "toy-altern", "toy-trigger-user", "toy-debconf", "toy-mover-a=1.0", "toy-app=1.0", "toy-migrate=1.0")
 	for path, want := range map[string]string{
 		"/usr/games/sl.real": "#!/bin/sh\necho choo\n", "/var/lib/toy-trigger.log": "fired\n",
 		"/var/lib/toy-debconf/answer": "42\n", "/usr/share/toy-mover/x": "a\n",

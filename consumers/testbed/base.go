@@ -55,7 +55,7 @@ func prepare() (layers, error) {
 		fmt.Fprintf(os.Stderr, "testbed: no minimal Debian (%v); using an overlay of this machine's own root\n", err)
 		base = "/"
 	}
-	repo, err := repository(toys())
+	repo, err := repository()
 	if err != nil {
 		return layers{}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -54,28 +55,42 @@ type file struct {
 	data []byte
 }
 
-// repository is every .deb and the index.
-func repository(packages []toy) ([]file, error) {
-	var files []file
-	for _, p := range packages {
+// built is every .deb of the toy repository, by file name, built once a process.
+var built = sync.OnceValues(func() (map[string][]byte, error) {
+	debs := map[string][]byte{}
+	for _, p := range toys() {
 		data, err := p.build()
 		if err != nil {
 			return nil, fmt.Errorf("build %s: %w", p.deb(), err)
 		}
-		files = append(files, file{p.deb(), data})
+		debs[p.deb()] = data
 	}
-	lists, err := index(packages)
+	return debs, nil
+})
+
+// repository is every .deb and the index of all.
+func repository() ([]file, error) {
+	debs, err := built()
+	if err != nil {
+		return nil, err
+	}
+	var files []file
+	for _, name := range sortedKeys(debs) {
+		files = append(files, file{name, debs[name]})
+	}
+	lists, err := index(toys())
 	return append(files, lists...), err
 }
 
-// index is the Packages and Release file for some packages.
-func index(packages []toy) ([]file, error) {
+// index is the Packages and Release file that offer some of the toys.
+func index(offered []toy) ([]file, error) {
+	debs, err := built()
+	if err != nil {
+		return nil, err
+	}
 	var list bytes.Buffer
-	for _, p := range packages {
-		data, err := p.build()
-		if err != nil {
-			return nil, err
-		}
+	for _, p := range offered {
+		data := debs[p.deb()]
 		control, description, _ := strings.Cut(p.control(), "Description:")
 		fmt.Fprintf(&list, "%sFilename: ./%s\nSize: %d\nSHA256: %s\nDescription:%s\n", control, p.deb(), len(data), digest(data), description)
 	}
@@ -158,7 +173,10 @@ func sortedKeys[V any](m map[string]V) []string {
 // tarball writes files and the directories above them.
 func tarball(files map[string]entry) ([]byte, error) {
 	var out bytes.Buffer
-	zip := gzip.NewWriter(&out)
+	zip, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
+	if err != nil {
+		return nil, err
+	}
 	archive := tar.NewWriter(zip)
 	made := map[string]bool{}
 	directory := func(name string) error {

@@ -1,0 +1,56 @@
+package main_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"cortex/consumers/testbed"
+)
+
+// The wrappers that scripts find in their path: cortex and sh run inside the
+// script's own bed, code checks an exit status.
+var wrappers = map[string]string{
+	"cortex": `#!/bin/sh
+exec chroot "$BED" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 TZ=UTC $BEDENV cortex "$@"
+`,
+	"inbed": `#!/bin/sh
+exec chroot "$BED" /usr/bin/env -i PATH=/usr/games:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"
+`,
+	"code": `#!/bin/sh
+want=$1; shift
+"$@"; got=$?
+[ $got = $want ] || { echo "exit $got, want $want" >&2; exit 1; }
+`,
+}
+
+// TestScripts runs testdata/script/*.txtar, one for each command, each in a bed of
+// its own with real apt.
+func TestScripts(t *testing.T) {
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
+		Setup: func(env *testscript.Env) error {
+			bed := testbed.New(env.T().(testing.TB))
+			bed.Copy(env.T().(testing.TB), path, "/usr/bin/cortex")
+			bin := filepath.Join(env.WorkDir, "bin")
+			if err := os.MkdirAll(bin, 0o755); err != nil {
+				return err
+			}
+			for name, script := range wrappers {
+				if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o755); err != nil {
+					return err
+				}
+			}
+			env.Setenv("PATH", bin+":/usr/sbin:/usr/bin:/sbin:/bin")
+			env.Setenv("BED", bed.Root())
+			env.Defer(func() { bed.Try("/usr/bin/cortex", "daemon", "stop") })
+			return nil
+		},
+	})
+}

@@ -4,14 +4,12 @@ import (
 	"context"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"cortex/embedded/store"
 	"cortex/projections"
 	"cortex/projections/projectiontest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { projectiontest.Main(m) }
 
 func TestContract(t *testing.T) {
 	projectiontest.Run(t, func() projections.Projection { return tally{} })

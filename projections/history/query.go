@@ -55,11 +55,20 @@ const lineColumns = `x.number, x.id, x.verb, x.state, x.requested_at, x.started_
 
 // List gives the selected transactions, newest first.
 func (r *Reader) List(ctx context.Context, f Filter) ([]Transaction, error) {
+	if f.State != "" && !slices.Contains(events.TransactionStates, f.State) {
+		return nil, &events.Error{Op: "history.List", Kind: events.ErrUsage, Subject: fmt.Sprintf("state %q", string(f.State)), Err: errors.New("there is no such state"), Hint: stateHint()}
+	}
+	query, args := f.query()
+	return r.lines(ctx, query, args...)
+}
+
+// query selects by a filter whose state is one of ours.
+func (f Filter) query() (string, []any) {
 	query := `SELECT ` + lineColumns + ` FROM transactions x`
 	var where []string
 	var args []any
-	add := func(condition string, arg any) {
-		where, args = append(where, condition), append(args, arg)
+	add := func(condition string, arg ...any) {
+		where, args = append(where, condition), append(args, arg...)
 	}
 	number := "x.number"
 	if f.Package != "" {
@@ -75,11 +84,8 @@ func (r *Reader) List(ctx context.Context, f Filter) ([]Transaction, error) {
 		add("x.requested_at < ?", f.Until.UnixNano())
 	}
 	if f.State != "" {
-		if !slices.Contains(events.TransactionStates, f.State) {
-			return nil, &events.Error{Op: "history.List", Kind: events.ErrUsage, Subject: fmt.Sprintf("state %q", string(f.State)), Err: errors.New("there is no such state"), Hint: stateHint()}
-		}
 		// A literal, because a partial index is not used for a parameter.
-		where = append(where, "x.state = '"+string(f.State)+"'")
+		add("x.state = '" + string(f.State) + "'")
 	}
 	if f.Verb != "" {
 		add("x.verb = ?", string(f.Verb))
@@ -95,7 +101,7 @@ func (r *Reader) List(ctx context.Context, f Filter) ([]Transaction, error) {
 		query += " LIMIT ?"
 		args = append(args, f.Limit)
 	}
-	return r.lines(ctx, query, args...)
+	return query, args
 }
 
 func stateHint() string {
@@ -191,117 +197,6 @@ func (r *Reader) one(ctx context.Context, missing *events.Error, query string, a
 		return Transaction{}, missing
 	}
 	return found[0], nil
-}
-
-// undoable matches the index of that name.
-const undoable = `SELECT ` + lineColumns + ` FROM transactions x WHERE x.ended_position > 0 AND x.changed > 0 AND x.compensated_by = '' AND `
-
-// LastUndoable is what "undo" without a name means: the transaction that was the
-// last to change something, is not an undo, and is not undone.
-func (r *Reader) LastUndoable(ctx context.Context) (Transaction, error) {
-	return r.one(ctx, notFound("history.LastUndoable", "", "there is nothing to undo"),
-		undoable+`x.verb <> 'undo' ORDER BY x.ended_position DESC`)
-}
-
-// LastRedoable is what "redo" without a name means: the undo that was the last
-// to change something and is not redone.
-func (r *Reader) LastRedoable(ctx context.Context) (Transaction, error) {
-	return r.one(ctx, notFound("history.LastRedoable", "", "there is no undo to redo"),
-		undoable+`x.verb = 'undo' ORDER BY x.ended_position DESC`)
-}
-
-// ByPlan is the newest transaction that has exactly this plan and waits for a
-// yes. When none waits but one did, the error is ErrStale and says what became
-// of it.
-func (r *Reader) ByPlan(ctx context.Context, id events.PlanID) (Transaction, error) {
-	if err := id.Validate(); err != nil {
-		return Transaction{}, err
-	}
-	missing := notFound("history.ByPlan", "plan "+string(id), "no such plan")
-	t, err := r.one(ctx, missing, `SELECT `+lineColumns+` FROM transactions x WHERE x.plan_id = ? ORDER BY x.state = ? DESC, x.number DESC`,
-		string(id), string(events.StatePlanned))
-	if err != nil {
-		return t, err
-	}
-	if t.State != events.StatePlanned {
-		return t, &events.Error{
-			Op: "history.ByPlan", Kind: events.ErrStale, Subject: "plan " + string(id),
-			Err: fmt.Errorf("transaction %d with this plan is %s already", t.Number, t.State), Hint: "make a new plan",
-		}
-	}
-	return t, nil
-}
-
-// LaterTouching gives the transactions that changed, after this one did, packages
-// that it changed; the newest first.
-func (r *Reader) LaterTouching(ctx context.Context, id events.TransactionID) ([]Touch, error) {
-	if err := r.check(ctx); err != nil {
-		return nil, err
-	}
-	out := []Touch{}
-	err := r.each(ctx, `SELECT `+lineColumns+`, later.name, later.arch FROM transactions mine
-		JOIN changes c ON c.number = mine.number
-		JOIN changes later ON later.name = c.name AND later.arch = c.arch AND later.position > c.position
-		JOIN transactions x ON x.number = later.number
-		WHERE mine.id = ? ORDER BY later.position DESC, later.name, later.arch`, []any{string(id)}, func(rows *sql.Rows) error {
-		var k events.PackageKey
-		t, err := scanLine(rows, &k.Name, &k.Arch)
-		if err != nil {
-			return err
-		}
-		if len(out) == 0 || out[len(out)-1].Number != t.Number {
-			out = append(out, Touch{Transaction: t})
-		}
-		last := &out[len(out)-1]
-		last.Packages = append(last.Packages, k)
-		return nil
-	})
-	return out, err
-}
-
-// Parked lists the messages that were given up and not retried, oldest first.
-func (r *Reader) Parked(ctx context.Context) ([]Parked, error) {
-	if err := r.check(ctx); err != nil {
-		return nil, err
-	}
-	out := []Parked{}
-	err := r.each(ctx, `SELECT id, position, parked_at, txn, handler, stream, stream_position, event, kind, failure, attempts
-		FROM parked WHERE retried_at = 0 ORDER BY position`, nil, func(rows *sql.Rows) error {
-		var p Parked
-		var at int64
-		var failure string
-		if err := rows.Scan(&p.ID, &p.Position, &at, &p.Transaction, &p.Handler, &p.Stream, &p.StreamPosition, &p.Event, &p.Kind, &failure, &p.Attempts); err != nil {
-			return err
-		}
-		p.At = moment(at)
-		out = append(out, p)
-		return parse(failure, &out[len(out)-1].Failure)
-	})
-	return out, err
-}
-
-// Counts tells how much the history holds.
-func (r *Reader) Counts(ctx context.Context) (Totals, error) {
-	totals := Totals{ByState: map[events.TransactionState]int{}}
-	if err := r.check(ctx); err != nil {
-		return totals, err
-	}
-	err := r.each(ctx, `SELECT state, count(*) FROM transactions GROUP BY state`, nil, func(rows *sql.Rows) error {
-		var state events.TransactionState
-		var n int
-		if err := rows.Scan(&state, &n); err != nil {
-			return err
-		}
-		totals.ByState[state] = n
-		totals.Transactions += n
-		return nil
-	})
-	if err != nil {
-		return totals, err
-	}
-	err = r.each(ctx, `SELECT (SELECT count(*) FROM parked WHERE retried_at = 0), (SELECT count(*) FROM dead_letter), position FROM checkpoint`, nil,
-		func(rows *sql.Rows) error { return rows.Scan(&totals.Parked, &totals.DeadLetters, &totals.Position) })
-	return totals, err
 }
 
 func notFound(op, subject, what string) *events.Error {

@@ -51,7 +51,7 @@ func (r *Reader) find(ctx context.Context, ref string) (Transaction, error) {
 	hex := strings.Trim(ref, "0123456789abcdef") == ""
 	switch {
 	case hex && len(ref) == 12:
-		return r.one(ctx, missing, `SELECT `+lineColumns+` FROM transactions x WHERE x.plan_id = ? ORDER BY x.number DESC`, ref)
+		return r.one(ctx, missing, byPlan+` ORDER BY x.number DESC`, ref)
 	case len(ref) >= minPrefix && len(ref) <= 36 && strings.Trim(ref, "0123456789abcdef-") == "":
 		return r.byPrefix(ctx, ref, missing)
 	case number > 0:

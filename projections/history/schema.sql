@@ -36,9 +36,9 @@ CREATE TABLE transactions (
 ) STRICT;
 
 -- The states that are looked for and rare. An index of all would be moved by
--- every fact.
+-- every fact. SQLite uses it for a query that has one of these terms, literally.
 CREATE INDEX transactions_state ON transactions (state, number)
-  WHERE state IN ('refused', 'denied', 'cancelled', 'failed', 'interrupted');
+  WHERE state = 'refused' OR state = 'denied' OR state = 'cancelled' OR state = 'failed' OR state = 'interrupted';
 CREATE INDEX transactions_time ON transactions (requested_at);
 CREATE INDEX transactions_plan ON transactions (plan_id, number) WHERE plan_id <> '';
 CREATE INDEX transactions_undoable ON transactions (ended_position)

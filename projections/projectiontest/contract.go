@@ -3,6 +3,7 @@ package projectiontest
 import (
 	"context"
 	"database/sql"
+	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"cortex/events"
@@ -35,6 +37,23 @@ func RunOn(t *testing.T, newProjection func() projections.Projection, open proje
 	t.Run("a fresh model is nothing to tell about", s.fresh)
 	t.Run("readers never see an empty or half model during a rebuild", s.readers)
 	t.Run("verification finds a missing row in every table", s.verification)
+}
+
+// checks is how many draws a property gets unless -rapid.checks says otherwise:
+// each draw makes databases.
+const checks = "25"
+
+// Main runs a read model's tests; call it from TestMain.
+func Main(m *testing.M) {
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "rapid.checks" })
+	if !asked {
+		if err := flag.Set("rapid.checks", checks); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
 }
 
 // TB is what a test and a draw of a property have in common.

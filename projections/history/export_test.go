@@ -1,0 +1,12 @@
+package history
+
+// The queries, for the test that asks SQLite how it answers them.
+const (
+	Undoable      = undoable + `x.verb <> 'undo' ORDER BY x.ended_position DESC LIMIT 1`
+	ByPlan        = byPlan
+	LaterTouching = laterTouching
+	ParkedQuery   = parked
+)
+
+// Query is the query of a filter.
+func (f Filter) Query() (string, []any) { return f.query() }

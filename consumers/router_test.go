@@ -121,8 +121,10 @@ func TestAPassingFailureIsRetriedInPlace(t *testing.T) {
 
 func TestWhatFailsForGoodIsParkedAndTheNextGetsItsTurn(t *testing.T) {
 	for name, fail := range map[string]func() error{
-		"an error": func() error { return &events.Error{Kind: events.ErrInternal, Subject: "thing", Err: errors.New("broken for good")} },
-		"a panic":  func() error { panic("broken for good") },
+		"an error": func() error {
+			return &events.Error{Kind: events.ErrInternal, Subject: "thing", Err: errors.New("broken for good")}
+		},
+		"a panic": func() error { panic("broken for good") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := route(t)

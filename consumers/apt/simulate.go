@@ -1,12 +1,8 @@
 package apt
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
-	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,68 +91,6 @@ func (m *Machine) simulateApt(ctx context.Context, s events.Step, now events.Inv
 	}
 	plan.Disk = parseDisk(text)
 	return nil
-}
-
-// printURIs runs apt with the step's own arguments, but only to print what it
-// would fetch, with the hook listening. What apt would refuse without a further
-// yes (holds, downgrades, essential packages) is allowed here, so that the plan
-// can be seen; the step itself does not get these.
-func (m *Machine) printURIs(ctx context.Context, s events.Step) (hook []byte, text string, err error) {
-	s.AllowDowngrade = true
-	s.AllowHeld = s.AllowHeld || s.Op != events.OpUpgrade || len(s.Targets) > 0
-	argv := Argv(s)
-	argv = slices.Insert(argv, 1, "--print-uris", "--allow-remove-essential",
-		"-o", "APT::Keep-Fds::=4",
-		"-o", "AptCli::Hooks::Install::="+hookScript,
-		"-o", "AptCli::Hooks::Upgrade::="+hookScript)
-	pipeR, pipeW, err := os.Pipe()
-	if err != nil {
-		return nil, "", err
-	}
-	defer pipeR.Close()
-	cmd := m.command(argv...)
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		pipeW.Close()
-		return nil, "", err
-	}
-	defer null.Close()
-	cmd.ExtraFiles = []*os.File{null, pipeW} // descriptors 3 and 4
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err = cmd.Start()
-	pipeW.Close()
-	if err != nil {
-		return nil, "", unavailable(argv[0], err)
-	}
-	heard := make(chan []byte, 1)
-	go func() {
-		b, _ := io.ReadAll(pipeR)
-		heard <- b
-	}()
-	err = waitRead(ctx, cmd)
-	hook = <-heard
-	if ctx.Err() != nil {
-		return nil, "", ctx.Err()
-	}
-	if err != nil {
-		return nil, "", planError(s, out.String(), err)
-	}
-	return hook, out.String(), nil
-}
-
-// waitRead waits for a child that only reads; it may be killed.
-func waitRead(ctx context.Context, cmd *exec.Cmd) error {
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		_ = cmd.Process.Kill()
-		<-done
-		return ctx.Err()
-	}
 }
 
 // planError says why apt cannot make a plan.

@@ -12,6 +12,9 @@ import (
 	"cortex/events"
 )
 
+// marksFile holds apt's automatic marks.
+const marksFile = "/var/lib/apt/extended_states"
+
 const stateFormat = `${Package}\t${Architecture}\t${Version}\t${db:Status-Want}\t${db:Status-Eflag}\t${db:Status-Status}\n`
 
 // Inventory reads the state of every package: dpkg-query for what dpkg knows (it
@@ -33,7 +36,7 @@ func (m *Machine) Inventory(ctx context.Context) (events.Inventory, error) {
 	if err != nil {
 		return nil, err
 	}
-	marks, err := os.ReadFile(m.path("/var/lib/apt/extended_states"))
+	marks, err := os.ReadFile(m.path(marksFile))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("read automatic marks: %w", err)
 	}

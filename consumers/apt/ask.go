@@ -1,0 +1,107 @@
+package apt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"cortex/events"
+)
+
+// printURIs runs apt with the step's own arguments, but only to print what it
+// would fetch, with the hook listening. What apt would refuse without a further
+// yes (holds, downgrades, essential packages) is allowed here, so that the plan
+// can be seen; the step itself does not get these.
+func (m *Machine) printURIs(ctx context.Context, s events.Step) (hook []byte, text string, err error) {
+	s.AllowDowngrade = true
+	s.AllowHeld = s.AllowHeld || s.Op != events.OpUpgrade || len(s.Targets) > 0
+	marks, done, err := m.scratchMarks()
+	if err != nil {
+		return nil, "", err
+	}
+	defer done()
+	argv := Argv(s)
+	argv = slices.Insert(argv, 1, "--print-uris", "--allow-remove-essential",
+		"-o", "Dir::State::extended_states="+marks,
+		"-o", "APT::Keep-Fds::=4",
+		"-o", "AptCli::Hooks::Install::="+hookScript,
+		"-o", "AptCli::Hooks::Upgrade::="+hookScript)
+	pipeR, pipeW, err := os.Pipe()
+	if err != nil {
+		return nil, "", err
+	}
+	defer pipeR.Close()
+	cmd := m.command(argv...)
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		pipeW.Close()
+		return nil, "", err
+	}
+	defer null.Close()
+	cmd.ExtraFiles = []*os.File{null, pipeW} // descriptors 3 and 4
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err = cmd.Start()
+	pipeW.Close()
+	if err != nil {
+		return nil, "", unavailable(argv[0], err)
+	}
+	heard := make(chan []byte, 1)
+	go func() {
+		b, _ := io.ReadAll(pipeR)
+		heard <- b
+	}()
+	err = waitRead(ctx, cmd)
+	hook = <-heard
+	if ctx.Err() != nil {
+		return nil, "", ctx.Err()
+	}
+	if err != nil {
+		return nil, "", planError(s, out.String(), err)
+	}
+	return hook, out.String(), nil
+}
+
+// waitRead waits for a child that only reads; it may be killed.
+func waitRead(ctx context.Context, cmd *exec.Cmd) error {
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		_ = cmd.Process.Kill()
+		<-done
+		return ctx.Err()
+	}
+}
+
+// scratchMarks makes a copy of apt's automatic marks for one run that only
+// plans. Although it is told to print and nothing else, apt writes down that a
+// package which is named becomes manual (seen with apt 2.6); it may do so in the
+// copy. The path is as seen inside the root.
+func (m *Machine) scratchMarks() (inside string, done func(), err error) {
+	fail := func(err error) (string, func(), error) {
+		return "", nil, &events.Error{Op: "apt.scratchMarks", Kind: events.ErrUnavailable, Subject: "a plan's working directory", Err: err, Hint: "is /tmp full, or not writable?"}
+	}
+	dir, err := os.MkdirTemp(m.path("/tmp"), "cortex-plan-")
+	if err != nil {
+		return fail(err)
+	}
+	done = func() { _ = os.RemoveAll(dir) }
+	marks, err := os.ReadFile(m.path(marksFile))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "extended_states"), marks, 0o600)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		done()
+		return fail(err)
+	}
+	return path.Join("/tmp", filepath.Base(dir), "extended_states"), done, nil
+}

@@ -25,10 +25,16 @@ func transactions(b *testing.B, n int) []events.Record {
 	return s.records
 }
 
+// BenchmarkApply brings in two histories: random ones, whose plans have up to
+// seven lines, and plain installations of a package with one dependency.
 func BenchmarkApply(b *testing.B) {
-	records := longHistory()
+	benchmarkApply(b, "random", longHistory())
+	benchmarkApply(b, "plain", transactions(b, 10_000))
+}
+
+func benchmarkApply(b *testing.B, kind string, records []events.Record) {
 	for _, batch := range []int{1, 100, 500} {
-		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
+		b.Run(fmt.Sprintf("%s/batch=%d", kind, batch), func(b *testing.B) {
 			applied := 0
 			for b.Loop() {
 				b.StopTimer()

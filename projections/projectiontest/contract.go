@@ -85,7 +85,7 @@ func (s suite) model(t TB, dir string, log events.Log) *projections.Model {
 
 func (s suite) modelOf(t TB, p projections.Projection, dir string, log events.Log, open projections.OpenStore) *projections.Model {
 	t.Helper()
-	m, err := projections.New(p, open, projections.Config{Dir: dir, Batch: 7})
+	m, err := projections.New(p, open, projections.Config{Dir: dir, Batch: 50})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,8 @@ import (
 // readers looks at a model, as a command without a daemon does, while it is
 // rebuilt over and over and more is applied.
 func (s suite) readers(t *testing.T) {
-	records := sample(400)
-	dir, log := t.TempDir(), Log(t, records[:300])
+	records := sample(200)
+	dir, log := t.TempDir(), Log(t, records[:150])
 	m := s.model(t, dir, log)
 	want := tableSizes(t, m)
 
@@ -34,9 +34,9 @@ func (s suite) readers(t *testing.T) {
 			}
 		})
 	}
-	for i := range 10 {
+	for i := range 5 {
 		must(t, m.Rebuild(t.Context(), log))
-		next := records[300+10*i : 310+10*i]
+		next := records[150+10*i : 160+10*i]
 		Append(t, log, next)
 		apply(t, m, next)
 	}
@@ -59,7 +59,7 @@ func tableSizes(t *testing.T, m *projections.Model) map[string]int {
 	return out
 }
 
-// look opens the model afresh and wants a checkpoint of at least 300.
+// look opens the model afresh and wants a checkpoint of at least 150.
 func look(path string, atLeast map[string]int) error {
 	db, err := OpenReader(path)
 	if err != nil {
@@ -70,7 +70,7 @@ func look(path string, atLeast map[string]int) error {
 	if err := db.QueryRow(`SELECT position FROM checkpoint`).Scan(&position); err != nil {
 		return err
 	}
-	if position < 300 {
+	if position < 150 {
 		return fmt.Errorf("the model is at event %d", position)
 	}
 	// Tables only ever grow in the history applied here, but for those that hold
@@ -93,7 +93,7 @@ func look(path string, atLeast map[string]int) error {
 
 // verification falsifies a row in every table in turn.
 func (s suite) verification(t *testing.T) {
-	records := sample(300)
+	records := sample(150)
 	log := Log(t, records)
 	m := s.model(t, t.TempDir(), log)
 	for table, rows := range Rows(t, m) {

@@ -90,8 +90,11 @@ func (a *App) verdict(ctx context.Context, s session, t *events.Transaction) (*e
 func (a *App) succeeded(t *events.Transaction, view resultView) error {
 	a.line("result", "result", view)
 	if !a.json {
-		took := render.Duration(t.EndedAt.Sub(t.RequestedAt).Round(time.Millisecond))
-		fmt.Fprintf(a.Stdout, "Done: transaction %d, %s changed in %s\n", t.Number, render.Count(len(t.Changes), "package"), took)
+		var took time.Duration
+		for _, step := range t.Steps {
+			took += time.Duration(step.DurationMs) * time.Millisecond
+		}
+		fmt.Fprintf(a.Stdout, "Done: transaction %d, %s changed in %s\n", t.Number, render.Count(len(t.Changes), "package"), render.Duration(took))
 		render.Changes(a.Stdout, t.Changes)
 		if view.Exact == nil && len(t.Changes) > 0 {
 			a.say("'cortex undo %d' takes it back", t.Number)

@@ -193,6 +193,7 @@ func TestDoAndUndoLeaveEverythingAsBefore(t *testing.T) {
 		undo    int // exit code of the undo: 7 where something cannot come back
 	}{
 		"install":                 {nil, []string{"install", "toy-app"}, 0, 0},
+		"install of all":          {nil, []string{"install", "toy-common"}, 0, 0}, // architecture all, with configuration
 		"install of a version":    {nil, []string{"install", "toy-app=1.0"}, 0, 0},
 		"install, no recommends":  {nil, []string{"install", "--no-recommends", "toy-app"}, 0, 0},
 		"install of an old one":   {[][]string{{"install", "toy-app"}}, []string{"install", "toy-app=1.0"}, 0, 0},

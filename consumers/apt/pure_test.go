@@ -76,6 +76,21 @@ func TestAStepIsCheckedRightBeforeItRuns(t *testing.T) {
 	}
 }
 
+func TestNativeNamesAreQualifiedOnlyWhereTheyAreAmbiguous(t *testing.T) {
+	now := events.Inventory{{Name: "both", Arch: "amd64"}: {}, {Name: "both", Arch: "i386"}: {}, {Name: "one", Arch: "amd64"}: {}}
+	steps := []events.Step{{Op: events.OpForget, Targets: targets("both:amd64", "one:amd64", "gone:amd64", "one:i386", "bare")}}
+	var got []string
+	for _, target := range qualify(steps, now, "amd64")[0].Targets {
+		got = append(got, target.String())
+	}
+	if diff := cmp.Diff([]string{"both:amd64", "one", "gone", "one:i386", "bare"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if steps[0].Targets[1].Arch != "amd64" {
+		t.Error("the caller's steps were changed")
+	}
+}
+
 func TestStatesAreReadInDpkgsWords(t *testing.T) {
 	out := "cowsay\tall\t3.03\tinstall\tok\tinstalled\n" +
 		"toy\tamd64\t1:2.0~rc1-1\tdeinstall\tok\tconfig-files\n" +

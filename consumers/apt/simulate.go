@@ -27,6 +27,7 @@ func (m *Machine) Simulate(ctx context.Context, steps []events.Step) (events.Pla
 	if err != nil {
 		return events.Plan{}, err
 	}
+	steps = qualify(steps, now, native)
 	plan := events.Plan{Steps: steps}
 	planned := false
 	for _, s := range steps {
@@ -52,6 +53,26 @@ func (m *Machine) Simulate(ctx context.Context, steps []events.Step) (events.Pla
 		plan.Steps = nil
 	}
 	return plan, nil
+}
+
+// qualify writes names of the native architecture without it, unless another
+// architecture's package of that name is there too: dpkg does not know a package
+// of architecture "all" under the native one.
+func qualify(steps []events.Step, now events.Inventory, native events.Architecture) []events.Step {
+	archs := map[events.PackageName]int{}
+	for k := range now {
+		archs[k.Name]++
+	}
+	out := slices.Clone(steps)
+	for i := range out {
+		out[i].Targets = slices.Clone(out[i].Targets)
+		for j, t := range out[i].Targets {
+			if t.Arch == native && archs[t.Name] < 2 {
+				out[i].Targets[j].Arch = ""
+			}
+		}
+	}
+	return out
 }
 
 // simulateApt asks apt what one step would do.

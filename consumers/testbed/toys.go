@@ -48,6 +48,7 @@ func toys() []toy {
 			},
 			Conffiles: []string{"/etc/toy-app/main.conf", "/etc/toy-app/new.conf"}, Postinst: generate, Postrm: ungenerate,
 		},
+		{Name: "toy-common", Version: "1.0", Arch: "all", Files: map[string]string{"/etc/toy-common.conf": "common\n"}, Conffiles: []string{"/etc/toy-common.conf"}},
 		{Name: "toy-extra", Version: "1.0", Files: map[string]string{"/usr/share/toy-extra/x": "x\n"}},
 		{Name: "toy-alt", Version: "1.0", Fields: "Provides: toy-app\nConflicts: toy-app\nReplaces: toy-app\n", Files: map[string]string{"/usr/bin/toy-app": "#!/bin/sh\necho alt\n"}},
 		{Name: "toy-prov-a", Version: "1.0", Fields: "Provides: toy-virtual\n"},

@@ -5,10 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"strings"
 	"sync"
+	"time"
 
 	"cortex/events"
 )
@@ -20,11 +19,11 @@ type Model struct {
 	cfg   Config
 	files files
 
-	shadowing sync.Mutex   // one rebuild or verification at a time
-	writing   sync.Mutex   // one Apply or swap at a time; guards live's checkpoint
-	mu        sync.RWMutex // guards the fields below; read-held while live is read
+	shadowing sync.Mutex           // one rebuild or verification at a time; guards retired
+	retired   map[string]time.Time // generations and when they were replaced
+	writing   sync.Mutex           // one Apply or swap at a time; guards live's checkpoint
+	mu        sync.RWMutex         // guards the fields below; read-held while live is read
 	live      *database
-	current   string // live's generation
 	rebuilt   string
 }
 
@@ -37,7 +36,7 @@ func New(p Projection, open OpenStore, cfg Config) (*Model, error) {
 		return nil, &events.Error{Op: "projections.New", Kind: events.ErrInternal, Subject: p.Name(), Err: errors.New("a model needs a directory and an opener")}
 	}
 	cfg.setDefaults()
-	return &Model{p: p, open: open, cfg: cfg, files: files{cfg.Dir, p.Name()}}, nil
+	return &Model{p: p, open: open, cfg: cfg, files: files{cfg.Dir, p.Name()}, retired: map[string]time.Time{}}, nil
 }
 
 // Name is the projection's.
@@ -58,7 +57,7 @@ func (m *Model) Rebuilt() string {
 // log, which takes a while for a long one; see [Model.Rebuilt]. When that fails
 // the old file stays where it is.
 func (m *Model) Open(ctx context.Context, log events.Log) error {
-	if err := os.MkdirAll(m.cfg.Dir, 0o755); err != nil {
+	if err := m.begin(); err != nil {
 		return m.fail(err)
 	}
 	live, current, why, err := m.inspect(ctx, log)
@@ -67,7 +66,7 @@ func (m *Model) Open(ctx context.Context, log events.Log) error {
 	}
 	if why == "" {
 		m.mu.Lock()
-		m.live, m.current = live, current
+		m.live = live
 		m.mu.Unlock()
 		return m.fail(m.files.removeExcept(current))
 	}
@@ -89,107 +88,17 @@ func (m *Model) Open(ctx context.Context, log events.Log) error {
 	return nil
 }
 
-const missing = "was missing"
-
-// inspect opens what there is. why is a reason to rebuild; then nothing is open.
-func (m *Model) inspect(ctx context.Context, log events.Log) (live *database, generation, why string, err error) {
-	generation, err = m.files.live()
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, "", missing, nil
-	case err != nil:
-		return nil, "", wasUnreadable(err), nil
+// begin makes the directory and forgets what an earlier Open told.
+func (m *Model) begin() error {
+	m.shadowing.Lock()
+	defer m.shadowing.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.live != nil {
+		return errors.New("is open already")
 	}
-	store, err := m.open(ctx, m.files.path(generation))
-	if err != nil {
-		return nil, generation, wasUnreadable(err), ctx.Err()
-	}
-	live = &database{p: m.p, cfg: &m.cfg, host: log.Host(), store: store}
-	why, err = m.judge(ctx, live, log)
-	if err != nil || why != "" {
-		// The store is of no use any more; what closing it says is of none either.
-		_ = store.Close()
-		return nil, generation, why, err
-	}
-	return live, generation, "", nil
-}
-
-// judge says why a file cannot be used, or "".
-func (m *Model) judge(ctx context.Context, d *database, log events.Log) (why string, err error) {
-	c, err := readCheckpoint(ctx, d.store.Reader())
-	switch {
-	case ctx.Err() != nil:
-		return "", ctx.Err()
-	case err != nil:
-		return wasUnreadable(err), nil
-	case c.projection != m.p.Name():
-		return "held " + c.projection, nil
-	case c.version != m.p.Version():
-		return fmt.Sprintf("had version %d, not %d", c.version, m.p.Version()), nil
-	case c.schema != fingerprint(m.p):
-		return "had another schema", nil
-	case c.host != log.Host():
-		return "was of another host", nil
-	}
-	if why, err := damage(ctx, d.store.Reader()); why != "" || err != nil {
-		return why, err
-	}
-	return belongs(ctx, c.link, log)
-}
-
-func wasUnreadable(err error) string { return "was unreadable (" + oneLine(err.Error()) + ")" }
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-// maxCheckedPages bounds the size of a file that is checked page by page when it
-// is opened (at 4 KiB a page: 64 MiB, about a tenth of a second). Damage in a
-// larger one is noticed when the page is used.
-const maxCheckedPages = 16 << 10
-
-// damage looks for pages that are not as SQLite writes them.
-func damage(ctx context.Context, db *sql.DB) (why string, err error) {
-	var pages int64
-	if err := db.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil {
-		return wasUnreadable(err), ctx.Err()
-	}
-	if pages > maxCheckedPages {
-		return "", nil
-	}
-	var verdict string
-	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
-		return wasUnreadable(err), ctx.Err()
-	}
-	if verdict != "ok" {
-		return "was damaged (" + oneLine(verdict) + ")", nil
-	}
-	return "", nil
-}
-
-// belongs says why a checkpoint is not a place in the log, or "".
-func belongs(ctx context.Context, at events.Link, log events.Log) (why string, err error) {
-	if at.Position == 0 {
-		if !at.Hash.IsZero() {
-			return "had followed another log", nil
-		}
-		return "", nil
-	}
-	head, err := log.Head(ctx)
-	if err != nil {
-		return "", fmt.Errorf("read the log's head: %w", err)
-	}
-	if at.Position > head.Position {
-		return fmt.Sprintf("was ahead of the log, at event %d of %d", at.Position, head.Position), nil
-	}
-	for r, err := range log.Read(ctx, events.Query{After: at.Position - 1}) {
-		if err != nil {
-			return "", fmt.Errorf("read event %d: %w", at.Position, err)
-		}
-		if r.Link() == at {
-			return "", nil
-		}
-		break
-	}
-	return fmt.Sprintf("had followed another log up to event %d", at.Position), ctx.Err()
+	m.rebuilt, m.retired = "", map[string]time.Time{}
+	return os.MkdirAll(m.cfg.Dir, 0o755)
 }
 
 func (m *Model) fail(err error) error {
@@ -291,6 +200,6 @@ func (m *Model) Close() error {
 		return nil
 	}
 	err := m.live.store.Close()
-	m.live, m.current = nil, ""
+	m.live = nil
 	return m.fail(err)
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -25,15 +26,16 @@ type setup struct {
 	records []events.Record
 	dir     string
 	told    []projections.DeadLetter
+	now     time.Time
 }
 
 func newSetup(t *testing.T, p projections.Projection) *setup {
 	t.Helper()
 	x := uint32(1)
 	records := projectiontest.Generate(func(n int) int { x = x*1664525 + 1013904223; return int(x>>8) % n }, 40)
-	s := &setup{log: projectiontest.Log(t, records), records: records, dir: t.TempDir()}
+	s := &setup{log: projectiontest.Log(t, records), records: records, dir: t.TempDir(), now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
 	m, err := projections.New(p, projectiontest.Open, projections.Config{
-		Dir: s.dir, Report: func(d projections.DeadLetter) { s.told = append(s.told, d) },
+		Dir: s.dir, Now: func() time.Time { return s.now }, Report: func(d projections.DeadLetter) { s.told = append(s.told, d) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -165,6 +167,22 @@ func TestModel(t *testing.T) {
 		if err := s.Open(t.Context(), s.log); err != nil || s.Rebuilt() != "" {
 			t.Errorf("open: %v, %q", err, s.Rebuilt())
 		}
+		if err := s.Open(t.Context(), s.log); !errors.Is(err, events.ErrUnavailable) {
+			t.Errorf("open what is open: %v", err)
+		}
+		for _, rebuilt := range []bool{true, false} {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if rebuilt {
+				if err := os.Remove(s.Path()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Open(t.Context(), s.log); err != nil || (s.Rebuilt() != "") != rebuilt {
+				t.Errorf("open: %v, it tells %q", err, s.Rebuilt())
+			}
+		}
 	})
 	t.Run("damage found while applying is corrupt, and a rebuild mends it", func(t *testing.T) {
 		s := newSetup(t, tally{})
@@ -274,12 +292,13 @@ func TestModel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, there := range []bool{true, false} {
+		for i, after := range []time.Duration{0, 0, 30 * time.Second, 29 * time.Second, time.Second} {
+			s.now = s.now.Add(after)
 			if err := s.Rebuild(t.Context(), s.log); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := os.Stat(file); (err == nil) != there {
-				t.Errorf("the file is there: %v, should be: %v", err == nil, there)
+			if _, err := os.Stat(file); (err == nil) != (i < 4) {
+				t.Errorf("after %d rebuilds: %v", i+1, err)
 			}
 		}
 	})

@@ -47,7 +47,8 @@ type Config struct {
 	Dir string
 	// Batch is how many facts a rebuild commits at once; 0 means [DefaultBatch].
 	Batch int
-	// Now is the clock of the checkpoint's time stamp, which is for people.
+	// Now is the clock of the checkpoint's time stamp, which is for people, and
+	// of how long replaced files are kept.
 	Now func() time.Time
 	// Report is told about every fact that was put aside. It may be nil and must
 	// not call the model.

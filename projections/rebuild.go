@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"cortex/events"
 )
@@ -86,8 +87,7 @@ func (d *database) replay(ctx context.Context, log events.Log, until events.Posi
 }
 
 // swap lets the shadow catch up with what was applied meanwhile and makes it the
-// live generation. The one before stays on disk until the next swap or Open: a
-// reader that has just read the link must still find it.
+// live generation.
 func (m *Model) swap(ctx context.Context, log events.Log, shadow *database, generation string) error {
 	m.writing.Lock()
 	defer m.writing.Unlock()
@@ -98,14 +98,42 @@ func (m *Model) swap(ctx context.Context, log events.Log, shadow *database, gene
 		return m.fail(err)
 	}
 	m.mu.Lock()
-	old, previous := m.live, m.current
-	m.live, m.current = shadow, generation
+	old := m.live
+	m.live = shadow
 	m.mu.Unlock()
 	// From here the new generation is live; what is left over is cleared away by
 	// the next Open at the latest, so a failure to do so is no failure to rebuild.
 	if old != nil {
 		_ = old.store.Close()
 	}
-	_ = m.files.removeExcept(generation, previous)
+	_ = m.retire(generation)
 	return nil
+}
+
+// grace is how long a generation stays on disk after it was replaced. A reader
+// that has read the link opens the file a moment later, and SQLite looks at its
+// name once more when it opens the -wal beside it.
+const grace = time.Minute
+
+// retire removes the generations that were replaced long enough ago. The caller
+// holds shadowing.
+func (m *Model) retire(live string) error {
+	all, err := m.files.all()
+	if err != nil {
+		return err
+	}
+	now := m.cfg.Now()
+	var errs []error
+	for _, g := range all {
+		since, known := m.retired[g]
+		switch {
+		case g == live:
+		case !known:
+			m.retired[g] = now
+		case now.Sub(since) >= grace:
+			errs = append(errs, m.files.remove(g))
+			delete(m.retired, g)
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -1,0 +1,58 @@
+package projectiontest_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"cortex/events"
+	"cortex/projections/projectiontest"
+)
+
+func TestEveryKindOfFactOccursAndTheChainHolds(t *testing.T) {
+	records := projectiontest.Generate(rand.New(rand.NewPCG(1, 2)).IntN, 5000)
+	seen := map[events.Kind]bool{}
+	states := map[events.TransactionState]bool{}
+	transactions := map[events.TransactionID]*events.Transaction{}
+	inventory := events.Inventory{}
+	var prev events.Link
+	for _, r := range records {
+		if err := r.Verify(prev); err != nil {
+			t.Fatal(err)
+		}
+		prev = r.Link()
+		seen[r.Kind] = true
+		f, err := events.Decode(r.Event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range events.ChangesOf(f) {
+			if inventory[c.PackageKey] != c.Before {
+				t.Fatalf("%s: %s was %s", r, c.PackageKey, inventory[c.PackageKey])
+			}
+		}
+		inventory.Apply(f)
+		if r.Subject.Noun != "txn" {
+			continue
+		}
+		x := transactions[r.Transaction]
+		if x == nil {
+			x = &events.Transaction{}
+			transactions[r.Transaction] = x
+		}
+		if err := x.Apply(r); err != nil {
+			t.Fatal(err)
+		}
+		states[x.State] = true
+	}
+	for _, k := range events.FactKinds() {
+		if !seen[k] {
+			t.Errorf("%s never occurs", k)
+		}
+	}
+	for _, s := range events.TransactionStates {
+		if !states[s] {
+			t.Errorf("no transaction is ever %s", s)
+		}
+	}
+	projectiontest.Log(t, records) // a log accepts them all
+}

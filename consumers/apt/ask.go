@@ -14,16 +14,22 @@ import (
 	"cortex/events"
 )
 
-// printURIs runs apt with the step's own arguments, but only to print what it
-// would fetch, with the hook listening. What apt would refuse without a further
-// yes (holds, downgrades, essential packages) is allowed here, so that the plan
-// can be seen; the step itself does not get these.
-func (m *Machine) printURIs(ctx context.Context, s events.Step) (hook []byte, text string, err error) {
+// answer is what apt said of a step.
+type answer struct {
+	packages []hookPackage
+	text     string
+}
+
+// ask runs apt with the step's own arguments, but only to print what it would
+// fetch, with the hook listening. What apt would refuse without a further yes
+// (holds, downgrades, essential packages) is allowed here, so that the plan can
+// be seen; the step itself does not get these.
+func (m *Machine) ask(ctx context.Context, s events.Step) (answer, error) {
 	s.AllowDowngrade = true
 	s.AllowHeld = s.AllowHeld || s.Op != events.OpUpgrade || len(s.Targets) > 0
 	marks, done, err := m.scratchMarks()
 	if err != nil {
-		return nil, "", err
+		return answer{}, err
 	}
 	defer done()
 	argv := Argv(s)
@@ -34,14 +40,14 @@ func (m *Machine) printURIs(ctx context.Context, s events.Step) (hook []byte, te
 		"-o", "AptCli::Hooks::Upgrade::="+hookScript)
 	pipeR, pipeW, err := os.Pipe()
 	if err != nil {
-		return nil, "", err
+		return answer{}, err
 	}
 	defer pipeR.Close()
 	cmd := m.command(argv...)
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		pipeW.Close()
-		return nil, "", err
+		return answer{}, err
 	}
 	defer null.Close()
 	cmd.ExtraFiles = []*os.File{null, pipeW} // descriptors 3 and 4
@@ -50,7 +56,7 @@ func (m *Machine) printURIs(ctx context.Context, s events.Step) (hook []byte, te
 	err = cmd.Start()
 	pipeW.Close()
 	if err != nil {
-		return nil, "", unavailable(argv[0], err)
+		return answer{}, unavailable(argv[0], err)
 	}
 	heard := make(chan []byte, 1)
 	go func() {
@@ -58,14 +64,15 @@ func (m *Machine) printURIs(ctx context.Context, s events.Step) (hook []byte, te
 		heard <- b
 	}()
 	err = waitRead(ctx, cmd)
-	hook = <-heard
+	hook := <-heard
 	if ctx.Err() != nil {
-		return nil, "", ctx.Err()
+		return answer{}, ctx.Err()
 	}
 	if err != nil {
-		return nil, "", planError(s, out.String(), err)
+		return answer{}, planError(s, out.String(), err)
 	}
-	return hook, out.String(), nil
+	packages, err := parseHook(hook)
+	return answer{packages, out.String()}, err
 }
 
 // waitRead waits for a child that only reads; it may be killed.

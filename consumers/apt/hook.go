@@ -97,9 +97,10 @@ func parseHook(data []byte) ([]hookPackage, error) {
 	return found, nil
 }
 
-// change turns apt's words into a line of the plan.
+// change turns apt's words into a line of the plan. The mark is not in it:
+// p.Automatic is the mark afterwards.
 func (p hookPackage) change(native events.Architecture) (events.Change, error) {
-	c := events.Change{Automatic: p.Automatic && p.Mode == "install"}
+	var c events.Change
 	arch := p.Architecture
 	from, to := p.Versions.Current, p.Versions.Install
 	if from != nil {
@@ -119,6 +120,9 @@ func (p hookPackage) change(native events.Architecture) (events.Change, error) {
 		c.Action, c.From = events.ActionInstall, ""
 	case "upgrade":
 		c.Action = events.ActionUpgrade
+		if c.From == c.To { // a package that was cut off while it was unpacked
+			c.Action = events.ActionReinstall
+		}
 	case "downgrade":
 		c.Action = events.ActionDowngrade
 	case "deinstall":

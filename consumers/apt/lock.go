@@ -30,7 +30,10 @@ type Holder struct {
 
 // String is "apt-get (process 1234)".
 func (h Holder) String() string {
-	if h.Program == "" {
+	switch {
+	case h.PID <= 0: // in another container, or an open file description's lock
+		return "another process"
+	case h.Program == "":
 		return "process " + strconv.Itoa(h.PID)
 	}
 	return fmt.Sprintf("%s (process %d)", h.Program, h.PID)

@@ -10,7 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"cortex/events"
@@ -30,8 +30,8 @@ type Config struct {
 // Machine is one Debian or Ubuntu system. It is safe for concurrent use; use
 // [New].
 type Machine struct {
-	cfg    Config
-	native func() (events.Architecture, error)
+	cfg  Config
+	arch atomic.Pointer[events.Architecture] // once it is known
 }
 
 // New returns a machine; nothing is read yet.
@@ -42,18 +42,24 @@ func New(cfg Config) *Machine {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	m := &Machine{cfg: cfg}
-	m.native = sync.OnceValues(m.readNative)
-	return m
+	return &Machine{cfg: cfg}
 }
 
-func (m *Machine) readNative() (events.Architecture, error) {
-	out, err := m.read(context.Background(), "dpkg", "--print-architecture")
+// native is the machine's own architecture.
+func (m *Machine) native(ctx context.Context) (events.Architecture, error) {
+	if a := m.arch.Load(); a != nil {
+		return *a, nil
+	}
+	out, err := m.read(ctx, "dpkg", "--print-architecture")
 	if err != nil {
 		return "", err
 	}
 	a := events.Architecture(strings.TrimSpace(string(out)))
-	return a, a.Validate()
+	if err := a.Validate(); err != nil {
+		return "", fmt.Errorf("read dpkg's architecture: %w", err)
+	}
+	m.arch.Store(&a)
+	return a, nil
 }
 
 // path is a path of the machine as seen from outside.

@@ -12,13 +12,16 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"cortex/consumers/apt"
 	"cortex/consumers/testbed"
 	"cortex/events"
 )
 
-func TestMain(m *testing.M) { testbed.Main(m) }
+func TestMain(m *testing.M) {
+	testbed.Main(m, func() error { return goleak.Find() })
+}
 
 func setup(t *testing.T) (*testbed.Bed, *apt.Machine) {
 	t.Helper()

@@ -2,6 +2,7 @@ package apt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -11,8 +12,9 @@ import (
 
 // Recover brings dpkg back to a consistent state after an interruption. It waits
 // for a package manager that is still running, however long that takes, then
-// finishes what dpkg has begun where there is something to finish. It lists what
-// it did, in words.
+// finishes what dpkg has begun where there is something to finish: it configures
+// what is unpacked, and unpacks again what was cut off while it was unpacked. It
+// lists what it did, in words.
 func (m *Machine) Recover(ctx context.Context) (did []string, err error) {
 	waited, err := m.waitForOrphans(ctx)
 	if err != nil {
@@ -24,20 +26,58 @@ func (m *Machine) Recover(ctx context.Context) (did []string, err error) {
 	if err := m.WaitForLock(ctx, 0, nil); err != nil {
 		return did, err
 	}
-	broken, err := m.unfinished(ctx)
-	if err != nil || !broken {
+	if broken, err := m.unfinished(ctx); err != nil || !broken {
 		return did, err
 	}
 	argv := []string{"dpkg", "--force-confdef", "--force-confold", "--configure", "-a"}
-	result, err := m.runRaw(ctx, argv)
+	output, failed := m.runRaw(ctx, "recover", argv)
 	if ctx.Err() != nil {
 		return did, ctx.Err()
 	}
 	did = append(did, strings.Join(argv, " "))
-	if err != nil {
-		return did, &events.Error{Op: "apt.Recover", Kind: events.ErrApt, Subject: "dpkg --configure -a", Err: fmt.Errorf("%s", complaint(result, err))}
+	if failed != nil {
+		failed = &events.Error{Op: "apt.Recover", Kind: events.ErrApt, Subject: "dpkg --configure -a", Err: errors.New(complaint(output, failed))}
 	}
-	return did, nil
+	again, err := m.unpackAgain(ctx)
+	if len(again) == 0 && err == nil {
+		err = failed // nothing else tried to configure it
+	}
+	return append(did, again...), err
+}
+
+// unpackAgain installs again what was cut off while it was unpacked: dpkg
+// neither configures nor removes such a package.
+func (m *Machine) unpackAgain(ctx context.Context) (did []string, err error) {
+	inv, err := m.Inventory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	step := events.Step{Op: events.OpInstall, Reinstall: true, NoRecommends: true, AllowHeld: true, AllowDowngrade: true}
+	for _, p := range inv.Packages() {
+		if p.Flag == events.FlagReinstreq {
+			step.Targets = append(step.Targets, events.Target{PackageRef: events.PackageRef{Name: p.Name, Arch: p.Arch, Version: p.Version}})
+		}
+	}
+	if len(step.Targets) == 0 {
+		return nil, nil
+	}
+	plan, err := m.Simulate(ctx, []events.Step{step})
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range plan.Changes {
+		if c.Action == events.ActionRemove || c.Action == events.ActionPurge {
+			return nil, &events.Error{
+				Op: "apt.unpackAgain", Kind: events.ErrApt, Subject: string(step.Targets[0].Name),
+				Err: fmt.Errorf("needs to be installed again, which would remove %s", c.Name), Hint: "see 'apt-get --fix-broken install'",
+			}
+		}
+	}
+	result, err := m.Run(ctx, step, RunOptions{Label: "recover"})
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return []string{strings.Join(result.Argv, " ")}, err
 }
 
 // unfinished reports whether dpkg's journal or a package's state says that
@@ -65,29 +105,31 @@ func (m *Machine) unfinished(ctx context.Context) (bool, error) {
 }
 
 // runRaw runs a constant command like a step, without progress.
-func (m *Machine) runRaw(ctx context.Context, argv []string) (output string, err error) {
-	files, err := m.openFiles("recover")
+func (m *Machine) runRaw(ctx context.Context, label string, argv []string) (output string, err error) {
+	files, err := m.openFiles(label)
 	if err != nil {
 		return "", err
 	}
 	defer files.close()
-	cmd := m.command(argv...)
-	cmd.Stdout, cmd.Stderr = files.output, files.output
-	cmd.ExtraFiles = []*os.File{files.status, files.lock}
-	if err := cmd.Start(); err != nil {
-		return "", unavailable(argv[0], err)
+	_, ended, err := m.launch(argv, files)
+	if err != nil {
+		return "", err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	err = files.watch(ctx, ended, nil)
-	return files.readOutput(), err
+	if err = files.watch(ctx, ended, nil); ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	output = files.readOutput()
+	files.remove()
+	return output, err
 }
 
 // Refresh fetches apt's package lists.
 func (m *Machine) Refresh(ctx context.Context, tell func(events.Progress)) error {
-	tell(events.Progress{Stage: events.StageRefresh, Percent: -1, Message: "fetching package lists"})
+	if tell != nil {
+		tell(events.Progress{Stage: events.StageRefresh, Percent: -1, Message: "fetching package lists"})
+	}
 	argv := []string{"apt-get", "-q", "-o", "DPkg::Lock::Timeout=60", "-o", "Acquire::Retries=3", "update"}
-	output, err := m.runRaw(ctx, argv)
+	output, err := m.runRaw(ctx, "refresh", argv)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -36,13 +36,35 @@ func (m *Machine) Resolve(ctx context.Context, refs []events.PackageRef) error {
 	if err != nil && events.KindOf(err) != events.ErrApt {
 		return err
 	}
-	packages := parseShowpkg(string(out))
+	native, err := m.native(ctx)
+	if err != nil {
+		return err
+	}
+	packages := parseShowpkg(string(out), native)
 	for _, r := range refs {
-		if err := m.resolveOne(ctx, r, packages[r.Name]); err != nil {
+		if err := m.resolveOne(ctx, r, packages.find(r)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// cache is what apt's cache says of some packages, each under its own
+// architecture.
+type cache map[events.PackageKey]known
+
+// find gives what is known of a name; without an architecture, what is known of
+// it on any.
+func (c cache) find(r events.PackageRef) known {
+	var out known
+	for k, is := range c {
+		if k.Name == r.Name && (r.Arch == "" || r.Arch == "all" || r.Arch == k.Arch) {
+			out.offered = append(out.offered, is.offered...)
+			out.installed = append(out.installed, is.installed...)
+			out.provided = out.provided || is.provided
+		}
+	}
+	return out
 }
 
 func (m *Machine) resolveOne(ctx context.Context, r events.PackageRef, k known) error {
@@ -75,18 +97,18 @@ func join(versions []events.Version) string {
 
 // parseShowpkg reads "apt-cache showpkg": for each package a line "Package: X",
 // after "Versions:" lines "VERSION (LIST) (LIST)…", and after "Reverse Provides:"
-// lines "PROVIDER VERSION".
-func parseShowpkg(out string) map[events.PackageName]known {
-	found := map[events.PackageName]known{}
-	var name events.PackageName
+// lines "PROVIDER VERSION". Packages of the native architecture, and those of all, have it not written out.
+func parseShowpkg(out string, native events.Architecture) cache {
+	found := cache{}
+	var at events.PackageKey
 	section := ""
 	for line := range strings.Lines(out) {
 		line = strings.TrimRight(line, "\n")
 		if n, ok := strings.CutPrefix(line, "Package: "); ok {
-			name, section = events.PackageName(strings.TrimSpace(n)), ""
-			name, _, _ = cutArch(name)
-			if _, ok := found[name]; !ok {
-				found[name] = known{}
+			name, arch, _ := strings.Cut(strings.TrimSpace(n), ":")
+			at, section = keyOf(name, arch, native), ""
+			if _, ok := found[at]; !ok {
+				found[at] = known{}
 			}
 			continue
 		}
@@ -94,7 +116,7 @@ func parseShowpkg(out string) map[events.PackageName]known {
 			section = strings.TrimRight(line, ": ")
 			continue
 		}
-		k := found[name]
+		k := found[at]
 		switch {
 		case line == "" || strings.HasPrefix(line, " "):
 		case section == "Versions":
@@ -110,14 +132,9 @@ func parseShowpkg(out string) map[events.PackageName]known {
 		case section == "Reverse Provides":
 			k.provided = true
 		}
-		found[name] = k
+		found[at] = k
 	}
 	return found
-}
-
-func cutArch(n events.PackageName) (events.PackageName, string, bool) {
-	name, arch, ok := strings.Cut(string(n), ":")
-	return events.PackageName(name), arch, ok
 }
 
 // Names lists every package name that apt knows and that starts with prefix.

@@ -1,6 +1,7 @@
 package apt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -41,10 +42,26 @@ type StepResult struct {
 // ends, Run returns ctx.Err() and the child goes on. A child that fails is an
 // ErrApt error with what apt or dpkg said.
 func (m *Machine) Run(ctx context.Context, s events.Step, o RunOptions) (StepResult, error) {
-	result := StepResult{Argv: Argv(s), ExitCode: -1}
 	if err := check(s); err != nil {
-		return result, err
+		return StepResult{Argv: Argv(s), ExitCode: -1}, err
 	}
+	start := time.Now()
+	for {
+		result, err := m.runOnce(ctx, s, o)
+		left := lockTimeout - time.Since(start)
+		if !plain(s.Op) || !errors.Is(err, events.ErrLockBusy) || result.PID == 0 || left <= 0 {
+			return result, err
+		}
+		// Somebody took the lock between our look and dpkg's: apt-get would have
+		// waited, dpkg and apt-mark have done nothing.
+		if err := m.WaitForLock(ctx, left, nil); err != nil {
+			return result, err
+		}
+	}
+}
+
+func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (StepResult, error) {
+	result := StepResult{Argv: Argv(s), ExitCode: -1}
 	files, err := m.openFiles(o.Label)
 	if err != nil {
 		return result, err
@@ -54,16 +71,12 @@ func (m *Machine) Run(ctx context.Context, s events.Step, o RunOptions) (StepRes
 	if argv[0] == "apt-get" {
 		argv = append([]string{argv[0], "-o", "APT::Status-Fd=3"}, argv[1:]...)
 	}
-	cmd := m.command(argv...)
-	cmd.Stdout, cmd.Stderr = files.output, files.output
-	cmd.ExtraFiles = []*os.File{files.status, files.lock} // descriptors 3 and 4
 	start := time.Now()
-	if err := cmd.Start(); err != nil {
-		return result, unavailable(argv[0], err)
+	cmd, ended, err := m.launch(argv, files)
+	if err != nil {
+		return result, err
 	}
 	result.PID = cmd.Process.Pid
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
 	err = files.watch(ctx, ended, o.Tell)
 	result.Duration = time.Since(start)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
@@ -79,6 +92,25 @@ func (m *Machine) Run(ctx context.Context, s events.Step, o RunOptions) (StepRes
 	return result, nil
 }
 
+// launch starts a child that writes to the files; ended gets the result of its
+// end. Apt's programs inherit the running lock, and pass neither it nor the
+// status file on. Dpkg would pass both on to maintainer scripts and to the
+// services these start, which would hold the lock for as long as they run: it
+// gets none and is found by its own lock.
+func (m *Machine) launch(argv []string, files *stepFiles) (*exec.Cmd, <-chan error, error) {
+	cmd := m.command(argv...)
+	cmd.Stdout, cmd.Stderr = files.output, files.output
+	if argv[0] != "dpkg" {
+		cmd.ExtraFiles = []*os.File{files.status, files.lock} // descriptors 3 and 4
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, nil, unavailable(argv[0], err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	return cmd, ended, nil
+}
+
 func stepError(s events.Step, output string, err error) error {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
@@ -86,7 +118,7 @@ func stepError(s events.Step, output string, err error) error {
 	}
 	e := &events.Error{Op: "apt.Run", Kind: events.ErrApt, Err: errors.New(complaint(output, err))}
 	switch {
-	case strings.Contains(output, "Could not get lock"), strings.Contains(output, "dpkg frontend lock"):
+	case strings.Contains(output, "Could not get lock"), strings.Contains(output, "dpkg frontend lock"), strings.Contains(output, "dpkg database lock"):
 		e.Kind, e.Hint = events.ErrLockBusy, "another package manager is at work: try again when it is done"
 	case strings.Contains(output, "No space left on device"):
 		e.Hint = "the disk is full: make room, then undo or run it again"
@@ -172,17 +204,24 @@ func (f *stepFiles) watch(ctx context.Context, ended <-chan error, tell func(eve
 
 // report tells what whole lines were added to the status file.
 func (f *stepFiles) report(tell func(events.Progress)) {
-	buf := make([]byte, 64<<10)
-	n, _ := f.status.ReadAt(buf, f.statusAt)
-	lines := string(buf[:n])
-	end := strings.LastIndexByte(lines, '\n')
-	if end < 0 {
+	if tell == nil {
 		return
 	}
-	f.statusAt += int64(end + 1)
-	for line := range strings.Lines(lines[:end+1]) {
-		if p, ok := parseStatus(line); ok && tell != nil {
-			tell(p)
+	buf := make([]byte, 16<<10)
+	for {
+		n, _ := f.status.ReadAt(buf, f.statusAt)
+		end := bytes.LastIndexByte(buf[:n], '\n') + 1
+		if end == 0 && n == len(buf) {
+			end = n // no line of apt's is that long
+		}
+		if end == 0 {
+			return
+		}
+		f.statusAt += int64(end)
+		for line := range strings.Lines(string(buf[:end])) {
+			if p, ok := parseStatus(line); ok {
+				tell(p)
+			}
 		}
 	}
 }

@@ -21,16 +21,13 @@ const stateFormat = `${Package}\t${Architecture}\t${Version}\t${db:Status-Want}\
 // sees dpkg's journal, the status file alone does not), extended_states for apt's
 // automatic marks.
 func (m *Machine) Inventory(ctx context.Context) (events.Inventory, error) {
-	native, err := m.native()
+	native, err := m.native(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out, err := m.read(ctx, "dpkg-query", "-W", "-f", stateFormat)
-	if err != nil && !bytes.Contains(out, []byte("\t")) {
-		if events.KindOf(err) == events.ErrApt { // no packages at all
-			return events.Inventory{}, nil
-		}
-		return nil, err
+	if err != nil && !(len(out) == 0 && strings.Contains(err.Error(), "no packages found")) {
+		return nil, err // what it said up to then would look as if the rest were gone
 	}
 	inv, err := parseStates(out, native)
 	if err != nil {

@@ -65,6 +65,7 @@ func toys() []toy {
 		{Name: "toy-fail-purge", Version: "1.0", Postrm: `[ "$1" != purge ] || exit 1`},
 		{Name: "toy-fail-leave", Version: "1.0", Prerm: `[ "$1" != upgrade ] || exit 1`},
 		{Name: "toy-fail-leave", Version: "2.0", Prerm: `[ "$1" != failed-upgrade ] || exit 1`},
+		{Name: "toy-later", Version: "1.0", Postinst: `[ "$1" != configure ] || [ -e /run/toy-later.ok ]`},
 		{Name: "toy-halfway", Version: "1.0"},
 		{Name: "toy-halfway", Version: "2.0", Postinst: failing},
 		{Name: "toy-no-downgrade", Version: "1.0", Preinst: `if [ "$1" = upgrade ] && dpkg --compare-versions "$2" gt 1.0; then echo "no way back" >&2; exit 1; fi`},

@@ -24,7 +24,10 @@ func newHistory(a *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "history", Short: "List transactions, newest last", Args: some(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f := history.Filter{Limit: limit, State: events.TransactionState(state)}
+			f := history.Filter{State: events.TransactionState(state)}
+			if limit > 0 {
+				f.Limit = limit + 1 // one more, to see that there is more
+			}
 			var err error
 			if f.Since, err = moment(since); err != nil {
 				return err
@@ -56,6 +59,10 @@ func newHistory(a *App) *cobra.Command {
 			if list == nil {
 				list = []history.Transaction{}
 			}
+			if limit > 0 && len(list) > limit {
+				list = list[:limit]
+				a.say("only the newest %d; '-n 0' shows all", limit)
+			}
 			return a.answer(map[string]any{"version": history.FormatVersion, "transactions": list}, func(w io.Writer) {
 				render.History(w, list, time.Local)
 			})
@@ -66,7 +73,7 @@ func newHistory(a *App) *cobra.Command {
 	f.StringVar(&since, "since", "", "only those asked for since: a date, a time, or a span such as 2h or 7d")
 	f.StringVar(&until, "until", "", "only those asked for before")
 	f.StringVar(&state, "status", "", "only those in this state: succeeded, failed, planned, …")
-	f.IntVarP(&limit, "limit", "n", 0, "at most so many, the newest")
+	f.IntVarP(&limit, "limit", "n", 50, "at most so many, the newest; 0 for all")
 	_ = cmd.RegisterFlagCompletionFunc("status", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var out []string
 		for _, s := range events.TransactionStates {

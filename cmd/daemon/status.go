@@ -90,6 +90,9 @@ func (in *inside) replay(ctx context.Context, m *projections.Model, verify bool)
 		if err := m.Rebuild(ctx, in.broker.Log()); err != nil {
 			return r, err
 		}
+		if err := in.projector.Resume(m.Name()); err != nil { // it may have stopped at what is mended now
+			return r, err
+		}
 		at, err := m.Checkpoint(ctx)
 		if err != nil {
 			return r, err

@@ -31,14 +31,15 @@ func tree(t testing.TB, dir string) map[string][32]byte {
 }
 
 // image copies a directory as it is now: what a crash at this moment leaves. A
-// manifest that is just being written may come or not, as after a crash.
+// file that is just being written under another name (*.tmp) may come or not, as
+// after a crash.
 func image(t testing.TB, dir string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "image")
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		target := filepath.Join(to, strings.TrimPrefix(path, dir))
 		switch {
-		case strings.HasSuffix(path, "manifest.json.tmp"):
+		case strings.HasSuffix(path, ".tmp"):
 			return nil
 		case err != nil:
 			return err

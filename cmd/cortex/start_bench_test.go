@@ -1,0 +1,104 @@
+package main_test
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"cortex/consumers/scribe"
+	"cortex/embedded/broker"
+	"cortex/events"
+)
+
+// past makes a state directory with n installations in it.
+func past(b *testing.B, dir string, n int) {
+	b.Helper()
+	id := func() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
+	br, err := broker.Open(b.Context(), broker.Config{Dir: dir, Create: true, Now: time.Now, NewID: id})
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := &scribe.Scribe{Log: br.Log(), Now: time.Now, NewID: id, Actor: events.Actor{User: "root", Program: "cortex"}}
+	for i := range n {
+		name := events.PackageName(fmt.Sprintf("package-%d", i%200))
+		plan := events.Plan{
+			Changes: []events.Change{{PackageKey: events.PackageKey{Name: name, Arch: "amd64"}, Action: events.ActionInstall, To: "1.0"}},
+			Steps:   []events.Step{{Op: events.OpInstall, Targets: []events.Target{{PackageRef: events.PackageRef{Name: name}}}}},
+		}
+		change := events.PackageChange{
+			PackageKey: plan.Changes[0].PackageKey,
+			After:      events.State{Version: "1.0", Want: events.WantInstall, Flag: events.FlagOK, Status: events.StatusInstalled},
+		}
+		t := &events.Transaction{ID: events.TransactionID(id())}
+		for _, f := range []events.Fact{
+			&events.Requested{Number: i + 1, Intent: events.Intent{Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: name}}, Words: "cortex install " + string(name)}},
+			&events.Planned{PlanID: plan.ID(), Plan: plan},
+			&events.Approved{PlanID: plan.ID(), How: "yes-flag"},
+			&events.Started{PlanID: plan.ID()},
+			&events.StepStarted{Op: events.OpInstall, Argv: []string{"apt-get", "install", "--", string(name)}},
+			&events.StepSucceeded{Output: "done\n", DurationMs: 300},
+			&events.Succeeded{Changes: []events.PackageChange{change}},
+		} {
+			if _, err := s.Transaction(b.Context(), scribe.Cause{}, t, f); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	if err := br.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkStart times whole processes: a Go program that does nothing, and
+// commands that read the history of 1,000 transactions.
+func BenchmarkStart(b *testing.B) {
+	cortex, err := binary()
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := b.TempDir()
+	hello := filepath.Join(dir, "hello")
+	if err := os.WriteFile(hello+".go", []byte("package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"hello\") }\n"), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	build := exec.Command("go", "build", "-o", hello, hello+".go")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	state := filepath.Join(dir, "state")
+	past(b, state, 1000)
+	run := func(b *testing.B, name string, args ...string) {
+		b.Helper()
+		cmd := exec.Command(name, args...)
+		cmd.Env = append(os.Environ(), "CORTEX_STATE_DIR="+state)
+		cmd.Stdout = io.Discard
+		if err := cmd.Run(); err != nil {
+			b.Fatalf("%s %q: %v", name, args, err)
+		}
+	}
+	run(b, cortex, "replay", "history")
+	run(b, cortex, "daemon", "stop")
+	for _, tc := range []struct {
+		name, program string
+		args          []string
+	}{
+		{"hello", hello, nil},
+		{"version", cortex, []string{"version"}},
+		{"history", cortex, []string{"history"}},
+		{"history-all", cortex, []string{"history", "-n", "0"}},
+		{"show", cortex, []string{"show", "500"}},
+	} {
+		b.Run(tc.name, func(b *testing.B) {
+			for b.Loop() {
+				run(b, tc.program, tc.args...)
+			}
+		})
+	}
+}

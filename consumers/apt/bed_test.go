@@ -27,6 +27,12 @@ type bed struct {
 func newBed(t *testing.T) bed {
 	t.Helper()
 	t.Parallel()
+	return sequentialBed(t)
+}
+
+// sequentialBed is newBed for tests that change the process.
+func sequentialBed(t *testing.T) bed {
+	t.Helper()
 	b := bed{Bed: testbed.New(t), t: t, work: t.TempDir()}
 	b.Machine = apt.New(apt.Config{Root: b.Root(), WorkDir: b.work})
 	return b

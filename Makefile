@@ -6,7 +6,7 @@ TOOL  := $(GO) tool -modfile=tools.mod
 DEPS  := mmdebstrap tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help build install deps test short lint fmt bench fuzz clean
+.PHONY: help build man install deps test short lint fmt bench fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -16,6 +16,9 @@ build: ## build bin/cortex, static
 
 install: build ## install /usr/local/bin/cortex (as root)
 	install -m 0755 bin/cortex /usr/local/bin/cortex
+
+man: ## write the manual pages into dist/man
+	$(GO) run ./cmd/manpages dist/man
 
 deps: ## install what the tests need from Debian (as root)
 	@missing=(); for p in $(DEPS); do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || missing+=($$p); done; \

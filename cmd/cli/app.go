@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -84,8 +85,9 @@ func (a *App) report(ctx context.Context, err error) int {
 // writes.
 func (a *App) answer(v any, text func(io.Writer)) error {
 	if !a.json {
-		text(a.Stdout)
-		return nil
+		w := bufio.NewWriter(a.Stdout)
+		text(w)
+		return w.Flush()
 	}
 	e := json.NewEncoder(a.Stdout)
 	e.SetIndent("", "  ")

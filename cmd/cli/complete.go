@@ -3,11 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 
 	"cortex/consumers/apt"
 	"cortex/events"
@@ -64,18 +62,4 @@ func (a *App) completeFrom(cmd *cobra.Command, f history.Filter, word func(histo
 		return nil, cobra.ShellCompDirectiveError
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
-}
-
-// newMan writes manual pages.
-func newMan(root *cobra.Command) *cobra.Command {
-	return &cobra.Command{
-		Use: "man DIR", Short: "Write manual pages into a directory", Args: some(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if err := os.MkdirAll(args[0], 0o755); err != nil {
-				return fmt.Errorf("man pages: %w", err)
-			}
-			root.DisableAutoGenTag = true
-			return doc.GenManTree(root, &doc.GenManHeader{Title: "CORTEX", Section: "8", Source: "cortex", Manual: "Cortex"}, args[0])
-		},
-	}
 }

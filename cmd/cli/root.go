@@ -32,6 +32,9 @@ const exitCodes = `Exit codes: 0 done or nothing to do, 1 error, 2 usage, 3 decl
 root, 5 denied by policy, 6 plan stale, 7 undone but not exactly, 8 another
 package manager is busy, 100 apt or dpkg failed, 130 interrupted.`
 
+// Root is the whole command tree, for manual pages.
+func Root() *cobra.Command { return newRoot(&App{}) }
+
 func newRoot(a *App) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "cortex",
@@ -64,7 +67,7 @@ happened, and takes it back.
 	add("change", newVerbs(a)...)
 	add("change", newApply(a), newUndo(a), newRedo(a))
 	add("look", newHistory(a), newShow(a), newEvents(a), newStatus(a))
-	add("tool", newDaemon(a), newReplay(a), newVersion(a), newMan(root))
+	add("tool", newDaemon(a), newReplay(a), newVersion(a))
 	root.AddCommand(newExitCodes())
 	root.SetHelpCommandGroupID("tool")
 	root.SetCompletionCommandGroupID("tool")

@@ -112,6 +112,7 @@ func (m *Machine) waitForOrphans(ctx context.Context) (waited bool, err error) {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			unlock(f)
 			return waited, err
 		}
 		waited = true

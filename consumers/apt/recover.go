@@ -113,13 +113,14 @@ func (m *Machine) runRaw(ctx context.Context, label string, argv []string) (outp
 	defer files.close()
 	_, ended, err := m.launch(argv, files)
 	if err != nil {
+		files.done()
 		return "", err
 	}
 	if err = files.watch(ctx, ended, nil); ctx.Err() != nil {
 		return "", ctx.Err()
 	}
 	output = files.readOutput()
-	files.remove()
+	files.done()
 	return output, err
 }
 

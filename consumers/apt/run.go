@@ -74,6 +74,7 @@ func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (Ste
 	start := time.Now()
 	cmd, ended, err := m.launch(argv, files)
 	if err != nil {
+		files.done()
 		return result, err
 	}
 	result.PID = cmd.Process.Pid
@@ -85,7 +86,7 @@ func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (Ste
 	result.ExitCode = cmd.ProcessState.ExitCode()
 	output := files.readOutput()
 	result.Output = events.Tail(output, events.MaxOutputBytes)
-	files.remove()
+	files.done()
 	if err != nil {
 		return result, stepError(s, output, err)
 	}
@@ -161,6 +162,7 @@ func (m *Machine) openFiles(label string) (*stepFiles, error) {
 		path := filepath.Join(m.cfg.WorkDir, filepath.Base(label)+part.suffix)
 		*part.file, err = os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR|os.O_APPEND, 0o600)
 		if err != nil {
+			unlock(f.lock)
 			f.close()
 			return fail(err)
 		}
@@ -180,10 +182,16 @@ func (f *stepFiles) close() {
 	}
 }
 
-func (f *stepFiles) remove() {
+// done removes the files of a child that has ended, and unlocks. Closing would
+// not be enough: a child that another goroutine starts at this moment has every
+// descriptor of ours for an instant, and the lock with it.
+func (f *stepFiles) done() {
 	_ = os.Remove(f.output.Name())
 	_ = os.Remove(f.status.Name())
+	unlock(f.lock)
 }
+
+func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
 
 // watch reports progress until the child ended or ctx is done.
 func (f *stepFiles) watch(ctx context.Context, ended <-chan error, tell func(events.Progress)) error {

@@ -74,6 +74,25 @@ func TestEveryFactKindHasItsGoldenFormAndComesBackEqual(t *testing.T) {
 	}
 }
 
+func TestFieldsThatCameLaterHaveTheirGoldenFormToo(t *testing.T) {
+	for _, f := range grownFacts() {
+		t.Run(string(f.Kind()), func(t *testing.T) {
+			e, err := events.New(envelope(3, events.TransactionSubject(txn)), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "grown-"+string(f.Kind())+".json", e.Data)
+			back, err := events.Decode(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(f, back); diff != "" {
+				t.Errorf("decoded fact differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestEveryRequestKindHasItsGoldenFormAndComesBackEqual(t *testing.T) {
 	var seen []events.Kind
 	for _, r := range sampleRequests() {

@@ -111,17 +111,31 @@ type StepFailed struct {
 	DurationMs int64   `json:"duration_ms"`
 }
 
-// Succeeded ends a transaction whose steps all succeeded. Changes is the
-// difference dpkg shows, not the plan.
+// Prepared says that what an undo of the step will need is kept: the image of the
+// state vector right before, and the package files that come and go. Appended by
+// the executor while dpkg's lock is held; dpkg starts only when it is on record.
+type Prepared struct {
+	Index int      `json:"index"` // of the step, from 0
+	Image Digest   `json:"image"` // in the vault
+	Debs  []Deb    `json:"debs,omitempty"`
+	Lost  []string `json:"lost,omitempty"` // what goes and could not be kept, for people
+}
+
+// Succeeded ends a transaction whose steps all succeeded. Changes, Files and
+// Settings are the differences that dpkg and the file system show, not the plan.
 type Succeeded struct {
-	Changes []PackageChange `json:"changes"`
+	Changes  []PackageChange `json:"changes"`
+	Files    []FileChange    `json:"files,omitempty"`
+	Settings []SettingChange `json:"settings,omitempty"`
 }
 
 // Failed ends a transaction one of whose steps failed. Changes is what happened
 // all the same.
 type Failed struct {
-	Changes []PackageChange `json:"changes"`
-	Failure Failure         `json:"failure"`
+	Changes  []PackageChange `json:"changes"`
+	Failure  Failure         `json:"failure"`
+	Files    []FileChange    `json:"files,omitempty"`
+	Settings []SettingChange `json:"settings,omitempty"`
 }
 
 // Interrupted ends a transaction that was cut off: the reconciler found it
@@ -131,6 +145,24 @@ type Interrupted struct {
 	Changes   []PackageChange `json:"changes"`
 	Reason    string          `json:"reason"`
 	Recovered []string        `json:"recovered,omitempty"`
+	Files     []FileChange    `json:"files,omitempty"`
+	Settings  []SettingChange `json:"settings,omitempty"`
+}
+
+// Observed is a whole transaction that somebody else carried out: apt, dpkg or
+// another front end, seen by the hooks. It opens and ends it. Appended by the
+// observer.
+type Observed struct {
+	Number   int             `json:"number"` // see [Requested]
+	Program  string          `json:"program"`
+	Command  string          `json:"command,omitempty"` // as it was typed, masked
+	UID      int             `json:"uid"`
+	Started  time.Time       `json:"started,omitzero"`
+	Image    Digest          `json:"image,omitempty"` // of right before; "" when it was not captured
+	Debs     []Deb           `json:"debs,omitempty"`
+	Changes  []PackageChange `json:"changes"`
+	Files    []FileChange    `json:"files,omitempty"`
+	Settings []SettingChange `json:"settings,omitempty"`
 }
 
 // Compensated says that transaction By undid this one. Exact is true only when
@@ -172,6 +204,8 @@ func (*Approved) Kind() Kind         { return KindApproved }
 func (*Denied) Kind() Kind           { return KindDenied }
 func (*Cancelled) Kind() Kind        { return KindCancelled }
 func (*Started) Kind() Kind          { return KindStarted }
+func (*Prepared) Kind() Kind         { return KindPrepared }
+func (*Observed) Kind() Kind         { return KindObserved }
 func (*StepStarted) Kind() Kind      { return KindStepStarted }
 func (*StepSucceeded) Kind() Kind    { return KindStepSucceeded }
 func (*StepFailed) Kind() Kind       { return KindStepFailed }
@@ -193,6 +227,8 @@ func (*Approved) fact()         {}
 func (*Denied) fact()           {}
 func (*Cancelled) fact()        {}
 func (*Started) fact()          {}
+func (*Prepared) fact()         {}
+func (*Observed) fact()         {}
 func (*StepStarted) fact()      {}
 func (*StepSucceeded) fact()    {}
 func (*StepFailed) fact()       {}

@@ -80,7 +80,9 @@ func ChangesOf(f Fact) []PackageChange {
 		return f.Changes
 	case *Interrupted:
 		return f.Changes
-	case *Adopted, *Requested, *Planned, *Refused, *Approved, *Denied, *Cancelled, *Started,
+	case *Observed:
+		return f.Changes
+	case *Prepared, *Adopted, *Requested, *Planned, *Refused, *Approved, *Denied, *Cancelled, *Started,
 		*StepStarted, *StepSucceeded, *StepFailed, *Compensated, *Opened, *IndexesRefreshed,
 		*Parked, *Retried:
 	}
@@ -98,7 +100,7 @@ func (inv Inventory) apply(changes []PackageChange) {
 }
 
 // InventoryKinds are the kinds of fact that [Inventory.Apply] looks at.
-var InventoryKinds = []Kind{KindAdopted, KindDrifted, KindSucceeded, KindFailed, KindInterrupted}
+var InventoryKinds = []Kind{KindAdopted, KindDrifted, KindSucceeded, KindFailed, KindInterrupted, KindObserved}
 
 // Hash identifies the inventory's content: hex SHA-256 over its sorted packages.
 func (inv Inventory) Hash() string {

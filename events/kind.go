@@ -35,6 +35,8 @@ const (
 	KindDenied           Kind = "transaction.denied.v1"
 	KindCancelled        Kind = "transaction.cancelled.v1"
 	KindStarted          Kind = "transaction.started.v1"
+	KindPrepared         Kind = "transaction.prepared.v1"
+	KindObserved         Kind = "transaction.observed.v1"
 	KindStepStarted      Kind = "step.started.v1"
 	KindStepSucceeded    Kind = "step.succeeded.v1"
 	KindStepFailed       Kind = "step.failed.v1"
@@ -53,7 +55,7 @@ func RequestedKind(v Verb) Kind { return Kind(string(v) + ".requested.v1") }
 func FactKinds() []Kind {
 	kinds := []Kind{
 		KindOpened, KindAdopted, KindDrifted, KindIndexesRefreshed, KindPlanned, KindRefused,
-		KindApproved, KindDenied, KindCancelled, KindStarted, KindStepStarted, KindStepSucceeded,
+		KindApproved, KindDenied, KindCancelled, KindStarted, KindPrepared, KindObserved, KindStepStarted, KindStepSucceeded,
 		KindStepFailed, KindSucceeded, KindFailed, KindInterrupted, KindCompensated, KindParked, KindRetried,
 	}
 	for _, v := range Verbs {
@@ -94,6 +96,10 @@ func newFact(k Kind) (Fact, error) {
 		return &Cancelled{}, nil
 	case KindStarted:
 		return &Started{}, nil
+	case KindPrepared:
+		return &Prepared{}, nil
+	case KindObserved:
+		return &Observed{}, nil
 	case KindStepStarted:
 		return &StepStarted{}, nil
 	case KindStepSucceeded:

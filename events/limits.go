@@ -15,6 +15,14 @@ const (
 	MaxPackageNameBytes = 128
 	// MaxVersionBytes bounds a package version.
 	MaxVersionBytes = 256
+	// MaxPathBytes bounds a path.
+	MaxPathBytes = 4 << 10
+	// MaxFilesPerEvent bounds the paths that one fact or plan lists.
+	MaxFilesPerEvent = 4_000
+	// MaxSettingsPerEvent bounds the settings that one fact or plan lists.
+	MaxSettingsPerEvent = 4_000
+	// MaxKeptFileBytes bounds the content of one configuration file that is kept.
+	MaxKeptFileBytes = 16 << 20
 	// MaxStepsPerPlan bounds the steps of one plan.
 	MaxStepsPerPlan = 64
 	// MaxChangesPerPlan bounds the package changes of one plan.

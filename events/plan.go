@@ -22,10 +22,17 @@ const (
 	VerbUnhold  Verb = "unhold"
 	VerbUndo    Verb = "undo"
 	VerbRedo    Verb = "redo"
+	// VerbRollback takes back everything that happened after a position.
+	VerbRollback Verb = "rollback"
+	// VerbObserved is what somebody else did; nobody can ask for it.
+	VerbObserved Verb = "observed"
 )
 
-// Verbs lists every verb.
-var Verbs = []Verb{VerbInstall, VerbRemove, VerbPurge, VerbUpgrade, VerbHold, VerbUnhold, VerbUndo, VerbRedo}
+// Verbs lists every verb that can be asked for.
+var Verbs = []Verb{VerbInstall, VerbRemove, VerbPurge, VerbUpgrade, VerbHold, VerbUnhold, VerbUndo, VerbRedo, VerbRollback}
+
+// TakesBack reports whether the verb takes back what happened before.
+func (v Verb) TakesBack() bool { return v == VerbUndo || v == VerbRedo || v == VerbRollback }
 
 // Options change how a request is planned and run.
 type Options struct {
@@ -33,6 +40,10 @@ type Options struct {
 	NoRecommends bool `json:"no_recommends,omitempty"` // without recommended packages
 	AllowHeld    bool `json:"allow_held,omitempty"`    // may change packages on hold
 	LockWaitSec  int  `json:"lock_wait_s,omitempty"`   // 0 means [DefaultLockWait]
+
+	Cascade bool     `json:"cascade,omitempty"` // an undo takes back what stands in its way too
+	Force   []string `json:"force,omitempty"`   // paths an undo restores although somebody changed them since
+	Hold    bool     `json:"hold,omitempty"`    // an undo holds what it brings back to an older version
 }
 
 // LockWait is how long to wait for another package manager.
@@ -48,9 +59,13 @@ type Intent struct {
 	Verb     Verb          `json:"verb"`
 	Packages []PackageRef  `json:"packages,omitempty"`
 	Target   TransactionID `json:"target,omitempty"` // for undo and redo
-	Options  Options       `json:"options,omitzero"`
-	DryRun   bool          `json:"dry_run,omitempty"` // asked only to see the plan
-	Words    string        `json:"words,omitempty"`   // the command line as typed
+	// Also are further transactions that an undo takes back in the same run.
+	Also []TransactionID `json:"also,omitempty"`
+	// After is for rollback: what was recorded after this position is taken back.
+	After   Position `json:"after,omitempty"`
+	Options Options  `json:"options,omitzero"`
+	DryRun  bool     `json:"dry_run,omitempty"` // asked only to see the plan
+	Words   string   `json:"words,omitempty"`   // the command line as typed
 }
 
 // Validate reports every problem of the intent, joined.
@@ -71,10 +86,11 @@ func (in Intent) Validate() error {
 		if len(in.Packages) == 0 {
 			add("%s names no package", in.Verb)
 		}
-	case VerbUpgrade:
+	case VerbUpgrade, VerbRollback:
 	default:
 		add("unknown verb %q", in.Verb)
 	}
+	errs = append(errs, in.validateUndo()...)
 	if in.Target != "" && in.Verb != VerbUndo && in.Verb != VerbRedo {
 		add("%s takes packages, not a transaction", in.Verb)
 	}
@@ -99,6 +115,37 @@ func (in Intent) Validate() error {
 		return nil
 	}
 	return &Error{Op: "events.Intent.Validate", Kind: ErrUsage, Err: errors.Join(errs...), Hint: HintOf(errors.Join(errs...))}
+}
+
+func (in Intent) validateUndo() []error {
+	var errs []error
+	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, t := range in.Also {
+		if err := t.Validate(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	o := in.Options
+	switch {
+	case len(in.Also) > 0 && in.Verb != VerbUndo:
+		add("only undo takes several transactions")
+	case len(in.Also) > MaxPackagesPerRequest:
+		add("more than %d transactions in one request", MaxPackagesPerRequest)
+	case in.Verb == VerbRollback && (in.After == 0 || len(in.Packages) > 0):
+		add("rollback takes a position, and nothing else")
+	case in.Verb != VerbRollback && in.After != 0:
+		add("only rollback takes a position")
+	case !in.Verb.TakesBack() && (o.Cascade || o.Hold || len(o.Force) > 0):
+		add("cascade, hold and force are for undo, redo and rollback")
+	case len(o.Force) > MaxFilesPerEvent:
+		add("more than %d paths to force", MaxFilesPerEvent)
+	}
+	for _, p := range o.Force {
+		if err := ValidatePath(p); err != nil {
+			add("%q: %w", p, err)
+		}
+	}
+	return errs
 }
 
 // Action is what will happen to one package.
@@ -146,12 +193,16 @@ const (
 	OpUnhold  Op = "unhold"
 	OpAuto    Op = "mark-auto"
 	OpManual  Op = "mark-manual"
+	OpRestore Op = "restore" // files and settings, from the vault
 )
 
 // Target is one package of a step.
 type Target struct {
 	PackageRef
 	Remove bool `json:"remove,omitempty"` // in an install step: take it away instead
+	// Deb is the package file in the vault that is installed instead of what the
+	// archive offers.
+	Deb Digest `json:"deb,omitempty"`
 }
 
 // Step is one typed operation. The executor, and nothing else, turns it into an
@@ -163,20 +214,46 @@ type Step struct {
 	NoRecommends   bool     `json:"no_recommends,omitempty"`
 	AllowHeld      bool     `json:"allow_held,omitempty"`
 	AllowDowngrade bool     `json:"allow_downgrade,omitempty"`
+
+	Files    []FileChange    `json:"files,omitempty"`    // for restore
+	Settings []SettingChange `json:"settings,omitempty"` // for restore
+	// Sweep makes a restore step also put back what the transaction's own earlier
+	// steps changed besides.
+	Sweep bool `json:"sweep,omitempty"`
 }
 
 // Plan is exactly what will happen, and how.
 type Plan struct {
-	Changes  []Change `json:"changes"`
-	Steps    []Step   `json:"steps"`
-	Download int64    `json:"download_b"`        // bytes to fetch
-	Disk     int64    `json:"disk_delta_b"`      // bytes on disk, + more, - less
-	Residue  []string `json:"residue,omitempty"` // what this plan cannot restore, said before it runs
-	Notes    []string `json:"notes,omitempty"`   // what the reader should know
+	Changes  []Change        `json:"changes"`
+	Steps    []Step          `json:"steps"`
+	Download int64           `json:"download_b"`        // bytes to fetch
+	Disk     int64           `json:"disk_delta_b"`      // bytes on disk, + more, - less
+	Residue  []string        `json:"residue,omitempty"` // what this plan cannot restore, said before it runs
+	Notes    []string        `json:"notes,omitempty"`   // what the reader should know
+	Risks    []string        `json:"risks,omitempty"`   // what an undo of this plan could not bring back, said before it runs
+	Undoes   []TransactionID `json:"undoes,omitempty"`  // the transactions this plan takes back
 }
 
 // Empty reports whether the plan changes nothing.
-func (p Plan) Empty() bool { return len(p.Changes) == 0 }
+func (p Plan) Empty() bool { return len(p.Changes) == 0 && len(p.Files())+len(p.Settings()) == 0 }
+
+// Files are the paths that the plan restores.
+func (p Plan) Files() []FileChange {
+	var out []FileChange
+	for _, s := range p.Steps {
+		out = append(out, s.Files...)
+	}
+	return out
+}
+
+// Settings are the settings that the plan restores.
+func (p Plan) Settings() []SettingChange {
+	var out []SettingChange
+	for _, s := range p.Steps {
+		out = append(out, s.Settings...)
+	}
+	return out
+}
 
 // PlanID names a plan by its content: the same changes by the same steps have
 // the same id.
@@ -202,6 +279,9 @@ func (p Plan) Validate() error {
 	}
 	if len(p.Changes) > MaxChangesPerPlan {
 		return &Error{Op: "events.Plan.Validate", Kind: ErrUsage, Err: fmt.Errorf("the plan changes %d packages, more than %d", len(p.Changes), MaxChangesPerPlan)}
+	}
+	if n, m := len(p.Files()), len(p.Settings()); n > MaxFilesPerEvent || m > MaxSettingsPerEvent {
+		return &Error{Op: "events.Plan.Validate", Kind: ErrUsage, Err: fmt.Errorf("the plan restores %d files and %d settings, more than %d each", n, m, MaxFilesPerEvent)}
 	}
 	return nil
 }

@@ -58,6 +58,11 @@ func sampleFacts() []events.Fact {
 		&events.Denied{Rule: "essential-packages", Message: "no"},
 		&events.Cancelled{Reason: "the person said no"},
 		&events.Started{PlanID: samplePlan().ID(), Base: "00ff"},
+		&events.Prepared{Index: 1, Image: digest, Debs: []events.Deb{sampleDeb}, Lost: []string{"perl 5.36.0-7"}},
+		&events.Observed{
+			Number: 8, Program: "apt-get", Command: "apt-get install cowsay", UID: 1000, Started: noon, Image: digest,
+			Debs: []events.Deb{sampleDeb}, Changes: changes, Files: sampleFiles, Settings: sampleSettings,
+		},
 		&events.StepStarted{Index: 1, Op: events.OpAuto, Argv: []string{"apt-mark", "auto", "perl"}},
 		&events.StepSucceeded{Index: 1, Output: "ok\n", DurationMs: 7},
 		&events.StepFailed{Index: 1, Output: "no\n", ExitCode: 100, Failure: failure, DurationMs: 7},
@@ -74,11 +79,40 @@ func sampleFacts() []events.Fact {
 	return facts
 }
 
+// grownFacts holds facts with the fields that were added to their kind later.
+func grownFacts() []events.Fact {
+	plan := samplePlan()
+	plan.Steps = append(plan.Steps, events.Step{Op: events.OpRestore, Files: sampleFiles, Settings: sampleSettings, Sweep: true})
+	plan.Steps[0].Targets[0].Deb = digest
+	plan.Risks, plan.Undoes = []string{"perl: its data"}, []events.TransactionID{txn}
+	return []events.Fact{
+		&events.Succeeded{Files: sampleFiles, Settings: sampleSettings},
+		&events.Failed{Files: sampleFiles, Settings: sampleSettings},
+		&events.Interrupted{Files: sampleFiles, Settings: sampleSettings},
+		&events.Planned{PlanID: plan.ID(), Plan: plan},
+		&events.Requested{Intent: events.Intent{Verb: events.VerbUndo, Target: txn, Also: []events.TransactionID{txn}, Options: events.Options{Cascade: true, Hold: true, Force: []string{"/etc/x"}}}},
+	}
+}
+
+const digest = events.Digest("00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff")
+
+var (
+	sampleDeb   = events.Deb{PackageKey: key("perl"), Version: "5.36.0-7", Digest: digest, Size: 12}
+	sampleFiles = []events.FileChange{{
+		Path:   "/etc/x",
+		Before: events.FileState{Kind: events.FileRegular, Mode: 0o640, UID: 1, GID: 2, Size: 3, Digest: digest, Secret: true, Unkept: true},
+		After:  events.FileState{Kind: events.FileLink, Mode: 0o777, Link: "y"},
+	}}
+	sampleSettings = []events.SettingChange{{Kind: events.SettingAlternative, Name: "editor", Before: "manual /usr/bin/vi", After: "auto"}}
+)
+
 func sampleIntent(v events.Verb) events.Intent {
 	in := events.Intent{Verb: v, DryRun: true, Words: "cortex " + string(v), Options: events.Options{AllowHeld: true, LockWaitSec: 3}}
 	switch v {
 	case events.VerbUndo, events.VerbRedo:
 		in.Target = txn
+	case events.VerbRollback:
+		in.After = 7
 	case events.VerbInstall:
 		in.Packages = []events.PackageRef{{Name: "cowsay", Arch: "amd64", Version: "3.03+dfsg2-8"}}
 		in.Options.Reinstall, in.Options.NoRecommends = true, true

@@ -23,18 +23,19 @@ const (
 	StateSucceeded   TransactionState = "succeeded"
 	StateFailed      TransactionState = "failed"
 	StateInterrupted TransactionState = "interrupted"
+	StateObserved    TransactionState = "observed" // somebody else carried it out
 )
 
 // TransactionStates lists every state but StateNone.
 var TransactionStates = []TransactionState{
 	StateRequested, StatePlanned, StateApproved, StateRunning, StateRefused, StateDenied,
-	StateCancelled, StateSucceeded, StateFailed, StateInterrupted,
+	StateCancelled, StateSucceeded, StateFailed, StateInterrupted, StateObserved,
 }
 
 // Ended reports whether nothing will run any more.
 func (s TransactionState) Ended() bool {
 	switch s {
-	case StateRefused, StateDenied, StateCancelled, StateSucceeded, StateFailed, StateInterrupted:
+	case StateRefused, StateDenied, StateCancelled, StateSucceeded, StateFailed, StateInterrupted, StateObserved:
 		return true
 	case StateNone, StateRequested, StatePlanned, StateApproved, StateRunning:
 		return false
@@ -44,7 +45,7 @@ func (s TransactionState) Ended() bool {
 
 // Ran reports whether effects may have happened and are over.
 func (s TransactionState) Ran() bool {
-	return s == StateSucceeded || s == StateFailed || s == StateInterrupted
+	return s == StateSucceeded || s == StateFailed || s == StateInterrupted || s == StateObserved
 }
 
 // StepRun is one step as it ran.
@@ -75,7 +76,10 @@ type Transaction struct {
 	ApprovedBy    Actor
 	ApprovedHow   string
 	Steps         []StepRun
+	Prepared      []Prepared // what is kept for an undo, in the order of the steps
 	Changes       []PackageChange
+	Files         []FileChange
+	Settings      []SettingChange
 	Failure       *Failure // why it was refused or failed
 	Recovered     []string
 	CompensatedBy TransactionID
@@ -86,7 +90,12 @@ type Transaction struct {
 
 // Undoable reports whether there is something to take back.
 func (t *Transaction) Undoable() bool {
-	return t.State.Ran() && len(t.Changes) > 0 && t.CompensatedBy == ""
+	return t.State.Ran() && !t.Effects().Empty() && t.CompensatedBy == ""
+}
+
+// Effects is what it did.
+func (t *Transaction) Effects() Effects {
+	return Effects{Changes: t.Changes, Files: t.Files, Settings: t.Settings}
 }
 
 // Apply folds one record of the transaction. An order that cannot happen is an
@@ -135,7 +144,9 @@ func transition(s TransactionState, f Fact) (TransactionState, bool) {
 		return StateCancelled, s == StateRequested || s == StatePlanned
 	case *Started:
 		return StateRunning, s == StateApproved
-	case *StepStarted, *StepSucceeded, *StepFailed:
+	case *Observed:
+		return StateObserved, s == StateNone
+	case *StepStarted, *StepSucceeded, *StepFailed, *Prepared:
 		return StateRunning, s == StateRunning
 	case *Succeeded:
 		return StateSucceeded, s == StateRunning
@@ -191,6 +202,9 @@ func (t *Transaction) applySteps(f Fact) error {
 
 // absorb copies what the fact says.
 func (t *Transaction) absorb(r Record, f Fact) {
+	if e := EffectsOf(f); !e.Empty() {
+		t.Changes, t.Files, t.Settings = e.Changes, e.Files, e.Settings
+	}
 	switch f := f.(type) {
 	case *Requested:
 		t.ID, t.Number, t.Intent = r.Transaction, f.Number, f.Intent
@@ -203,12 +217,16 @@ func (t *Transaction) absorb(r Record, f Fact) {
 		t.ApprovedBy, t.ApprovedHow = r.Actor, f.How
 	case *Denied:
 		t.Failure = &Failure{Kind: ErrDenied, Subject: f.Rule, Message: f.Message}
+	case *Prepared:
+		t.Prepared = append(t.Prepared, *f)
 	case *Succeeded:
-		t.Changes = f.Changes
 	case *Failed:
-		t.Changes, t.Failure = f.Changes, &f.Failure
+		t.Failure = &f.Failure
+	case *Observed:
+		t.ID, t.Number, t.Actor, t.Request, t.RequestedAt = r.Transaction, f.Number, r.Actor, r.ID, r.Time
+		t.Intent = Intent{Verb: VerbObserved, Words: f.Command}
 	case *Interrupted:
-		t.Changes, t.Recovered = f.Changes, f.Recovered
+		t.Recovered = f.Recovered
 		t.Failure = &Failure{Kind: ErrInterrupted, Message: f.Reason}
 	case *Compensated:
 		t.CompensatedBy, t.Exact, t.Residue = f.By, f.Exact, f.Residue

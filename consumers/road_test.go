@@ -16,12 +16,14 @@ import (
 	"cortex/consumers"
 	"cortex/consumers/executor"
 	"cortex/consumers/intake"
+	"cortex/consumers/keeper"
 	"cortex/consumers/ledger"
 	"cortex/consumers/papertest"
 	"cortex/consumers/planner"
 	"cortex/consumers/reconciler"
 	"cortex/consumers/scribe"
 	"cortex/consumers/undoer"
+	"cortex/consumers/vault"
 	"cortex/events"
 	"cortex/events/memlog"
 )
@@ -71,15 +73,20 @@ func (r *road) tell(p events.Progress) {
 // start makes the workers of a new daemon, which first reconciles.
 func (r *road) start(ctx context.Context) []consumers.Handler {
 	l := ledger.New(r.log)
-	rc := reconciler.New(r.scribe, l, r.machine)
+	v, err := vault.Open(r.t.TempDir())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	k := keeper.New(r.t.TempDir(), v, r.machine)
+	rc := reconciler.New(r.scribe, l, r.machine, k)
 	if err := rc.Run(ctx); err != nil {
 		r.t.Fatal(err)
 	}
-	p := planner.New(r.scribe, r.machine, planner.Config{Tell: r.tell})
+	p := planner.New(r.scribe, r.machine, k, v, planner.Config{Tell: r.tell})
 	return consumers.Workers{
 		Intake:      intake.New(r.scribe, intake.Config{MayChange: func(a events.Actor) bool { return a.UID == 0 }}),
 		Planner:     p,
-		Executor:    executor.New(r.scribe, l, r.machine, p, rc, executor.Config{MayRun: true, Tell: r.tell}),
+		Executor:    executor.New(r.scribe, l, r.machine, k, v, p, rc, executor.Config{MayRun: true, Tell: r.tell}),
 		Compensator: undoer.NewCompensator(r.scribe, l),
 	}.Handlers(host)
 }

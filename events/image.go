@@ -76,6 +76,29 @@ type SettingChange struct {
 	After  string      `json:"after,omitempty"`
 }
 
+// SecretValue begins the value of a setting whose content is in the vault; the
+// digest follows.
+const SecretValue = "secret "
+
+// Text is a setting's value in one line for people: secrets masked, debconf's item
+// as its value.
+func (k SettingKind) Text(value string) string {
+	switch {
+	case value == "":
+		return "none"
+	case strings.HasPrefix(value, SecretValue):
+		return "a secret"
+	case k == SettingDebconf:
+		for line := range strings.Lines(value) {
+			if v, ok := strings.CutPrefix(line, "Value: "); ok {
+				return strings.TrimSuffix(v, "\n")
+			}
+		}
+		return "no value"
+	}
+	return strings.ReplaceAll(strings.TrimSpace(value), "\n", ", ")
+}
+
 // Deb is one package file that the vault keeps.
 type Deb struct {
 	PackageKey

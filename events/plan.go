@@ -240,8 +240,13 @@ func (p Plan) Empty() bool { return len(p.Changes) == 0 && len(p.Files())+len(p.
 // Files are the paths that the plan restores.
 func (p Plan) Files() []FileChange {
 	var out []FileChange
+	seen := map[string]bool{}
 	for _, s := range p.Steps {
-		out = append(out, s.Files...)
+		for _, f := range s.Files {
+			if !seen[f.Path] {
+				out, seen[f.Path] = append(out, f), true
+			}
+		}
 	}
 	return out
 }
@@ -249,8 +254,17 @@ func (p Plan) Files() []FileChange {
 // Settings are the settings that the plan restores.
 func (p Plan) Settings() []SettingChange {
 	var out []SettingChange
+	type key struct {
+		kind SettingKind
+		name string
+	}
+	seen := map[key]bool{}
 	for _, s := range p.Steps {
-		out = append(out, s.Settings...)
+		for _, c := range s.Settings {
+			if k := (key{c.Kind, c.Name}); !seen[k] {
+				out, seen[k] = append(out, c), true
+			}
+		}
 	}
 	return out
 }

@@ -26,6 +26,8 @@ type resultView struct {
 	Transaction events.TransactionID    `json:"id"`
 	Number      int                     `json:"number"`
 	Changes     []events.PackageChange  `json:"changes"`
+	Files       []events.FileChange     `json:"files,omitempty"`
+	Settings    []events.SettingChange  `json:"settings,omitempty"`
 	Failure     *events.Failure         `json:"failure,omitempty"`
 	Exact       *bool                   `json:"exact,omitempty"` // of an undo or redo
 	Residue     []string                `json:"residue,omitempty"`
@@ -33,10 +35,9 @@ type resultView struct {
 
 // outcome tells how a transaction ended and gives the command's error.
 func (a *App) outcome(ctx context.Context, s session, t *events.Transaction) error {
-	view := resultView{State: t.State, Transaction: t.ID, Number: t.Number, Changes: t.Changes, Failure: t.Failure}
+	view := resultView{State: t.State, Transaction: t.ID, Number: t.Number, Changes: t.Changes, Files: t.Files, Settings: t.Settings, Failure: t.Failure}
 	last := t.Last
-	takesBack := t.Intent.Verb == events.VerbUndo || t.Intent.Verb == events.VerbRedo
-	if takesBack && t.State == events.StateSucceeded {
+	if t.Intent.Verb.TakesBack() && len(t.Plan.Undoes) > 0 && t.State == events.StateSucceeded {
 		undone, err := a.verdict(ctx, s, t)
 		if err != nil {
 			return err
@@ -67,7 +68,7 @@ func (a *App) verdict(ctx context.Context, s session, t *events.Transaction) (*e
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
 	undone := &events.Transaction{}
-	for l, err := range s.client.Events(ctx, client.Selection{Transaction: t.Intent.Target, Follow: true}) {
+	for l, err := range s.client.Events(ctx, client.Selection{Transaction: t.Plan.Undoes[0], Follow: true}) {
 		if err != nil {
 			return nil, err
 		}
@@ -94,9 +95,12 @@ func (a *App) succeeded(t *events.Transaction, view resultView) error {
 		for _, step := range t.Steps {
 			took += time.Duration(step.DurationMs) * time.Millisecond
 		}
-		fmt.Fprintf(a.Stdout, "Done: transaction %d, %s changed in %s\n", t.Number, render.Count(len(t.Changes), "package"), render.Duration(took))
+		fmt.Fprintf(a.Stdout, "Done: transaction %d, %s in %s\n", t.Number, changed(t), render.Duration(took))
 		render.Changes(a.Stdout, t.Changes)
-		if view.Exact == nil && len(t.Changes) > 0 {
+		if view.Exact != nil {
+			render.Files(a.Stdout, t.Files)
+		}
+		if view.Exact == nil && !t.Effects().Empty() {
 			a.say("'cortex undo %d' takes it back", t.Number)
 		}
 	}
@@ -105,7 +109,7 @@ func (a *App) succeeded(t *events.Transaction, view resultView) error {
 	}
 	if *view.Exact {
 		if !a.json {
-			fmt.Fprintln(a.Stdout, "Every package state is exactly as before")
+			fmt.Fprintln(a.Stdout, "Everything is exactly as before")
 		}
 		return nil
 	}
@@ -116,6 +120,15 @@ func (a *App) succeeded(t *events.Transaction, view resultView) error {
 		Op: "cli", Kind: events.ErrPartial, Subject: fmt.Sprintf("transaction %d", t.Number),
 		Err: errors.New("not everything is as before:\n  " + strings.Join(view.Residue, "\n  ")),
 	}
+}
+
+// changed counts what changed.
+func changed(t *events.Transaction) string {
+	text := render.Count(len(t.Changes), "package") + " changed"
+	if n := len(t.Files); n > 0 {
+		text += " and " + render.Count(n, "file") + " under /etc"
+	}
+	return text
 }
 
 // outputLines is how much of a failed step's output is shown.
@@ -129,6 +142,9 @@ func (a *App) failed(t *events.Transaction, view resultView) error {
 	for _, step := range t.Steps {
 		if step.Done && !step.OK {
 			lines := strings.Split(strings.TrimSpace(step.Output), "\n")
+			if len(step.Argv) == 0 {
+				continue // ours, not a program's
+			}
 			fmt.Fprintf(a.Stderr, "last lines of %s:\n", step.Argv[0])
 			for _, l := range lines[max(0, len(lines)-outputLines):] {
 				fmt.Fprintln(a.Stderr, "  | "+l)

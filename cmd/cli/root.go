@@ -65,8 +65,8 @@ happened, and takes it back.
 		}
 	}
 	add("change", newVerbs(a)...)
-	add("change", newApply(a), newUndo(a), newRedo(a))
-	add("look", newHistory(a), newShow(a), newEvents(a), newStatus(a))
+	add("change", newApply(a), newUndo(a), newRedo(a), newRollback(a))
+	add("look", newHistory(a), newShow(a), newFile(a), newEvents(a), newStatus(a))
 	add("tool", newDaemon(a), newReplay(a), newVersion(a))
 	root.AddCommand(newExitCodes())
 	root.SetHelpCommandGroupID("tool")

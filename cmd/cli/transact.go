@@ -27,6 +27,7 @@ type consent struct {
 	yes    bool // given in advance
 	dryRun bool // never
 	apply  bool // given to exactly this plan: stale is the end
+	diff   bool // show what happens inside files
 }
 
 // transact takes an intent to its end: plan, yes, run, outcome. A plan that went
@@ -125,6 +126,9 @@ func (a *App) decide(ctx context.Context, s session, t *events.Transaction) (goO
 	}
 	if !a.json && !(s.consent.apply && a.quiet) {
 		render.Plan(a.Stdout, t.Plan)
+		if s.consent.diff && len(t.Plan.Files()) > 0 {
+			a.diff(a.Stdout, t.Plan.Files())
+		}
 	}
 	switch {
 	case s.consent.dryRun:

@@ -2,7 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,10 +15,17 @@ import (
 )
 
 func newUndo(a *App) *cobra.Command {
-	return newBack(a, events.VerbUndo, "undo [ID]", "Take a transaction back",
-		`Take a transaction back: package versions, states, automatic marks and holds.
-Without ID, the newest that changed something and was not undone. The plan is
-shown first, with what it cannot bring back. Undoing is a transaction of its own.`)
+	return newBack(a, events.VerbUndo, "undo [ID | N..M]…", "Take transactions back",
+		`Take transactions back: package versions, states, marks and holds, configuration
+files (content, mode, owner, absence), debconf's answers, alternatives, diversions.
+Without ID, the newest that changed something and was not undone; last-2 is the
+second before the newest; 4..8 are all from 4 to 8 that can be undone.
+
+The plan is shown first, with what it cannot bring back. Something that was changed
+since stands in the way and is named. Undoing is a transaction of its own.
+
+  cortex undo --dry-run          what would happen, with a diff of every file
+  cortex undo 4..8 --cascade     and whatever later transaction stands in the way`)
 }
 
 func newRedo(a *App) *cobra.Command {
@@ -25,16 +36,26 @@ func newRedo(a *App) *cobra.Command {
 func newBack(a *App, verb events.Verb, use, short, long string) *cobra.Command {
 	var how consent
 	var o options
+	args := cobra.MaximumNArgs(1)
+	if verb == events.VerbUndo {
+		args = cobra.ArbitraryArgs
+	}
 	cmd := &cobra.Command{
-		Use: use, Short: short, Long: long, Args: some(cobra.MaximumNArgs(1)),
+		Use: use, Short: short, Long: long, Args: some(args),
 		ValidArgsFunction: a.completeTransactions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			target, err := a.target(cmd.Context(), verb, args)
+			targets, err := a.targets(cmd.Context(), verb, args)
 			if err != nil {
 				return err
 			}
-			a.say("%s of transaction %d: %s %s", verb, target.Number, target.Verb, target.Summary)
-			return a.transact(cmd.Context(), events.Intent{Verb: verb, Target: target.ID, Options: o.of(a)}, how)
+			in := events.Intent{Verb: verb, Target: targets[0].ID, Options: o.of(a)}
+			for _, t := range targets {
+				if t.ID != in.Target {
+					in.Also = append(in.Also, t.ID)
+				}
+				a.say("%s of transaction %d: %s %s", verb, t.Number, t.Verb, t.Summary)
+			}
+			return a.back(cmd.Context(), in, how)
 		},
 	}
 	consentFlags(cmd, &how)
@@ -42,59 +63,121 @@ func newBack(a *App, verb events.Verb, use, short, long string) *cobra.Command {
 	return cmd
 }
 
-// target finds what an undo or redo is about.
-func (a *App) target(ctx context.Context, verb events.Verb, args []string) (t history.Transaction, err error) {
-	err = a.readHistory(ctx, func(r *history.Reader) error {
-		var d history.Detail
-		switch {
-		case len(args) == 1:
-			d, err = r.Show(ctx, args[0])
-			t = d.Transaction
-		case verb == events.VerbUndo:
-			t, err = r.LastUndoable(ctx)
-		default:
-			t, err = r.LastRedoable(ctx)
-		}
-		return err
-	})
-	return t, err
-}
+func newRollback(a *App) *cobra.Command {
+	var how consent
+	var o options
+	var to string
+	cmd := &cobra.Command{
+		Use: "rollback --to ID|TIME", Short: "Bring everything back to how it was", Args: some(cobra.NoArgs),
+		Long: `Bring packages, marks, holds, configuration files and settings back to how they
+were right after a transaction, or at a time: everything that happened since is
+taken back in one plan, what other programs did included as far as it was seen.
 
-func newApply(a *App) *cobra.Command {
-	return &cobra.Command{
-		Use: "apply PLAN-ID", Short: "Run exactly a plan that was shown before", Args: some(cobra.ExactArgs(1)),
-		Long:              "Run exactly the plan that --dry-run showed under this id. When the machine has changed so that the plan would be another, nothing runs and the exit code is 6.",
-		ValidArgsFunction: a.completePlans,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.apply(cmd.Context(), events.PlanID(args[0]))
+  cortex rollback --to 12
+  cortex rollback --to 2h        two hours ago; also 2026-11-23, "2026-11-23 14:00"`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if to == "" {
+				return usage(cmd, errors.New("say where to: --to ID or --to TIME"))
+			}
+			after, words, err := a.position(cmd.Context(), to)
+			if err != nil {
+				return err
+			}
+			a.say("rollback to how it was %s", words)
+			return a.back(cmd.Context(), events.Intent{Verb: events.VerbRollback, After: after, Options: o.of(a)}, how)
 		},
 	}
+	cmd.Flags().StringVar(&to, "to", "", "a transaction or a time")
+	_ = cmd.RegisterFlagCompletionFunc("to", a.completeTransactions)
+	consentFlags(cmd, &how)
+	o.flags(cmd, events.VerbRollback)
+	return cmd
 }
 
-func (a *App) apply(ctx context.Context, plan events.PlanID) error {
-	if err := plan.Validate(); err != nil {
-		return err
-	}
-	var t history.Transaction
-	err := a.readHistory(ctx, func(r *history.Reader) (err error) {
-		t, err = r.ByPlan(ctx, plan)
+// position finds the place in the log that a person means.
+func (a *App) position(ctx context.Context, to string) (p events.Position, words string, err error) {
+	err = a.readHistory(ctx, func(r *history.Reader) error {
+		d, err := r.Show(ctx, to)
+		switch {
+		case err == nil && d.EndedPosition == 0:
+			return &events.Error{Op: "cli.position", Kind: events.ErrUsage, Subject: fmt.Sprintf("transaction %d", d.Number), Err: fmt.Errorf("it changed nothing: it is %s", d.State), Hint: "see 'cortex history'"}
+		case err == nil:
+			p, words = d.EndedPosition, fmt.Sprintf("after transaction %d", d.Number)
+			return nil
+		}
+		at, badTime := moment(to)
+		if badTime != nil {
+			if events.KindOf(err) == events.ErrNotFound {
+				return err
+			}
+			return badTime
+		}
+		words = "at " + at.Local().Format("2006-01-02 15:04:05")
+		p, err = r.PositionAt(ctx, at)
 		return err
 	})
-	if err != nil {
+	return max(p, 1), words, err
+}
+
+// back takes an undo, redo or rollback to its end, and offers to hold what went
+// back to an older version.
+func (a *App) back(ctx context.Context, in events.Intent, how consent) error {
+	if err := in.Validate(); err != nil {
 		return err
 	}
-	if t.State != events.StatePlanned {
-		return &events.Error{
-			Op: "cli.apply", Kind: events.ErrConflict, Subject: "plan " + string(plan),
-			Err: fmt.Errorf("transaction %d, which holds it, is %s already", t.Number, t.State), Hint: fmt.Sprintf("see 'cortex show %d'", t.Number),
+	how.diff = how.dryRun
+	return a.transact(ctx, in, how)
+}
+
+// targets finds what an undo or redo is about.
+func (a *App) targets(ctx context.Context, verb events.Verb, args []string) (out []history.Transaction, err error) {
+	err = a.readHistory(ctx, func(r *history.Reader) error {
+		if len(args) == 0 {
+			newest := r.LastRedoable
+			if verb == events.VerbUndo {
+				newest = r.LastUndoable
+			}
+			t, err := newest(ctx)
+			out = append(out, t)
+			return err
+		}
+		for _, arg := range args {
+			found, err := named(ctx, r, arg)
+			if err != nil {
+				return err
+			}
+			out = append(out, found...)
+		}
+		return nil
+	})
+	slices.SortFunc(out, func(x, y history.Transaction) int { return x.Number - y.Number })
+	return slices.CompactFunc(out, func(x, y history.Transaction) bool { return x.ID == y.ID }), err
+}
+
+// named reads ID or N..M.
+func named(ctx context.Context, r *history.Reader, arg string) ([]history.Transaction, error) {
+	first, last, isRange := strings.Cut(arg, "..")
+	if !isRange {
+		d, err := r.Show(ctx, arg)
+		return []history.Transaction{d.Transaction}, err
+	}
+	from, err1 := strconv.Atoi(first)
+	to, err2 := strconv.Atoi(last)
+	if err1 != nil || err2 != nil || from <= 0 || to < from {
+		return nil, &events.Error{Op: "cli.named", Kind: events.ErrUsage, Subject: strconv.Quote(arg), Err: errors.New("not a range of transactions"), Hint: "for example 4..8"}
+	}
+	all, err := r.List(ctx, history.Filter{Before: to + 1})
+	if err != nil {
+		return nil, err
+	}
+	var out []history.Transaction
+	for _, t := range all {
+		if t.Number >= from && t.Undoable() && !t.Verb.TakesBack() {
+			out = append(out, t)
 		}
 	}
-	c, ping, err := a.connect(ctx)
-	if err != nil {
-		return err
+	if len(out) == 0 {
+		return nil, &events.Error{Op: "cli.named", Kind: events.ErrNotFound, Subject: arg, Err: errors.New("none of these can be undone"), Hint: "see 'cortex history'"}
 	}
-	return a.run(ctx, session{
-		client: c, producer: a.producer(c, ping.Host), ping: ping, consent: consent{apply: true},
-		intent: events.Intent{Words: "cortex apply " + string(plan)},
-	}, t.ID)
+	return out, nil
 }

@@ -61,7 +61,13 @@ func (o *options) flags(cmd *cobra.Command, verb events.Verb) {
 		f.BoolVar(&o.NoRecommends, "no-recommends", false, "without recommended packages")
 	case events.VerbHold, events.VerbUnhold:
 		return
-	case events.VerbRemove, events.VerbPurge, events.VerbUndo, events.VerbRedo:
+	case events.VerbUndo, events.VerbRedo, events.VerbRollback:
+		f.StringArrayVar(&o.Force, "force", nil, "restore this path although somebody changed it since")
+		f.BoolVar(&o.Hold, "hold", false, "hold what goes back to an older version, so that the next upgrade leaves it")
+		if verb == events.VerbUndo {
+			f.BoolVar(&o.Cascade, "cascade", false, "take back later transactions that stand in the way, too")
+		}
+	case events.VerbRemove, events.VerbPurge, events.VerbObserved:
 	}
 	f.BoolVar(&o.AllowHeld, "allow-change-held-packages", false, "may change packages on hold")
 }

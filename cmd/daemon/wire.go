@@ -22,12 +22,14 @@ import (
 	"cortex/consumers/apt"
 	"cortex/consumers/executor"
 	"cortex/consumers/intake"
+	"cortex/consumers/keeper"
 	"cortex/consumers/ledger"
 	"cortex/consumers/planner"
 	"cortex/consumers/projector"
 	"cortex/consumers/reconciler"
 	"cortex/consumers/scribe"
 	"cortex/consumers/undoer"
+	"cortex/consumers/vault"
 	"cortex/embedded/broker"
 	"cortex/embedded/store"
 	"cortex/events"
@@ -73,7 +75,11 @@ func assemble(ctx context.Context, s settings.Settings, build string, logger *sl
 	if err := in.openModels(ctx); err != nil {
 		return nil, errors.Join(err, in.Close())
 	}
-	in.wire(build)
+	v, err := vault.Open(s.Vault())
+	if err != nil {
+		return nil, errors.Join(err, in.Close())
+	}
+	in.wire(build, v)
 	return in, nil
 }
 
@@ -111,17 +117,18 @@ func (in *inside) fresh(ctx context.Context) bool {
 }
 
 // wire connects the workers.
-func (in *inside) wire(build string) {
+func (in *inside) wire(build string, v *vault.Vault) {
 	log, s := in.broker.Log(), in.settings
 	sc := &scribe.Scribe{
 		Log: log, Now: time.Now, NewID: NewID,
 		Actor: events.Actor{UID: s.UID, Program: "cortexd", PID: os.Getpid()},
 	}
-	machine := apt.New(apt.Config{Root: s.Root, WorkDir: s.Work(), Logger: in.logger})
+	machine := apt.New(apt.Config{Root: s.Root, WorkDir: s.Work(), Lend: v.Lend, Logger: in.logger})
+	keep := keeper.New(s.Root, v, machine)
 	book := ledger.New(log)
-	in.reconcile = reconciler.New(sc, book, machine)
-	plans := planner.New(sc, machine, planner.Config{MayRefresh: s.UID == 0, Tell: in.broker.SendProgress})
-	in.executor = executor.New(sc, book, machine, plans, in.reconcile, executor.Config{MayRun: s.UID == 0, Tell: in.broker.SendProgress})
+	in.reconcile = reconciler.New(sc, book, machine, keep)
+	plans := planner.New(sc, machine, keep, v, planner.Config{MayRefresh: s.UID == 0, Tell: in.broker.SendProgress})
+	in.executor = executor.New(sc, book, machine, keep, v, plans, in.reconcile, executor.Config{MayRun: s.UID == 0, Tell: in.broker.SendProgress})
 	in.router = consumers.NewRouter(sc, in.subscribe, in.broker.Message, consumers.Config{Logger: in.logger})
 	in.router.Add(consumers.Workers{
 		Intake: intake.New(sc, intake.Config{

@@ -102,8 +102,16 @@ func Detail(w io.Writer, d history.Detail, zone *time.Location) {
 	if d.State.Ran() {
 		fmt.Fprintf(w, "Changed: %s\n", Count(len(d.PackageChanges), "package"))
 		states(w, d.PackageChanges)
+		if len(d.FileChanges) > 0 {
+			fmt.Fprintf(w, "And of the configuration: %s\n", Count(len(d.FileChanges), "path"))
+			Files(w, d.FileChanges)
+		}
+		Settings(w, d.SettingChanges)
 	} else if d.Plan != nil {
 		Plan(w, d.Plan.Plan)
+	}
+	for _, r := range d.Lost {
+		fmt.Fprintf(w, "Not kept, and not to be had again: %s\n", r)
 	}
 	for _, r := range d.Residue {
 		fmt.Fprintf(w, "Not as before: %s\n", r)
@@ -139,11 +147,18 @@ func steps(w io.Writer, list []history.Step) {
 		case !s.EndedAt.IsZero():
 			end = fmt.Sprintf("failed with %d", s.ExitCode)
 		}
-		fmt.Fprintf(w, "Step %d: %s (%s)\n", s.Index+1, Command(s.Argv), end)
+		fmt.Fprintf(w, "Step %d: %s (%s)\n", s.Index+1, stepName(s), end)
 		for line := range strings.Lines(strings.TrimSpace(s.Output)) {
 			fmt.Fprintln(w, "  | "+strings.TrimRight(line, "\n"))
 		}
 	}
+}
+
+func stepName(s history.Step) string {
+	if s.Op == events.OpRestore {
+		return "restore files and settings"
+	}
+	return Command(s.Argv)
 }
 
 // Command is an argument vector for people: without the settings that every run
@@ -203,6 +218,10 @@ func gist(r events.Record) string {
 			return "exactly"
 		}
 		return fmt.Sprintf("not exactly: %d left", len(f.Residue))
+	case *events.Prepared:
+		return "an image and " + Count(len(f.Debs), "package file") + " kept"
+	case *events.Observed:
+		return f.Command
 	case *events.Parked:
 		return f.Handler + " gave up: " + f.Failure.Message
 	case *events.Opened:

@@ -24,11 +24,16 @@ func Plan(w io.Writer, p events.Plan) {
 		rows = append(rows, []string{string(c.Action), name, Versions(c.From, c.To), note})
 	}
 	table(w, "  ", rows)
+	Files(w, p.Files())
+	Settings(w, p.Settings())
 	if s := sizes(p); s != "" {
 		fmt.Fprintln(w, s)
 	}
 	for _, note := range p.Notes {
 		fmt.Fprintf(w, "note: %s\n", note)
+	}
+	for _, r := range p.Risks {
+		fmt.Fprintf(w, "an undo could not bring back: %s\n", r)
 	}
 	for _, r := range p.Residue {
 		fmt.Fprintf(w, "cannot be brought back: %s\n", r)
@@ -77,6 +82,12 @@ func Summary(p events.Plan) string {
 		if n := counts[a]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d to %s", n, strings.ReplaceAll(string(a), "-", " ")))
 		}
+	}
+	if n := len(p.Files()); n > 0 {
+		parts = append(parts, Count(n, "file")+" to restore")
+	}
+	if n := len(p.Settings()); n > 0 {
+		parts = append(parts, Count(n, "setting")+" to restore")
 	}
 	if len(parts) == 0 {
 		return "nothing to do"

@@ -48,6 +48,9 @@ func (s Settings) Reads() string { return filepath.Join(s.State, "read") }
 // Work is where outputs of running steps lie.
 func (s Settings) Work() string { return filepath.Join(s.State, "work") }
 
+// Vault is where the contents lie that an undo needs.
+func (s Settings) Vault() string { return filepath.Join(s.State, "vault") }
+
 // LogFile is where a detached daemon writes its log.
 func (s Settings) LogFile() string { return filepath.Join(s.State, "daemon.log") }
 

@@ -52,6 +52,7 @@ func Argv(s events.Step) []string {
 		return withNames([]string{"apt-mark", "auto", "--"}, s.Targets)
 	case events.OpManual:
 		return withNames([]string{"apt-mark", "manual", "--"}, s.Targets)
+	case events.OpRestore: // carried out by the keeper, not by a program
 	}
 	return nil
 }
@@ -59,7 +60,7 @@ func Argv(s events.Step) []string {
 // Plain reports whether the step only needs dpkg or apt-mark, which know no plan.
 func plain(op events.Op) bool {
 	switch op {
-	case events.OpForget, events.OpHold, events.OpUnhold, events.OpAuto, events.OpManual:
+	case events.OpForget, events.OpHold, events.OpUnhold, events.OpAuto, events.OpManual, events.OpRestore:
 		return true
 	case events.OpInstall, events.OpRemove, events.OpPurge, events.OpUpgrade:
 		return false
@@ -89,7 +90,10 @@ func aptGet(s events.Step, verb ...string) []string {
 func withNames(argv []string, targets []events.Target) []string {
 	for _, t := range targets {
 		name := t.PackageRef.String()
-		if t.Remove {
+		switch {
+		case t.Deb != "" && !t.Remove:
+			name = debPath(t.Deb)
+		case t.Remove:
 			name = events.PackageRef{Name: t.Name, Arch: t.Arch}.String() + "-"
 		}
 		argv = append(argv, name)
@@ -103,8 +107,11 @@ func check(s events.Step) error {
 		if err := t.PackageRef.Validate(); err != nil {
 			return err
 		}
+		if t.Deb != "" && t.Deb.Validate() != nil {
+			return &events.Error{Op: "apt.check", Kind: events.ErrInternal, Subject: string(t.Name), Err: errNoStep}
+		}
 	}
-	if Argv(s) == nil || len(s.Targets) == 0 && s.Op != events.OpUpgrade {
+	if s.Op != events.OpRestore && (Argv(s) == nil || len(s.Targets) == 0 && s.Op != events.OpUpgrade) {
 		return &events.Error{Op: "apt.check", Kind: events.ErrInternal, Subject: string(s.Op), Err: errNoStep}
 	}
 	return nil

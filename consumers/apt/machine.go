@@ -24,7 +24,10 @@ type Config struct {
 	// WorkDir is where outputs of running steps are kept; it lies outside Root
 	// and must survive a restart.
 	WorkDir string
-	Logger  *slog.Logger
+	// Lend puts a package file from the vault into a directory, under its digest
+	// and ".deb"; see vault.Vault.Lend. Required for steps that name one.
+	Lend   func(d events.Digest, dir string) (path string, err error)
+	Logger *slog.Logger
 }
 
 // Machine is one Debian or Ubuntu system. It is safe for concurrent use; use

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,6 +27,8 @@ type RunOptions struct {
 	Label string
 	// Tell receives progress; it must not block.
 	Tell func(events.Progress)
+	// Gate, when there is one, is asked by every run of apt-get before dpkg starts.
+	Gate Gate
 }
 
 // StepResult is how a step ended.
@@ -62,6 +65,15 @@ func (m *Machine) Run(ctx context.Context, s events.Step, o RunOptions) (StepRes
 
 func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (StepResult, error) {
 	result := StepResult{Argv: Argv(s), ExitCode: -1}
+	native, err := m.native(ctx)
+	if err != nil {
+		return result, err
+	}
+	takeBack, err := m.lend(s)
+	if err != nil {
+		takeBack()
+		return result, err
+	}
 	files, err := m.openFiles(o.Label)
 	if err != nil {
 		return result, err
@@ -70,12 +82,22 @@ func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (Ste
 	argv := result.Argv
 	if argv[0] == "apt-get" {
 		argv = append([]string{argv[0], "-o", "APT::Status-Fd=3"}, argv[1:]...)
+		if o.Gate != nil {
+			if files.gate, err = openGate(); err != nil {
+				return result, err
+			}
+			defer files.gate.close()
+			argv = slices.Insert(argv, 1, gateOptions...)
+		}
 	}
 	start := time.Now()
 	cmd, ended, err := m.launch(argv, files)
 	if err != nil {
 		files.done()
 		return result, err
+	}
+	if files.gate != nil {
+		m.attend(ctx, files.gate, o.Gate, native)
 	}
 	result.PID = cmd.Process.Pid
 	err = files.watch(ctx, ended, o.Tell)
@@ -87,6 +109,12 @@ func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (Ste
 	output := files.readOutput()
 	result.Output = events.Tail(output, events.MaxOutputBytes)
 	files.done()
+	takeBack()
+	if files.gate != nil {
+		if veto := files.gate.ended(); veto != nil {
+			return result, veto
+		}
+	}
 	if err != nil {
 		return result, stepError(s, output, err)
 	}
@@ -103,6 +131,9 @@ func (m *Machine) launch(argv []string, files *stepFiles) (*exec.Cmd, <-chan err
 	cmd.Stdout, cmd.Stderr = files.output, files.output
 	if argv[0] != "dpkg" {
 		cmd.ExtraFiles = []*os.File{files.status, files.lock} // descriptors 3 and 4
+		if files.gate != nil {
+			cmd.ExtraFiles = append(cmd.ExtraFiles, files.gate.toUs, files.gate.fromUs) // 5 and 6
+		}
 	}
 	if err := cmd.Start(); err != nil {
 		return nil, nil, unavailable(argv[0], err)
@@ -134,6 +165,7 @@ type stepFiles struct {
 	output, status *os.File // written by the child
 	lock           *os.File // locked as long as the child or we live
 	statusAt       int64
+	gate           *gate // of a run of apt-get that is watched
 }
 
 // openFiles makes the files of a step and takes the running lock: every child

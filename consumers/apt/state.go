@@ -104,42 +104,6 @@ func parseAutoMarks(data []byte, native events.Architecture) map[events.PackageK
 	return marks
 }
 
-// Conffiles lists the configuration files that dpkg knows of the named packages
-// and that exist.
-func (m *Machine) Conffiles(ctx context.Context, names []events.PackageName) (map[events.PackageName][]string, error) {
-	argv := []string{"dpkg-query", "-W", "-f", `${Package}\n${Conffiles}\n`, "--"}
-	for _, n := range names {
-		if err := n.Validate(); err != nil {
-			return nil, err
-		}
-		argv = append(argv, string(n))
-	}
-	out, err := m.read(ctx, argv...)
-	if err != nil && events.KindOf(err) != events.ErrApt { // unknown names are an error of dpkg-query's
-		return nil, err
-	}
-	files := map[events.PackageName][]string{}
-	var current events.PackageName
-	for line := range strings.Lines(string(out)) {
-		line = strings.TrimSuffix(line, "\n")
-		if !strings.HasPrefix(line, " ") {
-			if line != "" {
-				current = events.PackageName(line)
-			}
-			continue
-		}
-		// " /etc/x 0123… [obsolete]"; the path may hold spaces, the hash does not
-		f := strings.TrimSpace(line)
-		f = strings.TrimSuffix(strings.TrimSuffix(f, " obsolete"), " remove-on-upgrade")
-		if i := strings.LastIndex(f, " "); i > 0 {
-			if _, err := os.Lstat(m.path(f[:i])); err == nil {
-				files[current] = append(files[current], f[:i])
-			}
-		}
-	}
-	return files, nil
-}
-
 // ListsEmpty reports whether apt has no package lists at all, as on a fresh image.
 func (m *Machine) ListsEmpty() bool {
 	entries, err := os.ReadDir(m.path("/var/lib/apt/lists"))

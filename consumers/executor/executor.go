@@ -8,8 +8,11 @@
 //     approval finds the transaction started and does nothing.
 //   - Exactly the approved plan: it is made again right before, and another
 //     result refuses the transaction as stale.
-//   - The outcome is the difference that dpkg shows, after success and failure
-//     alike, not what was planned.
+//   - No durable image of what is, no dpkg: while dpkg's lock is held and before it
+//     starts, the machine is compared with what the plan was made on, what an undo
+//     needs is kept and on record; otherwise nothing happens.
+//   - The outcome is the difference that dpkg and the file system show, after
+//     success and failure alike, not what was planned.
 //   - Nothing is killed: when the executor is told to stop, apt goes on, and the
 //     reconciler of the next start records how it ended.
 package executor
@@ -23,6 +26,7 @@ import (
 	"time"
 
 	"cortex/consumers/apt"
+	"cortex/consumers/keeper"
 	"cortex/consumers/ledger"
 	"cortex/consumers/scribe"
 	"cortex/events"
@@ -33,6 +37,21 @@ type Machine interface {
 	Inventory(ctx context.Context) (events.Inventory, error)
 	WaitForLock(ctx context.Context, limit time.Duration, tell func(apt.Holder, time.Duration)) error
 	Run(ctx context.Context, step events.Step, o apt.RunOptions) (apt.StepResult, error)
+	Fetch(ctx context.Context, k events.PackageKey, v events.Version, keep func(path string) error) error
+}
+
+// Keeper captures and restores what dpkg's package states do not tell; see
+// keeper.Keeper.
+type Keeper interface {
+	Capture(ctx context.Context) (keeper.Image, error)
+	Save(i keeper.Image) (events.Digest, error)
+	Restore(ctx context.Context, step events.Step, base keeper.Image) error
+}
+
+// Debs keeps package files; see vault.Vault.
+type Debs interface {
+	KeepDeb(k events.PackageKey, v events.Version, path string) (events.Deb, error)
+	Deb(k events.PackageKey, v events.Version) (events.Deb, bool)
 }
 
 // Plans makes a transaction's plan again; see planner.Planner.Make.
@@ -61,6 +80,8 @@ type Executor struct {
 	scribe  *scribe.Scribe
 	ledger  *ledger.Ledger
 	machine Machine
+	keep    Keeper
+	debs    Debs
 	plans   Plans
 	finish  Finisher
 	cfg     Config
@@ -71,8 +92,8 @@ type Executor struct {
 }
 
 // New returns an executor.
-func New(s *scribe.Scribe, l *ledger.Ledger, m Machine, p Plans, f Finisher, cfg Config) *Executor {
-	return &Executor{log: s.Log, scribe: s, ledger: l, machine: m, plans: p, finish: f, cfg: cfg}
+func New(s *scribe.Scribe, l *ledger.Ledger, m Machine, k Keeper, d Debs, p Plans, f Finisher, cfg Config) *Executor {
+	return &Executor{log: s.Log, scribe: s, ledger: l, machine: m, keep: k, debs: d, plans: p, finish: f, cfg: cfg}
 }
 
 // Running reports whether a transaction is being carried out.
@@ -108,7 +129,7 @@ func (x *Executor) Handle(ctx context.Context, r events.Record) error {
 	x.running.Store(true)
 	defer x.running.Store(false)
 
-	before, err := x.ready(ctx, t)
+	before, lost, err := x.ready(ctx, t)
 	if err != nil {
 		return x.refuse(ctx, r, t, err)
 	}
@@ -119,7 +140,8 @@ func (x *Executor) Handle(ctx context.Context, r events.Record) error {
 	if err != nil {
 		return err
 	}
-	return x.carryOut(ctx, started, t, before)
+	w := work{Executor: x, t: t, cause: started, before: before, lost: lost}
+	return w.run(ctx)
 }
 
 func (x *Executor) refuse(ctx context.Context, r events.Record, t *events.Transaction, why error) error {
@@ -135,35 +157,39 @@ func (x *Executor) refuse(ctx context.Context, r events.Record, t *events.Transa
 
 // ready waits for other package managers, makes sure that the approved plan is
 // still exactly what would happen, and records what changed on the machine
-// behind our back. It returns the inventory right before.
-func (x *Executor) ready(ctx context.Context, t *events.Transaction) (events.Inventory, error) {
+// behind our back. It returns the inventory right before, and what goes and could
+// not be kept.
+func (x *Executor) ready(ctx context.Context, t *events.Transaction) (before events.Inventory, lost []string, err error) {
 	if !x.cfg.MayRun {
-		return nil, &events.Error{Op: "executor.ready", Kind: events.ErrConfirmation, Err: errors.New("changing packages needs root"), Hint: "run the command with sudo"}
+		return nil, nil, &events.Error{Op: "executor.ready", Kind: events.ErrConfirmation, Err: errors.New("changing packages needs root"), Hint: "run the command with sudo"}
 	}
-	err := x.machine.WaitForLock(ctx, t.Intent.Options.LockWait(), func(h apt.Holder, waited time.Duration) {
+	err = x.machine.WaitForLock(ctx, t.Intent.Options.LockWait(), func(h apt.Holder, waited time.Duration) {
 		x.tell(t, events.Progress{
 			Stage: events.StageWaiting, Percent: -1,
 			Message: fmt.Sprintf("waiting for %s (%s so far)", h, waited.Round(time.Second)),
 		})
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	plan, _, err := x.plans.Make(ctx, t)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if id := plan.ID(); id != t.PlanID {
-		return nil, &events.Error{
+		return nil, nil, &events.Error{
 			Op: "executor.ready", Kind: events.ErrStale, Subject: "plan " + string(t.PlanID),
 			Err: errors.New("the machine has changed since it was made"), Hint: "ask again to see the plan as it is now",
 		}
 	}
-	before, err := x.machine.Inventory(ctx)
-	if err != nil {
-		return nil, err
+	if lost, err = x.saveOutgoing(ctx, plan); err != nil {
+		return nil, nil, err
 	}
-	return before, x.recordDrift(ctx, before)
+	before, err = x.machine.Inventory(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return before, lost, x.recordDrift(ctx, before)
 }
 
 func (x *Executor) recordDrift(ctx context.Context, now events.Inventory) error {
@@ -177,63 +203,6 @@ func (x *Executor) recordDrift(ctx context.Context, now events.Inventory) error 
 	}
 	_, err = x.scribe.Append(ctx, scribe.Cause{}, events.MachineSubject(x.log.Host()), &events.Drifted{Changes: changes}, events.Anything)
 	return err
-}
-
-// carryOut runs the steps of a started transaction up to the first that fails,
-// and records the outcome.
-func (x *Executor) carryOut(ctx context.Context, cause events.Record, t *events.Transaction, before events.Inventory) error {
-	var failure error
-	for i, step := range t.Plan.Steps {
-		var err error
-		cause, failure, err = x.runStep(ctx, cause, t, i, step)
-		if err != nil {
-			return err
-		}
-		if failure != nil {
-			break
-		}
-	}
-	x.tell(t, events.Progress{Stage: events.StageVerify, Percent: -1, Message: "reading back what changed"})
-	after, err := x.machine.Inventory(ctx)
-	if err != nil {
-		return err
-	}
-	changes := events.Diff(before, after)
-	if failure != nil {
-		_, err = x.scribe.Transaction(ctx, scribe.After(cause), t, &events.Failed{Changes: changes, Failure: events.FailureOf(failure)})
-		return err
-	}
-	_, err = x.scribe.Transaction(ctx, scribe.After(cause), t, &events.Succeeded{Changes: changes})
-	return err
-}
-
-// runStep records a step's start, runs it and records its end. failure is the
-// step's own; err means that the outcome is not on record.
-func (x *Executor) runStep(ctx context.Context, cause events.Record, t *events.Transaction, i int, step events.Step) (end events.Record, failure, err error) {
-	argv := apt.Argv(step)
-	started, err := x.scribe.Transaction(ctx, scribe.After(cause), t, &events.StepStarted{Index: i, Op: step.Op, Argv: argv})
-	if err != nil {
-		return cause, nil, err
-	}
-	result, failure := x.machine.Run(ctx, step, apt.RunOptions{
-		Label: fmt.Sprintf("%s-%d", t.ID, i),
-		Tell: func(p events.Progress) {
-			p.Step = i
-			x.tell(t, p)
-		},
-	})
-	if ctx.Err() != nil {
-		return started, nil, ctx.Err() // apt goes on; the next start records its end
-	}
-	var fact events.Fact = &events.StepSucceeded{Index: i, Output: result.Output, DurationMs: result.Duration.Milliseconds()}
-	if failure != nil {
-		fact = &events.StepFailed{
-			Index: i, Output: result.Output, DurationMs: result.Duration.Milliseconds(),
-			ExitCode: result.ExitCode, Failure: events.FailureOf(failure),
-		}
-	}
-	end, err = x.scribe.Transaction(ctx, scribe.After(started), t, fact)
-	return end, failure, err
 }
 
 func (x *Executor) tell(t *events.Transaction, p events.Progress) {

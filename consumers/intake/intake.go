@@ -79,19 +79,29 @@ func (in *Intake) open(ctx context.Context, r events.Record, req *events.Transac
 // nextNumber follows the newest transaction's. Requests are handled one at a
 // time, so no other can take it.
 func (in *Intake) nextNumber(ctx context.Context) (int, error) {
-	last, ok, err := in.log.Last(ctx, events.RequestedFilter(in.log.Host()))
-	if err != nil || !ok {
-		return 1, err
+	highest := 0
+	for _, filter := range []string{events.RequestedFilter(in.log.Host()), events.KindFilter(in.log.Host(), events.KindObserved)} {
+		last, ok, err := in.log.Last(ctx, filter)
+		if err != nil {
+			return 0, err
+		}
+		if !ok {
+			continue
+		}
+		f, err := events.Decode(last.Event)
+		if err != nil {
+			return 0, err
+		}
+		switch f := f.(type) {
+		case *events.Requested:
+			highest = max(highest, f.Number)
+		case *events.Observed:
+			highest = max(highest, f.Number)
+		default:
+			return 0, &events.Error{Op: "intake.nextNumber", Kind: events.ErrCorrupt, Subject: last.String(), Err: errors.New("does not open a transaction")}
+		}
 	}
-	f, err := events.Decode(last.Event)
-	if err != nil {
-		return 0, err
-	}
-	requested, ok := f.(*events.Requested)
-	if !ok {
-		return 0, &events.Error{Op: "intake.nextNumber", Kind: events.ErrCorrupt, Subject: last.String(), Err: errors.New("does not open a transaction")}
-	}
-	return requested.Number + 1, nil
+	return highest + 1, nil
 }
 
 func (in *Intake) approve(ctx context.Context, r events.Record, req *events.ApproveRequest) error {

@@ -217,6 +217,7 @@ func (m *Machine) applyOne(s events.Step, target events.Target, inv events.Inven
 		}
 	case events.OpPurge, events.OpForget:
 		delete(inv, k)
+	case events.OpRestore:
 	case events.OpHold, events.OpUnhold, events.OpAuto, events.OpManual:
 		if now.Installed() {
 			inv[k] = mark(now, op)
@@ -269,9 +270,34 @@ func (m *Machine) WaitForLock(ctx context.Context, _ time.Duration, _ func(apt.H
 // Recover has nothing to do.
 func (m *Machine) Recover(context.Context) ([]string, error) { return nil, nil }
 
-// Conffiles: packages on paper have none.
-func (m *Machine) Conffiles(context.Context, []events.PackageName) (map[events.PackageName][]string, error) {
+// Offered lists what is on offer.
+func (m *Machine) Offered(_ context.Context, names []events.PackageName) (map[events.PackageKey][]events.Version, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[events.PackageKey][]events.Version{}
+	for _, n := range names {
+		out[key(n)] = m.offers[n]
+	}
+	return out, nil
+}
+
+// Data and Services: packages on paper have none.
+func (m *Machine) Data(context.Context, []events.PackageName) (map[events.PackageName][]string, error) {
 	return nil, nil
+}
+
+// Services lists none.
+func (m *Machine) Services(context.Context, []events.PackageKey) ([]string, error) { return nil, nil }
+
+// Registry is empty: packages on paper have no files.
+func (m *Machine) Registry(context.Context) (map[events.PackageKey]string, error) { return nil, nil }
+
+// Configure does nothing.
+func (m *Machine) Configure(context.Context, events.SettingChange) error { return nil }
+
+// Fetch has no package files.
+func (m *Machine) Fetch(context.Context, events.PackageKey, events.Version, func(string) error) error {
+	return &events.Error{Op: "papertest.Fetch", Kind: events.ErrNotFound, Err: errors.New("there are no files on paper")}
 }
 
 // ListsEmpty is false: there is always something on offer.

@@ -10,11 +10,10 @@ package planner
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
+	"cortex/consumers/keeper"
 	"cortex/consumers/scribe"
-	"cortex/consumers/undoer"
 	"cortex/events"
 )
 
@@ -24,9 +23,24 @@ type Machine interface {
 	Inventory(ctx context.Context) (events.Inventory, error)
 	Resolve(ctx context.Context, refs []events.PackageRef) error
 	Simulate(ctx context.Context, steps []events.Step) (events.Plan, error)
-	Conffiles(ctx context.Context, names []events.PackageName) (map[events.PackageName][]string, error)
+	Offered(ctx context.Context, names []events.PackageName) (map[events.PackageKey][]events.Version, error)
+	Data(ctx context.Context, names []events.PackageName) (map[events.PackageName][]string, error)
+	Services(ctx context.Context, keys []events.PackageKey) ([]string, error)
 	ListsEmpty() bool
 	Refresh(ctx context.Context, tell func(events.Progress)) error
+}
+
+// Keeper looks at what dpkg's package states do not tell; see keeper.Keeper.
+type Keeper interface {
+	Capture(ctx context.Context) (keeper.Image, error)
+	Content(s events.FileState) ([]byte, error)
+}
+
+// Debs finds and checks package files that are kept; see vault.Vault.
+type Debs interface {
+	Deb(k events.PackageKey, v events.Version) (events.Deb, bool)
+	CheckDeb(d events.Digest) error
+	Has(d events.Digest, secret bool) bool
 }
 
 // Config says what the planner may do.
@@ -43,12 +57,14 @@ type Planner struct {
 	log     events.Log
 	scribe  *scribe.Scribe
 	machine Machine
+	keep    Keeper
+	debs    Debs
 	cfg     Config
 }
 
 // New returns a planner.
-func New(s *scribe.Scribe, m Machine, cfg Config) *Planner {
-	return &Planner{log: s.Log, scribe: s, machine: m, cfg: cfg}
+func New(s *scribe.Scribe, m Machine, k Keeper, d Debs, cfg Config) *Planner {
+	return &Planner{log: s.Log, scribe: s, machine: m, keep: k, debs: d, cfg: cfg}
 }
 
 // Handle reacts to the fact that opened a transaction.
@@ -132,8 +148,10 @@ func (p *Planner) Make(ctx context.Context, t *events.Transaction) (events.Plan,
 	}
 	var plan events.Plan
 	switch t.Intent.Verb {
-	case events.VerbUndo, events.VerbRedo:
+	case events.VerbUndo, events.VerbRedo, events.VerbRollback:
 		plan, err = p.undo(ctx, t.Intent, now)
+	case events.VerbObserved:
+		err = &events.Error{Op: "planner.Make", Kind: events.ErrInternal, Err: errors.New("what somebody else did is not planned")}
 	case events.VerbInstall, events.VerbRemove, events.VerbPurge, events.VerbUpgrade, events.VerbHold, events.VerbUnhold:
 		plan, err = p.forward(ctx, t.Intent, now)
 	}
@@ -166,7 +184,7 @@ func (p *Planner) forward(ctx context.Context, in events.Intent, now events.Inve
 	if err := refuseHeld(plan, now, in.Options); err != nil {
 		return events.Plan{}, err
 	}
-	plan.Residue, err = p.purged(ctx, plan)
+	plan.Risks, err = p.risks(ctx, plan)
 	return plan, err
 }
 
@@ -190,150 +208,4 @@ func refuseHeld(plan events.Plan, now events.Inventory, o events.Options) error 
 		}
 	}
 	return nil
-}
-
-// purged says which configuration files a plan deletes for good.
-func (p *Planner) purged(ctx context.Context, plan events.Plan) ([]string, error) {
-	var names []events.PackageName
-	for _, c := range plan.Changes {
-		if c.Action == events.ActionPurge {
-			names = append(names, c.Name)
-		}
-	}
-	if len(names) == 0 {
-		return nil, nil
-	}
-	files, err := p.machine.Conffiles(ctx, names)
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, name := range names {
-		if len(files[name]) > 0 {
-			out = append(out, fmt.Sprintf("%s: the content of its configuration files (%s)", name, strings.Join(files[name], ", ")))
-		}
-	}
-	return out, nil
-}
-
-// undo plans the way back from the transaction that the intent names.
-func (p *Planner) undo(ctx context.Context, in events.Intent, now events.Inventory) (events.Plan, error) {
-	target, err := events.LoadTransaction(ctx, p.log, in.Target)
-	if err != nil {
-		return events.Plan{}, err
-	}
-	if err := undoable(in.Verb, target); err != nil {
-		return events.Plan{}, err
-	}
-	way := undoer.Compute(target.Changes, now)
-	if len(way.Conflicts) > 0 {
-		return events.Plan{}, p.conflict(ctx, target, way.Conflicts[0])
-	}
-	if err := p.machine.Resolve(ctx, installs(way.Steps)); err != nil {
-		return events.Plan{}, &events.Error{
-			Op: "planner.undo", Kind: events.KindOf(err), Err: fmt.Errorf("a version that was replaced cannot be had any more: %w", err),
-			Hint: strings.TrimPrefix(events.HintOf(err)+"; nothing was changed; add a source that still offers it", "; "),
-		}
-	}
-	for i := range way.Steps {
-		way.Steps[i].AllowHeld = in.Options.AllowHeld
-	}
-	plan, err := p.machine.Simulate(ctx, way.Steps)
-	if err != nil {
-		return events.Plan{}, err
-	}
-	if err := p.contained(ctx, plan, target); err != nil {
-		return events.Plan{}, err
-	}
-	if err := refuseHeld(plan, now, in.Options); err != nil {
-		return events.Plan{}, err
-	}
-	plan.Residue = append(way.Residue, target.Plan.Residue...)
-	return plan, nil
-}
-
-func installs(steps []events.Step) []events.PackageRef {
-	var refs []events.PackageRef
-	for _, s := range steps {
-		for _, target := range s.Targets {
-			if s.Op == events.OpInstall && !target.Remove {
-				refs = append(refs, target.PackageRef)
-			}
-		}
-	}
-	return refs
-}
-
-// undoable checks that there is something to take back, and that it was not.
-func undoable(v events.Verb, t *events.Transaction) error {
-	fail := func(kind events.ErrorKind, hint, format string, args ...any) error {
-		return &events.Error{Op: "planner.undoable", Kind: kind, Subject: fmt.Sprintf("transaction %d", t.Number), Err: fmt.Errorf(format, args...), Hint: hint}
-	}
-	switch {
-	case v == events.VerbRedo && t.Intent.Verb != events.VerbUndo:
-		return fail(events.ErrUsage, "redo takes back an undo; see 'cortex history'", "is not an undo")
-	case !t.State.Ran():
-		return fail(events.ErrConflict, "see 'cortex history'", "it changed nothing: it is %s", t.State)
-	case t.CompensatedBy != "":
-		return fail(events.ErrConflict, "see 'cortex history'; 'cortex redo' does it again", "it was undone already")
-	case len(t.Changes) == 0:
-		return fail(events.ErrConflict, "see 'cortex history'", "it changed nothing")
-	}
-	return nil
-}
-
-// contained refuses a way back that would touch packages the undone transaction
-// did not: what came later stays.
-func (p *Planner) contained(ctx context.Context, plan events.Plan, target *events.Transaction) error {
-	known := map[events.PackageKey]bool{}
-	for _, c := range target.Changes {
-		known[c.PackageKey] = true
-	}
-	for _, c := range plan.Changes {
-		if !known[c.PackageKey] {
-			return &events.Error{
-				Op: "planner.contained", Kind: events.ErrConflict, Subject: string(c.Name),
-				Err:  fmt.Errorf("undoing would also %s it%s", c.Action, p.owner(ctx, c.PackageKey, target.Last)),
-				Hint: "undo the later transaction first; see 'cortex history --package " + string(c.Name) + "'",
-			}
-		}
-	}
-	return nil
-}
-
-func (p *Planner) conflict(ctx context.Context, target *events.Transaction, c undoer.Conflict) error {
-	return &events.Error{
-		Op: "planner.conflict", Kind: events.ErrConflict, Subject: string(c.Name),
-		Err:  fmt.Errorf("%s%s", c, p.owner(ctx, c.PackageKey, target.Last)),
-		Hint: "undo the later transaction first; see 'cortex history --package " + string(c.Name) + "'",
-	}
-}
-
-// owner names what changed the package after position p, for people; "" when
-// nothing on record did.
-func (p *Planner) owner(ctx context.Context, k events.PackageKey, after events.Position) string {
-	q := events.Query{After: after}
-	for _, kind := range events.InventoryKinds {
-		q.Filters = append(q.Filters, events.KindFilter(p.log.Host(), kind))
-	}
-	owner := ""
-	for r, err := range p.log.Read(ctx, q) {
-		if err != nil {
-			break // a name for a message: the refusal stands without it
-		}
-		f, err := events.Decode(r.Event)
-		if err != nil {
-			break
-		}
-		for _, c := range events.ChangesOf(f) {
-			if c.PackageKey != k {
-				continue
-			}
-			owner = " (changed outside cortex, seen " + r.Time.Local().Format("2006-01-02 15:04") + ")"
-			if t, err := events.LoadTransaction(ctx, p.log, r.Transaction); r.Transaction != "" && err == nil {
-				owner = fmt.Sprintf(" (changed by transaction %d)", t.Number)
-			}
-		}
-	}
-	return owner
 }

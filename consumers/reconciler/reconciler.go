@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"strings"
 
+	"cortex/consumers/keeper"
 	"cortex/consumers/ledger"
 	"cortex/consumers/scribe"
 	"cortex/events"
@@ -23,17 +24,24 @@ type Machine interface {
 	Recover(ctx context.Context) (did []string, err error)
 }
 
+// Keeper looks at what dpkg's package states do not tell; see keeper.Keeper.
+type Keeper interface {
+	Capture(ctx context.Context) (keeper.Image, error)
+	Load(d events.Digest) (keeper.Image, error)
+}
+
 // Reconciler compares once, at start.
 type Reconciler struct {
 	log     events.Log
 	scribe  *scribe.Scribe
 	ledger  *ledger.Ledger
 	machine Machine
+	keep    Keeper
 }
 
 // New returns a reconciler.
-func New(s *scribe.Scribe, l *ledger.Ledger, m Machine) *Reconciler {
-	return &Reconciler{log: s.Log, scribe: s, ledger: l, machine: m}
+func New(s *scribe.Scribe, l *ledger.Ledger, m Machine, k Keeper) *Reconciler {
+	return &Reconciler{log: s.Log, scribe: s, ledger: l, machine: m, keep: k}
 }
 
 // Run brings history up to date. It may take as long as an interrupted apt
@@ -85,7 +93,28 @@ func (rc *Reconciler) Finish(ctx context.Context, t *events.Transaction) error {
 	if err != nil {
 		return err
 	}
-	return rc.interrupt(ctx, t, events.Diff(recorded, now), did)
+	effects := events.Effects{Changes: events.Diff(recorded, now)}
+	if effects.Files, effects.Settings, err = rc.files(ctx, t); err != nil {
+		did = append(did, "failed: "+events.Tail(err.Error(), events.MaxReasonBytes))
+	}
+	return rc.interrupt(ctx, t, effects, did)
+}
+
+// files compares with the image from before the first step that touched files.
+func (rc *Reconciler) files(ctx context.Context, t *events.Transaction) ([]events.FileChange, []events.SettingChange, error) {
+	if len(t.Prepared) == 0 {
+		return nil, nil, nil
+	}
+	before, err := rc.keep.Load(t.Prepared[0].Image)
+	if err != nil {
+		return nil, nil, err
+	}
+	after, err := rc.keep.Capture(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	files, settings := keeper.Diff(before, after)
+	return files[:min(len(files), events.MaxFilesPerEvent)], settings[:min(len(settings), events.MaxSettingsPerEvent)], nil
 }
 
 func (rc *Reconciler) adopt(ctx context.Context) error {
@@ -116,7 +145,7 @@ func (rc *Reconciler) unfinished(ctx context.Context) (*events.Transaction, erro
 	return t, nil
 }
 
-func (rc *Reconciler) interrupt(ctx context.Context, t *events.Transaction, changes []events.PackageChange, did []string) error {
+func (rc *Reconciler) interrupt(ctx context.Context, t *events.Transaction, e events.Effects, did []string) error {
 	reason := "cortex was stopped before anything had run"
 	if n := len(t.Steps); n > 0 {
 		reason = fmt.Sprintf("cortex was stopped during step %d of %d (%s)", n, len(t.Plan.Steps), strings.Join(t.Steps[n-1].Argv, " "))
@@ -126,7 +155,7 @@ func (rc *Reconciler) interrupt(ctx context.Context, t *events.Transaction, chan
 	}
 	cause := scribe.Cause{Transaction: t.ID, Record: events.Record{Event: events.Event{ID: t.Request, Correlation: t.Request}}}
 	_, err := rc.scribe.Transaction(ctx, cause, t, &events.Interrupted{
-		Changes: changes, Recovered: did, Reason: events.Tail(reason, events.MaxReasonBytes),
+		Changes: e.Changes, Files: e.Files, Settings: e.Settings, Recovered: did, Reason: events.Tail(reason, events.MaxReasonBytes),
 	})
 	return err
 }

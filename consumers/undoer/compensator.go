@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
+	"cortex/consumers/keeper"
 	"cortex/consumers/ledger"
 	"cortex/consumers/scribe"
 	"cortex/events"
@@ -30,32 +32,56 @@ func (c *Compensator) Handle(ctx context.Context, r events.Record) error {
 	if err != nil {
 		return err
 	}
-	if undo.Intent.Verb != events.VerbUndo && undo.Intent.Verb != events.VerbRedo || !undo.State.Ran() {
+	if !undo.Intent.Verb.TakesBack() || !undo.State.Ran() {
 		return nil
 	}
-	undone, err := events.LoadTransaction(ctx, c.log, undo.Intent.Target)
+	undone, residue, err := c.verdict(ctx, r, undo)
 	if err != nil {
 		return err
 	}
-	if undone.CompensatedBy != "" {
-		return nil
-	}
-	inv, err := c.ledger.At(ctx, r.Position)
-	if err != nil {
-		return err
-	}
-	residue := append(Residue(undone.Changes, inv), undo.Plan.Residue...)
 	if undo.State != events.StateSucceeded && len(residue) > 0 {
 		return nil // it did not get there, and can be tried again
 	}
-	_, err = c.scribe.Transaction(ctx, scribe.After(r), undone, &events.Compensated{
-		By: undo.ID, Exact: len(residue) == 0, Residue: residue,
-	})
-	if errors.Is(err, events.ErrConflict) {
-		return nil
+	for _, t := range undone {
+		if t.CompensatedBy != "" || t.ID == undo.ID {
+			continue
+		}
+		_, err := c.scribe.Transaction(ctx, scribe.After(r), t, &events.Compensated{By: undo.ID, Exact: len(residue) == 0, Residue: residue})
+		if err != nil && !errors.Is(err, events.ErrConflict) {
+			return err
+		}
 	}
-	return err
+	return nil
 }
+
+// verdict compares what was to be restored with what the log says is now.
+func (c *Compensator) verdict(ctx context.Context, r events.Record, undo *events.Transaction) (undone []*events.Transaction, residue []string, err error) {
+	in := undo.Intent
+	if len(undo.Plan.Undoes) > 0 && in.Verb != events.VerbRollback {
+		in = events.Intent{Verb: events.VerbUndo, Target: undo.Plan.Undoes[0], Also: undo.Plan.Undoes[1:]}
+	}
+	sel, err := SelectBefore(ctx, c.log, in, r.Position)
+	if err != nil {
+		return nil, nil, err
+	}
+	inv, err := c.ledger.At(ctx, r.Position)
+	if err != nil {
+		return nil, nil, err
+	}
+	residue = append(Residue(sel.Changes, inv), filesResidue(sel, undo)...)
+	for _, said := range undo.Plan.Residue {
+		if !slices.Contains(residue, said) {
+			residue = append(residue, said)
+		}
+	}
+	if len(residue) > maxResidue {
+		residue = append(residue[:maxResidue], fmt.Sprintf("and %d more", len(residue)-maxResidue))
+	}
+	return sel.Transactions, residue, nil
+}
+
+// maxResidue bounds the lines of one verdict.
+const maxResidue = 200
 
 // Residue lists every package of the changes that is not as it was before.
 func Residue(changes []events.PackageChange, now events.Inventory) []string {
@@ -66,4 +92,71 @@ func Residue(changes []events.PackageChange, now events.Inventory) []string {
 		}
 	}
 	return out
+}
+
+// filesResidue lists every path and setting that the undo left other than it was
+// before, and what it changed besides.
+func filesResidue(sel Selection, undo *events.Transaction) []string {
+	var out []string
+	done := map[string]events.FileChange{}
+	for _, c := range undo.Files {
+		done[c.Path] = c
+	}
+	before := map[string]events.FileState{}
+	for _, c := range sel.Files {
+		before[c.Path] = c.Before
+	}
+	for _, c := range undo.Plan.Files() {
+		if d, ok := done[c.Path]; (!ok || d.After != c.After) && c.Before != c.After {
+			out = append(out, c.Path+": is not as it was")
+		}
+	}
+	for _, c := range undo.Files {
+		switch b, ok := before[c.Path]; {
+		case keeper.IsAlternativeLink(c.Path):
+		case !ok:
+			out = append(out, c.Path+": was changed by undoing")
+		case b != c.After && !slices.ContainsFunc(out, func(s string) bool { return s == c.Path+": is not as it was" }):
+			out = append(out, c.Path+": is not as it was")
+		}
+	}
+	return append(out, settingsResidue(sel, undo)...)
+}
+
+func settingsResidue(sel Selection, undo *events.Transaction) []string {
+	var out []string
+	before, now := map[setting]string{}, map[setting]string{}
+	for _, c := range sel.Settings {
+		k := setting{c.Kind, c.Name}
+		before[k], now[k] = c.Before, c.After
+	}
+	for _, c := range undo.Settings {
+		k := setting{c.Kind, c.Name}
+		if _, ok := before[k]; !ok {
+			before[k] = c.Before
+		}
+		now[k] = c.After
+	}
+	planned := map[setting]bool{}
+	for _, c := range undo.Plan.Settings() {
+		planned[setting{c.Kind, c.Name}] = true
+	}
+	for k, b := range before {
+		// One that the undo neither planned nor touched was changed by somebody
+		// since, and is theirs.
+		_, touched := find(undo.Settings, k)
+		if now[k] != b && (touched || planned[k] || k.kind == events.SettingConffiles) {
+			out = append(out, fmt.Sprintf("%s %s: is %s, was %s", k.kind, k.name, k.kind.Text(now[k]), k.kind.Text(b)))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func find(list []events.SettingChange, k setting) (events.SettingChange, bool) {
+	i := slices.IndexFunc(list, func(c events.SettingChange) bool { return setting{c.Kind, c.Name} == k })
+	if i < 0 {
+		return events.SettingChange{}, false
+	}
+	return list[i], true
 }

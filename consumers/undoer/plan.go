@@ -1,21 +1,33 @@
-// Package undoer knows what taking a transaction back means.
+// Package undoer knows what taking something back means.
 //
-// [Compute] is pure: from the recorded change of every package (before, after)
-// and the machine's present state it derives the steps that restore before, what
-// cannot be restored, and what stands in the way. [Compensator] judges an undo
-// after it ran, by the log alone.
+// [Select] reads from the log what is to be taken back, as one merged difference.
+// [Compute] is pure: from that difference and the machine's present state it
+// derives the steps that restore before, what cannot be restored, and what stands
+// in the way. [Compensator] judges an undo after it ran, by the log alone.
 //
-// They promise: an element (version and status; automatic mark; hold) that is as
-// the transaction left it is restored; one that is already as before is left
-// alone; one that somebody changed since is a conflict for versions and is kept
-// for marks and holds. Nothing is called exact that was not compared.
+// They promise: an element (version and status; automatic mark; hold; a file's
+// content, mode and owner; a setting) that is as the transactions left it is
+// restored; one that is already as before is left alone; one that somebody
+// changed since is a conflict, except marks and holds, which are kept. Nothing is
+// called exact that was not compared.
 package undoer
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
+	"cortex/consumers/keeper"
 	"cortex/events"
 )
+
+// Now is the machine as it is.
+type Now struct {
+	Packages events.Inventory
+	Image    keeper.Image
+	// Deb finds the package file that is kept of a package in a version.
+	Deb func(events.PackageKey, events.Version) (events.Deb, bool)
+}
 
 // Result is what undoing takes.
 type Result struct {
@@ -25,16 +37,31 @@ type Result struct {
 	Touched   []events.PackageKey // the packages whose state the steps restore
 }
 
-// Conflict is a package that somebody changed since the transaction.
+// Conflict is an element that somebody changed since: a package, or a path.
 type Conflict struct {
 	events.PackageKey
-	Left events.State // as the transaction left it
+	Path string
+	Left events.State // the package as the transaction left it
 	Now  events.State
+}
+
+// Subject names the element.
+func (c Conflict) Subject() string {
+	if c.Path != "" {
+		return c.Path
+	}
+	return string(c.Name)
 }
 
 // String tells the conflict to a person.
 func (c Conflict) String() string {
-	return fmt.Sprintf("%s is now %s, not %s", c.Name, describe(c.Now), describe(c.Left))
+	switch {
+	case c.Path != "":
+		return "it was changed since"
+	case c.Now == c.Left:
+		return "it was changed by something else in between"
+	}
+	return fmt.Sprintf("is now %s, not %s", describe(c.Now), describe(c.Left))
 }
 
 func describe(s events.State) string {
@@ -57,19 +84,52 @@ func body(s events.State) events.State {
 	return s
 }
 
-// Compute derives what undoing the changes takes, given what is now.
-func Compute(changes []events.PackageChange, now events.Inventory) Result {
-	var c computation
-	for _, change := range changes {
-		c.restore(change, now[change.PackageKey])
+// Compute derives what taking the selection back takes, given what is now. Paths
+// in force are restored although somebody changed them since.
+func Compute(sel Selection, now Now, force []string) Result {
+	c := computation{now: now, unregistered: unregistered(sel.Settings)}
+	for _, change := range sel.Changes {
+		if sel.Packages[change.PackageKey] && body(now.Packages[change.PackageKey]) != body(change.Before) {
+			is := now.Packages[change.PackageKey]
+			c.Conflicts = append(c.Conflicts, Conflict{PackageKey: change.PackageKey, Left: is, Now: is})
+			continue
+		}
+		c.restore(change, now.Packages[change.PackageKey])
 	}
-	return c.result()
+	for _, change := range sel.Files {
+		c.file(change, sel.Paths[change.Path], slices.Contains(force, change.Path))
+	}
+	for _, change := range sel.Settings {
+		c.setting(change)
+	}
+	return c.result(sel.Captured)
+}
+
+// unregistered lists the configuration files that came into dpkg's registry.
+func unregistered(changes []events.SettingChange) map[string]bool {
+	out := map[string]bool{}
+	for _, c := range changes {
+		if c.Kind != events.SettingConffiles {
+			continue
+		}
+		for line := range strings.Lines(c.After) {
+			out[keeper.ConffilePath(line)] = true
+		}
+		for line := range strings.Lines(c.Before) {
+			delete(out, keeper.ConffilePath(line))
+		}
+	}
+	return out
 }
 
 type computation struct {
 	Result
+	now                        Now
 	install, forget            []events.Target
 	auto, manual, hold, unhold []events.Target
+	files                      []events.FileChange
+	settings                   []events.SettingChange
+	unregistered               map[string]bool // configuration files that dpkg did not know before
 }
 
 func (c *computation) restore(change events.PackageChange, now events.State) {
@@ -81,7 +141,7 @@ func (c *computation) restore(change events.PackageChange, now events.State) {
 	case body(now) == body(after):
 		restored = c.restoreBody(target, before, now)
 	default:
-		c.Conflicts = append(c.Conflicts, Conflict{change.PackageKey, after, now})
+		c.Conflicts = append(c.Conflicts, Conflict{PackageKey: change.PackageKey, Left: after, Now: now})
 		return
 	}
 	if restored {
@@ -114,6 +174,9 @@ func (c *computation) restoreBody(target events.Target, before, now events.State
 	switch {
 	case before.Status == events.StatusInstalled:
 		target.Version = before.Version
+		if d, ok := c.now.Deb(events.PackageKey{Name: target.Name, Arch: target.Arch}, before.Version); ok {
+			target.Deb = d.Digest
+		}
 		c.install = append(c.install, target)
 	case !before.Known() && now.Status == events.StatusConfigFiles:
 		c.forget = append(c.forget, target)
@@ -129,7 +192,7 @@ func (c *computation) restoreBody(target events.Target, before, now events.State
 		target.Remove = true
 		c.install = append(c.install, target)
 	case before.Status == events.StatusConfigFiles:
-		c.Residue = append(c.Residue, fmt.Sprintf("%s: the configuration files that were left of it cannot be brought back", target.Name))
+		c.Residue = append(c.Residue, fmt.Sprintf("%s: dpkg will not remember that its configuration files are left", target.Name))
 		return false
 	default:
 		c.Residue = append(c.Residue, fmt.Sprintf("%s: its broken state %q is not restored", target.Name, before.Status))
@@ -138,11 +201,62 @@ func (c *computation) restoreBody(target events.Target, before, now events.State
 	return true
 }
 
-func (c *computation) result() Result {
+// file plans the restoration of one path.
+func (c *computation) file(change events.FileChange, gap, forced bool) {
+	now := c.now.Image.Files[change.Path]
+	switch {
+	case keeper.IsAccounts(change.Path) || keeper.IsAlternativeLink(change.Path) || now == change.Before:
+		return
+	case (now != change.After || gap) && !forced:
+		c.Conflicts = append(c.Conflicts, Conflict{Path: change.Path})
+		return
+	case change.Before.Kind == events.FileOther || change.Before.Unkept:
+		c.Residue = append(c.Residue, change.Path+": is not kept and stays as it is")
+		return
+	}
+	c.files = append(c.files, events.FileChange{Path: change.Path, Before: now, After: change.Before})
+}
+
+// setting plans the restoration of one setting. One that somebody changed since
+// is kept, like marks. dpkg's registry of configuration files comes back with the
+// packages, or not at all.
+func (c *computation) setting(change events.SettingChange) {
+	now := c.now.Image.Settings[keeper.Setting{Kind: change.Kind, Name: change.Name}]
+	if now != change.After || now == change.Before || change.Kind == events.SettingConffiles {
+		return
+	}
+	c.settings = append(c.settings, events.SettingChange{Kind: change.Kind, Name: change.Name, Before: now, After: change.Before})
+}
+
+// first is what comes before the packages: debconf's answers, which scripts read,
+// and the end of configuration files that the version to come does not have –
+// dpkg would remember one that is there as obsolete.
+func (c *computation) first() events.Step {
+	s := events.Step{Op: events.OpRestore}
+	for _, a := range c.settings {
+		if a.Kind == events.SettingDebconf && a.After != "" {
+			s.Settings = append(s.Settings, a)
+		}
+	}
+	for _, f := range c.files {
+		if !f.After.Exists() && f.Before.Kind == events.FileRegular && c.unregistered[f.Path] {
+			s.Files = append(s.Files, f)
+		}
+	}
+	return s
+}
+
+// result orders the steps: debconf's answers come before the packages whose
+// scripts read them, everything else that packages may change again after them,
+// marks and holds last.
+func (c *computation) result(captured bool) Result {
 	add := func(op events.Op, targets []events.Target) {
 		if len(targets) > 0 {
 			c.Steps = append(c.Steps, events.Step{Op: op, Targets: targets})
 		}
+	}
+	if first := c.first(); len(first.Settings)+len(first.Files) > 0 && len(c.install) > 0 {
+		c.Steps = append(c.Steps, first)
 	}
 	if len(c.install) > 0 {
 		c.Steps = append(c.Steps, events.Step{
@@ -150,6 +264,10 @@ func (c *computation) result() Result {
 		})
 	}
 	add(events.OpForget, c.forget)
+	touches := len(c.install)+len(c.forget) > 0
+	if len(c.files)+len(c.settings) > 0 || captured && touches {
+		c.Steps = append(c.Steps, events.Step{Op: events.OpRestore, Files: c.files, Settings: c.settings, Sweep: captured && touches})
+	}
 	add(events.OpAuto, c.auto)
 	add(events.OpManual, c.manual)
 	add(events.OpUnhold, c.unhold)

@@ -46,6 +46,14 @@ func state(s string) events.State {
 	return st
 }
 
+// packages selects changes of packages and nothing else.
+func packages(changes ...events.PackageChange) undoer.Selection {
+	return undoer.Selection{Effects: events.Effects{Changes: changes}}
+}
+
+// none keeps no package files.
+func none(events.PackageKey, events.Version) (events.Deb, bool) { return events.Deb{}, false }
+
 // tell writes steps short: "install toy=1.0 other-", "mark-auto toy".
 func tell(steps []events.Step) []string {
 	var out []string
@@ -100,7 +108,7 @@ func TestTheWayBack(t *testing.T) {
 			if s := state(tc.now); s.Known() {
 				now[key("toy")] = s
 			}
-			got := undoer.Compute([]events.PackageChange{{PackageKey: key("toy"), Before: state(tc.before), After: state(tc.after)}}, now)
+			got := undoer.Compute(packages(events.PackageChange{PackageKey: key("toy"), Before: state(tc.before), After: state(tc.after)}), undoer.Now{Packages: now, Deb: none}, nil)
 			if diff := cmp.Diff(tc.steps, tell(got.Steps)); diff != "" {
 				t.Errorf("steps (-want +got):\n%s", diff)
 			}
@@ -118,7 +126,7 @@ func TestOnlyWhatTheTransactionLeftIsTouched(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		change := events.PackageChange{PackageKey: key("toy"), Before: state(states.Draw(rt, "before")), After: state(states.Draw(rt, "after"))}
 		now := state(states.Draw(rt, "now"))
-		got := undoer.Compute([]events.PackageChange{change}, events.Inventory{change.PackageKey: now})
+		got := undoer.Compute(packages(change), undoer.Now{Packages: events.Inventory{change.PackageKey: now}, Deb: none}, nil)
 		if now == change.Before && len(got.Steps) > 0 {
 			rt.Fatalf("already as before, but %q", tell(got.Steps))
 		}

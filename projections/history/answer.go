@@ -27,7 +27,11 @@ type Transaction struct {
 	PlanID      events.PlanID           `json:"plan_id,omitempty"`
 	Counts      Counts                  `json:"counts"`  // of the plan; once it ran, of what changed
 	Changed     int                     `json:"changed"` // packages changed, by dpkg
-	Failure     *events.Failure         `json:"failure,omitempty"`
+	Files       int                     `json:"files,omitempty"`
+	// EndedPosition is where the log says how a run ended; 0 when it never ran.
+	EndedPosition events.Position `json:"-"`
+	Settings      int             `json:"settings,omitempty"`
+	Failure       *events.Failure `json:"failure,omitempty"`
 	// Target is what an undo or redo takes back.
 	Target *Reference `json:"target,omitempty"`
 	// Compensations tells who undid it, who undid that, and so on: an odd number
@@ -51,7 +55,7 @@ func (t Transaction) Undone() bool { return len(t.Compensations)%2 == 1 }
 // Undoable reports whether there is something to take back, and nothing took it
 // back yet.
 func (t Transaction) Undoable() bool {
-	return t.State.Ran() && t.Changed > 0 && len(t.Compensations) == 0
+	return t.State.Ran() && t.Changed+t.Files+t.Settings > 0 && len(t.Compensations) == 0
 }
 
 // Fate tells what became of the transaction afterwards: "undone by 7, redone by
@@ -90,6 +94,9 @@ type Detail struct {
 	Plan           *Plan                  `json:"plan,omitempty"`
 	Steps          []Step                 `json:"steps"`
 	PackageChanges []events.PackageChange `json:"package_changes"`
+	FileChanges    []events.FileChange    `json:"file_changes,omitempty"`
+	SettingChanges []events.SettingChange `json:"setting_changes,omitempty"`
+	Lost           []string               `json:"lost,omitempty"`      // versions that went and could not be kept
 	Recovered      []string               `json:"recovered,omitempty"` // run to bring dpkg back in order
 }
 

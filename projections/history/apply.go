@@ -166,8 +166,9 @@ func (a application) planned(f *events.Planned) error {
 	if err := errors.Join(a.insert("INSERT INTO plan_changes", 12, values), a.touch(x.number, names)); err != nil {
 		return err
 	}
-	if err := a.exec(`UPDATE details SET plan_base = ?, plan_download_b = ?, plan_disk_b = ?, plan_steps = ?, plan_residue = ?, plan_notes = ? WHERE number = ?`,
-		f.Base, f.Plan.Download, f.Plan.Disk, list(f.Plan.Steps), list(f.Plan.Residue), list(f.Plan.Notes), x.number); err != nil {
+	if err := a.exec(`UPDATE details SET plan_base = ?, plan_download_b = ?, plan_disk_b = ?, plan_steps = ?, plan_residue = ?, plan_notes = ?,
+		plan_risks = ?, plan_undoes = ? WHERE number = ?`, f.Base, f.Plan.Download, f.Plan.Disk, list(f.Plan.Steps), list(f.Plan.Residue), list(f.Plan.Notes),
+		list(f.Plan.Risks), list(f.Plan.Undoes), x.number); err != nil {
 		return err
 	}
 	return a.exec(`UPDATE transactions SET state = ?, plan_id = ?, summary = ?, counts = ? WHERE number = ?`,
@@ -221,18 +222,25 @@ func (a application) stepEnded(index int, end stepEnd) error {
 }
 
 func (a application) interrupted(f *events.Interrupted) error {
-	if err := a.ended(events.StateInterrupted, f.Changes, events.Failure{Kind: events.ErrInterrupted, Message: f.Reason}); err != nil {
+	if err := a.ended(events.StateInterrupted, events.EffectsOf(f), events.Failure{Kind: events.ErrInterrupted, Message: f.Reason}); err != nil {
 		return err
 	}
 	return a.exec(`UPDATE details SET recovered = ? WHERE number = (SELECT number FROM transactions WHERE id = ?)`, list(f.Recovered), string(a.r.Transaction))
 }
 
 // ended records the outcome of a run.
-func (a application) ended(to events.TransactionState, changes []events.PackageChange, why events.Failure) error {
+func (a application) ended(to events.TransactionState, e events.Effects, why events.Failure) error {
 	x, err := a.expect(events.StateRunning)
 	if err != nil {
 		return err
 	}
+	return a.outcome(x, to, e, why)
+}
+
+// outcome writes what was done, and that it is over.
+func (a application) outcome(x row, to events.TransactionState, e events.Effects, why events.Failure) error {
+	changes := e.Changes
+	var err error
 	var actions map[events.PackageKey]events.Action
 	if slices.ContainsFunc(changes, ambiguous) {
 		if actions, err = a.plannedActions(x.number); err != nil {
@@ -248,13 +256,56 @@ func (a application) ended(to events.TransactionState, changes []events.PackageC
 			string(b.Version), string(b.Want), string(b.Flag), string(b.Status), b.Auto,
 			string(f.Version), string(f.Want), string(f.Flag), string(f.Status), f.Auto)
 	}
-	if err := errors.Join(a.insert("INSERT INTO changes", 14, values), a.touch(x.number, names)); err != nil {
+	if err := errors.Join(a.insert("INSERT INTO changes", 14, values), a.touch(x.number, names), a.configuration(x.number, e)); err != nil {
 		return err
 	}
-	return a.exec(`UPDATE transactions SET state = ?, ended_at = ?, ended_position = ?, summary = ?, counts = ?, changed = ?,
+	return a.exec(`UPDATE transactions SET state = ?, ended_at = ?, ended_position = ?, summary = ?, counts = ?, changed = ?, files = ?, settings = ?,
 		failure_kind = ?, failure_subject = ?, failure_message = ?, failure_hint = ? WHERE number = ?`,
-		string(to), a.nanos(), int64(a.r.Position), summary(x, names), countChanges(changes, actions).pack(), len(changes),
+		string(to), a.nanos(), int64(a.r.Position), summary(x, names), countChanges(changes, actions).pack(), len(changes), len(e.Files), len(e.Settings),
 		string(why.Kind), why.Subject, why.Message, why.Hint, x.number)
+}
+
+// configuration writes what changed of files and settings.
+func (a application) configuration(number int, e events.Effects) error {
+	var files, settings []any
+	for _, c := range e.Files {
+		files = append(files, number, c.Path, int64(a.r.Position), object(c.Before), object(c.After))
+	}
+	for _, c := range e.Settings {
+		settings = append(settings, number, string(c.Kind), c.Name, c.Before, c.After)
+	}
+	return errors.Join(a.insert("INSERT INTO files", 5, files), a.insert("INSERT INTO settings", 5, settings))
+}
+
+// observed is a whole transaction in one fact.
+func (a application) observed(f *events.Observed) error {
+	if f.Number <= 0 || a.r.Transaction == "" {
+		return fmt.Errorf("a transaction without number or id: %d, %q", f.Number, a.r.Transaction)
+	}
+	started := int64(0)
+	if !f.Started.IsZero() {
+		started = f.Started.UnixNano()
+	}
+	x, by := row{number: f.Number, verb: events.VerbObserved}, a.r.Actor
+	err := a.exec(`INSERT INTO transactions (number, id, verb, state, requested_at, started_at, uid, user, login_uid, sudo_user, tty, program, pid,
+		words, dry_run, names, summary) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', '')`,
+		f.Number, string(a.r.Transaction), string(events.VerbObserved), string(events.StateObserved), a.nanos(), started,
+		by.UID, by.User, by.LoginUID, by.SudoUser, by.TTY, by.Program, by.PID, f.Command)
+	if err != nil {
+		return err
+	}
+	if err := a.exec(`INSERT INTO details (number, request, packages, options) VALUES (?, ?, '', ?)`, f.Number, string(a.r.ID), object(events.Options{})); err != nil {
+		return err
+	}
+	return a.outcome(x, events.StateObserved, events.EffectsOf(f), events.Failure{})
+}
+
+// prepared notes what could not be kept.
+func (a application) prepared(f *events.Prepared) error {
+	if len(f.Lost) == 0 {
+		return nil
+	}
+	return a.move(`UPDATE details SET lost = ? WHERE number = (SELECT number FROM transactions WHERE id = ? AND state = 'running')`, list(f.Lost), string(a.r.Transaction))
 }
 
 // plannedActions gives those actions of the plan that a difference of states

@@ -97,7 +97,8 @@ func TestShowIsWhatTheLogSays(t *testing.T) {
 // folded leaves out what the read model does not keep.
 func folded(x *events.Transaction) events.Transaction {
 	y := *x
-	y.Last = 0
+	y.Last, y.Intent.After = 0, 0
+	y.Prepared = nil
 	if y.State == events.StateCancelled {
 		y.Failure = &events.Failure{Kind: events.ErrCancelled, Message: "the person said no"} // told as one
 	}
@@ -113,7 +114,7 @@ func refold(d history.Detail) events.Transaction {
 	x := events.Transaction{
 		ID: d.ID, Number: d.Number, State: d.State, Actor: d.Actor, Request: d.Request,
 		Intent:      events.Intent{Verb: d.Verb, Packages: d.Packages, Options: d.Options, DryRun: d.DryRun, Words: d.Words},
-		RequestedAt: d.RequestedAt, EndedAt: d.EndedAt, PlanID: d.PlanID, Changes: d.PackageChanges,
+		RequestedAt: d.RequestedAt, EndedAt: d.EndedAt, PlanID: d.PlanID, Changes: d.PackageChanges, Files: d.FileChanges, Settings: d.SettingChanges,
 		Failure: d.Failure, Recovered: d.Recovered, Exact: d.Exact, Residue: d.Residue,
 	}
 	if d.Target != nil {
@@ -240,7 +241,7 @@ func TestShortcutsAgreeWithTheList(t *testing.T) {
 		parked := map[events.ID]bool{}
 		for _, r := range records {
 			switch f, err := events.Decode(r.Event); f := f.(type) {
-			case *events.Succeeded, *events.Failed, *events.Interrupted:
+			case *events.Succeeded, *events.Failed, *events.Interrupted, *events.Observed:
 				ended[r.Transaction] = r.Position
 			case *events.Parked:
 				parked[r.ID] = true
@@ -257,7 +258,7 @@ func TestShortcutsAgreeWithTheList(t *testing.T) {
 		for _, x := range transactions {
 			states[x.State]++
 			pick := &undoable
-			if x.Intent.Verb == events.VerbUndo {
+			if x.Intent.Verb == events.VerbUndo || x.Intent.Verb == events.VerbRollback {
 				pick = &redoable
 			}
 			if x.Undoable() && (*pick == nil || ended[x.ID] > ended[(*pick).ID]) {

@@ -11,7 +11,7 @@ import (
 const Name = "history"
 
 // Version is the version of the tables.
-const Version = 1
+const Version = 2
 
 //go:embed schema.sql
 var schema string
@@ -49,6 +49,10 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 		return a.stop(events.StateCancelled, why, events.StateRequested, events.StatePlanned)
 	case *events.Started:
 		return a.started()
+	case *events.Prepared:
+		return a.prepared(f)
+	case *events.Observed:
+		return a.observed(f)
 	case *events.StepStarted:
 		return a.stepStarted(f)
 	case *events.StepSucceeded:
@@ -56,9 +60,9 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 	case *events.StepFailed:
 		return a.stepEnded(f.Index, stepEnd{exit: f.ExitCode, output: f.Output, failure: &f.Failure, ms: f.DurationMs})
 	case *events.Succeeded:
-		return a.ended(events.StateSucceeded, f.Changes, events.Failure{})
+		return a.ended(events.StateSucceeded, events.EffectsOf(f), events.Failure{})
 	case *events.Failed:
-		return a.ended(events.StateFailed, f.Changes, f.Failure)
+		return a.ended(events.StateFailed, events.EffectsOf(f), f.Failure)
 	case *events.Interrupted:
 		return a.interrupted(f)
 	case *events.Compensated:

@@ -50,7 +50,7 @@ type Filter struct {
 }
 
 const lineColumns = `x.number, x.id, x.verb, x.state, x.requested_at, x.started_at, x.ended_at,
-	x.uid, x.user, x.login_uid, x.sudo_user, x.tty, x.program, x.pid, x.words, x.dry_run, x.summary, x.plan_id, x.counts, x.changed,
+	x.uid, x.user, x.login_uid, x.sudo_user, x.tty, x.program, x.pid, x.words, x.dry_run, x.summary, x.plan_id, x.counts, x.changed, x.files, x.settings, x.ended_position,
 	x.failure_kind, x.failure_subject, x.failure_message, x.failure_hint, x.target, x.target_number, x.exact, x.residue, x.trail`
 
 // List gives the selected transactions, newest first.
@@ -153,7 +153,7 @@ func scanLine(rows *sql.Rows, extra ...any) (Transaction, error) {
 	into := append([]any{
 		&t.Number, &t.ID, &t.Verb, &t.State, &requested, &started, &ended,
 		&t.Actor.UID, &t.Actor.User, &t.Actor.LoginUID, &t.Actor.SudoUser, &t.Actor.TTY, &t.Actor.Program, &t.Actor.PID,
-		&t.Words, &t.DryRun, &t.Summary, &t.PlanID, &counts, &t.Changed,
+		&t.Words, &t.DryRun, &t.Summary, &t.PlanID, &counts, &t.Changed, &t.Files, &t.Settings, &t.EndedPosition,
 		&failure.Kind, &failure.Subject, &failure.Message, &failure.Hint, &target.ID, &target.Number, &t.Exact, &residue, &trail,
 	}, extra...)
 	if err := rows.Scan(into...); err != nil {

@@ -22,6 +22,8 @@ CREATE TABLE transactions (
   plan_id         TEXT    NOT NULL DEFAULT '',
   counts          TEXT    NOT NULL DEFAULT '', -- of the plan, then of the changes; see Counts
   changed         INTEGER NOT NULL DEFAULT 0, -- rows in changes
+  files           INTEGER NOT NULL DEFAULT 0, -- rows in files
+  settings        INTEGER NOT NULL DEFAULT 0, -- rows in settings
   failure_kind    TEXT    NOT NULL DEFAULT '',
   failure_subject TEXT    NOT NULL DEFAULT '',
   failure_message TEXT    NOT NULL DEFAULT '',
@@ -41,8 +43,9 @@ CREATE INDEX transactions_state ON transactions (state, number)
   WHERE state = 'refused' OR state = 'denied' OR state = 'cancelled' OR state = 'failed' OR state = 'interrupted';
 CREATE INDEX transactions_time ON transactions (requested_at);
 CREATE INDEX transactions_plan ON transactions (plan_id, number) WHERE plan_id <> '';
+CREATE INDEX transactions_compensated ON transactions (compensated_by) WHERE compensated_by <> '';
 CREATE INDEX transactions_undoable ON transactions (ended_position)
-  WHERE ended_position > 0 AND changed > 0 AND compensated_by = '';
+  WHERE ended_position > 0 AND changed + files + settings > 0 AND compensated_by = '';
 
 -- What only a single transaction's page shows.
 CREATE TABLE details (
@@ -59,6 +62,9 @@ CREATE TABLE details (
   plan_steps      TEXT    NOT NULL DEFAULT '', -- JSON
   plan_residue    TEXT    NOT NULL DEFAULT '', -- JSON
   plan_notes      TEXT    NOT NULL DEFAULT '', -- JSON
+  plan_risks      TEXT    NOT NULL DEFAULT '', -- JSON
+  plan_undoes     TEXT    NOT NULL DEFAULT '', -- JSON
+  lost            TEXT    NOT NULL DEFAULT '', -- JSON: versions that went and could not be kept
   recovered       TEXT    NOT NULL DEFAULT ''  -- JSON
 ) STRICT;
 
@@ -113,6 +119,27 @@ CREATE TABLE changes (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX changes_package ON changes (name, arch, position);
+
+-- What a transaction changed of files and settings, by what the file system shows.
+CREATE TABLE files (
+  number   INTEGER NOT NULL,
+  path     TEXT    NOT NULL,
+  position INTEGER NOT NULL,
+  before   TEXT    NOT NULL, -- JSON of events.FileState
+  after    TEXT    NOT NULL,
+  PRIMARY KEY (number, path)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX files_path ON files (path, position);
+
+CREATE TABLE settings (
+  number   INTEGER NOT NULL,
+  kind     TEXT    NOT NULL,
+  name     TEXT    NOT NULL,
+  before   TEXT    NOT NULL,
+  after    TEXT    NOT NULL,
+  PRIMARY KEY (number, kind, name)
+) STRICT, WITHOUT ROWID;
 
 -- Which transactions asked for, planned or changed a package of that name.
 CREATE TABLE touches (

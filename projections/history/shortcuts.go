@@ -9,7 +9,7 @@ import (
 )
 
 // undoable matches the index of that name.
-const undoable = `SELECT ` + lineColumns + ` FROM transactions x WHERE x.ended_position > 0 AND x.changed > 0 AND x.compensated_by = '' AND `
+const undoable = `SELECT ` + lineColumns + ` FROM transactions x WHERE x.ended_position > 0 AND x.changed + x.files + x.settings > 0 AND x.compensated_by = '' AND `
 
 // byPlan matches the index of plans: SQLite does not see that a parameter is not
 // empty.
@@ -28,14 +28,14 @@ const parked = `SELECT id, position, parked_at, txn, handler, stream, stream_pos
 // last to change something, is not an undo, and is not undone.
 func (r *Reader) LastUndoable(ctx context.Context) (Transaction, error) {
 	return r.one(ctx, notFound("history.LastUndoable", "", "there is nothing to undo"),
-		undoable+`x.verb <> 'undo' ORDER BY x.ended_position DESC`)
+		undoable+`x.verb <> 'undo' AND x.verb <> 'rollback' ORDER BY x.ended_position DESC`)
 }
 
 // LastRedoable is what "redo" without a name means: the undo that was the last
 // to change something and is not redone.
 func (r *Reader) LastRedoable(ctx context.Context) (Transaction, error) {
 	return r.one(ctx, notFound("history.LastRedoable", "", "there is no undo to redo"),
-		undoable+`x.verb = 'undo' ORDER BY x.ended_position DESC`)
+		undoable+`(x.verb = 'undo' OR x.verb = 'rollback') ORDER BY x.ended_position DESC`)
 }
 
 // ByPlan is the newest transaction that has exactly this plan and waits for a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"cortex/events"
 	"cortex/projections"
@@ -17,7 +18,7 @@ func (r *Reader) Show(ctx context.Context, ref string) (Detail, error) {
 		return Detail{}, err
 	}
 	d := Detail{Transaction: t, Steps: []Step{}, PackageChanges: []events.PackageChange{}}
-	for _, read := range []func(context.Context, *Detail) error{r.details, r.planChanges, r.steps, r.changes} {
+	for _, read := range []func(context.Context, *Detail) error{r.details, r.planChanges, r.steps, r.changes, r.files, r.settings} {
 		if err := read(ctx, &d); err != nil {
 			return Detail{}, err
 		}
@@ -27,11 +28,11 @@ func (r *Reader) Show(ctx context.Context, ref string) (Detail, error) {
 
 func (r *Reader) details(ctx context.Context, d *Detail) error {
 	return r.each(ctx, `SELECT request, packages, options, approved_by, approved_how, approved_at, plan_base, plan_download_b, plan_disk_b,
-		plan_steps, plan_residue, plan_notes, recovered FROM details WHERE number = ?`, []any{d.Number}, func(rows *sql.Rows) error {
-		var packages, options, by, how, steps, residue, notes, recovered string
+		plan_steps, plan_residue, plan_notes, plan_risks, plan_undoes, lost, recovered FROM details WHERE number = ?`, []any{d.Number}, func(rows *sql.Rows) error {
+		var packages, options, by, how, steps, residue, notes, risks, undoes, lost, recovered string
 		var at int64
 		plan := Plan{ID: d.PlanID}
-		if err := rows.Scan(&d.Request, &packages, &options, &by, &how, &at, &plan.Base, &plan.Download, &plan.Disk, &steps, &residue, &notes, &recovered); err != nil {
+		if err := rows.Scan(&d.Request, &packages, &options, &by, &how, &at, &plan.Base, &plan.Download, &plan.Disk, &steps, &residue, &notes, &risks, &undoes, &lost, &recovered); err != nil {
 			return err
 		}
 		if d.PlanID != "" {
@@ -45,7 +46,8 @@ func (r *Reader) details(ctx context.Context, d *Detail) error {
 			}
 		}
 		return errors.Join(parse(packages, &d.Packages), parse(options, &d.Options), parse(steps, &plan.Steps),
-			parse(residue, &plan.Residue), parse(notes, &plan.Notes), parse(recovered, &d.Recovered))
+			parse(residue, &plan.Residue), parse(notes, &plan.Notes), parse(risks, &plan.Risks), parse(undoes, &plan.Undoes),
+			parse(lost, &d.Lost), parse(recovered, &d.Recovered))
 	})
 }
 
@@ -92,6 +94,66 @@ func (r *Reader) changes(ctx context.Context, d *Detail) error {
 		d.PackageChanges = append(d.PackageChanges, c)
 		return nil
 	})
+}
+
+func (r *Reader) files(ctx context.Context, d *Detail) error {
+	return r.each(ctx, `SELECT path, before, after FROM files WHERE number = ? ORDER BY path`, []any{d.Number}, func(rows *sql.Rows) error {
+		var c events.FileChange
+		var before, after string
+		if err := rows.Scan(&c.Path, &before, &after); err != nil {
+			return err
+		}
+		err := errors.Join(parse(before, &c.Before), parse(after, &c.After))
+		d.FileChanges = append(d.FileChanges, c)
+		return err
+	})
+}
+
+func (r *Reader) settings(ctx context.Context, d *Detail) error {
+	return r.each(ctx, `SELECT kind, name, before, after FROM settings WHERE number = ? ORDER BY kind, name`, []any{d.Number}, func(rows *sql.Rows) error {
+		var c events.SettingChange
+		err := rows.Scan(&c.Kind, &c.Name, &c.Before, &c.After)
+		d.SettingChanges = append(d.SettingChanges, c)
+		return err
+	})
+}
+
+// FileVersion is what one transaction made of a path.
+type FileVersion struct {
+	Transaction
+	Before events.FileState `json:"before,omitzero"`
+	After  events.FileState `json:"after,omitzero"`
+}
+
+// File gives the transactions that changed a path, the oldest first.
+func (r *Reader) File(ctx context.Context, path string) ([]FileVersion, error) {
+	if err := r.check(ctx); err != nil {
+		return nil, err
+	}
+	out := []FileVersion{}
+	err := r.each(ctx, `SELECT `+lineColumns+`, f.before, f.after FROM files f JOIN transactions x ON x.number = f.number
+		WHERE f.path = ? ORDER BY f.position`, []any{path}, func(rows *sql.Rows) error {
+		var before, after string
+		t, err := scanLine(rows, &before, &after)
+		if err != nil {
+			return err
+		}
+		v := FileVersion{Transaction: t}
+		err = errors.Join(parse(before, &v.Before), parse(after, &v.After))
+		out = append(out, v)
+		return err
+	})
+	return out, err
+}
+
+// PositionAt is the end of the last transaction that ran before a time; 0 when
+// none did.
+func (r *Reader) PositionAt(ctx context.Context, at time.Time) (p events.Position, err error) {
+	if err := r.check(ctx); err != nil {
+		return 0, err
+	}
+	err = r.db.QueryRowContext(ctx, `SELECT coalesce(max(ended_position), 0) FROM transactions WHERE ended_position > 0 AND ended_at <= ?`, at.UnixNano()).Scan(&p)
+	return p, projections.Explain(Name, err)
 }
 
 // Position is how far the read model has come.

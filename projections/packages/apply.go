@@ -11,7 +11,7 @@ import (
 const Name = "packages"
 
 // Version is the version of the tables.
-const Version = 1
+const Version = 2
 
 //go:embed schema.sql
 var schema string
@@ -43,11 +43,16 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 		return change(tx, r, Drifted, f.Changes)
 	case *events.Succeeded, *events.Failed, *events.Interrupted:
 		return change(tx, r, ByTransaction, events.ChangesOf(f))
+	case *events.Observed:
+		if _, err := tx.Exec(`INSERT INTO transactions VALUES (?, ?, ?)`, string(r.Transaction), f.Number, string(events.VerbObserved)); err != nil {
+			return err
+		}
+		return change(tx, r, ByTransaction, f.Changes)
 	case *events.Requested:
 		_, err := tx.Exec(`INSERT INTO transactions VALUES (?, ?, ?)`, string(r.Transaction), f.Number, string(f.Verb))
 		return err
 	case *events.Opened, *events.IndexesRefreshed, *events.Planned, *events.Refused, *events.Approved, *events.Denied,
-		*events.Cancelled, *events.Started, *events.StepStarted, *events.StepSucceeded, *events.StepFailed,
+		*events.Cancelled, *events.Started, *events.Prepared, *events.StepStarted, *events.StepSucceeded, *events.StepFailed,
 		*events.Compensated, *events.Parked, *events.Retried:
 		return nil // they change no package
 	}

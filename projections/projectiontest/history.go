@@ -164,7 +164,9 @@ func (w *world) step() {
 
 // aside is what happens outside transactions.
 func (w *world) aside() {
-	switch w.choose(4) {
+	switch w.choose(5) {
+	case 4:
+		w.observe()
 	case 0:
 		if changes := w.changes(w.someKeys(3)); len(changes) > 0 {
 			w.machine(&events.Drifted{Changes: changes})

@@ -17,6 +17,8 @@ func (w *world) request() {
 			return
 		}
 		in.Target = targets[w.choose(len(targets))].ID
+	} else if verb == events.VerbRollback {
+		in.After = 1
 	} else {
 		for _, k := range w.someKeys(4) {
 			in.Packages = append(in.Packages, events.PackageRef{Name: k.Name})
@@ -35,7 +37,7 @@ func (w *world) request() {
 func (w *world) targets(verb events.Verb) []*events.Transaction {
 	var out []*events.Transaction
 	for _, t := range w.ran {
-		if t.Undoable() && (verb == events.VerbUndo || t.Intent.Verb == events.VerbUndo) {
+		if t.Undoable() && (verb == events.VerbUndo || t.Intent.Verb == events.VerbUndo || t.Intent.Verb == events.VerbRollback) {
 			out = append(out, t)
 		}
 	}
@@ -87,7 +89,13 @@ func (w *world) plan(t *events.Transaction) events.Plan {
 			}
 		}
 	}
-	plan := events.Plan{Download: int64(w.choose(1 << 20)), Disk: int64(w.choose(1<<20) - 1<<19)}
+	var undoes []events.TransactionID
+	if t.Intent.Verb == events.VerbRollback {
+		for _, x := range w.targets(events.VerbUndo) {
+			undoes = append(undoes, x.ID)
+		}
+	}
+	plan := events.Plan{Undoes: undoes[:min(3, len(undoes))], Download: int64(w.choose(1 << 20)), Disk: int64(w.choose(1<<20) - 1<<19)}
 	step := events.Step{Op: events.OpInstall}
 	for i, k := range keys {
 		plan.Changes = append(plan.Changes, events.Change{
@@ -118,18 +126,24 @@ func (w *world) run(t *events.Transaction) {
 	failed := len(t.Steps) > 0 && t.Steps[len(t.Steps)-1].Failure != nil
 	switch roll := w.choose(20); {
 	case roll == 0:
-		w.end(t, &events.Interrupted{Changes: w.outcome(t), Reason: "the machine stopped", Recovered: []string{"dpkg --configure -a"}})
+		w.end(t, &events.Interrupted{Changes: w.outcome(t), Files: w.files(), Settings: w.settings(), Reason: "the machine stopped", Recovered: []string{"dpkg --configure -a"}})
 	case open && roll < 4:
 		w.tell(t, w.id(), &events.StepFailed{Index: len(t.Steps) - 1, Output: "E: no\n", ExitCode: 100, Failure: w.failure(), DurationMs: int64(w.choose(5000))})
+	case open && len(t.Prepared) < len(t.Steps):
+		p := &events.Prepared{Index: len(t.Steps) - 1, Image: someDigest}
+		if w.chance(30) {
+			p.Lost = []string{"perl 5.36.0-7"}
+		}
+		w.tell(t, w.id(), p)
 	case open:
 		w.tell(t, w.id(), &events.StepSucceeded{Index: len(t.Steps) - 1, Output: fmt.Sprintf("line %d\n", w.choose(9)), DurationMs: int64(w.choose(5000))})
 	case failed:
-		w.end(t, &events.Failed{Changes: w.outcome(t), Failure: w.failure()})
+		w.end(t, &events.Failed{Changes: w.outcome(t), Files: w.files(), Settings: w.settings(), Failure: w.failure()})
 	case len(t.Steps) < len(t.Plan.Steps):
 		i := len(t.Steps)
 		w.tell(t, w.id(), &events.StepStarted{Index: i, Op: t.Plan.Steps[i].Op, Argv: []string{"apt-get", "install", "-y"}})
 	default:
-		w.end(t, &events.Succeeded{Changes: w.outcome(t)})
+		w.end(t, &events.Succeeded{Changes: w.outcome(t), Files: w.files(), Settings: w.settings()})
 	}
 }
 
@@ -161,10 +175,10 @@ func (w *world) end(t *events.Transaction, f events.Fact) {
 	if !t.State.Ran() {
 		return
 	}
-	if len(t.Changes) > 0 {
+	if !t.Effects().Empty() {
 		w.ran = append(w.ran, t)
 	}
-	if t.Intent.Target != "" {
+	if t.Intent.Target != "" || len(t.Plan.Undoes) > 0 {
 		w.undoes = append(w.undoes, t)
 	}
 }
@@ -174,13 +188,48 @@ func (w *world) judge() {
 	i := w.choose(len(w.undoes))
 	undo := w.undoes[i]
 	w.undoes = append(w.undoes[:i:i], w.undoes[i+1:]...)
-	target := w.find(undo.Intent.Target)
-	if target == nil || target.CompensatedBy != "" {
-		return
-	}
 	verdict := &events.Compensated{By: undo.ID, Exact: w.chance(70)}
 	if !verdict.Exact {
 		verdict.Residue = []string{"perl: is not as before"}
 	}
-	w.tell(target, w.id(), verdict)
+	for _, id := range append([]events.TransactionID{undo.Intent.Target}, undo.Plan.Undoes...) {
+		if target := w.find(id); target != nil && target.CompensatedBy == "" {
+			w.tell(target, w.id(), verdict)
+		}
+	}
+}
+
+// someDigest names a content.
+const someDigest = events.Digest("00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff")
+
+// files are changes of some paths.
+func (w *world) files() []events.FileChange {
+	var out []events.FileChange
+	for i := range w.choose(4) {
+		c := events.FileChange{Path: fmt.Sprintf("/etc/conf-%d", i), After: events.FileState{Kind: events.FileRegular, Mode: 0o644, Size: int64(w.choose(99)), Digest: someDigest}}
+		if w.chance(50) {
+			c.Before, c.After = c.After, events.FileState{}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func (w *world) settings() []events.SettingChange {
+	if w.chance(80) {
+		return nil
+	}
+	return []events.SettingChange{{Kind: events.SettingAlternative, Name: "editor", Before: "auto", After: "manual /usr/bin/vi"}}
+}
+
+// observe lets somebody else do something.
+func (w *world) observe() {
+	changes, files := w.changes(w.someKeys(3)), w.files()
+	if len(changes)+len(files) == 0 {
+		return
+	}
+	w.numbers++
+	t := &events.Transaction{}
+	w.tell(t, w.id(), &events.Observed{Number: w.numbers, Program: "apt-get", Command: "apt-get upgrade", UID: w.choose(2), Image: someDigest, Changes: changes, Files: files})
+	w.ran = append(w.ran, t)
 }

@@ -1,0 +1,97 @@
+package keeper
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"cortex/events"
+)
+
+// Image is the part of the state vector that is not dpkg's package states: what
+// is under /etc, every configuration file elsewhere, and the settings.
+type Image struct {
+	Files    map[string]events.FileState `json:"files"`
+	Settings map[Setting]string          `json:"settings"`
+}
+
+// Setting names one setting.
+type Setting struct {
+	Kind events.SettingKind
+	Name string
+}
+
+// MarshalText makes a setting a key of JSON.
+func (s Setting) MarshalText() ([]byte, error) { return []byte(string(s.Kind) + " " + s.Name), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (s *Setting) UnmarshalText(b []byte) error {
+	kind, name, ok := strings.Cut(string(b), " ")
+	if !ok {
+		return fmt.Errorf("not a setting: %q", b)
+	}
+	s.Kind, s.Name = events.SettingKind(kind), name
+	return nil
+}
+
+// Diff lists what is different from before to after, sorted.
+func Diff(before, after Image) ([]events.FileChange, []events.SettingChange) {
+	var files []events.FileChange
+	for p, b := range before.Files {
+		if a := after.Files[p]; a != b {
+			files = append(files, events.FileChange{Path: p, Before: b, After: a})
+		}
+	}
+	for p, a := range after.Files {
+		if _, ok := before.Files[p]; !ok {
+			files = append(files, events.FileChange{Path: p, After: a})
+		}
+	}
+	slices.SortFunc(files, func(a, b events.FileChange) int { return cmp.Compare(a.Path, b.Path) })
+	var settings []events.SettingChange
+	for s, b := range before.Settings {
+		if a := after.Settings[s]; a != b {
+			settings = append(settings, events.SettingChange{Kind: s.Kind, Name: s.Name, Before: b, After: a})
+		}
+	}
+	for s, a := range after.Settings {
+		if _, ok := before.Settings[s]; !ok {
+			settings = append(settings, events.SettingChange{Kind: s.Kind, Name: s.Name, After: a})
+		}
+	}
+	slices.SortFunc(settings, func(a, b events.SettingChange) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	return files, settings
+}
+
+// encode is the form in which an image is kept: compressed JSON.
+func (i Image) encode() ([]byte, error) {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if err := json.NewEncoder(z).Encode(i); err != nil {
+		return nil, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+func decodeImage(b []byte) (Image, error) {
+	var i Image
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return i, err
+	}
+	data, err := io.ReadAll(io.LimitReader(z, 1<<30))
+	if err != nil {
+		return i, err
+	}
+	return i, json.Unmarshal(data, &i)
+}

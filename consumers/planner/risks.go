@@ -1,0 +1,52 @@
+package planner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"cortex/events"
+)
+
+// risks says, before anything runs, what an undo of the plan could not bring
+// back: versions that are neither kept nor offered, data that is nobody's
+// configuration, and the kernel.
+func (p *Planner) risks(ctx context.Context, plan events.Plan) ([]string, error) {
+	var gone []events.Change
+	var names []events.PackageName
+	for _, c := range plan.Changes {
+		switch c.Action {
+		case events.ActionUpgrade, events.ActionDowngrade, events.ActionReinstall, events.ActionRemove, events.ActionPurge:
+			if c.From != "" {
+				gone = append(gone, c)
+				names = append(names, c.Name)
+			}
+		case events.ActionInstall, events.ActionConfigure, events.ActionHold, events.ActionUnhold, events.ActionAuto, events.ActionManual:
+		}
+	}
+	if len(gone) == 0 {
+		return nil, nil
+	}
+	offered, err := p.machine.Offered(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	data, err := p.machine.Data(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, c := range gone {
+		if _, kept := p.debs.Deb(c.PackageKey, c.From); !kept && !slices.Contains(offered[c.PackageKey], c.From) {
+			out = append(out, fmt.Sprintf("%s %s: this version is neither kept nor offered by any source", c.Name, c.From))
+		}
+		if c.Action != events.ActionRemove && len(data[c.Name]) > 0 {
+			out = append(out, fmt.Sprintf("%s: its data in %s", c.Name, strings.Join(data[c.Name], ", ")))
+		}
+		if strings.HasPrefix(string(c.Name), "linux-image-") {
+			out = append(out, fmt.Sprintf("%s: the kernel that is running is chosen by the boot loader", c.Name))
+		}
+	}
+	return out, nil
+}

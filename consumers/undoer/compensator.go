@@ -58,7 +58,7 @@ func (c *Compensator) Handle(ctx context.Context, r events.Record) error {
 func (c *Compensator) verdict(ctx context.Context, r events.Record, undo *events.Transaction) (undone []*events.Transaction, residue []string, err error) {
 	in := undo.Intent
 	if len(undo.Plan.Undoes) > 0 && in.Verb != events.VerbRollback {
-		in = events.Intent{Verb: events.VerbUndo, Target: undo.Plan.Undoes[0], Also: undo.Plan.Undoes[1:]}
+		in.Target, in.Also = undo.Plan.Undoes[0], undo.Plan.Undoes[1:]
 	}
 	sel, err := SelectBefore(ctx, c.log, in, r.Position)
 	if err != nil {
@@ -67,6 +67,9 @@ func (c *Compensator) verdict(ctx context.Context, r events.Record, undo *events
 	inv, err := c.ledger.At(ctx, r.Position)
 	if err != nil {
 		return nil, nil, err
+	}
+	if in.Options.Hold {
+		unhold(inv, undo.Plan) // asked for, and so no residue
 	}
 	residue = append(Residue(sel.Changes, inv), filesResidue(sel, undo)...)
 	for _, said := range undo.Plan.Residue {
@@ -78,6 +81,16 @@ func (c *Compensator) verdict(ctx context.Context, r events.Record, undo *events
 		residue = append(residue[:maxResidue], fmt.Sprintf("and %d more", len(residue)-maxResidue))
 	}
 	return sel.Transactions, residue, nil
+}
+
+// unhold takes the holds that the plan set out of the inventory.
+func unhold(inv events.Inventory, plan events.Plan) {
+	for _, c := range plan.Changes {
+		if s := inv[c.PackageKey]; c.Action == events.ActionHold && s.Held() {
+			s.Want = events.WantInstall
+			inv[c.PackageKey] = s
+		}
+	}
 }
 
 // maxResidue bounds the lines of one verdict.

@@ -38,6 +38,15 @@ type IndexesRefreshed struct {
 	DurationMs int64  `json:"duration_ms"`
 }
 
+// Collected records that contents were dropped from the vault. Appended by the
+// custodian.
+type Collected struct {
+	Contents int   `json:"contents"`
+	Bytes    int64 `json:"bytes"`
+	// Forgotten are the transactions that cannot be undone exactly any more.
+	Forgotten []TransactionID `json:"forgotten,omitempty"`
+}
+
 // Requested opens a transaction: the request was authentic and well formed.
 // Appended by the intake. Its kind is VERB.requested.v1.
 type Requested struct {
@@ -198,6 +207,7 @@ func (*Opened) Kind() Kind           { return KindOpened }
 func (*Adopted) Kind() Kind          { return KindAdopted }
 func (*Drifted) Kind() Kind          { return KindDrifted }
 func (*IndexesRefreshed) Kind() Kind { return KindIndexesRefreshed }
+func (*Collected) Kind() Kind        { return KindCollected }
 func (*Planned) Kind() Kind          { return KindPlanned }
 func (*Refused) Kind() Kind          { return KindRefused }
 func (*Approved) Kind() Kind         { return KindApproved }
@@ -221,6 +231,7 @@ func (*Adopted) fact()          {}
 func (*Drifted) fact()          {}
 func (*IndexesRefreshed) fact() {}
 func (*Requested) fact()        {}
+func (*Collected) fact()        {}
 func (*Planned) fact()          {}
 func (*Refused) fact()          {}
 func (*Approved) fact()         {}

@@ -80,6 +80,12 @@ type SettingChange struct {
 // digest follows.
 const SecretValue = "secret "
 
+// SecretOf gives the digest in a setting's value whose content is in the vault.
+func SecretOf(value string) (Digest, bool) {
+	d, ok := strings.CutPrefix(value, SecretValue)
+	return Digest(d), ok
+}
+
 // Text is a setting's value in one line for people: secrets masked, debconf's item
 // as its value.
 func (k SettingKind) Text(value string) string {

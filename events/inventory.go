@@ -83,7 +83,7 @@ func ChangesOf(f Fact) []PackageChange {
 	case *Observed:
 		return f.Changes
 	case *Prepared, *Adopted, *Requested, *Planned, *Refused, *Approved, *Denied, *Cancelled, *Started,
-		*StepStarted, *StepSucceeded, *StepFailed, *Compensated, *Opened, *IndexesRefreshed,
+		*StepStarted, *StepSucceeded, *StepFailed, *Compensated, *Opened, *IndexesRefreshed, *Collected,
 		*Parked, *Retried:
 	}
 	return nil

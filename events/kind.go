@@ -29,6 +29,7 @@ const (
 	KindAdopted          Kind = "machine.adopted.v1"
 	KindDrifted          Kind = "machine.drifted.v1"
 	KindIndexesRefreshed Kind = "machine.indexes-refreshed.v1"
+	KindCollected        Kind = "machine.collected.v1"
 	KindPlanned          Kind = "transaction.planned.v1"
 	KindRefused          Kind = "transaction.refused.v1"
 	KindApproved         Kind = "transaction.approved.v1"
@@ -54,7 +55,7 @@ func RequestedKind(v Verb) Kind { return Kind(string(v) + ".requested.v1") }
 // FactKinds lists the kind of every fact, in no meaningful order.
 func FactKinds() []Kind {
 	kinds := []Kind{
-		KindOpened, KindAdopted, KindDrifted, KindIndexesRefreshed, KindPlanned, KindRefused,
+		KindOpened, KindAdopted, KindDrifted, KindIndexesRefreshed, KindCollected, KindPlanned, KindRefused,
 		KindApproved, KindDenied, KindCancelled, KindStarted, KindPrepared, KindObserved, KindStepStarted, KindStepSucceeded,
 		KindStepFailed, KindSucceeded, KindFailed, KindInterrupted, KindCompensated, KindParked, KindRetried,
 	}
@@ -84,6 +85,8 @@ func newFact(k Kind) (Fact, error) {
 		return &Drifted{}, nil
 	case KindIndexesRefreshed:
 		return &IndexesRefreshed{}, nil
+	case KindCollected:
+		return &Collected{}, nil
 	case KindPlanned:
 		return &Planned{}, nil
 	case KindRefused:

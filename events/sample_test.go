@@ -72,6 +72,7 @@ func sampleFacts() []events.Fact {
 		&events.Compensated{By: txn, Exact: true, Residue: []string{"x: y"}},
 		&events.Parked{Handler: "planner", Stream: "CORTEX_EVT", Position: 7, Event: id(7), Of: events.KindInstallRequested, Failure: failure, Attempts: 5},
 		&events.Retried{Parked: id(9)},
+		&events.Collected{Contents: 3, Bytes: 12_000, Forgotten: []events.TransactionID{txn}},
 	}
 	for _, v := range events.Verbs {
 		facts = append(facts, &events.Requested{Number: 7, Intent: sampleIntent(v)})

@@ -67,7 +67,7 @@ happened, and takes it back.
 	add("change", newVerbs(a)...)
 	add("change", newApply(a), newUndo(a), newRedo(a), newRollback(a))
 	add("look", newHistory(a), newShow(a), newFile(a), newEvents(a), newStatus(a))
-	add("tool", newDaemon(a), newReplay(a), newVersion(a))
+	add("tool", newDaemon(a), newReplay(a), newStore(a), newVersion(a))
 	root.AddCommand(newExitCodes())
 	root.SetHelpCommandGroupID("tool")
 	root.SetCompletionCommandGroupID("tool")

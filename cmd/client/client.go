@@ -101,6 +101,15 @@ func (c *Client) Replay(ctx context.Context, projection string, verify bool) ([]
 	return done, err
 }
 
+// Collect drops from the vault what nothing needs; see custodian.Collect.
+func (c *Client) Collect(ctx context.Context, forget time.Time) (done events.Collected, err error) {
+	q := url.Values{}
+	if !forget.IsZero() {
+		q.Set("forget", forget.UTC().Format(time.RFC3339Nano))
+	}
+	return done, c.call(ctx, http.MethodPost, "/v1/collect?"+q.Encode(), nil, &done)
+}
+
 // Stop asks the daemon to leave once nothing runs, and waits until its process is
 // gone: a door that is closed does not mean that the store is.
 func (c *Client) Stop(ctx context.Context) error {

@@ -20,6 +20,7 @@ import (
 	"cortex/cmd/settings"
 	"cortex/consumers"
 	"cortex/consumers/apt"
+	"cortex/consumers/custodian"
 	"cortex/consumers/executor"
 	"cortex/consumers/intake"
 	"cortex/consumers/keeper"
@@ -48,6 +49,7 @@ type inside struct {
 	executor  *executor.Executor
 	reconcile *reconciler.Reconciler
 	logger    *slog.Logger
+	custodian *custodian.Custodian
 	notes     []string
 
 	stopOnce sync.Once
@@ -123,8 +125,9 @@ func (in *inside) wire(build string, v *vault.Vault) {
 		Log: log, Now: time.Now, NewID: NewID,
 		Actor: events.Actor{UID: s.UID, Program: "cortexd", PID: os.Getpid()},
 	}
-	machine := apt.New(apt.Config{Root: s.Root, WorkDir: s.Work(), Lend: v.Lend, Logger: in.logger})
+	machine := apt.New(apt.Config{Root: s.Root, WorkDir: s.Work(), Lend: v.Lend, Deb: v.Deb, Logger: in.logger})
 	keep := keeper.New(s.Root, v, machine)
+	in.custodian = custodian.New(sc, v, machine)
 	book := ledger.New(log)
 	in.reconcile = reconciler.New(sc, book, machine, keep)
 	plans := planner.New(sc, machine, keep, v, planner.Config{MayRefresh: s.UID == 0, Tell: in.broker.SendProgress})
@@ -159,6 +162,10 @@ func (in *inside) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return in.projector.Run(ctx) })
 	g.Go(func() error {
+		in.fetch(ctx)
+		return nil
+	})
+	g.Go(func() error {
 		if err := in.reconcile.Run(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -171,6 +178,44 @@ func (in *inside) Run(ctx context.Context) error {
 		return in.router.Run(ctx)
 	})
 	return g.Wait()
+}
+
+// How politely package files of what is installed are fetched.
+const (
+	fetchAfter = 20 * time.Second // the daemon's start
+	fetchEvery = 2 * time.Second
+)
+
+// fetch gets the package files of what is installed while they can be had, slowly
+// and only while nothing else goes on. The daemon does not stay for it.
+func (in *inside) fetch(ctx context.Context) {
+	if in.settings.UID != 0 || in.settings.StoreBudget == 0 || pause(ctx, fetchAfter) != nil {
+		return
+	}
+	pace := func(ctx context.Context) error {
+		for {
+			if err := pause(ctx, fetchEvery); err != nil || !in.Busy() {
+				return err
+			}
+		}
+	}
+	err := in.custodian.Fetch(ctx, in.settings.StoreBudget, pace, func(f custodian.Fetched) {
+		if f.Err != nil {
+			in.logger.Info("package file not fetched", "package", f.Name, "error", f.Err)
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		in.logger.Warn("package files are not fetched", "error", err)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // Busy reports whether the daemon must not leave: it is still finding out how
@@ -216,6 +261,11 @@ func (in *inside) Head(ctx context.Context) (events.Link, error) { return in.bro
 
 func (in *inside) Progress(ctx context.Context, t events.TransactionID) <-chan events.Progress {
 	return in.broker.FollowProgress(ctx, t)
+}
+
+// Collect implements [door.Backend].
+func (in *inside) Collect(ctx context.Context, forget time.Time) (*events.Collected, error) {
+	return in.custodian.Collect(ctx, forget)
 }
 
 func (in *inside) WaitProjected(ctx context.Context, p events.Position) error {

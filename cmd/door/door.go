@@ -43,6 +43,9 @@ type Backend interface {
 	Head(ctx context.Context) (events.Link, error)
 	Status(ctx context.Context) (Status, error)
 	Replay(ctx context.Context, projection string, verify bool) ([]Replayed, error)
+	// Collect drops from the vault what nothing needs; transactions that ended
+	// before forget lose what only they need.
+	Collect(ctx context.Context, forget time.Time) (*events.Collected, error)
 	// Notes tells what happened at the start that people should know.
 	Notes() []string
 	// Stop asks the daemon to leave once nothing runs.
@@ -93,6 +96,7 @@ func New(b Backend, build string, pid, uid int, logger *slog.Logger) *Door {
 	mux.HandleFunc("GET /v1/wait", d.guard(reading, d.getWait))
 	mux.HandleFunc("GET /v1/status", d.guard(reading, d.getStatus))
 	mux.HandleFunc("POST /v1/replay", d.guard(changing, d.postReplay))
+	mux.HandleFunc("POST /v1/collect", d.guard(changing, d.postCollect))
 	mux.HandleFunc("POST /v1/stop", d.guard(changing, d.postStop))
 	d.server = &http.Server{
 		Handler: mux, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: 16 << 10,
@@ -252,6 +256,22 @@ func (d *Door) getStatus(w http.ResponseWriter, r *http.Request, who events.Acto
 
 func (d *Door) postReplay(w http.ResponseWriter, r *http.Request, _ events.Actor) error {
 	done, err := d.backend.Replay(r.Context(), r.FormValue("projection"), r.FormValue("verify") == "true")
+	if err != nil {
+		return err
+	}
+	return answer(w, done)
+}
+
+func (d *Door) postCollect(w http.ResponseWriter, r *http.Request, _ events.Actor) error {
+	var forget time.Time
+	if v := r.FormValue("forget"); v != "" {
+		t, err := time.Parse(time.RFC3339Nano, v)
+		if err != nil {
+			return &events.Error{Op: "door.postCollect", Kind: events.ErrUsage, Subject: "forget", Err: fmt.Errorf("%q is not a time", v)}
+		}
+		forget = t
+	}
+	done, err := d.backend.Collect(r.Context(), forget)
 	if err != nil {
 		return err
 	}

@@ -228,6 +228,8 @@ func gist(r events.Record) string {
 		return f.Machine
 	case *events.IndexesRefreshed:
 		return f.Reason
+	case *events.Collected:
+		return Count(f.Contents, "content") + " dropped, " + Bytes(f.Bytes)
 	case *events.Started, *events.StepSucceeded, *events.Retried:
 	}
 	return ""

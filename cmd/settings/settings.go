@@ -28,7 +28,8 @@ const (
 	MaxPoolSize        = 64
 	DefaultIdleTimeout = time.Minute
 	MaxIdleTimeout     = 24 * time.Hour
-	maxSocketPath      = 100 // of the 107 bytes the kernel allows
+	DefaultStoreBudget = 4 << 30 // bytes
+	maxSocketPath      = 100     // of the 107 bytes the kernel allows
 )
 
 // Settings are the values in force.
@@ -40,6 +41,7 @@ type Settings struct {
 	PoolSize    int           // read connections to each read model
 	IdleTimeout time.Duration // after which an idle daemon leaves; 0 never
 	LockWait    time.Duration // for another package manager
+	StoreBudget int64         // bytes up to which package files of what is installed are fetched; 0 fetches none
 }
 
 // Reads is where the read models lie.
@@ -63,7 +65,7 @@ func (s Settings) MayChange(uid int) bool { return uid == 0 && s.UID == 0 }
 
 // Load reads the environment of the process with this uid.
 func Load(env func(string) string, uid int) (Settings, error) {
-	s := Settings{Root: "/", UID: uid, PoolSize: DefaultPoolSize, IdleTimeout: DefaultIdleTimeout, LockWait: events.DefaultLockWait}
+	s := Settings{Root: "/", UID: uid, PoolSize: DefaultPoolSize, IdleTimeout: DefaultIdleTimeout, LockWait: events.DefaultLockWait, StoreBudget: DefaultStoreBudget}
 	var errs []error
 	fail := func(name, value, want string) {
 		errs = append(errs, &events.Error{Op: "settings.Load", Kind: events.ErrUsage, Subject: name, Err: fmt.Errorf("%q is not %s", value, want)})
@@ -83,6 +85,12 @@ func Load(env func(string) string, uid int) (Settings, error) {
 		n, err := strconv.Atoi(v)
 		if s.PoolSize = n; err != nil || n < 1 || n > MaxPoolSize {
 			fail("CORTEX_DB_POOL_SIZE", v, fmt.Sprintf("a number from 1 to %d", MaxPoolSize))
+		}
+	}
+	if v := env("CORTEX_STORE_BUDGET"); v != "" {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if s.StoreBudget = n; err != nil || n < 0 {
+			fail("CORTEX_STORE_BUDGET", v, "a number of bytes, 0 or more")
 		}
 	}
 	duration := func(name string, into *time.Duration, most time.Duration) {

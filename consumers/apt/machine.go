@@ -26,7 +26,10 @@ type Config struct {
 	WorkDir string
 	// Lend puts a package file from the vault into a directory, under its digest
 	// and ".deb"; see vault.Vault.Lend. Required for steps that name one.
-	Lend   func(d events.Digest, dir string) (path string, err error)
+	Lend func(d events.Digest, dir string) (path string, err error)
+	// Deb finds a package file in the vault, for a package that was cut off while
+	// it was unpacked; see vault.Vault.Deb. Optional.
+	Deb    func(k events.PackageKey, v events.Version) (events.Deb, bool)
 	Logger *slog.Logger
 }
 

@@ -55,7 +55,12 @@ func (m *Machine) unpackAgain(ctx context.Context) (did []string, err error) {
 	step := events.Step{Op: events.OpInstall, Reinstall: true, NoRecommends: true, AllowHeld: true, AllowDowngrade: true}
 	for _, p := range inv.Packages() {
 		if p.Flag == events.FlagReinstreq {
-			step.Targets = append(step.Targets, events.Target{PackageRef: events.PackageRef{Name: p.Name, Arch: p.Arch, Version: p.Version}})
+			target := events.Target{PackageRef: events.PackageRef{Name: p.Name, Arch: p.Arch, Version: p.Version}}
+			if m.cfg.Deb != nil {
+				kept, _ := m.cfg.Deb(p.PackageKey, p.Version)
+				target.Deb = kept.Digest
+			}
+			step.Targets = append(step.Targets, target)
 		}
 	}
 	if len(step.Targets) == 0 {

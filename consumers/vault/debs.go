@@ -61,7 +61,7 @@ func (v *Vault) takeIn(f *os.File, path, content string) error {
 
 // name lets the package file be found by package and version.
 func (v *Vault) name(d events.Deb) error {
-	path := filepath.Join(v.dir, debs, debName(d.PackageKey, d.Version))
+	path := filepath.Join(v.dir, debs, DebName(d.PackageKey, d.Version))
 	target := filepath.Join("..", contents, string(d.Digest))
 	if now, err := os.Readlink(path); err == nil && now == target {
 		return nil
@@ -81,14 +81,14 @@ func (v *Vault) name(d events.Deb) error {
 	return nil
 }
 
-// debName is the file name as apt writes it: the epoch's colon as %3a.
-func debName(k events.PackageKey, v events.Version) string {
+// DebName is the name of a package file in the vault, as apt writes it: the epoch's colon as %3a.
+func DebName(k events.PackageKey, v events.Version) string {
 	return string(k.Name) + "_" + strings.ReplaceAll(string(v), ":", "%3a") + "_" + string(k.Arch) + ".deb"
 }
 
 // Deb finds the package file that is kept of a package in a version.
 func (v *Vault) Deb(k events.PackageKey, version events.Version) (events.Deb, bool) {
-	target, err := os.Readlink(filepath.Join(v.dir, debs, debName(k, version)))
+	target, err := os.Readlink(filepath.Join(v.dir, debs, DebName(k, version)))
 	if err != nil {
 		return events.Deb{}, false
 	}

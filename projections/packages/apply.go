@@ -51,7 +51,7 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 	case *events.Requested:
 		_, err := tx.Exec(`INSERT INTO transactions VALUES (?, ?, ?)`, string(r.Transaction), f.Number, string(f.Verb))
 		return err
-	case *events.Opened, *events.IndexesRefreshed, *events.Planned, *events.Refused, *events.Approved, *events.Denied,
+	case *events.Opened, *events.IndexesRefreshed, *events.Collected, *events.Planned, *events.Refused, *events.Approved, *events.Denied,
 		*events.Cancelled, *events.Started, *events.Prepared, *events.StepStarted, *events.StepSucceeded, *events.StepFailed,
 		*events.Compensated, *events.Parked, *events.Retried:
 		return nil // they change no package

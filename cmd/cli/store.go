@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cortex/cmd/daemon"
+	"cortex/cmd/render"
+	"cortex/consumers/apt"
+	"cortex/consumers/custodian"
+	"cortex/consumers/scribe"
+	"cortex/consumers/vault"
+	"cortex/events"
+)
+
+func newStore(a *App) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "store", Short: "What is kept so that it can be undone", Args: some(cobra.NoArgs),
+		Long: `Package files and contents of configuration files are kept, each once, under
+/var/lib/cortex/vault, readable by root only; what not everybody may read is
+encrypted. CORTEX_STORE_BUDGET (bytes, default 4 GiB, 0 for none) bounds how many
+package files of installed versions are fetched beforehand.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newStoreStatus(a), newStoreVerify(a), newStoreGC(a), newStoreFetch(a))
+	return cmd
+}
+
+func newStoreStatus(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "How much is kept", Args: some(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			v, err := vault.OpenExisting(a.settings.Vault())
+			if err != nil {
+				return err
+			}
+			items, err := v.Items()
+			if err != nil {
+				return err
+			}
+			view := storeView{Version: 1, Budget: a.settings.StoreBudget}
+			for _, i := range items {
+				view.add(i)
+			}
+			return a.answer(view, func(w io.Writer) {
+				fmt.Fprintf(w, "%s, %s\n", render.Count(view.Debs.Number, "package file"), render.Bytes(view.Debs.Bytes))
+				fmt.Fprintf(w, "%s, %s\n", render.Count(view.Contents.Number, "content"), render.Bytes(view.Contents.Bytes))
+				fmt.Fprintf(w, "%s, %s, encrypted\n", render.Count(view.Secrets.Number, "secret content"), render.Bytes(view.Secrets.Bytes))
+			})
+		},
+	}
+}
+
+// storeView is the store as JSON.
+type storeView struct {
+	Version  int   `json:"version"`
+	Debs     tally `json:"package_files"`
+	Contents tally `json:"contents"`
+	Secrets  tally `json:"secrets"`
+	Budget   int64 `json:"budget_b"`
+}
+
+type tally struct {
+	Number int   `json:"number"`
+	Bytes  int64 `json:"bytes"`
+}
+
+func (v *storeView) add(i vault.Item) {
+	t := &v.Contents
+	switch {
+	case i.Secret:
+		t = &v.Secrets
+	case len(i.Debs) > 0:
+		t = &v.Debs
+	}
+	t.Number++
+	t.Bytes += i.Size
+}
+
+func newStoreVerify(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "verify", Short: "Read everything that is kept and compare it with its name", Args: some(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			v, err := vault.OpenExisting(a.settings.Vault())
+			if err != nil {
+				return err
+			}
+			checked, problems, err := v.Verify()
+			if err != nil {
+				return err
+			}
+			err = a.answer(map[string]any{"version": 1, "checked": checked, "problems": problems}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s checked, %s\n", render.Count(checked, "content"), render.Count(len(problems), "problem"))
+				for _, p := range problems {
+					fmt.Fprintln(w, "  "+p)
+				}
+			})
+			if err == nil && len(problems) > 0 {
+				err = &events.Error{Op: "cli.store", Kind: events.ErrCorrupt, Subject: a.settings.Vault(), Err: errors.New("something that is kept is damaged"), Hint: "what needs it cannot be undone exactly; an undo that needs it is refused before anything runs"}
+			}
+			return err
+		},
+	}
+}
+
+func newStoreGC(a *App) *cobra.Command {
+	var forget string
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "gc [--forget TIME --yes]", Short: "Drop what no undo needs any more", Args: some(cobra.NoArgs),
+		Long: `Drop what no undo needs any more. With --forget, also what only transactions that
+ended before that time need: these cannot be undone exactly afterwards, which is
+recorded.
+
+  cortex store gc
+  cortex store gc --forget 90d --yes`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			at, err := moment(forget)
+			if err != nil {
+				return err
+			}
+			if !at.IsZero() && !yes {
+				return &events.Error{Op: "cli.store", Kind: events.ErrConfirmation, Err: fmt.Errorf("transactions before %s could not be undone exactly any more", at.Local().Format("2006-01-02 15:04")), Hint: "pass --yes when that is meant"}
+			}
+			c, _, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			done, err := c.Collect(cmd.Context(), at)
+			if err != nil {
+				return err
+			}
+			return a.answer(map[string]any{"version": 1, "collected": done}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s dropped, %s\n", render.Count(done.Contents, "content"), render.Bytes(done.Bytes))
+				if n := len(done.Forgotten); n > 0 {
+					fmt.Fprintf(w, "%s cannot be undone exactly any more\n", render.Count(n, "transaction"))
+				}
+			})
+		},
+	}
+	cmd.Flags().StringVar(&forget, "forget", "", "forget how to undo what ended before this time")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do it")
+	return cmd
+}
+
+func newStoreFetch(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "fetch", Short: "Fetch the package files of everything that is installed", Args: some(cobra.NoArgs),
+		Long: `Fetch the package files of everything that is installed, as far as some source still
+offers them: once a newer version is out, the old one usually cannot be had. The
+daemon does the same slowly by itself.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.storeFetch(cmd.Context()) },
+	}
+}
+
+func (a *App) storeFetch(ctx context.Context) error {
+	if a.UID != 0 {
+		return &events.Error{Op: "cli.store", Kind: events.ErrConfirmation, Err: errors.New("the store is root's"), Hint: "run: sudo cortex store fetch"}
+	}
+	v, err := vault.Open(a.settings.Vault())
+	if err != nil {
+		return err
+	}
+	c := custodian.New(&scribe.Scribe{Now: time.Now, NewID: daemon.NewID}, v, apt.New(apt.Config{Root: a.settings.Root, WorkDir: a.settings.Work()}))
+	got, failed := 0, 0
+	err = c.Fetch(ctx, max(a.settings.StoreBudget, 1), nil, func(f custodian.Fetched) {
+		if f.Err != nil {
+			failed++
+			a.say("%s %s: %v", f.Name, f.Version, f.Err)
+			return
+		}
+		got++
+		a.say("%s %s, %d to go", f.Name, f.Version, f.Left)
+	})
+	if err != nil {
+		return err
+	}
+	return a.answer(map[string]any{"version": 1, "fetched": got, "failed": failed}, func(w io.Writer) {
+		fmt.Fprintf(w, "%s fetched, %d not to be had\n", render.Count(got, "package file"), failed)
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"cortex/consumers/intake"
 	"cortex/consumers/keeper"
 	"cortex/consumers/ledger"
+	"cortex/consumers/observer"
 	"cortex/consumers/papertest"
 	"cortex/consumers/planner"
 	"cortex/consumers/reconciler"
@@ -78,15 +80,15 @@ func (r *road) start(ctx context.Context) []consumers.Handler {
 		r.t.Fatal(err)
 	}
 	k := keeper.New(r.t.TempDir(), v, r.machine)
-	rc := reconciler.New(r.scribe, l, r.machine, k)
+	rc := reconciler.New(r.scribe, l, r.machine, k, observer.New(r.scribe, scribe.NewRegister(r.log), l, v, k, observer.Config{Dir: r.t.TempDir(), Logger: slog.New(slog.DiscardHandler)}))
 	if err := rc.Run(ctx); err != nil {
 		r.t.Fatal(err)
 	}
 	p := planner.New(r.scribe, r.machine, k, v, planner.Config{Tell: r.tell})
 	return consumers.Workers{
-		Intake:      intake.New(r.scribe, intake.Config{MayChange: func(a events.Actor) bool { return a.UID == 0 }}),
+		Intake:      intake.New(r.scribe, scribe.NewRegister(r.log), intake.Config{MayChange: func(a events.Actor) bool { return a.UID == 0 }}),
 		Planner:     p,
-		Executor:    executor.New(r.scribe, l, r.machine, k, v, p, rc, executor.Config{MayRun: true, Tell: r.tell}),
+		Executor:    executor.New(r.scribe, r.machine, k, v, p, rc, executor.Config{MayRun: true, Tell: r.tell}),
 		Compensator: undoer.NewCompensator(r.scribe, l),
 	}.Handlers(host)
 }

@@ -110,6 +110,12 @@ func (c *Client) Collect(ctx context.Context, forget time.Time) (done events.Col
 	return done, c.call(ctx, http.MethodPost, "/v1/collect?"+q.Encode(), nil, &done)
 }
 
+// Observe tells a daemon that runs to take in what hooks wrote down; it starts
+// none.
+func (c *Client) Observe(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/v1/observe", nil, &struct{}{})
+}
+
 // Stop asks the daemon to leave once nothing runs, and waits until its process is
 // gone: a door that is closed does not mean that the store is.
 func (c *Client) Stop(ctx context.Context) error {

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"log/slog"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"cortex/consumers/intake"
 	"cortex/consumers/keeper"
 	"cortex/consumers/ledger"
+	"cortex/consumers/observer"
 	"cortex/consumers/planner"
 	"cortex/consumers/projector"
 	"cortex/consumers/reconciler"
@@ -129,12 +131,17 @@ func (in *inside) wire(build string, v *vault.Vault) {
 	keep := keeper.New(s.Root, v, machine)
 	in.custodian = custodian.New(sc, v, machine)
 	book := ledger.New(log)
-	in.reconcile = reconciler.New(sc, book, machine, keep)
+	register := scribe.NewRegister(log)
+	watch := observer.New(sc, register, book, v, keep, observer.Config{
+		Dir: s.Spool(), Logger: in.logger, Alive: alive,
+		Look: func(ctx context.Context) (events.Look, error) { return keep.Look(ctx, machine.Inventory) },
+	})
+	in.reconcile = reconciler.New(sc, book, machine, keep, watch)
 	plans := planner.New(sc, machine, keep, v, planner.Config{MayRefresh: s.UID == 0, Tell: in.broker.SendProgress})
-	in.executor = executor.New(sc, book, machine, keep, v, plans, in.reconcile, executor.Config{MayRun: s.UID == 0, Tell: in.broker.SendProgress})
+	in.executor = executor.New(sc, machine, keep, v, plans, in.reconcile, executor.Config{MayRun: s.UID == 0, Tell: in.broker.SendProgress})
 	in.router = consumers.NewRouter(sc, in.subscribe, in.broker.Message, consumers.Config{Logger: in.logger})
 	in.router.Add(consumers.Workers{
-		Intake: intake.New(sc, intake.Config{
+		Intake: intake.New(sc, register, intake.Config{
 			MayChange: func(a events.Actor) bool { return s.MayChange(a.UID) },
 			Retry:     in.router.Retry,
 		}),
@@ -209,6 +216,12 @@ func (in *inside) fetch(ctx context.Context) {
 	}
 }
 
+// alive reports whether there is such a process.
+func alive(pid int) bool {
+	_, err := os.Lstat("/proc/" + strconv.Itoa(pid))
+	return pid > 0 && err == nil
+}
+
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
@@ -261,6 +274,13 @@ func (in *inside) Head(ctx context.Context) (events.Link, error) { return in.bro
 
 func (in *inside) Progress(ctx context.Context, t events.TransactionID) <-chan events.Progress {
 	return in.broker.FollowProgress(ctx, t)
+}
+
+// Observe takes in what the hooks saw of other programs' changes, unless a
+// transaction of our own is running: then its end does.
+func (in *inside) Observe(ctx context.Context) error {
+	_, err := in.executor.WhileIdle(func() error { return in.reconcile.CatchUp(ctx) })
+	return err
 }
 
 // Collect implements [door.Backend].

@@ -46,6 +46,8 @@ type Backend interface {
 	// Collect drops from the vault what nothing needs; transactions that ended
 	// before forget lose what only they need.
 	Collect(ctx context.Context, forget time.Time) (*events.Collected, error)
+	// Observe takes in what the hooks of apt and dpkg wrote down.
+	Observe(ctx context.Context) error
 	// Notes tells what happened at the start that people should know.
 	Notes() []string
 	// Stop asks the daemon to leave once nothing runs.
@@ -97,6 +99,7 @@ func New(b Backend, build string, pid, uid int, logger *slog.Logger) *Door {
 	mux.HandleFunc("GET /v1/status", d.guard(reading, d.getStatus))
 	mux.HandleFunc("POST /v1/replay", d.guard(changing, d.postReplay))
 	mux.HandleFunc("POST /v1/collect", d.guard(changing, d.postCollect))
+	mux.HandleFunc("POST /v1/observe", d.guard(changing, d.postObserve))
 	mux.HandleFunc("POST /v1/stop", d.guard(changing, d.postStop))
 	d.server = &http.Server{
 		Handler: mux, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: 16 << 10,
@@ -276,6 +279,13 @@ func (d *Door) postCollect(w http.ResponseWriter, r *http.Request, _ events.Acto
 		return err
 	}
 	return answer(w, done)
+}
+
+func (d *Door) postObserve(w http.ResponseWriter, r *http.Request, _ events.Actor) error {
+	if err := d.backend.Observe(r.Context()); err != nil {
+		return err
+	}
+	return answer(w, struct{}{})
 }
 
 func (d *Door) postStop(w http.ResponseWriter, _ *http.Request, _ events.Actor) error {

@@ -53,6 +53,9 @@ func (s Settings) Work() string { return filepath.Join(s.State, "work") }
 // Vault is where the contents lie that an undo needs.
 func (s Settings) Vault() string { return filepath.Join(s.State, "vault") }
 
+// Spool is where the hooks of apt and dpkg write down what they see.
+func (s Settings) Spool() string { return filepath.Join(s.State, "spool") }
+
 // LogFile is where a detached daemon writes its log.
 func (s Settings) LogFile() string { return filepath.Join(s.State, "daemon.log") }
 

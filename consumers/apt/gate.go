@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path"
 	"strings"
@@ -125,6 +126,33 @@ func readActions(in *bufio.Reader) ([]string, error) {
 		}
 		lines = append(lines, line)
 	}
+}
+
+// ParseActions reads what apt tells a hook of version 3; see [About]. command is
+// the command line as apt has it.
+func (m *Machine) ParseActions(ctx context.Context, r io.Reader) (about []About, command string, err error) {
+	native, err := m.native(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	b, err := io.ReadAll(io.LimitReader(r, 64<<20))
+	if err != nil {
+		return nil, "", err
+	}
+	lines := strings.Split(strings.TrimRight(string(b), "\n"), "\n")
+	for _, line := range lines {
+		if v, ok := strings.CutPrefix(line, "CommandLine::AsString="); ok && command == "" {
+			command, _ = url.PathUnescape(v) // apt writes blanks as %20
+			command = Clean(command)
+		}
+	}
+	about, err = parseActions(lines, native)
+	for i := range about {
+		if about[i].Deb != "" {
+			about[i].Deb = m.path(about[i].Deb)
+		}
+	}
+	return about, command, err
 }
 
 // parseActions reads the protocol: a version line, apt's configuration, an empty

@@ -71,12 +71,16 @@ func (m *Machine) native(ctx context.Context) (events.Architecture, error) {
 // path is a path of the machine as seen from outside.
 func (m *Machine) path(p string) string { return filepath.Join(m.cfg.Root, p) }
 
+// Ours is the variable by which our own hooks know what we run ourselves.
+const Ours = "CORTEX_TRANSACTION"
+
 // environment is what every child gets: nothing of ours, nothing of the caller's.
 var environment = []string{
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 	"LC_ALL=C.UTF-8", "HOME=/root", "TERM=dumb",
 	"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true",
 	"APT_LISTCHANGES_FRONTEND=none", "NEEDRESTART_MODE=l",
+	Ours + "=1",
 }
 
 // command prepares a child in the machine's root. It is never killed: its life

@@ -27,7 +27,6 @@ import (
 
 	"cortex/consumers/apt"
 	"cortex/consumers/keeper"
-	"cortex/consumers/ledger"
 	"cortex/consumers/scribe"
 	"cortex/events"
 )
@@ -59,10 +58,12 @@ type Plans interface {
 	Make(ctx context.Context, t *events.Transaction) (events.Plan, string, error)
 }
 
-// Finisher ends a transaction that is on record as running although nobody runs
-// it; see reconciler.Reconciler.Finish.
+// Finisher makes history agree with the machine: it ends a transaction that is on
+// record as running although nobody runs it, and records what others changed; see
+// reconciler.Reconciler.
 type Finisher interface {
 	Finish(ctx context.Context, t *events.Transaction) error
+	CatchUp(ctx context.Context) error
 }
 
 // Config says what the executor may do.
@@ -78,7 +79,6 @@ type Config struct {
 type Executor struct {
 	log     events.Log
 	scribe  *scribe.Scribe
-	ledger  *ledger.Ledger
 	machine Machine
 	keep    Keeper
 	debs    Debs
@@ -92,8 +92,8 @@ type Executor struct {
 }
 
 // New returns an executor.
-func New(s *scribe.Scribe, l *ledger.Ledger, m Machine, k Keeper, d Debs, p Plans, f Finisher, cfg Config) *Executor {
-	return &Executor{log: s.Log, scribe: s, ledger: l, machine: m, keep: k, debs: d, plans: p, finish: f, cfg: cfg}
+func New(s *scribe.Scribe, m Machine, k Keeper, d Debs, p Plans, f Finisher, cfg Config) *Executor {
+	return &Executor{log: s.Log, scribe: s, machine: m, keep: k, debs: d, plans: p, finish: f, cfg: cfg}
 }
 
 // Running reports whether a transaction is being carried out.
@@ -185,24 +185,21 @@ func (x *Executor) ready(ctx context.Context, t *events.Transaction) (before eve
 	if lost, err = x.saveOutgoing(ctx, plan); err != nil {
 		return nil, nil, err
 	}
-	before, err = x.machine.Inventory(ctx)
-	if err != nil {
+	if err := x.finish.CatchUp(ctx); err != nil {
 		return nil, nil, err
 	}
-	return before, lost, x.recordDrift(ctx, before)
+	before, err = x.machine.Inventory(ctx)
+	return before, lost, err
 }
 
-func (x *Executor) recordDrift(ctx context.Context, now events.Inventory) error {
-	recorded, _, err := x.ledger.Now(ctx)
-	if err != nil {
-		return err
+// WhileIdle calls f while no transaction is being carried out, and none starts
+// meanwhile; ran is false when one is.
+func (x *Executor) WhileIdle(f func() error) (ran bool, err error) {
+	if !x.turn.TryLock() {
+		return false, nil
 	}
-	changes := events.Diff(recorded, now)
-	if len(changes) == 0 {
-		return nil
-	}
-	_, err = x.scribe.Append(ctx, scribe.Cause{}, events.MachineSubject(x.log.Host()), &events.Drifted{Changes: changes}, events.Anything)
-	return err
+	defer x.turn.Unlock()
+	return true, f()
 }
 
 func (x *Executor) tell(t *events.Transaction, p events.Progress) {

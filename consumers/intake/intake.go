@@ -25,14 +25,15 @@ type Config struct {
 
 // Intake is a worker: requests in, facts out.
 type Intake struct {
-	log    events.Log
-	scribe *scribe.Scribe
-	cfg    Config
+	log      events.Log
+	scribe   *scribe.Scribe
+	register *scribe.Register
+	cfg      Config
 }
 
 // New returns an intake; both functions of cfg are required.
-func New(s *scribe.Scribe, cfg Config) *Intake {
-	return &Intake{log: s.Log, scribe: s, cfg: cfg}
+func New(s *scribe.Scribe, g *scribe.Register, cfg Config) *Intake {
+	return &Intake{log: s.Log, scribe: s, register: g, cfg: cfg}
 }
 
 // Handle reacts to one request.
@@ -64,44 +65,15 @@ func (in *Intake) open(ctx context.Context, r events.Record, req *events.Transac
 	if string(r.Transaction) != string(r.ID) {
 		return &events.Error{Op: "intake.open", Kind: events.ErrUsage, Subject: string(r.ID), Err: errors.New("a new transaction has the id of its request")}
 	}
-	number, err := in.nextNumber(ctx)
-	if err != nil {
-		return err
-	}
 	subject := events.TransactionSubject(r.Transaction)
-	_, err = in.scribe.Append(ctx, scribe.After(r).By(r.Actor), subject, &events.Requested{Number: number, Intent: req.Intent}, events.Expect{Subject: subject})
+	err := in.register.Next(ctx, func(number int) error {
+		_, err := in.scribe.Append(ctx, scribe.After(r).By(r.Actor), subject, &events.Requested{Number: number, Intent: req.Intent}, events.Expect{Subject: subject})
+		return err
+	})
 	if errors.Is(err, events.ErrConflict) {
 		return nil // already on record
 	}
 	return err
-}
-
-// nextNumber follows the newest transaction's. Requests are handled one at a
-// time, so no other can take it.
-func (in *Intake) nextNumber(ctx context.Context) (int, error) {
-	highest := 0
-	for _, filter := range []string{events.RequestedFilter(in.log.Host()), events.KindFilter(in.log.Host(), events.KindObserved)} {
-		last, ok, err := in.log.Last(ctx, filter)
-		if err != nil {
-			return 0, err
-		}
-		if !ok {
-			continue
-		}
-		f, err := events.Decode(last.Event)
-		if err != nil {
-			return 0, err
-		}
-		switch f := f.(type) {
-		case *events.Requested:
-			highest = max(highest, f.Number)
-		case *events.Observed:
-			highest = max(highest, f.Number)
-		default:
-			return 0, &events.Error{Op: "intake.nextNumber", Kind: events.ErrCorrupt, Subject: last.String(), Err: errors.New("does not open a transaction")}
-		}
-	}
-	return highest + 1, nil
 }
 
 func (in *Intake) approve(ctx context.Context, r events.Record, req *events.ApproveRequest) error {

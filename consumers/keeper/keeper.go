@@ -17,6 +17,7 @@ package keeper
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -119,6 +120,28 @@ func (k *Keeper) Save(i Image) (events.Digest, error) {
 		return "", err
 	}
 	return k.vault.PutSecret(b) // the names of secret files are in it
+}
+
+// Look captures the image and the packages and keeps both.
+func (k *Keeper) Look(ctx context.Context, inventory func(context.Context) (events.Inventory, error)) (events.Look, error) {
+	inv, err := inventory(ctx)
+	if err != nil {
+		return events.Look{}, err
+	}
+	img, err := k.Capture(ctx)
+	if err != nil {
+		return events.Look{}, err
+	}
+	b, err := json.Marshal(inv.Packages())
+	if err != nil {
+		return events.Look{}, err
+	}
+	packages, err := k.vault.PutSecret(b)
+	if err != nil {
+		return events.Look{}, err
+	}
+	image, err := k.Save(img)
+	return events.Look{Packages: packages, Image: image}, err
 }
 
 // Load gives an image back.

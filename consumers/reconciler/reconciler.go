@@ -30,24 +30,31 @@ type Keeper interface {
 	Load(d events.Digest) (keeper.Image, error)
 }
 
-// Reconciler compares once, at start.
+// Watch takes in what hooks saw; see observer.Observer.
+type Watch interface {
+	Ingest(ctx context.Context) error
+	Pending() bool
+}
+
+// Reconciler compares at the start, and before a transaction runs.
 type Reconciler struct {
 	log     events.Log
 	scribe  *scribe.Scribe
 	ledger  *ledger.Ledger
 	machine Machine
 	keep    Keeper
+	watch   Watch
 }
 
 // New returns a reconciler.
-func New(s *scribe.Scribe, l *ledger.Ledger, m Machine, k Keeper) *Reconciler {
-	return &Reconciler{log: s.Log, scribe: s, ledger: l, machine: m, keep: k}
+func New(s *scribe.Scribe, l *ledger.Ledger, m Machine, k Keeper, w Watch) *Reconciler {
+	return &Reconciler{log: s.Log, scribe: s, ledger: l, machine: m, keep: k, watch: w}
 }
 
 // Run brings history up to date. It may take as long as an interrupted apt
 // takes to end.
 func (rc *Reconciler) Run(ctx context.Context) error {
-	recorded, adopted, err := rc.ledger.Now(ctx)
+	_, adopted, err := rc.ledger.Now(ctx)
 	if err != nil {
 		return err
 	}
@@ -60,6 +67,23 @@ func (rc *Reconciler) Run(ctx context.Context) error {
 	}
 	if t != nil {
 		return rc.Finish(ctx, t)
+	}
+	return rc.CatchUp(ctx)
+}
+
+// CatchUp records what others changed: what the hooks saw as transactions, the
+// rest as drift. While a change that the hooks saw begin goes on, what it has done
+// so far is not recorded.
+func (rc *Reconciler) CatchUp(ctx context.Context) error {
+	if err := rc.watch.Ingest(ctx); err != nil {
+		return err
+	}
+	if rc.watch.Pending() {
+		return nil
+	}
+	recorded, _, err := rc.ledger.Now(ctx)
+	if err != nil {
+		return err
 	}
 	now, err := rc.machine.Inventory(ctx)
 	if err != nil {

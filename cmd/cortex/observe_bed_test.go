@@ -1,0 +1,122 @@
+package main_test
+
+import (
+	"strings"
+	"testing"
+
+	"cortex/events"
+	"cortex/projections/history"
+)
+
+// observed waits until the newest transaction is an observed one that says words.
+func (m *machine) observed(words string) history.Detail {
+	m.t.Helper()
+	var d history.Detail
+	m.until("the observation of "+words, func() bool {
+		r := m.cortex("show", "last", "--json")
+		if r.code != 0 {
+			return false
+		}
+		d = m.show("last")
+		return d.State == events.StateObserved && strings.Contains(d.Words, words)
+	})
+	return d
+}
+
+func TestWhatOthersDoIsInTheHistoryAndCanBeUndone(t *testing.T) {
+	m := setup(t)
+	m.must(0, "install", "toy-common", "--yes")
+	m.must(0, "hooks", "install")
+	m.WriteFile(t, "/etc/toy-common.conf", "mine\n")
+	before := m.Vector(t)
+
+	m.Run(t, "/usr/bin/apt-get", "-y", "install", "toy-app=1.0", "toy-lib=1.0")
+	d := m.observed("apt-get -y install toy-app=1.0 toy-lib=1.0")
+	if len(d.PackageChanges) != 3 || len(d.FileChanges) == 0 || d.Actor.Program != "apt-get" {
+		t.Errorf("apt by hand: %+v", d)
+	}
+	m.Run(t, "/usr/bin/apt-get", "-y", "upgrade")
+	m.observed("upgrade")
+	m.Run(t, "/usr/bin/dpkg", "--purge", "toy-common")
+	if d := m.observed("dpkg --purge toy-common"); len(d.PackageChanges) != 1 || len(d.FileChanges) != 1 {
+		t.Errorf("dpkg by hand: %+v", d)
+	}
+	m.sh("cd /tmp && apt-get download cowsay && dpkg -i cowsay*.deb && rm cowsay*.deb")
+	m.observed("dpkg -i cowsay")
+
+	m.must(0, "undo", "--yes") // cowsay
+	m.must(0, "undo", "4", "--yes")
+	if got := m.ReadFile(t, "/etc/toy-common.conf"); got != "mine\n" {
+		t.Errorf("the purged file came back as %q", got)
+	}
+	m.must(0, "rollback", "--to", "1", "--yes")
+	m.vectorBut(before, "file /etc/apt/apt.conf.d/05cortex", "file /etc/dpkg/dpkg.cfg.d/cortex")
+	m.must(0, "replay", "--verify")
+	if out := m.must(0, "events", "list", "--type", "machine.drifted", "--json").out; strings.Contains(out, "drifted") {
+		t.Errorf("something was called drift:\n%s", out)
+	}
+}
+
+// vectorBut is vector without some keys.
+func (m *machine) vectorBut(before map[string]string, keys ...string) {
+	m.t.Helper()
+	now := m.Vector(m.t)
+	for _, k := range keys {
+		delete(now, k)
+		delete(before, k)
+	}
+	for k, v := range before {
+		if now[k] != v {
+			m.t.Errorf("%s: %q, was %q", k, now[k], v)
+		}
+	}
+	for k := range now {
+		if _, ok := before[k]; !ok {
+			m.t.Errorf("%s: %q, was not there", k, now[k])
+		}
+	}
+}
+
+func TestHooksNeverHoldUpAptAndOursAreNotObserved(t *testing.T) {
+	m := setup(t)
+	m.must(0, "hooks", "install")
+	m.must(0, "install", "cowsay", "--yes")
+	m.must(0, "undo", "--yes")
+	if d := m.show("last"); d.Verb != events.VerbUndo || d.Number != 2 {
+		t.Errorf("our own transactions were observed: %+v", d.Transaction)
+	}
+	m.must(0, "daemon", "stop")
+	m.sh("mv /usr/bin/cortex /root/cortex")
+	m.Run(t, "/usr/bin/apt-get", "-y", "install", "sl") // the binary is gone
+	m.sh("mv /root/cortex /usr/bin/cortex; rm -rf /var/lib/cortex/vault; touch /var/lib/cortex/vault")
+	m.Run(t, "/usr/bin/apt-get", "-y", "remove", "sl") // nothing can be kept
+	m.Run(t, "/usr/bin/dpkg", "--purge", "sl")
+	m.sh("rm /var/lib/cortex/vault")
+	m.must(0, "hooks", "status")
+	m.must(0, "hooks", "uninstall")
+	if m.Exists("/etc/apt/apt.conf.d/05cortex") || m.Exists("/etc/dpkg/dpkg.cfg.d/cortex") {
+		t.Error("uninstall left something behind")
+	}
+	m.Run(t, "/usr/bin/apt-get", "-y", "install", "sl")
+	m.must(0, "status")
+}
+
+func TestAnAptThatDiesIsObservedAllTheSame(t *testing.T) {
+	m := setup(t)
+	m.must(0, "install", "cowsay", "--yes")
+	m.must(0, "hooks", "install")
+	cmd := m.Command("/usr/bin/apt-get", "-y", "install", "toy-slow")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.WriteFile(t, "/run/toy-slow.go", "") })
+	m.until("the slow package", func() bool { return m.Exists("/run/toy-slow.waiting") })
+	m.Kill("apt-get", "dpkg", "toy-slow.postinst")
+	_ = cmd.Wait()
+	m.must(0, "daemon", "stop")
+	m.must(0, "daemon", "start")
+	d := m.observed("apt-get -y install toy-slow")
+	if len(d.PackageChanges) != 1 {
+		t.Errorf("%+v", d)
+	}
+}

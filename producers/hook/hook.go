@@ -1,0 +1,104 @@
+// Package hook writes down what the hooks of apt and dpkg see of a change that
+// somebody else makes, for the daemon to take in: at once when it runs, at its
+// next start when it does not.
+//
+// It promises that an observation is on disk whole or not at all, that one which
+// was begun and never ended is continued by the next and not lost, and that it
+// needs nobody else: no daemon, no lock, no network.
+package hook
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"cortex/events"
+)
+
+const (
+	open   = "open"  // the observation that is going on
+	suffix = ".json" // of those that are complete
+)
+
+// Spool is the directory of observations.
+type Spool struct{ Dir string }
+
+// Begin writes down what was seen before a change. When an observation is going
+// on already, that one is continued: its before is the older.
+func (s Spool) Begin(o events.Observation) error {
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return fmt.Errorf("begin an observation: %w", err)
+	}
+	old, going, err := s.Open()
+	if err != nil {
+		return err
+	}
+	if going {
+		if old.Command != o.Command && len(old.Command)+len(o.Command)+2 < events.MaxWordsBytes {
+			old.Command += "; " + o.Command
+		}
+		old.Debs = append(old.Debs, o.Debs...)
+		o = old
+	}
+	return s.write(open, o)
+}
+
+// Open gives the observation that is going on.
+func (s Spool) Open() (o events.Observation, going bool, err error) {
+	b, err := os.ReadFile(filepath.Join(s.Dir, open))
+	if errors.Is(err, fs.ErrNotExist) {
+		return o, false, nil
+	}
+	if err != nil {
+		return o, false, fmt.Errorf("read the open observation: %w", err)
+	}
+	if json.Unmarshal(b, &o) != nil {
+		return events.Observation{}, false, nil // begun by something else, or damaged
+	}
+	return o, true, nil
+}
+
+// End completes the observation that is going on, if any.
+func (s Spool) End(after events.Look, at time.Time) (ended bool, err error) {
+	o, going, err := s.Open()
+	if err != nil || !going {
+		return false, err
+	}
+	o.After, o.Ended = after, at
+	if err := s.write(string(o.ID)+suffix, o); err != nil {
+		return false, err
+	}
+	return true, os.Remove(filepath.Join(s.Dir, open))
+}
+
+func (s Spool) write(name string, o events.Observation) error {
+	b, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("write an observation: %w", err)
+	}
+	f, err := os.CreateTemp(s.Dir, ".new-*")
+	if err != nil {
+		return fmt.Errorf("write an observation: %w", err)
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(s.Dir, name))
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("write an observation: %w", err)
+	}
+	return nil
+}
+
+// Complete reports whether the name of a file in the spool is that of a complete
+// observation.
+func Complete(name string) bool {
+	return strings.HasSuffix(name, suffix) && !strings.HasPrefix(name, ".")
+}

@@ -146,6 +146,18 @@ func (r *Reader) File(ctx context.Context, path string) ([]FileVersion, error) {
 	return out, err
 }
 
+// Brought gives the latest transaction that installed a package; ok is false when
+// none on record did.
+func (r *Reader) Brought(ctx context.Context, name events.PackageName) (t Transaction, ok bool, err error) {
+	found, err := r.lines(ctx, `SELECT `+lineColumns+` FROM changes c JOIN transactions x ON x.number = c.number
+		WHERE c.name = ? AND c.after_status = 'installed' AND c.before_status NOT IN ('installed', 'unpacked', 'half-configured', 'half-installed')
+		ORDER BY c.position DESC LIMIT 1`, string(name))
+	if err != nil || len(found) == 0 {
+		return t, false, err
+	}
+	return found[0], true, nil
+}
+
 // PositionAt is the end of the last transaction that ran before a time; 0 when
 // none did.
 func (r *Reader) PositionAt(ctx context.Context, at time.Time) (p events.Position, err error) {

@@ -9,6 +9,7 @@ import (
 
 	"cortex/cmd/client"
 	"cortex/cmd/render"
+	"cortex/consumers/apt"
 	"cortex/events"
 )
 
@@ -51,7 +52,11 @@ func (a *App) outcome(ctx context.Context, s session, t *events.Transaction) err
 	}
 	switch t.State {
 	case events.StateSucceeded:
-		return a.succeeded(t, view)
+		err := a.succeeded(t, view)
+		if t.Intent.Verb.TakesBack() && !t.Intent.Options.Hold {
+			err = errors.Join(err, a.offerHold(ctx, t))
+		}
+		return err
 	case events.StateFailed, events.StateInterrupted:
 		return a.failed(t, view)
 	case events.StateRefused, events.StateDenied:
@@ -120,6 +125,32 @@ func (a *App) succeeded(t *events.Transaction, view resultView) error {
 		Op: "cli", Kind: events.ErrPartial, Subject: fmt.Sprintf("transaction %d", t.Number),
 		Err: errors.New("not everything is as before:\n  " + strings.Join(view.Residue, "\n  ")),
 	}
+}
+
+// offerHold asks whether what went back to an older version shall stay there: the
+// next upgrade would bring it forth again.
+func (a *App) offerHold(ctx context.Context, t *events.Transaction) error {
+	var refs []events.PackageRef
+	var names []string
+	for _, c := range t.Changes {
+		older := c.Before.Installed() && c.After.Installed() && apt.CompareVersions(c.After.Version, c.Before.Version) < 0
+		if older && !c.After.Held() {
+			refs = append(refs, events.PackageRef{Name: c.Name, Arch: c.Arch})
+			names = append(names, string(c.Name))
+		}
+	}
+	switch {
+	case len(refs) == 0 || a.json:
+		return nil
+	case !a.interactive():
+		a.say("the next upgrade brings this forth again; to keep it: cortex hold %s", strings.Join(names, " "))
+		return nil
+	}
+	fmt.Fprintf(a.Stderr, "The next upgrade brings %s forth again. Hold? [y/N] ", strings.Join(names, ", "))
+	if yes, err := a.answerYes(ctx, false); err != nil || !yes {
+		return nil // the undo itself is done
+	}
+	return a.transact(ctx, events.Intent{Verb: events.VerbHold, Packages: refs, Options: events.Options{LockWaitSec: t.Intent.Options.LockWaitSec}}, consent{yes: true})
 }
 
 // changed counts what changed.

@@ -194,6 +194,11 @@ func (a *App) ask(ctx context.Context, p events.Plan) (bool, error) {
 		prompt = "Go ahead? [y/N] "
 	}
 	fmt.Fprint(a.Stderr, prompt)
+	return a.answerYes(ctx, strings.Contains(prompt, "[Y/n]"))
+}
+
+// answerYes waits for an answer on the terminal; an empty one means other.
+func (a *App) answerYes(ctx context.Context, other bool) (bool, error) {
 	typed := make(chan string, 1)
 	go func() { // ends with the process when nobody answers
 		line, err := bufio.NewReader(a.Stdin).ReadString('\n')
@@ -211,7 +216,7 @@ func (a *App) ask(ctx context.Context, p events.Plan) (bool, error) {
 		case "y", "yes":
 			return true, nil
 		case "":
-			return strings.Contains(prompt, "[Y/n]"), nil
+			return other, nil
 		}
 		return false, nil
 	}

@@ -136,3 +136,20 @@ func TestCtrlCWhileAptRunsLeavesItRunning(t *testing.T) {
 		t.Errorf("history says %s", got.State)
 	}
 }
+
+func TestAfterAnUndoneUpgradeAHoldIsOffered(t *testing.T) {
+	m := setup(t)
+	m.must(0, "install", "toy-app=1.0", "toy-lib=1.0", "--yes")
+	m.must(0, "upgrade", "toy-app", "--yes")
+	s := m.onTerminal("undo")
+	s.expect("Go ahead?")
+	s.typed("y\n")
+	s.expect("Hold? [y/N]")
+	s.typed("y\n")
+	if code := s.exit(); code != 0 {
+		t.Fatalf("exit %d\n%s", code, s.text())
+	}
+	if got := m.State(t)["toy-app:amd64"]; !strings.HasPrefix(got, "hold ") || !strings.Contains(got, "1.0") {
+		t.Errorf("toy-app is %q", got)
+	}
+}

@@ -27,7 +27,11 @@ type answer struct {
 func (m *Machine) ask(ctx context.Context, s events.Step) (answer, error) {
 	s.AllowDowngrade = true
 	s.AllowHeld = s.AllowHeld || s.Op != events.OpUpgrade || len(s.Targets) > 0
-	takeBack, err := m.lend(s)
+	native, err := m.native(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	takeBack, err := m.lend(s, native)
 	defer takeBack()
 	if err != nil {
 		return answer{}, err

@@ -143,8 +143,10 @@ func overrideArgv(c events.SettingChange, bad func(error) ([][]string, error)) (
 // needs them.
 const DebDir = "/var/cache/cortex/debs"
 
-// lend puts the package files that the step names where [Argv] says.
-func (m *Machine) lend(s events.Step) (done func(), err error) {
+// lend puts the package files that the step names where [Argv] says, and under
+// the names that apt gives what it has fetched: where a source offers the same
+// version, apt would rather fetch it again than take the file it was given.
+func (m *Machine) lend(s events.Step, native events.Architecture) (done func(), err error) {
 	var paths []string
 	done = func() {
 		for _, p := range paths {
@@ -163,8 +165,22 @@ func (m *Machine) lend(s events.Step) (done func(), err error) {
 			return done, err
 		}
 		paths = append(paths, p)
+		for _, arch := range []events.Architecture{t.Arch, native, "all"} {
+			fetched := m.path(path.Join(archives, fileName(t.Name, t.Version, arch)))
+			if t.Version != "" && arch != "" && os.Link(p, fetched) == nil {
+				paths = append(paths, fetched)
+			}
+		}
 	}
 	return done, nil
+}
+
+// archives is where apt keeps what it has fetched.
+const archives = "/var/cache/apt/archives"
+
+// fileName is the name that apt gives a package file.
+func fileName(n events.PackageName, v events.Version, a events.Architecture) string {
+	return string(n) + "_" + strings.ReplaceAll(string(v), ":", "%3a") + "_" + string(a) + ".deb"
 }
 
 // debPath is the path of a package file from the vault as apt sees it.

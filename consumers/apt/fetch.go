@@ -49,9 +49,8 @@ func (m *Machine) Fetch(ctx context.Context, k events.PackageKey, v events.Versi
 	if err := ref.Validate(); err != nil {
 		return err
 	}
-	for _, arch := range []string{string(k.Arch), "all"} {
-		name := string(k.Name) + "_" + strings.ReplaceAll(string(v), ":", "%3a") + "_" + arch + ".deb"
-		cached := m.path(path.Join("/var/cache/apt/archives", name))
+	for _, arch := range []events.Architecture{k.Arch, "all"} {
+		cached := m.path(path.Join(archives, fileName(k.Name, v, arch)))
 		if _, err := os.Lstat(cached); err == nil {
 			return keep(cached)
 		}

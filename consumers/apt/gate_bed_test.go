@@ -130,6 +130,9 @@ func TestAVersionThatNobodyOffersIsInstalledFromTheVault(t *testing.T) {
 	if len(plan.Changes) != 1 || plan.Changes[0].Action != events.ActionDowngrade || plan.Changes[0].To != "1.0" {
 		t.Errorf("plan %+v", plan.Changes)
 	}
+	if plan.Download != 0 {
+		t.Errorf("it would fetch %d bytes of what it was given", plan.Download)
+	}
 	if _, err := b.run(back); err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (Ste
 	if err != nil {
 		return result, err
 	}
-	takeBack, err := m.lend(s)
+	takeBack, err := m.lend(s, native)
 	if err != nil {
 		takeBack()
 		return result, err

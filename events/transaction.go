@@ -235,6 +235,27 @@ func (t *Transaction) absorb(r Record, f Fact) {
 	}
 }
 
+// maxTrail bounds how often an effect is followed through undo and redo.
+const maxTrail = 1000
+
+// Undone reports whether the transaction's effect is taken back now: it was
+// undone, and that undo was not undone itself, and so on.
+func Undone(ctx context.Context, log Log, t *Transaction) (bool, error) {
+	undone := false
+	for range maxTrail {
+		if t.CompensatedBy == "" {
+			return undone, nil
+		}
+		undone = !undone
+		next, err := LoadTransaction(ctx, log, t.CompensatedBy)
+		if err != nil {
+			return undone, err
+		}
+		t = next
+	}
+	return undone, nil
+}
+
 // LoadTransaction folds one transaction from the log. One that has no facts is
 // an ErrNotFound error.
 func LoadTransaction(ctx context.Context, log Log, id TransactionID) (*Transaction, error) {

@@ -52,7 +52,7 @@ type obstacle struct {
 
 // include adds a transaction to what is taken back; false when it is in it.
 func (u *undoing) include(t *events.Transaction) bool {
-	if u.in.Verb == events.VerbRollback || t.ID == u.in.Target || slices.Contains(u.in.Also, t.ID) || t.CompensatedBy != "" {
+	if u.in.Verb == events.VerbRollback || t.ID == u.in.Target || slices.Contains(u.in.Also, t.ID) {
 		return false
 	}
 	u.in.Also = append(slices.Clone(u.in.Also), t.ID)
@@ -218,14 +218,18 @@ func (p *Planner) undoable(ctx context.Context, in events.Intent) error {
 		if err != nil {
 			return err
 		}
-		if err := undoable(in.Verb, t); err != nil {
+		undone, err := events.Undone(ctx, p.log, t)
+		if err != nil {
+			return err
+		}
+		if err := undoable(in.Verb, t, undone); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func undoable(v events.Verb, t *events.Transaction) error {
+func undoable(v events.Verb, t *events.Transaction, undone bool) error {
 	fail := func(kind events.ErrorKind, hint, format string, args ...any) error {
 		return &events.Error{Op: "planner.undoable", Kind: kind, Subject: fmt.Sprintf("transaction %d", t.Number), Err: fmt.Errorf(format, args...), Hint: hint}
 	}
@@ -234,7 +238,7 @@ func undoable(v events.Verb, t *events.Transaction) error {
 		return fail(events.ErrUsage, "redo takes back an undo; see 'cortex history'", "is not an undo")
 	case !t.State.Ran():
 		return fail(events.ErrConflict, "see 'cortex history'", "it changed nothing: it is %s", t.State)
-	case t.CompensatedBy != "":
+	case undone:
 		return fail(events.ErrConflict, "see 'cortex history'; 'cortex redo' does it again", "it was undone already")
 	case t.Effects().Empty():
 		return fail(events.ErrConflict, "see 'cortex history'", "it changed nothing")

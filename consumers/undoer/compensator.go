@@ -43,10 +43,14 @@ func (c *Compensator) Handle(ctx context.Context, r events.Record) error {
 		return nil // it did not get there, and can be tried again
 	}
 	for _, t := range undone {
-		if t.CompensatedBy != "" || t.ID == undo.ID {
+		done, err := events.Undone(ctx, c.log, t)
+		if err != nil {
+			return err
+		}
+		if done || t.ID == undo.ID {
 			continue
 		}
-		_, err := c.scribe.Transaction(ctx, scribe.After(r), t, &events.Compensated{By: undo.ID, Exact: len(residue) == 0, Residue: residue})
+		_, err = c.scribe.Transaction(ctx, scribe.After(r), t, &events.Compensated{By: undo.ID, Exact: len(residue) == 0, Residue: residue})
 		if err != nil && !errors.Is(err, events.ErrConflict) {
 			return err
 		}

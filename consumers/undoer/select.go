@@ -123,14 +123,19 @@ func (s *selector) read(ctx context.Context, after events.Position, all bool) (S
 			}
 		}
 		m.add(r.Position, events.EffectsOf(f), captured(f, t))
-		if t != nil && t.CompensatedBy == "" && (all || slices.Contains(s.named, t)) {
-			order = append(order, t)
+		if t != nil && all {
+			undone, err := events.Undone(ctx, s.log, t)
+			if err != nil {
+				return Selection{}, err
+			}
+			if !undone {
+				order = append(order, t)
+			}
 		}
 	}
 	out := m.selection()
-	out.Transactions = order
-	if !all {
-		out.Transactions = s.named
+	if out.Transactions = s.named; all {
+		out.Transactions = order
 	}
 	return out, nil
 }

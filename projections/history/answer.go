@@ -52,10 +52,10 @@ type Reference struct {
 // Undone reports whether the transaction's effect is taken back now.
 func (t Transaction) Undone() bool { return len(t.Compensations)%2 == 1 }
 
-// Undoable reports whether there is something to take back, and nothing took it
-// back yet.
+// Undoable reports whether there is something to take back, and it is not taken
+// back now.
 func (t Transaction) Undoable() bool {
-	return t.State.Ran() && t.Changed+t.Files+t.Settings > 0 && len(t.Compensations) == 0
+	return t.State.Ran() && t.Changed+t.Files+t.Settings > 0 && !t.Undone()
 }
 
 // Fate tells what became of the transaction afterwards: "undone by 7, redone by

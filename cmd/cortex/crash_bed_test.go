@@ -1,0 +1,188 @@
+package main_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"cortex/events"
+	"cortex/projections/history"
+)
+
+// background starts cortex and does not wait.
+func (m *machine) background(args ...string) *exec.Cmd {
+	m.t.Helper()
+	cmd, _, _ := m.command(args...)
+	if err := cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	return cmd
+}
+
+// everything of a running transaction.
+var everything = []string{"/usr/bin/cortex", "apt-get", "dpkg", "toy-slow.postinst"}
+
+// ended waits until the transaction is over and gives it.
+func (m *machine) ended(ref string) history.Detail {
+	m.t.Helper()
+	m.must(0, "daemon", "start")
+	m.until("the end of transaction "+ref, func() bool { return m.show(ref).State.Ended() })
+	return m.show(ref)
+}
+
+// truth wants dpkg to be consistent, and history to say what dpkg says.
+func (m *machine) truth() {
+	m.t.Helper()
+	if out, _ := m.Try("/usr/bin/dpkg", "--audit"); strings.TrimSpace(out) != "" {
+		m.t.Errorf("dpkg is not well:\n%s", out)
+	}
+	m.must(0, "replay", "--verify")
+	if out := m.must(0, "events", "list", "--type", "machine.drifted", "--json").out; strings.Contains(out, "machine.drifted") {
+		m.t.Errorf("history was not true, and had to be mended:\n%s", out)
+	}
+	if out := m.must(0, "status").out; strings.Contains(out, "parked") && !strings.Contains(out, "0 parked") && strings.Contains(out, "events retry") {
+		m.t.Errorf("something was given up:\n%s", out)
+	}
+}
+
+func TestADaemonKilledWhileAptAsksLeavesEverythingAsItWas(t *testing.T) {
+	m := setup(t)
+	m.must(0, "install", "toy-common", "--yes")
+	m.WriteFile(t, "/etc/apt/apt.conf.d/00wait", `DPkg::Pre-Install-Pkgs { "touch /run/asks; while [ ! -e /run/go ]; do sleep 0.02; done; cat >/dev/null"; };`+"\n")
+	before := m.Vector(t)
+	cmd := m.background("purge", "toy-common", "--yes")
+	m.until("apt to ask", func() bool { return m.Exists("/run/asks") })
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	m.Kill("/usr/bin/cortex daemon run")
+	m.WriteFile(t, "/run/go", "")
+	d := m.ended("2")
+	if d.State != events.StateInterrupted || len(d.PackageChanges)+len(d.FileChanges) != 0 {
+		t.Errorf("%s, %v, %v", d.State, d.PackageChanges, d.FileChanges)
+	}
+	m.vector(before)
+	m.truth()
+}
+
+func TestAPackageCutOffWhileItIsUnpackedComesFromTheStore(t *testing.T) {
+	m := setup(t)
+	m.must(0, "install", "cowsay", "--yes")
+	before := m.Vector(t)
+	m.background("install", "toy-many", "--yes")
+	m.until("dpkg to unpack", func() bool {
+		return m.Exists("/usr/share/toy-many/0100.dpkg-new") || m.Exists("/usr/share/toy-many/0100")
+	})
+	m.Kill(everything...)
+	m.OfferNewest(t)
+	m.Offer(t, "cowsay=3.03")
+	m.Run(t, "/usr/bin/apt-get", "clean")
+	d := m.ended("2")
+	m.truth()
+	if d.State != events.StateInterrupted && d.State != events.StateSucceeded {
+		t.Errorf("history says %s", d.State)
+	}
+	m.must(0, "undo", "2", "--yes")
+	m.vector(before)
+}
+
+func TestAnUndoThatIsCutOffIsTakenUpAgain(t *testing.T) {
+	m := setup(t)
+	m.WriteFile(t, "/run/toy-slow.go", "")
+	m.must(0, "install", "toy-slow", "toy-app=1.0", "toy-lib=1.0", "--yes")
+	m.WriteFile(t, "/etc/toy-app/main.conf", "mine\n")
+	m.Remove(t, "/etc/toy-app/old.conf")
+	before := m.Vector(t)
+	m.must(0, "purge", "toy-slow", "toy-app", "toy-lib", "toy-extra", "--yes")
+	m.Remove(t, "/run/toy-slow.go")
+	m.Try("/bin/rm", "-f", "/run/toy-slow.waiting")
+	m.background("undo", "--yes")
+	m.until("the undo to configure", func() bool { return m.Exists("/run/toy-slow.waiting") })
+	m.Kill(everything...)
+	m.WriteFile(t, "/run/toy-slow.go", "")
+	if d := m.ended("3"); d.State != events.StateInterrupted {
+		t.Errorf("the undo is %s", d.State)
+	}
+	m.truth()
+	m.must(0, "undo", "2", "--yes")
+	m.vector(before)
+	if d := m.show("2"); !d.Exact || !d.Undone() {
+		t.Errorf("exact %v, fate %q", d.Exact, d.Fate())
+	}
+	m.truth()
+}
+
+func TestAStoreThatCannotKeepIsAVeto(t *testing.T) {
+	m := setup(t)
+	m.must(0, "install", "toy-common", "--yes")
+	m.must(0, "daemon", "stop")
+	before := m.Vector(t)
+	m.Run(t, "/bin/mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/var/lib/cortex/vault")
+	r := m.cortex("install", "cowsay", "--yes")
+	if r.code == 0 || !strings.Contains(r.err, "full") && !strings.Contains(r.err, "space") {
+		t.Errorf("exit %d:\n%s%s", r.code, r.out, r.err)
+	}
+	m.vector(before)
+	m.must(0, "daemon", "stop")
+	m.Run(t, "/bin/umount", "/var/lib/cortex/vault")
+	m.must(0, "install", "cowsay", "--yes")
+	m.must(0, "rollback", "--to", "1", "--yes")
+	m.vector(before)
+}
+
+// whatDies are the moments' victims, by what is on their command lines.
+var whatDies = [][]string{
+	{"/usr/bin/cortex daemon run"}, {"/usr/bin/cortex"}, {"apt-get"}, {"dpkg"}, {"apt-get", "dpkg"}, everything,
+}
+
+func TestACrashAtAnyInstantLeavesATrueHistoryThatCanBeUndone(t *testing.T) {
+	n, seed := cases(t, 3)
+	for i := range max(1, n/3) {
+		t.Run(fmt.Sprintf("seed %d", seed+uint64(i)), func(t *testing.T) {
+			m := setup(t)
+			c := chance{rand.New(rand.NewPCG(seed+uint64(i), 3))}
+			m.WriteFile(t, "/run/toy-slow.go", "")
+			m.must(0, "install", "toy-app=1.0", "toy-lib=1.0", "toy-common", "-qy")
+			m.WriteFile(t, "/etc/toy-common.conf", "mine\n")
+			m.must(0, "hold", "toy-common", "-qy")
+			before := m.Vector(t)
+			for range 3 {
+				do := c.of("install toy-many cowsay", "upgrade", "purge toy-common --allow-change-held-packages", "undo", "install toy-debconf toy-altern", "remove toy-app", "install toy-slow sl")
+				cmd := m.background(append(strings.Fields(do), "-qy")...)
+				victims := whatDies[c.IntN(len(whatDies))]
+				instant := time.NewTimer(time.Duration(c.IntN(900)) * time.Millisecond)
+				<-instant.C // the instant is what is drawn
+				m.Signal(syscall.SIGKILL, victims...)
+				_ = cmd.Wait()
+				m.settled()
+				t.Logf("%s, and %q died", do, victims)
+			}
+			m.truth()
+			r := m.cortex("rollback", "--to", "2", "-y", "--allow-change-held-packages")
+			if r.code != 0 {
+				t.Fatalf("rollback exits %d\n%s%s", r.code, r.out, r.err)
+			}
+			m.vector(before)
+			m.truth()
+		})
+	}
+}
+
+// settled waits until nothing runs any more and every transaction has its end.
+func (m *machine) settled() {
+	m.t.Helper()
+	m.must(0, "daemon", "start")
+	m.until("every transaction to end", func() bool {
+		for _, t := range m.history() {
+			switch t.State {
+			case events.StateRequested, events.StateApproved, events.StateRunning:
+				return false
+			default:
+			}
+		}
+		return true
+	})
+}

@@ -45,6 +45,22 @@ func (m *Machine) Recover(ctx context.Context) (did []string, err error) {
 	return append(did, again...), err
 }
 
+// CutOff reports whether dpkg itself was interrupted: it refuses everything until
+// that is mended. A package whose script failed is no such case.
+func (m *Machine) CutOff(ctx context.Context) (bool, error) {
+	journal, err := os.ReadDir(m.path("/var/lib/dpkg/updates"))
+	if err != nil && !os.IsNotExist(err) {
+		return false, fmt.Errorf("read dpkg's journal: %w", err)
+	}
+	inv, err := m.Inventory(ctx)
+	for _, s := range inv {
+		if s.Flag == events.FlagReinstreq {
+			return true, err
+		}
+	}
+	return len(journal) > 0, err
+}
+
 // unpackAgain installs again what was cut off while it was unpacked: dpkg
 // neither configures nor removes such a package.
 func (m *Machine) unpackAgain(ctx context.Context) (did []string, err error) {

@@ -36,6 +36,8 @@ type Machine interface {
 	Inventory(ctx context.Context) (events.Inventory, error)
 	WaitForLock(ctx context.Context, limit time.Duration, tell func(apt.Holder, time.Duration)) error
 	Run(ctx context.Context, step events.Step, o apt.RunOptions) (apt.StepResult, error)
+	CutOff(ctx context.Context) (bool, error)
+	Recover(ctx context.Context) (did []string, err error)
 	Fetch(ctx context.Context, k events.PackageKey, v events.Version, keep func(path string) error) error
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"cortex/consumers/apt"
@@ -45,6 +46,9 @@ func (w *work) run(ctx context.Context) error {
 // end records the outcome: what is different, whatever was planned.
 func (w *work) end(ctx context.Context, failure error) error {
 	w.tell(w.t, events.Progress{Stage: events.StageVerify, Percent: -1, Message: "reading back what changed"})
+	if failure != nil {
+		failure = w.mend(ctx, failure)
+	}
 	effects, err := w.effects(ctx)
 	if err != nil {
 		return err
@@ -55,6 +59,21 @@ func (w *work) end(ctx context.Context, failure error) error {
 	}
 	_, err = w.scribe.Transaction(ctx, scribe.After(w.cause), w.t, outcome)
 	return err
+}
+
+// mend brings dpkg back to a consistent state when it was cut off in the middle,
+// and says so in the failure.
+func (w *work) mend(ctx context.Context, failure error) error {
+	cutOff, err := w.machine.CutOff(ctx)
+	if err != nil || !cutOff {
+		return failure
+	}
+	did, err := w.machine.Recover(ctx)
+	words := "dpkg was cut off and was brought back in order: " + strings.Join(did, "; ")
+	if err != nil {
+		words = fmt.Sprintf("dpkg was cut off and could not be brought back in order: %v", err)
+	}
+	return &events.Error{Op: "executor.mend", Kind: events.KindOf(failure), Err: fmt.Errorf("%w; %s", failure, words), Hint: events.HintOf(failure)}
 }
 
 func (w *work) effects(ctx context.Context) (events.Effects, error) {

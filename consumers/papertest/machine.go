@@ -267,6 +267,9 @@ func (m *Machine) WaitForLock(ctx context.Context, _ time.Duration, _ func(apt.H
 	return ctx.Err()
 }
 
+// CutOff is never so on paper.
+func (m *Machine) CutOff(context.Context) (bool, error) { return false, nil }
+
 // Recover has nothing to do.
 func (m *Machine) Recover(context.Context) ([]string, error) { return nil, nil }
 

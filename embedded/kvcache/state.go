@@ -1,0 +1,99 @@
+package kvcache
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// What a file of a slot's state begins with: a mark, a version, and the tokens.
+const (
+	stateMark     = 0x67677371 // "ggsq"
+	stateVersion  = 2
+	maxStateToken = 1 << 24
+)
+
+// Token is a token's number in a model's vocabulary.
+type Token int32
+
+// readTokens reads the tokens that a slot's state was saved for.
+func readTokens(r io.Reader) ([]Token, error) {
+	var head [12]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, errors.New("is too short to be a slot's state")
+	}
+	mark, version, n := binary.LittleEndian.Uint32(head[:]), binary.LittleEndian.Uint32(head[4:]), binary.LittleEndian.Uint32(head[8:])
+	switch {
+	case mark != stateMark:
+		return nil, errors.New("is no slot's state")
+	case version != stateVersion:
+		return nil, fmt.Errorf("is a slot's state of version %d; only %d is known", version, stateVersion)
+	case n > maxStateToken:
+		return nil, fmt.Errorf("claims %d tokens", n)
+	}
+	var out []Token
+	raw := make([]byte, 4)
+	for range n {
+		if _, err := io.ReadFull(r, raw); err != nil {
+			return nil, fmt.Errorf("ends after %d of %d tokens", len(out), n)
+		}
+		out = append(out, Token(binary.LittleEndian.Uint32(raw)))
+	}
+	return out, nil
+}
+
+func tokensOf(path string) ([]Token, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readTokens(bufio.NewReader(f))
+}
+
+// hashTokens stands for a sequence of tokens.
+func hashTokens(tokens []Token) string {
+	h := sha256.New()
+	for _, t := range tokens {
+		_ = binary.Write(h, binary.LittleEndian, t) // a hash takes everything
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// common is how many tokens two sequences begin with alike.
+func common(a, b []Token) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// hashFile is the SHA-256 of a file's contents, and their length.
+func hashFile(ctx context.Context, path string) (sum string, n int64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	buf := make([]byte, 1<<20)
+	for ctx.Err() == nil {
+		got, err := f.Read(buf)
+		h.Write(buf[:got])
+		n += int64(got)
+		if errors.Is(err, io.EOF) {
+			return hex.EncodeToString(h.Sum(nil)), n, nil
+		}
+		if err != nil {
+			return "", 0, err
+		}
+	}
+	return "", 0, ctx.Err()
+}

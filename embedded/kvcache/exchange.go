@@ -31,7 +31,7 @@ func (p *Pool) Save(ctx context.Context, s Server, r SaveRequest) (out Saved, er
 	if len(r.Label) > maxLabel {
 		return out, failed(events.ErrUsage, "label", "", fmt.Errorf("has more than %d bytes", maxLabel))
 	}
-	e, err := p.subject(ctx, s, r.Model)
+	e, err := p.subject(ctx, s, r.Slot, r.Model)
 	if err != nil {
 		return out, err
 	}
@@ -63,10 +63,13 @@ func removed(path string) error {
 }
 
 // subject says what the server's states depend on.
-func (p *Pool) subject(ctx context.Context, s Server, model string) (e Entry, err error) {
+func (p *Pool) subject(ctx context.Context, s Server, slot int, model string) (e Entry, err error) {
 	props, err := s.props(ctx)
 	if err != nil {
 		return e, err
+	}
+	if slot < 0 || slot >= props.Slots {
+		return e, failed(events.ErrUsage, fmt.Sprintf("slot %d", slot), "slots are counted from 0", fmt.Errorf("the server has %d", props.Slots))
 	}
 	if model == "" {
 		model = props.ModelPath

@@ -105,8 +105,8 @@ func (l *llama) action(w http.ResponseWriter, r *http.Request) {
 			answer(w, map[string]any{"error": map[string]any{"message": "Unable to restore slot"}})
 			return
 		}
-		got := make([]int32, binary.LittleEndian.Uint32(raw[8:])-uint32(l.restoreFewer))
-		_ = binary.Read(bytes.NewReader(raw[12:]), binary.LittleEndian, got)
+		got := make([]int32, binary.LittleEndian.Uint32(raw[20:])-uint32(l.restoreFewer))
+		_ = binary.Read(bytes.NewReader(raw[24:]), binary.LittleEndian, got)
 		l.slots[id] = got
 		answer(w, map[string]any{"n_restored": len(got)})
 	case "erase":
@@ -115,9 +115,10 @@ func (l *llama) action(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// state is a file as a server writes it.
 func state(tokens []int32, perToken int) []byte {
 	var b bytes.Buffer
-	for _, v := range []any{uint32(0x67677371), uint32(2), uint32(len(tokens)), tokens} {
+	for _, v := range []any{uint32(0x67677371), uint32(4), uint32(len(tokens) + 4), int32(-1), int32(1), int32(len(tokens)), tokens, int32(0)} {
 		_ = binary.Write(&b, binary.LittleEndian, v)
 	}
 	for i := range tokens {

@@ -68,7 +68,7 @@ func ParsePolicy(text string) (Policy, error) {
 		return p, nil
 	}
 	return "", &events.Error{
-		Op: "kvcache.ParsePolicy", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", text), Err: errors.New("is no policy"),
-		Hint: "policies are lru, lfu and fifo",
+		Op: "kvcache.ParsePolicy", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", text),
+		Err: errors.New("is no policy: there are lru, lfu and fifo"),
 	}
 }

@@ -233,7 +233,7 @@ func TestAKilledSaveLosesOnlyItself(t *testing.T) {
 }
 
 func TestSavesStayWithinTheBudget(t *testing.T) {
-	b := setup(t, 1000, kvcache.FIFO) // a state has 12 bytes and 100 for each token
+	b := setup(t, 1000, kvcache.FIFO) // a state has 28 bytes and 100 for each token
 	first := b.save("a b").Entry.ID
 	pinned := b.save("c d").Entry.ID
 	if err := b.in(func(p *kvcache.Pool) error { _, err := p.Pin(pinned, true); return err }); err != nil {
@@ -244,7 +244,7 @@ func TestSavesStayWithinTheBudget(t *testing.T) {
 		t.Errorf("evicted %v while there was room", out.Evicted)
 	}
 	third := out.Entry.ID
-	out = b.save("g h i") // 312 + 312 + 312 + 412 bytes
+	out = b.save("g h i") // 328 + 328 + 328 + 428 bytes
 	if len(out.Evicted) != 2 || out.Evicted[0].ID != first || out.Evicted[1].ID != third {
 		t.Errorf("evicted %v", out.Evicted)
 	}
@@ -359,6 +359,12 @@ func TestServersThatCannotAreToldApart(t *testing.T) {
 		return err
 	}); !errors.Is(err, events.ErrUsage) {
 		t.Errorf("an empty slot: %v", err)
+	}
+	if err := b.in(func(p *kvcache.Pool) error {
+		_, err := p.Restore(t.Context(), b.llama.client(), kvcache.RestoreRequest{Slot: 2, Entry: "last"})
+		return err
+	}); !errors.Is(err, events.ErrUsage) {
+		t.Errorf("a slot that there is not: %v", err)
 	}
 	b.llama.Close()
 	if _, err := b.trySave(system); !errors.Is(err, events.ErrUnavailable) {

@@ -35,7 +35,7 @@ type Restored struct {
 // checksum first; one that differs is removed and the error is ErrCorrupt. A
 // state of another model or other settings is ErrConflict.
 func (p *Pool) Restore(ctx context.Context, s Server, r RestoreRequest) (out Restored, err error) {
-	here, err := p.subject(ctx, s, r.Model)
+	here, err := p.subject(ctx, s, r.Slot, r.Model)
 	if err != nil {
 		return out, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"testing"
 	"testing/fstest"
 
@@ -162,6 +163,28 @@ func FuzzReadModel(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestReadTokens(t *testing.T) {
+	file := func(version int32, words ...int32) []byte {
+		var b bytes.Buffer
+		_ = binary.Write(&b, binary.LittleEndian, append([]int32{0x67677371, version, int32(len(words))}, words...))
+		return b.Bytes()
+	}
+	want := []kvcache.Token{1, 7, 9}
+	for name, raw := range map[string][]byte{"plain": file(2, 1, 7, 9), "packed": file(4, -1, 1, 3, 1, 7, 9, 0), "with more behind": append(file(4, -1, 1, 3, 1, 7, 9, 0), 5, 5)} {
+		if got, err := kvcache.ReadTokens(bytes.NewReader(raw)); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+	for name, raw := range map[string][]byte{
+		"empty": {}, "another version": file(5, 1, 7, 9), "another packing": file(4, -1, 2, 3, 1, 7, 9, 0), "images": file(4, -1, 1, 3, 1, 7, 9, 1),
+		"more tokens than words": file(4, -1, 1, 4, 1, 7, 9, 0), "cut short": file(2, 1, 7, 9)[:20], "no state": []byte("GGUF and nothing else"),
+	} {
+		if got, err := kvcache.ReadTokens(bytes.NewReader(raw)); err == nil {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
 }
 
 func FuzzReadTokens(f *testing.F) {

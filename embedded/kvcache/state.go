@@ -12,11 +12,16 @@ import (
 	"os"
 )
 
-// What a file of a slot's state begins with: a mark, a version, and the tokens.
+// What a file of a slot's state begins with: a mark, a version, the number of words
+// that follow, and the words. They are the tokens; newer servers pack them as -1,
+// the packing's version, the number of tokens, the tokens, and the number of
+// pieces of other media.
 const (
-	stateMark     = 0x67677371 // "ggsq"
-	stateVersion  = 2
-	maxStateToken = 1 << 24
+	stateMark       = 0x67677371 // "ggsq"
+	stateVersionMin = 2
+	stateVersionMax = 4
+	packing         = 1
+	maxStateWords   = 1 << 24
 )
 
 // Token is a token's number in a model's vocabulary.
@@ -32,20 +37,34 @@ func readTokens(r io.Reader) ([]Token, error) {
 	switch {
 	case mark != stateMark:
 		return nil, errors.New("is no slot's state")
-	case version != stateVersion:
-		return nil, fmt.Errorf("is a slot's state of version %d; only %d is known", version, stateVersion)
-	case n > maxStateToken:
+	case version < stateVersionMin || version > stateVersionMax:
+		return nil, fmt.Errorf("is a slot's state of version %d; %d to %d are known", version, stateVersionMin, stateVersionMax)
+	case n > maxStateWords:
 		return nil, fmt.Errorf("claims %d tokens", n)
 	}
-	var out []Token
+	var words []Token
 	raw := make([]byte, 4)
 	for range n {
 		if _, err := io.ReadFull(r, raw); err != nil {
-			return nil, fmt.Errorf("ends after %d of %d tokens", len(out), n)
+			return nil, fmt.Errorf("ends after %d of %d tokens", len(words), n)
 		}
-		out = append(out, Token(binary.LittleEndian.Uint32(raw)))
+		words = append(words, Token(binary.LittleEndian.Uint32(raw)))
 	}
-	return out, nil
+	if len(words) == 0 || words[0] != -1 {
+		return words, nil
+	}
+	return unpack(words)
+}
+
+func unpack(words []Token) ([]Token, error) {
+	if len(words) < 4 || words[1] != packing || words[2] < 0 || int(words[2]) > len(words)-4 {
+		return nil, errors.New("packs its tokens in an unknown way")
+	}
+	n := int(words[2])
+	if words[3+n] != 0 {
+		return nil, errors.New("holds images or sound, which tokens do not tell apart")
+	}
+	return words[3 : 3+n], nil
 }
 
 func tokensOf(path string) ([]Token, error) {

@@ -43,6 +43,8 @@ func header(version uint32, pairs ...kv) []byte {
 			w(uint32(6), v)
 		case []int32:
 			w(uint32(9), uint32(5), uint64(len(v)), v)
+		case []float32:
+			w(uint32(9), uint32(6), uint64(len(v)), v)
 		case []string:
 			w(uint32(9), uint32(8), uint64(len(v)))
 			for _, s := range v {

@@ -27,19 +27,19 @@ func TestMain(m *testing.M) { projectiontest.Main(m) }
 type told struct {
 	Given     *answers.Given
 	Uses      []answers.Use
-	Forgotten *answers.Forgotten
+	Forgotten *events.AnswersForgotten // stands for itself
 }
 
-func source(f events.Fact) (*answers.Given, []answers.Use, *answers.Forgotten) {
+func source(f events.Fact) (*answers.Given, []answers.Use) {
 	refreshed, ok := f.(*events.IndexesRefreshed)
 	if !ok {
-		return nil, nil, nil
+		return nil, nil
 	}
 	var s told
 	if json.Unmarshal([]byte(refreshed.Reason), &s) != nil {
 		s = told{Given: &answers.Given{Scope: "s", Exact: refreshed.Reason, Answer: "a"}} // of a generated history
 	}
-	return s.Given, s.Uses, s.Forgotten
+	return s.Given, s.Uses
 }
 
 func projection() projections.Projection { return answers.Projection{Source: source} }
@@ -69,9 +69,13 @@ func buildOn(t projectiontest.TB, p projections.Projection, steps []step) *answe
 		if err != nil {
 			t.Fatal(err)
 		}
+		var f events.Fact = &events.IndexesRefreshed{Reason: string(raw)}
+		if s.Forgotten != nil {
+			f = s.Forgotten
+		}
 		e, err := events.New(events.Event{
 			ID: id(i + 1), Host: projectiontest.Host, Subject: events.MachineSubject(projectiontest.Host), Time: s.at,
-		}, &events.IndexesRefreshed{Reason: string(raw)})
+		}, f)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +178,7 @@ func TestTotalsAndForgetting(t *testing.T) {
 	steps := []step{
 		given("e1", "", "one"), given("e2", "", "two"), given("e1", "", "one again"), given("e3", "", "three"), given("e4", "", "four"),
 		used(2, 3), used(1, 5), used(4, -7),
-		{told{Forgotten: &answers.Forgotten{Answers: []events.ID{id(4), id(1)}}}, noon},
+		{told{Forgotten: &events.AnswersForgotten{Answers: []events.ID{id(4), id(1)}}}, noon},
 		{told{Given: &answers.Given{Scope: "here", Exact: "long", Answer: strings.Repeat("x", answers.MaxAnswerBytes+1)}}, noon},
 	}
 	r := build(t, steps)
@@ -199,7 +203,7 @@ func TestTotalsAndForgetting(t *testing.T) {
 	if diff := cmp.Diff([]string{"two", "four", "one again"}, texts); diff != "" || bytes != got.Bytes {
 		t.Errorf("%d bytes are %d (-want +got)\n%s", bytes, got.Bytes, diff)
 	}
-	all := build(t, append(steps, step{told{Forgotten: &answers.Forgotten{All: true}}, noon}))
+	all := build(t, append(steps, step{told{Forgotten: &events.AnswersForgotten{All: true}}, noon}))
 	if got, err := all.Totals(t.Context()); err != nil || got.Answers != 0 || got.Bytes != 0 || got.Forgotten != 4 {
 		t.Errorf("after forgetting all: %+v, %v", got, err)
 	}

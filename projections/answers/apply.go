@@ -68,14 +68,9 @@ type Use struct {
 	Times  int64
 }
 
-// Forgotten says which answers are to leave.
-type Forgotten struct {
-	All     bool
-	Answers []events.ID
-}
-
-// Source reads from a fact what it says of answers: one of the three, or nothing.
-type Source func(f events.Fact) (given *Given, uses []Use, forgotten *Forgotten)
+// Source reads from a fact the answer that it holds, or the uses that it counts, if
+// any. The facts of the calls of models are read through it.
+type Source func(f events.Fact) (given *Given, uses []Use)
 
 //go:embed schema.sql
 var schema string
@@ -100,7 +95,13 @@ func (Projection) Schema() string { return schema }
 
 // Apply implements [projections.Projection].
 func (p Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) error {
-	given, uses, forgotten := p.Source(f)
+	if f, ok := f.(*events.AnswersForgotten); ok {
+		return forget(tx, f)
+	}
+	if p.Source == nil {
+		return nil
+	}
+	given, uses := p.Source(f)
 	switch {
 	case given != nil:
 		most := p.most
@@ -110,8 +111,6 @@ func (p Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) er
 		return give(tx, r, *given, most)
 	case len(uses) > 0:
 		return use(tx, r.Position, uses)
-	case forgotten != nil:
-		return forget(tx, *forgotten)
 	}
 	return nil
 }
@@ -227,7 +226,7 @@ func use(tx *projections.Tx, at events.Position, uses []Use) error {
 	return nil
 }
 
-func forget(tx *projections.Tx, f Forgotten) error {
+func forget(tx *projections.Tx, f *events.AnswersForgotten) error {
 	if f.All {
 		return leave(tx, "forgotten", `SELECT id FROM answers`)
 	}

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"cortex/projections/answers"
 )
@@ -17,6 +19,20 @@ func microUSD(n int64) string {
 	}
 	return fmt.Sprintf("%s$%d.%06d", sign, n/1_000_000, n%1_000_000)
 }
+
+// harmless is a text of others without what would move a terminal's cursor or
+// turn its letters round. Line breaks and tabs stay.
+func harmless(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// oneLine is harmless on one line.
+func oneLine(s string) string { return strings.Join(strings.Fields(harmless(s)), " ") }
 
 // CacheTotals writes what the cache holds.
 func CacheTotals(w io.Writer, t answers.Totals) {
@@ -42,8 +58,8 @@ func Answers(w io.Writer, list []answers.Answer, zone *time.Location) {
 	rows := [][]string{{"ANSWER", "WHEN", "TASK", "MODEL", "USED", "QUESTION"}}
 	for _, a := range list {
 		rows = append(rows, []string{
-			strconv.FormatUint(uint64(a.Position), 10), a.At.In(zone).Format(secondLayout), a.Task, a.Model,
-			strconv.FormatInt(a.Uses, 10), shorten(a.Question, 60),
+			strconv.FormatUint(uint64(a.Position), 10), a.At.In(zone).Format(secondLayout), oneLine(a.Task), oneLine(a.Model),
+			strconv.FormatInt(a.Uses, 10), shorten(oneLine(a.Question), 60),
 		})
 	}
 	table(w, "", rows)
@@ -57,15 +73,15 @@ func Answer(w io.Writer, a answers.Answer, zone *time.Location) {
 	}
 	table(w, "", [][]string{
 		{"answer", string(a.ID)},
-		{"given", a.At.In(zone).Format(secondLayout) + " by " + a.Model},
+		{"given", a.At.In(zone).Format(secondLayout) + " by " + oneLine(a.Model)},
 		{"good until", a.Expires.In(zone).Format(secondLayout)},
-		{"task", a.Task},
+		{"task", oneLine(a.Task)},
 		{"used again", strconv.FormatInt(a.Uses, 10)},
 		{"cost", microUSD(a.Cost)},
 		{"scope", a.Scope},
 		{"exact key", a.Exact},
 		{"canonical key", canon},
-		{"question", a.Question},
+		{"question", oneLine(a.Question)},
 	})
-	fmt.Fprintf(w, "\n%s\n", a.Answer)
+	fmt.Fprintf(w, "\n%s\n", harmless(a.Answer))
 }

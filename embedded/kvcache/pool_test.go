@@ -211,10 +211,22 @@ func TestAKilledSaveLosesOnlyItself(t *testing.T) {
 	kept := b.save("one two three").Entry
 	b.llama.think("0", system)
 	child := exec.Command(os.Args[0])
-	b.llama.afterSave = func() { _ = child.Process.Kill() } // the state is written, its index is not
 	child.Env = append(os.Environ(), "KVCACHE_TEST_SAVE="+b.llama.URL, "KVCACHE_TEST_DIR="+filepath.Dir(filepath.Dir(b.spec.Slots)))
-	if out, err := child.CombinedOutput(); err == nil || len(out) > 0 {
-		t.Fatalf("it was not killed: %s, %v", out, err)
+	var out strings.Builder
+	child.Stdout, child.Stderr = &out, &out
+	started, gone := make(chan *os.Process, 1), make(chan struct{})
+	b.llama.afterSave = func() { // the state is written, its index is not
+		_ = (<-started).Kill()
+		<-gone
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	started <- child.Process
+	err := child.Wait()
+	close(gone)
+	if err == nil || out.Len() > 0 {
+		t.Fatalf("it was not killed: %s, %v", out.String(), err)
 	}
 	b.llama.afterSave = nil
 	if len(b.files()) != 3 {

@@ -127,6 +127,13 @@ func state(tokens []int32, perToken int) []byte {
 	return b.Bytes()
 }
 
+// onSave makes the server do something before it answers that it has saved.
+func (l *llama) onSave(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.afterSave = f
+}
+
 // think makes a slot process a prompt.
 func (l *llama) think(slot, prompt string) {
 	l.mu.Lock()

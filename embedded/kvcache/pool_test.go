@@ -215,10 +215,10 @@ func TestAKilledSaveLosesOnlyItself(t *testing.T) {
 	var out strings.Builder
 	child.Stdout, child.Stderr = &out, &out
 	started, gone := make(chan *os.Process, 1), make(chan struct{})
-	b.llama.afterSave = func() { // the state is written, its index is not
+	b.llama.onSave(func() { // the state is written, its index is not
 		_ = (<-started).Kill()
 		<-gone
-	}
+	})
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestAKilledSaveLosesOnlyItself(t *testing.T) {
 	if err == nil || out.Len() > 0 {
 		t.Fatalf("it was not killed: %s, %v", out.String(), err)
 	}
-	b.llama.afterSave = nil
+	b.llama.onSave(nil)
 	if len(b.files()) != 3 {
 		t.Fatalf("nothing was left behind: %v", b.files())
 	}

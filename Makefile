@@ -6,7 +6,7 @@ TOOL  := $(GO) tool -modfile=tools.mod
 DEPS  := mmdebstrap tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help build man install deps test short lint fmt bench fuzz undo-fuzz clean
+.PHONY: help build man install deps test short lint fmt bench fuzz undo-fuzz cache-report clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ fuzz: ## fuzz every parser for FUZZTIME each (default 30s)
 
 undo-fuzz: deps ## N random transactions (default 500) done and undone on real apt, from SEED (as root)
 	CORTEX_TESTBED=require CORTEX_UNDO_CASES=$${N:-500} CORTEX_UNDO_SEED=$${SEED:-$$(date +%s)} $(GO) test -v -timeout 3h -run 'TestRandomTransactions|TestSeveralTransactions|TestACrash' ./cmd/cortex | grep -E '^( *--- FAIL|ok|FAIL|    undo of|.*_test.go:)|^ +[-+]'
+
+cache-report: ## show which paraphrases the cache's key finds, and that it takes no near miss for one
+	$(GO) test -count 1 -v -run '^TestPairs$$' ./consumers/canon
 
 clean: ## remove what building made
 	rm -rf bin dist

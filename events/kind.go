@@ -24,6 +24,7 @@ const (
 	KindApproveRequested Kind = "approve.requested.v1"
 	KindCancelRequested  Kind = "cancel.requested.v1"
 	KindRetryRequested   Kind = "retry.requested.v1"
+	KindForgetRequested  Kind = "forget.requested.v1"
 
 	KindOpened           Kind = "log.opened.v1"
 	KindAdopted          Kind = "machine.adopted.v1"
@@ -47,6 +48,7 @@ const (
 	KindCompensated      Kind = "transaction.compensated.v1"
 	KindParked           Kind = "event.parked.v1"
 	KindRetried          Kind = "event.retried.v1"
+	KindAnswersForgotten Kind = "answers.forgotten.v1"
 )
 
 // RequestedKind is VERB.requested.v1.
@@ -58,6 +60,7 @@ func FactKinds() []Kind {
 		KindOpened, KindAdopted, KindDrifted, KindIndexesRefreshed, KindCollected, KindPlanned, KindRefused,
 		KindApproved, KindDenied, KindCancelled, KindStarted, KindPrepared, KindObserved, KindStepStarted, KindStepSucceeded,
 		KindStepFailed, KindSucceeded, KindFailed, KindInterrupted, KindCompensated, KindParked, KindRetried,
+		KindAnswersForgotten,
 	}
 	for _, v := range Verbs {
 		kinds = append(kinds, RequestedKind(v))
@@ -67,7 +70,7 @@ func FactKinds() []Kind {
 
 // RequestKinds lists the kind of every request.
 func RequestKinds() []Kind {
-	kinds := []Kind{KindApproveRequested, KindCancelRequested, KindRetryRequested}
+	kinds := []Kind{KindApproveRequested, KindCancelRequested, KindRetryRequested, KindForgetRequested}
 	for _, v := range Verbs {
 		kinds = append(kinds, RequestedKind(v))
 	}
@@ -121,6 +124,8 @@ func newFact(k Kind) (Fact, error) {
 		return &Parked{}, nil
 	case KindRetried:
 		return &Retried{}, nil
+	case KindAnswersForgotten:
+		return &AnswersForgotten{}, nil
 	}
 	if isTransactionRequest(k) {
 		return &Requested{}, nil
@@ -137,6 +142,8 @@ func newRequest(k Kind) (Request, error) {
 		return &CancelRequest{}, nil
 	case KindRetryRequested:
 		return &RetryRequest{}, nil
+	case KindForgetRequested:
+		return &ForgetRequest{}, nil
 	}
 	if isTransactionRequest(k) {
 		return &TransactionRequest{}, nil

@@ -31,6 +31,8 @@ const (
 	MaxOutputBytes = 32 << 10
 	// MaxWordsBytes bounds the free text of a request.
 	MaxWordsBytes = 4 << 10
+	// MaxAnswersForgotten bounds the answers that one request names.
+	MaxAnswersForgotten = 500
 	// MaxReasonBytes bounds a failure message.
 	MaxReasonBytes = 4 << 10
 	// MaxHandlerRetries is how often a reactor retries before an event is parked.

@@ -72,6 +72,7 @@ func sampleFacts() []events.Fact {
 		&events.Compensated{By: txn, Exact: true, Residue: []string{"x: y"}},
 		&events.Parked{Handler: "planner", Stream: "CORTEX_EVT", Position: 7, Event: id(7), Of: events.KindInstallRequested, Failure: failure, Attempts: 5},
 		&events.Retried{Parked: id(9)},
+		&events.AnswersForgotten{All: true, Answers: []events.ID{id(5)}, Reason: "it was wrong"},
 		&events.Collected{Contents: 3, Bytes: 12_000, Forgotten: []events.TransactionID{txn}},
 	}
 	for _, v := range events.Verbs {
@@ -128,6 +129,7 @@ func sampleRequests() []events.Request {
 		&events.ApproveRequest{PlanID: "0123456789ab", How: "yes-flag"},
 		&events.CancelRequest{Reason: "declined"},
 		&events.RetryRequest{Parked: id(3)},
+		&events.ForgetRequest{AnswersForgotten: events.AnswersForgotten{Answers: []events.ID{id(5)}, Reason: "it was wrong"}},
 	}
 	for _, v := range events.Verbs {
 		requests = append(requests, &events.TransactionRequest{Intent: sampleIntent(v)})

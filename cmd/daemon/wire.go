@@ -37,6 +37,7 @@ import (
 	"cortex/embedded/store"
 	"cortex/events"
 	"cortex/projections"
+	"cortex/projections/answers"
 	"cortex/projections/history"
 	"cortex/projections/packages"
 )
@@ -91,7 +92,7 @@ func (in *inside) openModels(ctx context.Context) error {
 	open := func(ctx context.Context, path string) (projections.Store, error) {
 		return store.Open(ctx, store.Config{Path: path, PoolSize: in.settings.PoolSize})
 	}
-	for _, p := range []projections.Projection{history.Projection{}, packages.Projection{}} {
+	for _, p := range []projections.Projection{history.Projection{}, packages.Projection{}, answers.Projection{}} {
 		m, err := projections.New(p, open, projections.Config{
 			Dir: in.settings.Reads(), Now: time.Now,
 			Report: func(d projections.DeadLetter) {

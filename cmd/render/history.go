@@ -230,6 +230,11 @@ func gist(r events.Record) string {
 		return f.Reason
 	case *events.Collected:
 		return Count(f.Contents, "content") + " dropped, " + Bytes(f.Bytes)
+	case *events.AnswersForgotten:
+		if f.All {
+			return "all"
+		}
+		return Count(len(f.Answers), "answer")
 	case *events.Started, *events.StepSucceeded, *events.Retried:
 	}
 	return ""

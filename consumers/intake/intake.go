@@ -57,6 +57,8 @@ func (in *Intake) Handle(ctx context.Context, r events.Record) error {
 		return in.cancel(ctx, r, req)
 	case *events.RetryRequest:
 		return in.retry(ctx, r, req)
+	case *events.ForgetRequest:
+		return in.forget(ctx, r, req)
 	}
 	return &events.Error{Op: "intake.Handle", Kind: events.ErrInternal, Subject: string(r.Kind), Err: errors.New("no rule for this request")}
 }
@@ -109,6 +111,16 @@ func (in *Intake) cancel(ctx context.Context, r events.Record, req *events.Cance
 		// The plan arrived in between: look again.
 	}
 	return ctx.Err()
+}
+
+// forget records that answers are not to be used again. A redelivery records it
+// again, which changes nothing.
+func (in *Intake) forget(ctx context.Context, r events.Record, req *events.ForgetRequest) error {
+	if r.Actor.UID != in.scribe.Actor.UID && !in.cfg.MayChange(r.Actor) {
+		return &events.Error{Op: "intake.forget", Kind: events.ErrConfirmation, Subject: string(r.Kind), Err: fmt.Errorf("uid %d may not change this cache", r.Actor.UID), Hint: "run the command as root"}
+	}
+	_, err := in.scribe.Append(ctx, scribe.After(r).By(r.Actor), events.MachineSubject(in.log.Host()), &req.AnswersForgotten, events.Anything)
+	return err
 }
 
 // ignoreConflict: whoever wrote first decided; a redelivery finds it decided.

@@ -91,6 +91,14 @@ func (p Producer) Retry(ctx context.Context, parked events.ID) error {
 	return p.submit(ctx, e, &events.RetryRequest{Parked: parked})
 }
 
+// Forget asks for answers of models to be forgotten, and returns the id of the
+// request, which the fact goes back to.
+func (p Producer) Forget(ctx context.Context, what events.AnswersForgotten) (events.ID, error) {
+	id := p.NewID()
+	e := events.Event{ID: id, Host: p.Host, Subject: events.MachineSubject(p.Host), Time: p.Now(), Correlation: id, Actor: events.Actor{Program: "cortex"}}
+	return id, p.submit(ctx, e, &events.ForgetRequest{AnswersForgotten: what})
+}
+
 func (p Producer) file(ctx context.Context, id events.ID, t events.TransactionID, r events.Request) error {
 	return p.submit(ctx, events.Event{
 		ID: id, Host: p.Host, Subject: events.TransactionSubject(t), Time: p.Now(), Transaction: t,

@@ -164,7 +164,9 @@ func (w *world) step() {
 
 // aside is what happens outside transactions.
 func (w *world) aside() {
-	switch w.choose(6) {
+	switch w.choose(7) {
+	case 6:
+		w.machine(&events.AnswersForgotten{All: true, Reason: "asked for"})
 	case 5:
 		w.machine(&events.Collected{Contents: 1 + w.choose(9), Bytes: int64(w.choose(9000))})
 	case 4:

@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cortex/cmd/render"
+	"cortex/embedded/kvcache"
+)
+
+func newKVPin(a *App) *cobra.Command {
+	var off bool
+	cmd := &cobra.Command{
+		Use: "pin POOL STATE", Short: "Keep a state from being evicted", Args: some(cobra.ExactArgs(2)), ValidArgsFunction: a.completePools,
+		Example: "  cortex kvcache pin agents system-prompt",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withPool(cmd.Context(), args[0], func(p *kvcache.Pool) error {
+				e, err := p.Pin(args[1], !off)
+				if err != nil {
+					return err
+				}
+				return a.answer(map[string]any{"version": 1, "state": e}, func(io.Writer) {
+					if off {
+						a.say("%s may be evicted again", e.ID)
+						return
+					}
+					a.say("%s is pinned", e.ID)
+				})
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&off, "off", false, "let it be evicted again")
+	return cmd
+}
+
+func newKVEvict(a *App) *cobra.Command {
+	var to string
+	cmd := &cobra.Command{
+		Use: "evict POOL [STATE]", Short: "Remove a state, or as many as need be", Args: some(cobra.RangeArgs(1, 2)), ValidArgsFunction: a.completePools,
+		Long:    "Remove one state, or with --to those that the pool's policy chooses until no more than that much is left.",
+		Example: "  cortex kvcache evict agents --to 1G",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if (len(args) == 2) == (to != "") {
+				return usage(cmd, errors.New("name a state or --to, and not both"))
+			}
+			return a.withPool(cmd.Context(), args[0], func(p *kvcache.Pool) error {
+				gone, err := evict(p, args[1:], to)
+				if err != nil {
+					return err
+				}
+				return a.answer(map[string]any{"version": 1, "evicted": gone}, func(w io.Writer) {
+					for _, e := range gone {
+						fmt.Fprintf(w, "%s  %d tokens, %s\n", e.ID, e.Tokens, render.Bytes(e.Bytes))
+					}
+				})
+			})
+		},
+	}
+	cmd.Flags().StringVar(&to, "to", "", "evict until this much is left: 500M, 2G")
+	return cmd
+}
+
+func evict(p *kvcache.Pool, named []string, to string) ([]kvcache.Entry, error) {
+	if len(named) > 0 {
+		e, err := p.Evict(named[0])
+		return []kvcache.Entry{e}, err
+	}
+	n, err := kvcache.ParseSize(to)
+	if err != nil {
+		return nil, err
+	}
+	gone, err := p.Shrink(n)
+	return append([]kvcache.Entry{}, gone...), err
+}
+
+func newKVList(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "list [POOL]", Short: "List the pools, or the states of one", Args: some(cobra.MaximumNArgs(1)), ValidArgsFunction: a.completePools,
+		Example: "  cortex kvcache list agents",
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.showPools(args, func(w io.Writer, list []kvcache.Status) {
+				if len(args) == 0 {
+					render.Pools(w, list)
+					return
+				}
+				render.Pool(w, list[0], time.Local)
+			})
+		},
+	}
+}
+
+func newKVStats(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "stats [POOL]", Short: "Tell what the pools have spared", Args: some(cobra.MaximumNArgs(1)), ValidArgsFunction: a.completePools,
+		Long: `Tell what happened in the pools. "Tokens not reprocessed" is what the server itself
+said it need not process of prompts, after a restore with --prompt-file.`,
+		Example: "  cortex kvcache stats",
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.showPools(args, func(w io.Writer, list []kvcache.Status) {
+				for i, p := range list {
+					if i > 0 {
+						fmt.Fprintln(w)
+					}
+					render.PoolStats(w, p)
+				}
+			})
+		},
+	}
+}
+
+// showPools answers with the named pool, or with all.
+func (a *App) showPools(named []string, text func(io.Writer, []kvcache.Status)) error {
+	store := a.pools()
+	names := named
+	if len(named) == 0 {
+		var err error
+		if names, err = store.Names(); err != nil {
+			return err
+		}
+	}
+	list := []kvcache.Status{}
+	for _, name := range names {
+		st, err := store.Status(name)
+		if err != nil {
+			return err
+		}
+		if st.Entries == nil {
+			st.Entries = []kvcache.Entry{}
+		}
+		list = append(list, st)
+	}
+	return a.answer(map[string]any{"version": 1, "pools": list}, func(w io.Writer) { text(w, list) })
+}

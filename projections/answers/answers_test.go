@@ -1,0 +1,276 @@
+package answers_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"cortex/events"
+	"cortex/events/memlog"
+	"cortex/projections"
+	"cortex/projections/answers"
+	"cortex/projections/projectiontest"
+)
+
+func TestMain(m *testing.M) { projectiontest.Main(m) }
+
+// told is what a test's facts say, as the reason of a fact that the vocabulary
+// has: the model reads facts only through its source.
+type told struct {
+	Given     *answers.Given
+	Uses      []answers.Use
+	Forgotten *events.AnswersForgotten // stands for itself
+}
+
+func source(f events.Fact) (*answers.Given, []answers.Use) {
+	refreshed, ok := f.(*events.IndexesRefreshed)
+	if !ok {
+		return nil, nil
+	}
+	var s told
+	if json.Unmarshal([]byte(refreshed.Reason), &s) != nil {
+		s = told{Given: &answers.Given{Scope: "s", Exact: refreshed.Reason, Answer: "a"}} // of a generated history
+	}
+	return s.Given, s.Uses
+}
+
+func projection() projections.Projection { return answers.Projection{Source: source} }
+
+func TestContract(t *testing.T) { projectiontest.Run(t, projection) }
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func id(n int) events.ID { return events.ID(fmt.Sprintf("01940000-0000-7000-8000-%012x", n)) }
+
+type step struct {
+	told
+	at time.Time
+}
+
+func build(t projectiontest.TB, steps []step) *answers.Reader {
+	t.Helper()
+	return buildOn(t, projection(), steps)
+}
+
+func buildOn(t projectiontest.TB, p projections.Projection, steps []step) *answers.Reader {
+	t.Helper()
+	ctx := context.Background()
+	log := memlog.New(projectiontest.Host)
+	for i, s := range steps {
+		raw, err := json.Marshal(s.told)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f events.Fact = &events.IndexesRefreshed{Reason: string(raw)}
+		if s.Forgotten != nil {
+			f = s.Forgotten
+		}
+		e, err := events.New(events.Event{
+			ID: id(i + 1), Host: projectiontest.Host, Subject: events.MachineSubject(projectiontest.Host), Time: s.at,
+		}, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := log.Append(ctx, e, events.Anything); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir, err := os.MkdirTemp("", "answers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	m, err := projections.New(p, projectiontest.Open, projections.Config{
+		Dir: dir, Report: func(d projections.DeadLetter) { t.Errorf("%s", d) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Open(ctx, log); err != nil {
+		t.Fatal(err)
+	}
+	db, err := projectiontest.OpenReader(m.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := answers.NewReader(db)
+	t.Cleanup(func() {
+		if err := errors.Join(r.Close(), db.Close(), m.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func given(exact, canon, answer string) step {
+	return step{told{Given: &answers.Given{Scope: "here", Exact: exact, Canon: canon, Task: "install", Model: "m", Question: "q", Answer: answer, Cost: 100}}, noon}
+}
+
+func later(s step, d time.Duration) step {
+	s.at = s.at.Add(d)
+	return s
+}
+
+func used(n int, times int64) step {
+	return step{told{Uses: []answers.Use{{Answer: id(n), Times: times}}}, noon}
+}
+
+func TestLookup(t *testing.T) {
+	r := build(t, []step{given("e1", "c1", "first"), given("e2", "c1", "second"), given("e3", "", "third"), later(given("e4", "c4", "old"), -answers.TTL)})
+	for name, c := range map[string]struct {
+		want   answers.Wanted
+		answer string
+		how    answers.How
+	}{
+		"the same question":                       {answers.Wanted{Scope: "here", Exact: "e1", Canon: "c9"}, "first", answers.ByExactKey},
+		"the same in other words, the newest":     {answers.Wanted{Scope: "here", Exact: "e9", Canon: "c1"}, "second", answers.ByCanonical},
+		"no canonical key is none":                {answers.Wanted{Scope: "here", Exact: "e9"}, "", ""},
+		"another question":                        {answers.Wanted{Scope: "here", Exact: "e9", Canon: "c9"}, "", ""},
+		"another scope":                           {answers.Wanted{Scope: "there", Exact: "e1", Canon: "c1"}, "", ""},
+		"one that is too old":                     {answers.Wanted{Scope: "here", Exact: "e4", Canon: "c4"}, "", ""},
+		"a canonical key in an exact one's place": {answers.Wanted{Scope: "here", Exact: "c1"}, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.want.Now = noon
+			a, how, ok, err := r.Lookup(t.Context(), c.want)
+			if err != nil || ok != (c.answer != "") || ok && (a.Answer != c.answer || how != c.how) {
+				t.Errorf("got %+v, %s, %v, %v", a, how, ok, err)
+			}
+		})
+	}
+	if _, _, ok, err := r.Lookup(t.Context(), answers.Wanted{Scope: "here", Exact: "e1", Now: noon.Add(answers.TTL - 1)}); !ok || err != nil {
+		t.Errorf("right before it expires: %v, %v", ok, err)
+	}
+	if _, _, ok, err := r.Lookup(t.Context(), answers.Wanted{Scope: "here", Exact: "e1", Now: noon.Add(answers.TTL)}); ok || err != nil {
+		t.Errorf("when it expires: %v, %v", ok, err)
+	}
+}
+
+func TestScopesDiffer(t *testing.T) {
+	base := answers.Scope{Release: "debian-12", Arch: "amd64", Hardware: "server", Indexes: "1", Schema: "2"}
+	seen := map[string]bool{base.Hash(): true}
+	for _, change := range []func(*answers.Scope){
+		func(s *answers.Scope) { s.Release = "debian-13" },
+		func(s *answers.Scope) { s.Arch = "arm64" },
+		func(s *answers.Scope) { s.Hardware = "laptop" },
+		func(s *answers.Scope) { s.Indexes = "2" },
+		func(s *answers.Scope) { s.Schema = "1" },
+		func(s *answers.Scope) { s.Release, s.Arch = "debian-1", "2amd64" },
+	} {
+		s := base
+		change(&s)
+		if seen[s.Hash()] {
+			t.Errorf("%+v has the hash of another", s)
+		}
+		seen[s.Hash()] = true
+	}
+}
+
+func TestTotalsAndForgetting(t *testing.T) {
+	steps := []step{
+		given("e1", "", "one"), given("e2", "", "two"), given("e1", "", "one again"), given("e3", "", "three"), given("e4", "", "four"),
+		used(2, 3), used(1, 5), used(4, -7),
+		{told{Forgotten: &events.AnswersForgotten{Answers: []events.ID{id(4), id(1)}}}, noon},
+		{told{Given: &answers.Given{Scope: "here", Exact: "long", Answer: strings.Repeat("x", answers.MaxAnswerBytes+1)}}, noon},
+	}
+	r := build(t, steps)
+	got, err := r.Totals(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := answers.Totals{Answers: 3, Bytes: got.Bytes, BytesMax: answers.MaxBytes, Given: 5, Uses: 3, Saved: 300, Replaced: 1, Forgotten: 1}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	list, err := r.List(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	var bytes int64
+	for _, a := range list {
+		texts = append(texts, a.Answer)
+		bytes += a.Bytes
+	}
+	if diff := cmp.Diff([]string{"two", "four", "one again"}, texts); diff != "" || bytes != got.Bytes {
+		t.Errorf("%d bytes are %d (-want +got)\n%s", bytes, got.Bytes, diff)
+	}
+	all := build(t, append(steps, step{told{Forgotten: &events.AnswersForgotten{All: true}}, noon}))
+	if got, err := all.Totals(t.Context()); err != nil || got.Answers != 0 || got.Bytes != 0 || got.Forgotten != 4 {
+		t.Errorf("after forgetting all: %+v, %v", got, err)
+	}
+	expired := build(t, append(steps, later(given("e9", "", "nine"), answers.TTL)))
+	if got, err := expired.Totals(t.Context()); err != nil || got.Answers != 1 || got.Expired != 3 {
+		t.Errorf("after they expired: %+v, %v", got, err)
+	}
+}
+
+func TestGet(t *testing.T) {
+	r := build(t, []step{given("e1", "", "one"), given("e2", "", "two")})
+	for ref, want := range map[string]events.ErrorKind{"1": "", string(id(2)): "", "000002": "", "00000000": events.ErrNotFound, "7": events.ErrNotFound, "": events.ErrUsage, "x'": events.ErrUsage} {
+		a, err := r.Get(t.Context(), ref)
+		if events.KindOf(err) != want {
+			t.Errorf("%q gives %+v, %v", ref, a, err)
+		}
+	}
+}
+
+// TestWhoWasUsedLongestAgoLeavesFirst compares with a plain list.
+func TestWhoWasUsedLongestAgoLeavesFirst(t *testing.T) {
+	const most = 20_000
+	rapid.Check(t, func(rt *rapid.T) {
+		var order []int // numbers of steps, the one used longest ago first
+		var steps []step
+		sizes, total := map[int]int{}, 0
+		for i := 1; i <= 60; i++ {
+			if len(order) > 0 && rapid.IntRange(0, 2).Draw(rt, "use") == 0 {
+				at := rapid.IntRange(0, len(order)-1).Draw(rt, "which")
+				who := order[at]
+				order = append(append(append([]int{}, order[:at]...), order[at+1:]...), who)
+				steps = append(steps, used(who, 1))
+				continue
+			}
+			text := strings.Repeat("x", rapid.IntRange(0, 5000).Draw(rt, "bytes"))
+			order = append(order, i)
+			steps = append(steps, given(fmt.Sprint(i), "", text))
+			sizes[i] = 256 + len("here") + len(fmt.Sprint(i)) + len("install") + len("m") + len("q") + len(text)
+			for total += sizes[i]; total > most; order = order[1:] {
+				total -= sizes[order[0]]
+			}
+		}
+		r := buildOn(rt, answers.Limited(source, most), steps)
+		list, err := r.List(rt.Context(), 0)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		var got []int
+		for i := len(list) - 1; i >= 0; i-- {
+			got = append(got, int(list[i].Position))
+		}
+		if diff := cmp.Diff(order, got); diff != "" {
+			rt.Fatalf("(-want +got)\n%s", diff)
+		}
+	})
+}
+
+func BenchmarkMiss(b *testing.B) {
+	var steps []step
+	for i := range 10_000 {
+		steps = append(steps, given(fmt.Sprintf("exact%027d", i), fmt.Sprintf("canon%027d", i), strings.Repeat("answer ", 100)))
+	}
+	r := build(b, steps)
+	w := answers.Wanted{Scope: "here", Exact: "no such", Canon: "nor such", Now: noon}
+	for b.Loop() {
+		if _, _, ok, err := r.Lookup(b.Context(), w); ok || err != nil {
+			b.Fatal(ok, err)
+		}
+	}
+}

@@ -65,7 +65,7 @@ func debian(t testing.TB) *vocabulary {
 
 func TestWriteVocabulary(t *testing.T) {
 	if !*writeVocabulary {
-		t.Skip("only with -write-vocabulary")
+		return // a tool in a test's clothes: CI takes a skip for something that should have run
 	}
 	dump, err := exec.Command("apt-cache", "dumpavail").Output()
 	if err != nil {

@@ -1,0 +1,184 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"cortex/events"
+)
+
+// Need is one thing that was asked for, and what may be meant.
+type Need struct {
+	Words      string      `json:"words"`
+	Candidates []Candidate `json:"candidates"`
+	// Exact says that the words are the name of the one candidate, so that nobody
+	// has to choose.
+	Exact bool `json:"exact,omitempty"`
+	// Sure is the distance of the first candidate from the second, 0 to 1.
+	Sure float64 `json:"sure"`
+}
+
+// offered is how many candidates a need is answered with.
+const offered = 5
+
+// Resolve splits a request into needs and finds candidates for each. The names of
+// packages, what they provide, and names that are one letter off exactly one
+// package come first.
+func (c *Catalog) Resolve(ctx context.Context, request string) ([]Need, error) {
+	var out []Need
+	for _, words := range Needs(request) {
+		n := Need{Words: words}
+		named, err := c.named(ctx, words)
+		if err != nil {
+			return nil, err
+		}
+		if named != nil {
+			n.Candidates, n.Exact, n.Sure = []Candidate{*named}, len(named.Reasons) == 1 && named.Reasons[0] == exactReason, 1
+			out = append(out, n)
+			continue
+		}
+		if n.Candidates, err = c.Search(ctx, words, offered); err != nil {
+			return nil, err
+		}
+		switch len(n.Candidates) {
+		case 0:
+		case 1:
+			n.Sure = 1
+		default:
+			n.Sure = min(1, max(0, n.Candidates[0].Score-n.Candidates[1].Score))
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+const exactReason = "is its name"
+
+// named finds the package that the words name, if they do.
+func (c *Catalog) named(ctx context.Context, words string) (*Candidate, error) {
+	name := strings.TrimSpace(words)
+	if strings.ContainsAny(name, " \t") || events.PackageName(name).Validate() != nil {
+		return nil, nil
+	}
+	for _, try := range []struct{ query, arg, reason string }{
+		{`SELECT name, version, short FROM packages WHERE name = ? LIMIT 2`, name, exactReason},
+		{`SELECT p.name, p.version, p.short FROM provides v JOIN packages p ON p.id = v.id WHERE v.name = ? ORDER BY p.prior DESC LIMIT 2`, name, "provides " + name},
+	} {
+		found, err := c.lines(ctx, try.query, try.arg)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 1 {
+			found[0].Reasons = []string{try.reason}
+			return &found[0], nil
+		}
+	}
+	if len(name) < 4 || c.Frequency(name) > 0 {
+		return nil, nil // a word
+	}
+	near, err := c.near(ctx, name)
+	if err != nil || len(near) != 1 {
+		return nil, err
+	}
+	near[0].Reasons = []string{fmt.Sprintf("is one letter off %q", name)}
+	return &near[0], nil
+}
+
+// near gives the packages whose name is one edit away.
+func (c *Catalog) near(ctx context.Context, name string) ([]Candidate, error) {
+	var out []Candidate
+	found, err := c.lines(ctx, `SELECT name, version, short FROM packages WHERE length(name) BETWEEN ? AND ? AND (substr(name, 1, 1) = ? OR substr(name, 2, 2) = ?)`,
+		len(name)-1, len(name)+1, name[:1], name[1:3])
+	for _, f := range found {
+		if oneEdit(string(f.Name), name) {
+			out = append(out, f)
+		}
+	}
+	return out, err
+}
+
+func (c *Catalog) lines(ctx context.Context, query string, args ...any) ([]Candidate, error) {
+	rows, err := c.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("look up a name: %w", err)
+	}
+	defer rows.Close()
+	var out []Candidate
+	for rows.Next() {
+		f := Candidate{Score: 1}
+		if err := rows.Scan(&f.Name, &f.Version, &f.Short); err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, rows.Err()
+}
+
+// oneEdit reports whether a becomes b by changing, adding, dropping or swapping
+// one letter.
+func oneEdit(a, b string) bool {
+	if a == b || len(a) > len(b)+1 || len(b) > len(a)+1 {
+		return false
+	}
+	i := 0
+	for i < len(a) && i < len(b) && a[i] == b[i] {
+		i++
+	}
+	x, y := a[i:], b[i:]
+	switch {
+	case len(x) == len(y) && x[1:] == y[1:]:
+		return true
+	case len(x) == len(y) && len(x) > 1 && x[0] == y[1] && x[1] == y[0] && x[2:] == y[2:]:
+		return true
+	case len(x) == len(y)+1:
+		return x[1:] == y
+	case len(y) == len(x)+1:
+		return y[1:] == x
+	}
+	return false
+}
+
+// Needs splits a request into the things it asks for: "install a web server and a
+// database" asks for two. An "and" inside one need ("monitor cpu and memory usage")
+// does not split: what follows has to begin a thing of its own.
+func Needs(request string) []string {
+	words := strings.Fields(strings.NewReplacer(",", " , ", ";", " , ").Replace(strings.ToLower(clean(request, events.MaxWordsBytes))))
+	for len(words) > 0 && leading[words[0]] {
+		words = words[1:]
+	}
+	var out []string
+	var need []string
+	flush := func() {
+		if len(need) > 0 && slices.ContainsFunc(need, func(w string) bool { return !filler[w] }) {
+			out = append(out, strings.Join(need, " "))
+		}
+		need = nil
+	}
+	for i, w := range words {
+		next := ""
+		if i+1 < len(words) {
+			next = words[i+1]
+		}
+		switch {
+		case w == ",":
+			flush()
+		case (w == "and" || w == "plus" || w == "also") && (len(need) == 0 || article[next] || next == "also"):
+			flush()
+		case len(need) == 0 && (article[w] || w == "also" || w == "then"):
+		default:
+			need = append(need, w)
+		}
+	}
+	flush()
+	if len(out) == 0 && len(words) > 0 {
+		out = append(out, strings.Join(words, " "))
+	}
+	return out
+}
+
+// leading words begin a request and are no part of any need.
+var leading = set(`please install add get give me i we want need would like to set up setup put some something can could you`)
+
+var article = set(`a an the some another something`)

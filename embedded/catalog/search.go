@@ -1,0 +1,309 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strings"
+
+	"cortex/events"
+)
+
+// Catalog answers from one index. It is safe for concurrent use.
+type Catalog struct {
+	db          *sql.DB
+	fingerprint string
+	sources     string
+	total       int
+}
+
+// Open opens an index. One that is not there, or of another form, is an
+// ErrNotFound error: build it.
+func Open(ctx context.Context, path string) (*Catalog, error) {
+	missing := func(err error) (*Catalog, error) {
+		return nil, &events.Error{Op: "catalog.Open", Kind: events.ErrNotFound, Subject: path, Err: err, Hint: "the index of packages is not built yet"}
+	}
+	if _, err := os.Stat(path); err != nil {
+		return missing(err)
+	}
+	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro&immutable=1&_pragma=query_only(1)&_pragma=mmap_size(268435456)&_pragma=cache_size(-16000)")
+	if err != nil {
+		return missing(err)
+	}
+	c := &Catalog{db: db}
+	err = db.QueryRowContext(ctx, `SELECT (SELECT value FROM about WHERE key = 'fingerprint'), (SELECT value FROM about WHERE key = 'sources'), (SELECT max(id) FROM packages)`).
+		Scan(&c.fingerprint, &c.sources, &c.total)
+	if err != nil {
+		return missing(errors.Join(err, db.Close()))
+	}
+	return c, nil
+}
+
+// Close closes the index.
+func (c *Catalog) Close() error { return c.db.Close() }
+
+// Fresh reports whether the index was made of the lists as they are.
+func (c *Catalog) Fresh(dirs []string) bool {
+	mark, err := Fingerprint(dirs)
+	return err == nil && mark == c.fingerprint
+}
+
+// Sources tells what the index was made of, for people.
+func (c *Catalog) Sources() string { return c.sources }
+
+// Scope identifies the index: an answer that depends on it is good for no other.
+func (c *Catalog) Scope() string { return c.fingerprint }
+
+// Total is how many packages are in the index.
+func (c *Catalog) Total() int { return c.total }
+
+// Candidate is one package that may be what was asked for.
+type Candidate struct {
+	Name    events.PackageName `json:"name"`
+	Version events.Version     `json:"version"`
+	Short   string             `json:"description"`
+	Score   float64            `json:"score"`
+	Reasons []string           `json:"reasons"`
+}
+
+// most is how many of the best matches by words are ranked.
+const most = 300
+
+// hit is a match while it is ranked.
+type hit struct {
+	name, version, short, source, keys string
+	flags, used, suggested, mentioned  int
+	prior, bm25, score                 float64
+	found                              []string // words of the question in names, descriptions, tags
+}
+
+// Search ranks the packages that fit one need, the best first, at most n. Several
+// packages of one source count as one: the best of them.
+func (c *Catalog) Search(ctx context.Context, need string, n int) ([]Candidate, error) {
+	words, err := c.words(ctx, need)
+	if err != nil || len(words) == 0 {
+		return nil, err
+	}
+	hits, err := c.match(ctx, words)
+	if err != nil {
+		return nil, err
+	}
+	rank(hits, words, need)
+	var out []Candidate
+	sources := map[string]bool{}
+	for _, h := range hits {
+		if sources[h.source] {
+			continue
+		}
+		sources[h.source] = true
+		out = append(out, Candidate{
+			Name: events.PackageName(h.name), Version: events.Version(h.version), Short: h.short,
+			Score: math.Round(h.score*100) / 100, Reasons: h.reasons(),
+		})
+		if len(out) == n {
+			break
+		}
+	}
+	return out, nil
+}
+
+// word is one word of a question with what counts as the same.
+type word struct {
+	text  string
+	same  []string // other words that descriptions use for it
+	count int      // packages that have it
+}
+
+// words takes the words of a need that say something. Very common ones are left
+// out where rarer ones say enough.
+func (c *Catalog) words(ctx context.Context, need string) ([]word, error) {
+	var out []word
+	seen := map[string]bool{}
+	var all []string
+	for _, t := range tokens(need) {
+		if len(t) > 1 && !filler[t] && !seen[t] || len(t) == 1 && strings.ContainsAny(t, "cr") {
+			all = append(all, t)
+		}
+		seen[t] = true
+	}
+	if len(all) == 0 { // nothing but filler: better than nothing
+		for t := range seen {
+			all = append(all, t)
+		}
+		slices.Sort(all)
+	}
+	for _, t := range all {
+		w := word{text: t, same: synonyms[t]}
+		for _, form := range append([]string{t}, w.same...) {
+			n, err := c.frequency(ctx, form)
+			if err != nil {
+				return nil, err
+			}
+			w.count += n
+		}
+		if w.count > 0 {
+			out = append(out, w)
+		}
+	}
+	rare := 0
+	for _, w := range out {
+		if w.count*10 <= c.total {
+			rare++
+		}
+	}
+	if rare >= 2 {
+		out = slices.DeleteFunc(out, func(w word) bool { return w.count*10 > c.total })
+	}
+	return out[:min(len(out), maxWords)], nil
+}
+
+// maxWords bounds the words of one need that are looked for.
+const maxWords = 12
+
+// frequency is in how many packages a word occurs.
+func (c *Catalog) frequency(ctx context.Context, t string) (n int, err error) {
+	err = c.db.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT 20000)`, quote(t)).Scan(&n)
+	return n, err
+}
+
+// Frequency is in how many packages a word occurs, 0 when that cannot be known.
+func (c *Catalog) Frequency(t string) int {
+	n, err := c.frequency(context.Background(), t)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// quote makes a word a string of FTS5's query language.
+func quote(t string) string { return `"` + strings.ReplaceAll(t, `"`, ``) + `"` }
+
+// match finds the best matches by words: those that have all, and those that have
+// any.
+func (c *Catalog) match(ctx context.Context, words []word) ([]*hit, error) {
+	var anyOf, allOf []string
+	for _, w := range words {
+		var forms []string
+		for _, f := range append([]string{w.text}, w.same...) {
+			forms = append(forms, quote(f))
+		}
+		anyOf = append(anyOf, strings.Join(forms, " OR "))
+		allOf = append(allOf, "("+strings.Join(forms, " OR ")+")")
+	}
+	found := map[string]*hit{}
+	var out []*hit
+	for _, query := range []string{strings.Join(anyOf, " OR "), strings.Join(allOf, " AND ")} {
+		if query == "" || len(words) == 1 && len(out) > 0 {
+			continue
+		}
+		rows, err := c.db.QueryContext(ctx, `SELECT p.name, p.version, p.short, p.source, p.keys, p.flags, p.used, p.suggested, p.mentioned, p.prior, m.rank FROM
+			(SELECT rowid, bm25(words, 2, 5, 1, 2, 3, 1) AS rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?) m JOIN packages p ON p.id = m.rowid`, query, most)
+		if err != nil {
+			return nil, fmt.Errorf("search: %w", err)
+		}
+		for rows.Next() {
+			h := &hit{}
+			if err := rows.Scan(&h.name, &h.version, &h.short, &h.source, &h.keys, &h.flags, &h.used, &h.suggested, &h.mentioned, &h.prior, &h.bm25); err != nil {
+				return nil, errors.Join(err, rows.Close())
+			}
+			if found[h.name] == nil {
+				found[h.name] = h
+				out = append(out, h)
+			}
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// rank scores the hits and sorts them.
+func rank(hits []*hit, words []word, need string) {
+	best := 0.0
+	for _, h := range hits {
+		best = min(best, h.bm25) // FTS5's bm25 is the better the lower
+	}
+	asked := map[string]bool{}
+	for _, t := range tokens(need) {
+		asked[t] = true
+	}
+	for _, h := range hits {
+		keys := map[string]bool{}
+		for k := range strings.FieldsSeq(h.keys) {
+			keys[k] = true
+		}
+		weight, have := 0.0, 0.0
+		for _, w := range words {
+			idf := 1 / math.Log(2+float64(w.count))
+			weight += idf
+			if w.in(keys) {
+				have += idf
+				h.found = append(h.found, w.text)
+			}
+		}
+		if best < 0 {
+			h.score = h.bm25 / best
+		}
+		if weight > 0 {
+			h.score += coverWeight * have / weight
+		}
+		h.score += priorWeight * h.prior
+		if asked[h.name] || asked[strings.ReplaceAll(h.name, "-", "")] {
+			h.score += .6
+		}
+	}
+	slices.SortStableFunc(hits, func(a, b *hit) int {
+		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.name, b.name))
+	})
+}
+
+// The weights of what a score is made of, beside bm25 itself.
+const (
+	coverWeight = .8
+	priorWeight = 1.0
+)
+
+func (w word) in(keys map[string]bool) bool {
+	if keys[stem(w.text)] {
+		return true
+	}
+	for _, s := range w.same {
+		if keys[stem(s)] {
+			return true
+		}
+	}
+	return false
+}
+
+// reasons tells why a candidate is where it is.
+func (h *hit) reasons() []string {
+	var out []string
+	if len(h.found) > 0 {
+		out = append(out, "is about: "+strings.Join(h.found, ", "))
+	} else {
+		out = append(out, "its description mentions the words")
+	}
+	for _, r := range []struct {
+		on   bool
+		text string
+	}{
+		{h.used > 0, fmt.Sprintf("%d packages depend on or recommend it", h.used)},
+		{h.suggested > 0, fmt.Sprintf("%d suggest it", h.suggested)},
+		{h.mentioned > 0, fmt.Sprintf("%d mention it", h.mentioned)},
+		{h.flags&flagDesktop != 0, "has a desktop application"},
+		{h.flags&flagMeta != 0, "part of a task or metapackage"},
+		{h.flags&flagLibrary != 0, "a library or language package"},
+		{h.flags&flagPart != 0, "only a part of something"},
+	} {
+		if r.on {
+			out = append(out, r.text)
+		}
+	}
+	return out
+}

@@ -25,6 +25,10 @@ const (
 	KindCancelRequested  Kind = "cancel.requested.v1"
 	KindRetryRequested   Kind = "retry.requested.v1"
 
+	KindHardwareRequested Kind = "hardware.requested.v1"
+	KindHardwareSnapshot  Kind = "hardware.snapshot.v1"
+	KindHardwareChanged   Kind = "hardware.changed.v1"
+
 	KindOpened           Kind = "log.opened.v1"
 	KindAdopted          Kind = "machine.adopted.v1"
 	KindDrifted          Kind = "machine.drifted.v1"
@@ -58,6 +62,7 @@ func FactKinds() []Kind {
 		KindOpened, KindAdopted, KindDrifted, KindIndexesRefreshed, KindCollected, KindPlanned, KindRefused,
 		KindApproved, KindDenied, KindCancelled, KindStarted, KindPrepared, KindObserved, KindStepStarted, KindStepSucceeded,
 		KindStepFailed, KindSucceeded, KindFailed, KindInterrupted, KindCompensated, KindParked, KindRetried,
+		KindHardwareSnapshot, KindHardwareChanged,
 	}
 	for _, v := range Verbs {
 		kinds = append(kinds, RequestedKind(v))
@@ -67,7 +72,7 @@ func FactKinds() []Kind {
 
 // RequestKinds lists the kind of every request.
 func RequestKinds() []Kind {
-	kinds := []Kind{KindApproveRequested, KindCancelRequested, KindRetryRequested}
+	kinds := []Kind{KindApproveRequested, KindCancelRequested, KindRetryRequested, KindHardwareRequested}
 	for _, v := range Verbs {
 		kinds = append(kinds, RequestedKind(v))
 	}
@@ -121,6 +126,10 @@ func newFact(k Kind) (Fact, error) {
 		return &Parked{}, nil
 	case KindRetried:
 		return &Retried{}, nil
+	case KindHardwareSnapshot:
+		return &HardwareSnapshot{}, nil
+	case KindHardwareChanged:
+		return &HardwareChanged{}, nil
 	}
 	if isTransactionRequest(k) {
 		return &Requested{}, nil
@@ -137,6 +146,8 @@ func newRequest(k Kind) (Request, error) {
 		return &CancelRequest{}, nil
 	case KindRetryRequested:
 		return &RetryRequest{}, nil
+	case KindHardwareRequested:
+		return &HardwareRequest{}, nil
 	}
 	if isTransactionRequest(k) {
 		return &TransactionRequest{}, nil

@@ -31,6 +31,12 @@ const (
 	MaxOutputBytes = 32 << 10
 	// MaxWordsBytes bounds the free text of a request.
 	MaxWordsBytes = 4 << 10
+	// MaxHardwareFacts bounds the facts of one hardware snapshot.
+	MaxHardwareFacts = 8_000
+	// MaxHardwareKeyBytes bounds the key of one hardware fact.
+	MaxHardwareKeyBytes = 256
+	// MaxHardwareValueBytes bounds the value of one hardware fact.
+	MaxHardwareValueBytes = 8 << 10
 	// MaxReasonBytes bounds a failure message.
 	MaxReasonBytes = 4 << 10
 	// MaxHandlerRetries is how often a reactor retries before an event is parked.

@@ -156,7 +156,8 @@ func transition(s TransactionState, f Fact) (TransactionState, bool) {
 		return StateInterrupted, s == StateRunning
 	case *Compensated:
 		return s, s.Ran()
-	case *Opened, *Adopted, *Drifted, *IndexesRefreshed, *Collected, *Parked, *Retried:
+	case *Opened, *Adopted, *Drifted, *IndexesRefreshed, *Collected, *Parked, *Retried,
+		*HardwareSnapshot, *HardwareChanged:
 		return s, false // not facts of a transaction
 	}
 	return s, false
@@ -231,7 +232,8 @@ func (t *Transaction) absorb(r Record, f Fact) {
 	case *Compensated:
 		t.CompensatedBy, t.Exact, t.Residue = f.By, f.Exact, f.Residue
 	case *Cancelled, *Started, *StepStarted, *StepSucceeded, *StepFailed,
-		*Opened, *Adopted, *Drifted, *IndexesRefreshed, *Collected, *Parked, *Retried:
+		*Opened, *Adopted, *Drifted, *IndexesRefreshed, *Collected, *Parked, *Retried,
+		*HardwareSnapshot, *HardwareChanged:
 	}
 }
 

@@ -230,6 +230,10 @@ func gist(r events.Record) string {
 		return f.Reason
 	case *events.Collected:
 		return Count(f.Contents, "content") + " dropped, " + Bytes(f.Bytes)
+	case *events.HardwareSnapshot:
+		return Count(len(f.Facts), "fact") + ", " + string(f.Reason)
+	case *events.HardwareChanged:
+		return Count(len(f.Changes), "fact") + " changed"
 	case *events.Started, *events.StepSucceeded, *events.Retried:
 	}
 	return ""

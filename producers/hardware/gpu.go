@@ -1,6 +1,7 @@
 package hardware
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -130,18 +131,11 @@ func (r *report) amd(key string, d device) {
 // kfdAddress makes a PCI address of a compute node's properties.
 func kfdAddress(p map[string]string) string {
 	loc, err := strconv.ParseUint(p["location_id"], 10, 16)
-	domain, err2 := strconv.ParseUint(cmpZero(p["domain"]), 10, 32)
+	domain, err2 := strconv.ParseUint(cmp.Or(p["domain"], "0"), 10, 32)
 	if err != nil || err2 != nil || loc == 0 {
 		return ""
 	}
 	return fmt.Sprintf("%04x:%02x:%02x.%x", domain, loc>>8, loc>>3&0x1f, loc&7)
-}
-
-func cmpZero(s string) string {
-	if s == "" {
-		return "0"
-	}
-	return s
 }
 
 // gfxTarget turns 110000 into gfx1100, 90402 into gfx942: major, minor, stepping.

@@ -23,7 +23,7 @@ func (r *report) network() {
 		count++
 		kind := "ethernet"
 		switch {
-		case r.has(at+"/wireless"), r.has(at+"/phy80211"):
+		case r.has(at + "/wireless"), r.has(at + "/phy80211"):
 			kind = "wifi"
 		case r.text1(at+"/type") == "32":
 			kind = "infiniband"

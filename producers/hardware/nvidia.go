@@ -1,6 +1,7 @@
 package hardware
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,9 @@ type NVIDIADevice struct {
 	MIG     string            `json:"mig,omitempty"`     // enabled, disabled, unsupported
 	Errors  map[string]string `json:"errors,omitempty"`
 }
+
+// errNotTold: the library was asked and is silent.
+var errNotTold = errors.New("the library does not tell")
 
 // maxNVIDIAReportBytes bounds what the helper may say.
 const maxNVIDIAReportBytes = 1 << 20
@@ -93,7 +97,7 @@ func (r *report) nvidia(ctx context.Context, ask func(context.Context) (NVIDIARe
 	if told.CUDA != "" {
 		r.certain("nvidia.cuda_version", events.TextValue(clean(told.CUDA)), source)
 	} else {
-		r.unknown("nvidia.cuda_version", source, cmpErr(err))
+		r.unknown("nvidia.cuda_version", source, cmp.Or(err, errNotTold))
 	}
 	if told.Driver != "" {
 		r.certain("nvidia.driver_version", events.TextValue(clean(told.Driver)), source)
@@ -112,19 +116,12 @@ func (r *report) nvidia(ctx context.Context, ask func(context.Context) (NVIDIARe
 	}
 }
 
-func cmpErr(err error) error {
-	if err == nil {
-		return errors.New("the library does not tell")
-	}
-	return err
-}
-
 func (r *report) nvidiaDevice(key, source string, n NVIDIADevice, err error) {
 	missing := func(field string) error {
 		if why := n.Errors[field]; why != "" {
 			return errors.New(why)
 		}
-		return cmpErr(err)
+		return cmp.Or(err, errNotTold)
 	}
 	if n.TotalB > 0 {
 		r.certain(key+"vram_total_b", events.NumberValue(int64(n.TotalB)), source)

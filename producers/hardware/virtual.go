@@ -24,9 +24,22 @@ var hypervisors = map[string]string{
 
 // dmiWords name virtual machines by how a word of the firmware starts.
 var dmiWords = []struct{ word, kind string }{
-	{"VMware", "vmware"}, {"innotek GmbH", "virtualbox"}, {"VirtualBox", "virtualbox"}, {"Xen", "xen"}, {"HVM domU", "xen"},
-	{"Parallels", "parallels"}, {"BHYVE", "bhyve"}, {"Apple Virtualization", "apple"}, {"KVM", "kvm"}, {"QEMU", "kvm"},
-	{"OpenStack", "kvm"}, {"Google Compute Engine", "kvm"}, {"RHEV", "kvm"}, {"oVirt", "kvm"}, {"Firecracker", "kvm"}, {"Virtual Machine", "hyperv"},
+	{"VMware", "vmware"},
+	{"innotek GmbH", "virtualbox"},
+	{"VirtualBox", "virtualbox"},
+	{"Xen", "xen"},
+	{"HVM domU", "xen"},
+	{"Parallels", "parallels"},
+	{"BHYVE", "bhyve"},
+	{"Apple Virtualization", "apple"},
+	{"KVM", "kvm"},
+	{"QEMU", "kvm"},
+	{"OpenStack", "kvm"},
+	{"Google Compute Engine", "kvm"},
+	{"RHEV", "kvm"},
+	{"oVirt", "kvm"},
+	{"Firecracker", "kvm"},
+	{"Virtual Machine", "hyperv"},
 }
 
 // virtualization tells whether this is a virtual machine, which, and by what signs.
@@ -75,9 +88,9 @@ func (r *report) kernelClues(cpu cpuInfo) []clue {
 		clues = append(clues, clue{kind, "the device tree's hypervisor is " + s, true})
 	}
 	if s, err := r.text("sys/devices/system/clocksource/clocksource0/available_clocksource"); err == nil {
-		for word, kind := range map[string]string{"kvm-clock": "kvm", "hyperv_clocksource_tsc_page": "hyperv", "xen": "xen"} {
-			if strings.Contains(" "+s+" ", " "+word+" ") {
-				clues = append(clues, clue{kind, "the kernel offers the clock " + word, true})
+		for _, c := range []struct{ word, kind string }{{"kvm-clock", "kvm"}, {"hyperv_clocksource_tsc_page", "hyperv"}, {"xen", "xen"}} {
+			if strings.Contains(" "+s+" ", " "+c.word+" ") {
+				clues = append(clues, clue{c.kind, "the kernel offers the clock " + c.word, true})
 			}
 		}
 	}

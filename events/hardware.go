@@ -26,15 +26,14 @@ type HardwareSnapshot struct {
 }
 
 // HardwareChanged tells how the stable facts of two neighbouring snapshots
-// differ. Appended by the surveyor right after the later one.
+// differ. Appended by the surveyor right before the later one.
 type HardwareChanged struct {
 	Before  Position         `json:"before"` // of the earlier snapshot
-	After   Position         `json:"after"`  // of the later one
 	Changes []HardwareChange `json:"changes"`
 }
 
-// HardwareRequest asks for a snapshot. It changes nothing on the machine. One
-// that asks again within a minute while nothing stable changed gets none.
+// HardwareRequest asks for a snapshot. It changes nothing on the machine; the
+// snapshot names the request as its cause.
 type HardwareRequest struct{}
 
 // SurveyReason is why a snapshot was taken.

@@ -79,7 +79,7 @@ func sampleFacts() []events.Fact {
 			{Key: "usb.1-1.interfaces", Value: events.ListValue([]string{"a", "b"}), Source: "/sys", Confidence: events.Derived},
 			{Key: "vm.is", Value: events.BoolValue(true), Source: "cpuid", Confidence: events.Guess},
 		}},
-		&events.HardwareChanged{Before: 3, After: 9, Changes: []events.HardwareChange{{Key: "cpu.threads", Before: events.NumberValue(2), After: events.NumberValue(4)}, {Key: "gpu.0000:01:00.0.driver", After: events.TextValue("nouveau")}}},
+		&events.HardwareChanged{Before: 3, Changes: []events.HardwareChange{{Key: "cpu.threads", Before: events.NumberValue(2), After: events.NumberValue(4)}, {Key: "gpu.0000:01:00.0.driver", After: events.TextValue("nouveau")}}},
 		&events.Collected{Contents: 3, Bytes: 12_000, Forgotten: []events.TransactionID{txn}},
 	}
 	for _, v := range events.Verbs {

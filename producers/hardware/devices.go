@@ -146,7 +146,8 @@ type Modalias struct {
 	Path  string // of the file, with leading slash
 }
 
-// Modaliases gives those of every device on every bus, by path.
+// Modaliases gives those of every device on every bus, by path, and a name of the
+// same form for every module that the kernel has loaded.
 func (c *Collector) Modaliases() []Modalias {
 	t := tree{c.cfg.FS}
 	var out []Modalias
@@ -160,6 +161,13 @@ func (c *Collector) Modaliases() []Modalias {
 	}
 	if alias, err := t.text("sys/class/dmi/id/modalias"); err == nil && alias != "" {
 		out = append(out, Modalias{alias, "/sys/class/dmi/id/modalias"})
+	}
+	if text, err := t.read("proc/modules"); err == nil {
+		for line := range strings.Lines(text) {
+			if name, _, ok := strings.Cut(line, " "); ok {
+				out = append(out, Modalias{"lkmodule:" + clean(name), "/proc/modules"})
+			}
+		}
 	}
 	return out
 }

@@ -68,7 +68,22 @@ func (r *report) virtualization(cpu cpuInfo, signature func() string, devices []
 		}
 	}
 	clues = r.privileged(clues)
+	r.channels()
 	r.machineKind(cpu, clues)
+}
+
+// channels are the ports by which a host talks to programs in its guests.
+func (r *report) channels() {
+	const dir = "sys/class/virtio-ports"
+	var names []string
+	for _, port := range r.list(dir) {
+		if s, err := r.text(dir + "/" + port + "/name"); err == nil && s != "" {
+			names = append(names, s)
+		}
+	}
+	if names != nil {
+		r.certain("vm.channels", events.ListValue(names), "/"+dir)
+	}
 }
 
 // kernelClues are those that the kernel gives.
@@ -137,21 +152,24 @@ func (r *report) machineKind(cpu cpuInfo, clues []clue) {
 		}
 	}
 	r.derived("vm.evidence", events.ListValue(told), "see each")
-	switch {
+	if len(cpu.first) == 0 && len(clues) == 0 {
+		r.unknown("vm.kind", cpuInfoPath, errors.New("it cannot be read"))
+		r.unknown("vm.is", cpuInfoPath, errors.New("it cannot be read"))
+		return
+	}
+	is := events.HardwareFact{Key: "vm.is", Value: events.BoolValue(len(clues) > 0), Source: source, Confidence: events.Derived}
+	switch x86 := cpu.arch == "x86_64" || cpu.arch == "i686"; {
 	case kind != "":
 		r.add(events.HardwareFact{Key: "vm.kind", Value: events.TextValue(kind), Source: source, Confidence: how})
 	case len(clues) > 0:
 		r.unknown("vm.kind", source, errors.New("there is a hypervisor, but nothing names it"))
-	case len(cpu.first) == 0:
-		r.unknown("vm.kind", cpuInfoPath, errors.New("it cannot be read"))
-		r.unknown("vm.is", cpuInfoPath, errors.New("it cannot be read"))
-		return
-	case cpu.arch == "x86_64" || cpu.arch == "i686":
+	case x86:
 		r.derived("vm.kind", events.TextValue("none"), "the processor lacks the flag hypervisor")
 	default:
+		is.Confidence = events.Guess
 		r.add(events.HardwareFact{Key: "vm.kind", Value: events.TextValue("none"), Source: "no sign of one", Confidence: events.Guess})
 	}
-	r.derived("vm.is", events.BoolValue(len(clues) > 0), source)
+	r.add(is)
 }
 
 // The kernel gives its first namespaces fixed numbers (include/linux/proc_ns.h).

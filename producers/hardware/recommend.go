@@ -20,8 +20,8 @@ type Recommendation struct {
 	Note       string             `json:"note,omitempty"`
 }
 
-// ownRules is the source of what no file of the machine says.
-const ownRules = "rules of cortex"
+// OwnRules is the source of what no file of the machine says.
+const OwnRules = "rules of cortex"
 
 // Recommend says which packages suit the hardware: by the rules of this package and
 // by the machine's own catalogues. The same facts give the same answer, sorted by
@@ -111,7 +111,7 @@ type advice struct {
 // add records one; a second reason for the same package adds its evidence.
 func (a *advice) add(r Recommendation) {
 	if r.Source == "" {
-		r.Source = ownRules
+		r.Source = OwnRules
 	}
 	if r.Confidence == "" {
 		r.Confidence = events.Derived

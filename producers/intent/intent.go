@@ -91,6 +91,14 @@ func (p Producer) Retry(ctx context.Context, parked events.ID) error {
 	return p.submit(ctx, e, &events.RetryRequest{Parked: parked})
 }
 
+// Survey asks for a hardware snapshot and returns the request's id, which the
+// snapshot names as its cause.
+func (p Producer) Survey(ctx context.Context) (events.ID, error) {
+	id := p.NewID()
+	e := events.Event{ID: id, Host: p.Host, Subject: events.MachineSubject(p.Host), Time: p.Now(), Correlation: id, Actor: events.Actor{Program: "cortex"}}
+	return id, p.submit(ctx, e, &events.HardwareRequest{})
+}
+
 func (p Producer) file(ctx context.Context, id events.ID, t events.TransactionID, r events.Request) error {
 	return p.submit(ctx, events.Event{
 		ID: id, Host: p.Host, Subject: events.TransactionSubject(t), Time: p.Now(), Transaction: t,

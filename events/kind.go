@@ -26,6 +26,10 @@ const (
 	KindRetryRequested   Kind = "retry.requested.v1"
 	KindForgetRequested  Kind = "forget.requested.v1"
 
+	KindHardwareRequested Kind = "hardware.requested.v1"
+	KindHardwareSnapshot  Kind = "hardware.snapshot.v1"
+	KindHardwareChanged   Kind = "hardware.changed.v1"
+
 	KindOpened           Kind = "log.opened.v1"
 	KindAdopted          Kind = "machine.adopted.v1"
 	KindDrifted          Kind = "machine.drifted.v1"
@@ -61,6 +65,7 @@ func FactKinds() []Kind {
 		KindApproved, KindDenied, KindCancelled, KindStarted, KindPrepared, KindObserved, KindStepStarted, KindStepSucceeded,
 		KindStepFailed, KindSucceeded, KindFailed, KindInterrupted, KindCompensated, KindParked, KindRetried,
 		KindAnswersForgotten,
+		KindHardwareSnapshot, KindHardwareChanged,
 	}
 	for _, v := range Verbs {
 		kinds = append(kinds, RequestedKind(v))
@@ -70,7 +75,7 @@ func FactKinds() []Kind {
 
 // RequestKinds lists the kind of every request.
 func RequestKinds() []Kind {
-	kinds := []Kind{KindApproveRequested, KindCancelRequested, KindRetryRequested, KindForgetRequested}
+	kinds := []Kind{KindApproveRequested, KindCancelRequested, KindRetryRequested, KindForgetRequested, KindHardwareRequested}
 	for _, v := range Verbs {
 		kinds = append(kinds, RequestedKind(v))
 	}
@@ -126,6 +131,10 @@ func newFact(k Kind) (Fact, error) {
 		return &Retried{}, nil
 	case KindAnswersForgotten:
 		return &AnswersForgotten{}, nil
+	case KindHardwareSnapshot:
+		return &HardwareSnapshot{}, nil
+	case KindHardwareChanged:
+		return &HardwareChanged{}, nil
 	}
 	if isTransactionRequest(k) {
 		return &Requested{}, nil
@@ -144,6 +153,8 @@ func newRequest(k Kind) (Request, error) {
 		return &RetryRequest{}, nil
 	case KindForgetRequested:
 		return &ForgetRequest{}, nil
+	case KindHardwareRequested:
+		return &HardwareRequest{}, nil
 	}
 	if isTransactionRequest(k) {
 		return &TransactionRequest{}, nil

@@ -33,6 +33,12 @@ const (
 	MaxWordsBytes = 4 << 10
 	// MaxAnswersForgotten bounds the answers that one request names.
 	MaxAnswersForgotten = 500
+	// MaxHardwareFacts bounds the facts of one hardware snapshot.
+	MaxHardwareFacts = 8_000
+	// MaxHardwareKeyBytes bounds the key of one hardware fact.
+	MaxHardwareKeyBytes = 256
+	// MaxHardwareValueBytes bounds the value of one hardware fact.
+	MaxHardwareValueBytes = 8 << 10
 	// MaxReasonBytes bounds a failure message.
 	MaxReasonBytes = 4 << 10
 	// MaxHandlerRetries is how often a reactor retries before an event is parked.

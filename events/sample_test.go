@@ -73,6 +73,14 @@ func sampleFacts() []events.Fact {
 		&events.Parked{Handler: "planner", Stream: "CORTEX_EVT", Position: 7, Event: id(7), Of: events.KindInstallRequested, Failure: failure, Attempts: 5},
 		&events.Retried{Parked: id(9)},
 		&events.AnswersForgotten{All: true, Answers: []events.ID{id(5)}, Reason: "it was wrong"},
+		&events.HardwareSnapshot{Reason: events.SurveyAtStart, BootID: "1e0af16a-b196-4748-8d6a-a593a3068917", Devices: "00ff", Stable: "0a0b", TookUs: 5200, Facts: []events.HardwareFact{
+			{Key: "cpu.model", Value: events.TextValue("AMD EPYC"), Source: "/proc/cpuinfo", Confidence: events.Certain},
+			{Key: "dmi.vendor", Source: "/sys/class/dmi/id/sys_vendor", Confidence: events.Unknown, Error: "there is none"},
+			{Key: "memory.available_b", Value: events.NumberValue(24_778_137_600), Source: "/proc/meminfo", Confidence: events.Certain, Volatile: true},
+			{Key: "usb.1-1.interfaces", Value: events.ListValue([]string{"a", "b"}), Source: "/sys", Confidence: events.Derived},
+			{Key: "vm.is", Value: events.BoolValue(true), Source: "cpuid", Confidence: events.Guess},
+		}},
+		&events.HardwareChanged{Before: 3, Changes: []events.HardwareChange{{Key: "cpu.threads", Before: events.NumberValue(2), After: events.NumberValue(4)}, {Key: "gpu.0000:01:00.0.driver", After: events.TextValue("nouveau")}}},
 		&events.Collected{Contents: 3, Bytes: 12_000, Forgotten: []events.TransactionID{txn}},
 	}
 	for _, v := range events.Verbs {
@@ -130,6 +138,7 @@ func sampleRequests() []events.Request {
 		&events.CancelRequest{Reason: "declined"},
 		&events.RetryRequest{Parked: id(3)},
 		&events.ForgetRequest{AnswersForgotten: events.AnswersForgotten{Answers: []events.ID{id(5)}, Reason: "it was wrong"}},
+		&events.HardwareRequest{},
 	}
 	for _, v := range events.Verbs {
 		requests = append(requests, &events.TransactionRequest{Intent: sampleIntent(v)})

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"path/filepath"
 
@@ -11,10 +12,15 @@ import (
 	"cortex/projections/history"
 )
 
-// readHistory answers from the read model's file, without a daemon. When the
-// file cannot be used it lets a daemon rebuild it and asks again.
+// readHistory asks the read model of transactions.
 func (a *App) readHistory(ctx context.Context, ask func(*history.Reader) error) error {
-	err := a.askHistory(ctx, ask)
+	return a.readModel(ctx, history.Name, func(db *sql.DB) error { return ask(history.NewReader(db)) })
+}
+
+// readModel answers from a read model's file, without a daemon. When the file
+// cannot be used it lets a daemon rebuild it and asks again.
+func (a *App) readModel(ctx context.Context, name string, ask func(*sql.DB) error) error {
+	err := a.askModel(ctx, name, ask)
 	if err == nil || !projections.Unreadable(err) {
 		return err
 	}
@@ -22,22 +28,25 @@ func (a *App) readHistory(ctx context.Context, ask func(*history.Reader) error) 
 		return a.nothingYet()
 	}
 	if a.UID != 0 && a.settings.System() {
-		return &events.Error{Op: "cli.readHistory", Kind: events.ErrConfirmation, Subject: "read model history", Err: err, Hint: "run: sudo cortex replay history"}
+		return &events.Error{Op: "cli.readModel", Kind: events.ErrConfirmation, Subject: "read model " + name, Err: err, Hint: "run: sudo cortex replay " + name}
 	}
 	if _, _, err := a.connect(ctx); err != nil {
 		return err
 	}
-	return a.askHistory(ctx, ask)
+	return a.askModel(ctx, name, ask)
 }
 
 func (a *App) askHistory(ctx context.Context, ask func(*history.Reader) error) error {
-	path := filepath.Join(a.settings.Reads(), history.Name+".db")
-	db, err := store.OpenReader(ctx, path, 1)
+	return a.askModel(ctx, history.Name, func(db *sql.DB) error { return ask(history.NewReader(db)) })
+}
+
+func (a *App) askModel(ctx context.Context, name string, ask func(*sql.DB) error) error {
+	db, err := store.OpenReader(ctx, filepath.Join(a.settings.Reads(), name+".db"), 1)
 	if err != nil {
-		return projections.Explain(history.Name, err)
+		return projections.Explain(name, err)
 	}
 	defer db.Close()
-	return projections.Explain(history.Name, ask(history.NewReader(db)))
+	return projections.Explain(name, ask(db))
 }
 
 // everUsed reports whether there is a log that a read model could be made from.

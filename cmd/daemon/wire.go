@@ -31,6 +31,7 @@ import (
 	"cortex/consumers/projector"
 	"cortex/consumers/reconciler"
 	"cortex/consumers/scribe"
+	"cortex/consumers/surveyor"
 	"cortex/consumers/undoer"
 	"cortex/consumers/vault"
 	"cortex/embedded/broker"
@@ -38,6 +39,7 @@ import (
 	"cortex/events"
 	"cortex/projections"
 	"cortex/projections/answers"
+	"cortex/projections/hardware"
 	"cortex/projections/history"
 	"cortex/projections/packages"
 )
@@ -53,6 +55,7 @@ type inside struct {
 	reconcile *reconciler.Reconciler
 	logger    *slog.Logger
 	custodian *custodian.Custodian
+	surveyor  *surveyor.Surveyor
 	notes     []string
 
 	stopOnce sync.Once
@@ -92,7 +95,7 @@ func (in *inside) openModels(ctx context.Context) error {
 	open := func(ctx context.Context, path string) (projections.Store, error) {
 		return store.Open(ctx, store.Config{Path: path, PoolSize: in.settings.PoolSize})
 	}
-	for _, p := range []projections.Projection{history.Projection{}, packages.Projection{}, answers.Projection{}} {
+	for _, p := range []projections.Projection{history.Projection{}, packages.Projection{}, answers.Projection{}, hardware.Projection{}} {
 		m, err := projections.New(p, open, projections.Config{
 			Dir: in.settings.Reads(), Now: time.Now,
 			Report: func(d projections.DeadLetter) {
@@ -140,13 +143,15 @@ func (in *inside) wire(build string, v *vault.Vault) {
 	in.reconcile = reconciler.New(sc, book, machine, keep, watch)
 	plans := planner.New(sc, machine, keep, v, planner.Config{MayRefresh: s.UID == 0, Tell: in.broker.SendProgress})
 	in.executor = executor.New(sc, machine, keep, v, plans, in.reconcile, executor.Config{MayRun: s.UID == 0, Tell: in.broker.SendProgress})
+	in.surveyor = surveyor.New(sc, probe(s))
 	in.router = consumers.NewRouter(sc, in.subscribe, in.broker.Message, consumers.Config{Logger: in.logger})
 	in.router.Add(consumers.Workers{
 		Intake: intake.New(sc, register, intake.Config{
 			MayChange: func(a events.Actor) bool { return s.MayChange(a.UID) },
 			Retry:     in.router.Retry,
+			Survey:    in.surveyor.Requested,
 		}),
-		Planner:     plans,
+		Planner:     in.surveyor.BeforePlans(plans, in.unsurveyed),
 		Executor:    in.executor,
 		Compensator: undoer.NewCompensator(sc, book),
 	}.Handlers(log.Host())...)
@@ -179,6 +184,9 @@ func (in *inside) Run(ctx context.Context) error {
 				return nil
 			}
 			return fmt.Errorf("reconcile: %w", err)
+		}
+		if err := in.surveyor.AtStart(ctx); err != nil && ctx.Err() == nil {
+			in.unsurveyed(err)
 		}
 		in.mu.Lock()
 		in.reconciled = true

@@ -235,6 +235,10 @@ func gist(r events.Record) string {
 			return "all"
 		}
 		return Count(len(f.Answers), "answer")
+	case *events.HardwareSnapshot:
+		return Count(len(f.Facts), "fact") + ", " + string(f.Reason)
+	case *events.HardwareChanged:
+		return Count(len(f.Changes), "fact") + " changed"
 	case *events.Started, *events.StepSucceeded, *events.Retried:
 	}
 	return ""

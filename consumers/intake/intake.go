@@ -21,6 +21,8 @@ type Config struct {
 	MayChange func(events.Actor) bool
 	// Retry gives a parked message to its handler again.
 	Retry func(context.Context, *events.Parked) error
+	// Survey records the hardware snapshot that a request asks for.
+	Survey func(context.Context, events.Record) error
 }
 
 // Intake is a worker: requests in, facts out.
@@ -31,7 +33,7 @@ type Intake struct {
 	cfg      Config
 }
 
-// New returns an intake; both functions of cfg are required.
+// New returns an intake; the functions of cfg are required.
 func New(s *scribe.Scribe, g *scribe.Register, cfg Config) *Intake {
 	return &Intake{log: s.Log, scribe: s, register: g, cfg: cfg}
 }
@@ -59,6 +61,8 @@ func (in *Intake) Handle(ctx context.Context, r events.Record) error {
 		return in.retry(ctx, r, req)
 	case *events.ForgetRequest:
 		return in.forget(ctx, r, req)
+	case *events.HardwareRequest:
+		return in.cfg.Survey(ctx, r)
 	}
 	return &events.Error{Op: "intake.Handle", Kind: events.ErrInternal, Subject: string(r.Kind), Err: errors.New("no rule for this request")}
 }

@@ -99,6 +99,14 @@ func (p Producer) Forget(ctx context.Context, what events.AnswersForgotten) (eve
 	return id, p.submit(ctx, e, &events.ForgetRequest{AnswersForgotten: what})
 }
 
+// Survey asks for a hardware snapshot and returns the request's id, which the
+// snapshot names as its cause.
+func (p Producer) Survey(ctx context.Context) (events.ID, error) {
+	id := p.NewID()
+	e := events.Event{ID: id, Host: p.Host, Subject: events.MachineSubject(p.Host), Time: p.Now(), Correlation: id, Actor: events.Actor{Program: "cortex"}}
+	return id, p.submit(ctx, e, &events.HardwareRequest{})
+}
+
 func (p Producer) file(ctx context.Context, id events.ID, t events.TransactionID, r events.Request) error {
 	return p.submit(ctx, events.Event{
 		ID: id, Host: p.Host, Subject: events.TransactionSubject(t), Time: p.Now(), Transaction: t,

@@ -71,7 +71,8 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 		return a.parked(f)
 	case *events.Retried:
 		return a.retried(f)
-	case *events.Opened, *events.Adopted, *events.Drifted, *events.IndexesRefreshed, *events.Collected, *events.AnswersForgotten:
+	case *events.Opened, *events.Adopted, *events.Drifted, *events.IndexesRefreshed, *events.Collected, *events.AnswersForgotten,
+		*events.HardwareSnapshot, *events.HardwareChanged:
 		return nil // not of a transaction
 	}
 	return nil

@@ -53,7 +53,8 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 		return err
 	case *events.Opened, *events.IndexesRefreshed, *events.Collected, *events.Planned, *events.Refused, *events.Approved, *events.Denied,
 		*events.Cancelled, *events.Started, *events.Prepared, *events.StepStarted, *events.StepSucceeded, *events.StepFailed,
-		*events.Compensated, *events.Parked, *events.Retried, *events.AnswersForgotten:
+		*events.Compensated, *events.Parked, *events.Retried, *events.AnswersForgotten,
+		*events.HardwareSnapshot, *events.HardwareChanged:
 		return nil // they change no package
 	}
 	return nil

@@ -69,6 +69,9 @@ type world struct {
 	ran       []*events.Transaction // ended with changes, for undo
 	undoes    []*events.Transaction // ended undos and redos without a verdict
 	parked    []events.Record
+
+	surveyed   *events.HardwareSnapshot // the newest; nil before the first
+	surveyedAt events.Position
 }
 
 // names are the packages there are.
@@ -164,9 +167,11 @@ func (w *world) step() {
 
 // aside is what happens outside transactions.
 func (w *world) aside() {
-	switch w.choose(7) {
+	switch w.choose(8) {
 	case 6:
 		w.machine(&events.AnswersForgotten{All: true, Reason: "asked for"})
+	case 7:
+		w.survey()
 	case 5:
 		w.machine(&events.Collected{Contents: 1 + w.choose(9), Bytes: int64(w.choose(9000))})
 	case 4:

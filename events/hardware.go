@@ -1,0 +1,272 @@
+package events
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// HardwareSnapshot is what was known of the machine's hardware at one moment.
+// Appended by the surveyor: when the daemon starts and something stable differs
+// from the newest snapshot or the machine was booted since, on request, and before
+// a plan for packages that depend on the hardware.
+type HardwareSnapshot struct {
+	Reason  SurveyReason   `json:"reason"`
+	BootID  string         `json:"boot_id,omitempty"`
+	Devices string         `json:"devices"` // hash of the set of devices; with BootID the key of the stable facts
+	Stable  string         `json:"stable"`  // hash of the stable facts' keys and values
+	Facts   []HardwareFact `json:"facts"`   // sorted by key, each key once
+	TookUs  int64          `json:"took_us"`
+}
+
+// HardwareChanged tells how the stable facts of two neighbouring snapshots
+// differ. Appended by the surveyor right before the later one.
+type HardwareChanged struct {
+	Before  Position         `json:"before"` // of the earlier snapshot
+	Changes []HardwareChange `json:"changes"`
+}
+
+// HardwareRequest asks for a snapshot. It changes nothing on the machine; the
+// snapshot names the request as its cause.
+type HardwareRequest struct{}
+
+// SurveyReason is why a snapshot was taken.
+type SurveyReason string
+
+// The reasons.
+const (
+	SurveyAtStart    SurveyReason = "start"
+	SurveyOnRequest  SurveyReason = "request"
+	SurveyBeforePlan SurveyReason = "plan"
+)
+
+// HardwareFact is one thing that is known, or that could not be found out. Units
+// are last in keys: _b bytes, _mhz megahertz, _mbps megabits a second.
+type HardwareFact struct {
+	Key        string        `json:"key"`             // cpu.model, gpu.0000:01:00.0.vram_total_b
+	Value      HardwareValue `json:"value,omitempty"` // "" when it is not known; then Error says why
+	Source     string        `json:"source"`          // a path or what else was asked
+	Confidence Confidence    `json:"confidence"`
+	Error      string        `json:"error,omitempty"`
+	// Volatile facts change by themselves, such as free memory; they are never
+	// compared and never answered from a record.
+	Volatile bool `json:"volatile,omitempty"`
+}
+
+// Confidence says how far a fact can be relied on.
+type Confidence string
+
+// The degrees of confidence.
+const (
+	Certain Confidence = "certain" // read from the kernel, the firmware or the driver
+	Derived Confidence = "derived" // follows from certain ones by a rule or a table
+	Guess   Confidence = "guess"   // likely
+	Unknown Confidence = "unknown" // could not be found out; Error says why
+)
+
+// HardwareChange is one stable fact that differs. An empty value says that the
+// fact is not there, or not known.
+type HardwareChange struct {
+	Key    string        `json:"key"`
+	Before HardwareValue `json:"before,omitempty"`
+	After  HardwareValue `json:"after,omitempty"`
+}
+
+// HardwareValue is a value in its JSON form: text, a whole number, true or false,
+// or a list of texts. "" is no value.
+type HardwareValue string
+
+// TextValue, NumberValue, BoolValue and ListValue make values.
+func TextValue(s string) HardwareValue {
+	data, err := json.Marshal(strings.ToValidUTF8(s, "?"))
+	if err != nil {
+		return ""
+	}
+	return HardwareValue(data)
+}
+
+// NumberValue makes a whole number.
+func NumberValue(n int64) HardwareValue { return HardwareValue(strconv.FormatInt(n, 10)) }
+
+// BoolValue makes a truth value.
+func BoolValue(b bool) HardwareValue { return HardwareValue(strconv.FormatBool(b)) }
+
+// ListValue makes a list; nil is an empty one.
+func ListValue(list []string) HardwareValue {
+	if list == nil {
+		list = []string{}
+	}
+	data, err := json.Marshal(list)
+	if err != nil {
+		return ""
+	}
+	return HardwareValue(data)
+}
+
+// String is the value for people: texts without quotes, lists with blanks.
+func (v HardwareValue) String() string {
+	if list := v.List(); list != nil {
+		return strings.Join(list, " ")
+	}
+	var s string
+	if json.Unmarshal([]byte(v), &s) == nil {
+		return s
+	}
+	return string(v)
+}
+
+// Int is the number; ok is false for any other value.
+func (v HardwareValue) Int() (n int64, ok bool) {
+	n, err := strconv.ParseInt(string(v), 10, 64)
+	return n, err == nil
+}
+
+// True reports whether the value is the truth value true.
+func (v HardwareValue) True() bool { return v == "true" }
+
+// List is the list; nil for any other value.
+func (v HardwareValue) List() []string {
+	if !strings.HasPrefix(string(v), "[") {
+		return nil
+	}
+	list := []string{}
+	if json.Unmarshal([]byte(v), &list) != nil {
+		return nil
+	}
+	return list
+}
+
+// MarshalJSON gives the JSON that the value is.
+func (v HardwareValue) MarshalJSON() ([]byte, error) {
+	if v == "" {
+		return []byte("null"), nil
+	}
+	return []byte(v), nil
+}
+
+// UnmarshalJSON takes texts, whole numbers, truth values and lists of texts.
+func (v *HardwareValue) UnmarshalJSON(data []byte) error {
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, data); err != nil {
+		return err
+	}
+	w := HardwareValue(compact.String())
+	switch {
+	case w == "null":
+		*v = ""
+		return nil
+	case w == "true", w == "false":
+	case w.List() != nil:
+		w = ListValue(w.List())
+	case strings.HasPrefix(string(w), `"`):
+		w = TextValue(w.String())
+	default:
+		if _, ok := w.Int(); !ok {
+			return fmt.Errorf("%.40q is no value of a fact", string(w))
+		}
+	}
+	*v = w
+	return nil
+}
+
+// FindHardware gives the fact with that key out of sorted facts.
+func FindHardware(facts []HardwareFact, key string) (HardwareFact, bool) {
+	i, ok := slices.BinarySearchFunc(facts, key, func(f HardwareFact, k string) int { return cmp.Compare(f.Key, k) })
+	if !ok {
+		return HardwareFact{}, false
+	}
+	return facts[i], true
+}
+
+// StableHash identifies the stable facts that are known: hex SHA-256 of their keys
+// and values. Facts must be sorted.
+func StableHash(facts []HardwareFact) string {
+	h := sha256.New()
+	for _, f := range facts {
+		if !f.Volatile && f.Value != "" {
+			fmt.Fprintf(h, "%s\x00%s\n", f.Key, f.Value)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// DiffHardware lists the stable facts that differ, by key.
+func DiffHardware(before, after []HardwareFact) []HardwareChange {
+	values := map[string]*HardwareChange{}
+	at := func(k string) *HardwareChange {
+		if values[k] == nil {
+			values[k] = &HardwareChange{Key: k}
+		}
+		return values[k]
+	}
+	for _, f := range before {
+		if !f.Volatile {
+			at(f.Key).Before = f.Value
+		}
+	}
+	for _, f := range after {
+		if !f.Volatile {
+			at(f.Key).After = f.Value
+		}
+	}
+	changes := []HardwareChange{}
+	for _, c := range values {
+		if c.Before != c.After {
+			changes = append(changes, *c)
+		}
+	}
+	slices.SortFunc(changes, func(a, b HardwareChange) int { return cmp.Compare(a.Key, b.Key) })
+	return changes
+}
+
+// Validate checks a snapshot's form and limits: keys sorted, each once, and no
+// fact that is silent about why its value is missing.
+func (s *HardwareSnapshot) Validate() error {
+	if len(s.Facts) > MaxHardwareFacts {
+		return fmt.Errorf("%d hardware facts are more than %d", len(s.Facts), MaxHardwareFacts)
+	}
+	for i, f := range s.Facts {
+		switch {
+		case f.Key == "" || len(f.Key) > MaxHardwareKeyBytes:
+			return fmt.Errorf("hardware fact %d has no usable key", i)
+		case i > 0 && s.Facts[i-1].Key >= f.Key:
+			return fmt.Errorf("hardware fact %s is out of order", f.Key)
+		case len(f.Value) > MaxHardwareValueBytes:
+			return fmt.Errorf("hardware fact %s has %d bytes, more than %d", f.Key, len(f.Value), MaxHardwareValueBytes)
+		case f.Value == "" && f.Error == "":
+			return fmt.Errorf("hardware fact %s has neither value nor error", f.Key)
+		case f.Source == "" || f.Confidence == "":
+			return fmt.Errorf("hardware fact %s has no source or confidence", f.Key)
+		}
+	}
+	return nil
+}
+
+// Known reports whether the fact has a value.
+func (f HardwareFact) Known() bool { return f.Value != "" }
+
+// Kind implements [Fact].
+func (*HardwareSnapshot) Kind() Kind { return KindHardwareSnapshot }
+
+// Kind implements [Fact].
+func (*HardwareChanged) Kind() Kind { return KindHardwareChanged }
+
+func (*HardwareSnapshot) fact() {}
+func (*HardwareChanged) fact()  {}
+
+// Kind implements [Request].
+func (*HardwareRequest) Kind() Kind { return KindHardwareRequested }
+
+// Changes implements [Request]: looking changes nothing.
+func (*HardwareRequest) Changes() bool { return false }
+
+// Validate implements [Request].
+func (*HardwareRequest) Validate() error { return nil }
+
+func (*HardwareRequest) request() {}

@@ -1,0 +1,145 @@
+package hardware
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"cortex/events"
+)
+
+// Config is the machine to look at. FS and Now are required; a function that is
+// nil is not asked, and what only it could tell says so.
+type Config struct {
+	// FS is the machine's root directory.
+	FS fs.FS
+	// Now is the clock that measures how long collecting took.
+	Now func() time.Time
+	// Space tells the size of the file system that a path lies on.
+	Space func(path string) (Space, error)
+	// Hypervisor gives the signature that the processor reports; "" when none does.
+	Hypervisor func() string
+	// NVIDIA asks the driver's library about its devices.
+	NVIDIA func(ctx context.Context) (NVIDIAReport, error)
+}
+
+// Space is the size of a file system in bytes and inodes.
+type Space struct {
+	Total, Free, InodesFree uint64
+}
+
+// Reading is the outcome of one collection.
+type Reading struct {
+	Facts   []events.HardwareFact // by key
+	BootID  string                // "" when it cannot be told
+	Devices string                // hash of the set of PCI and USB devices
+	Took    time.Duration
+}
+
+// Snapshot makes the fact that records the reading.
+func (r Reading) Snapshot(why events.SurveyReason) *events.HardwareSnapshot {
+	return &events.HardwareSnapshot{
+		Reason: why, BootID: r.BootID, Devices: r.Devices, Stable: events.StableHash(r.Facts),
+		Facts: r.Facts, TookUs: r.Took.Microseconds(),
+	}
+}
+
+// Collector reads one machine. It holds no state and is safe for concurrent use.
+type Collector struct{ cfg Config }
+
+// New returns a collector.
+func New(cfg Config) *Collector { return &Collector{cfg} }
+
+// Collect reads everything. It fails only when ctx is done: what cannot be read is
+// a fact with an error.
+func (c *Collector) Collect(ctx context.Context) (Reading, error) {
+	start := c.cfg.Now()
+	r := &report{tree: tree{c.cfg.FS}, facts: map[string]events.HardwareFact{}}
+	cpu := r.cpu()
+	r.memory()
+	devices := r.pci()
+	devices = append(devices, r.usb()...)
+	r.gpus(devices)
+	r.accelerators()
+	if err := ctx.Err(); err != nil {
+		return Reading{}, err
+	}
+	r.nvidia(ctx, c.cfg.NVIDIA, devices)
+	r.disks()
+	r.filesystems(c.cfg.Space)
+	r.network()
+	r.firmware()
+	r.power()
+	r.system(cpu)
+	r.virtualization(cpu, c.cfg.Hypervisor, devices)
+	r.container()
+	r.limits()
+	out := Reading{Facts: r.sorted(), Devices: deviceSet(devices)}
+	out.BootID, _ = r.text("proc/sys/kernel/random/boot_id")
+	out.Took = c.cfg.Now().Sub(start)
+	return out, ctx.Err()
+}
+
+// deviceSet identifies which devices there are and where.
+func deviceSet(devices []device) string {
+	h := sha256.New()
+	for _, d := range devices {
+		fmt.Fprintf(h, "%s %s %s %s\n", d.bus, d.addr, d.id(), d.class)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:32]
+}
+
+// report gathers facts.
+type report struct {
+	tree
+	facts  map[string]events.HardwareFact
+	pciIDs *pciNames // nil until it was asked for
+}
+
+func (r *report) add(f events.HardwareFact) {
+	if len(f.Key) > events.MaxHardwareKeyBytes || len(r.facts) >= events.MaxHardwareFacts {
+		return
+	}
+	if len(f.Value) > events.MaxHardwareValueBytes {
+		f.Value, f.Confidence, f.Error = "", events.Unknown, fmt.Sprintf("%d bytes are more than %d", len(f.Value), events.MaxHardwareValueBytes)
+	}
+	f.Source, f.Error = clean(f.Source), clean(f.Error)
+	r.facts[f.Key] = f
+}
+
+// certain records what the kernel, the firmware or a driver says.
+func (r *report) certain(key string, v events.HardwareValue, source string) {
+	r.add(events.HardwareFact{Key: key, Value: v, Source: source, Confidence: events.Certain})
+}
+
+// derived records what follows from that.
+func (r *report) derived(key string, v events.HardwareValue, source string) {
+	r.add(events.HardwareFact{Key: key, Value: v, Source: source, Confidence: events.Derived})
+}
+
+// passing records what is so at this moment only.
+func (r *report) passing(key string, v events.HardwareValue, source string) {
+	r.add(events.HardwareFact{Key: key, Value: v, Source: source, Confidence: events.Certain, Volatile: true})
+}
+
+// unknown records that something could not be found out, and why.
+func (r *report) unknown(key, source string, err error) {
+	r.add(events.HardwareFact{Key: key, Source: source, Confidence: events.Unknown, Error: reason(err)})
+}
+
+// value gives a fact's value that is known already.
+func (r *report) value(key string) events.HardwareValue { return r.facts[key].Value }
+
+func (r *report) sorted() []events.HardwareFact {
+	out := make([]events.HardwareFact, 0, len(r.facts))
+	for _, f := range r.facts {
+		out = append(out, f)
+	}
+	slices.SortFunc(out, func(a, b events.HardwareFact) int { return cmp.Compare(a.Key, b.Key) })
+	return out
+}

@@ -1,0 +1,287 @@
+package hardware
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cortex/events"
+)
+
+const (
+	cpuInfoPath = "/proc/cpuinfo"
+	cpuDir      = "sys/devices/system/cpu"
+)
+
+// cpuInfo is what /proc/cpuinfo says.
+type cpuInfo struct {
+	arch       string            // as uname says: x86_64, aarch64, s390x, …; "" unknown
+	first      map[string]string // of the first processor, and what concerns all
+	processors int
+	flags      []string // sorted
+}
+
+func (c cpuInfo) has(flag string) bool {
+	_, ok := slices.BinarySearch(c.flags, flag)
+	return ok
+}
+
+// parseCPUInfo reads /proc/cpuinfo of any architecture.
+func parseCPUInfo(text string) cpuInfo {
+	c := cpuInfo{first: fields(text, ":")}
+	for line := range strings.Lines(text) {
+		k, _, _ := strings.Cut(line, ":")
+		if k = strings.TrimSpace(k); k == "processor" || strings.HasPrefix(k, "processor ") {
+			c.processors++ // s390x numbers them in the key
+		}
+	}
+	if n, err := strconv.Atoi(c.first["# processors"]); err == nil && n > 0 && n < maxCPUs {
+		c.processors = n
+	}
+	for _, key := range []string{"flags", "Features", "features", "isa"} {
+		if v := c.first[key]; v != "" {
+			c.flags = strings.Fields(v)
+			break
+		}
+	}
+	slices.Sort(c.flags)
+	c.flags = slices.Compact(c.flags)
+	switch {
+	case c.has("lm"):
+		c.arch = "x86_64"
+	case c.first["vendor_id"] == "IBM/S390":
+		c.arch = "s390x"
+	case c.first["CPU architecture"] == "8" || c.first["CPU architecture"] == "AArch64":
+		c.arch = "aarch64"
+	case c.first["CPU implementer"] != "":
+		c.arch = "armv" + strings.TrimRight(c.first["CPU architecture"], "TEJ") + "l"
+	case c.first["flags"] != "":
+		c.arch = "i686"
+	case strings.HasPrefix(c.first["isa"], "rv64"):
+		c.arch = "riscv64"
+	}
+	return c
+}
+
+// levels of the x86-64 psABI: the flags, as Linux calls them, that each needs
+// beyond the one before.
+var levels = [][]string{
+	{"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"},
+	{"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"},
+	{"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
+}
+
+// x86Level is the highest level of the x86-64 psABI that all flags are there for.
+func (c cpuInfo) x86Level() int64 {
+	level := int64(1)
+	for _, need := range levels {
+		for _, f := range need {
+			if !c.has(f) {
+				return level
+			}
+		}
+		level++
+	}
+	return level
+}
+
+// model is the processor's name, and how it is known.
+func (c cpuInfo) model() (string, events.Confidence) {
+	for _, key := range []string{"model name", "cpu model", "uarch", "cpu"} {
+		if v := c.first[key]; v != "" {
+			return strings.Join(strings.Fields(clean(v)), " "), events.Certain
+		}
+	}
+	if name := armModel(c.first["CPU implementer"], c.first["CPU part"]); name != "" {
+		return name, events.Derived
+	}
+	if c.arch == "s390x" {
+		if _, machine, ok := strings.Cut(c.first["processor 0"], "machine = "); ok {
+			return "IBM machine " + clean(machine), events.Derived
+		}
+	}
+	return "", events.Unknown
+}
+
+func (r *report) cpu() cpuInfo {
+	text, err := r.read("proc/cpuinfo")
+	c := parseCPUInfo(text)
+	if err != nil || len(c.first) == 0 {
+		for _, key := range []string{"cpu.model", "cpu.threads", "cpu.flags", "cpu.arch"} {
+			r.unknown(key, cpuInfoPath, err)
+		}
+	}
+	if name, how := c.model(); name != "" {
+		r.add(events.HardwareFact{Key: "cpu.model", Value: events.TextValue(name), Source: cpuInfoPath, Confidence: how})
+	} else {
+		r.unknown("cpu.model", cpuInfoPath, errors.New("the kernel gives no name and no number that is known"))
+	}
+	if v := cmp.Or(c.first["vendor_id"], armMaker(c.first["CPU implementer"])); v != "" {
+		r.certain("cpu.vendor", events.TextValue(clean(v)), cpuInfoPath)
+	}
+	if v := c.first["microcode"]; v != "" {
+		r.certain("cpu.microcode", events.TextValue(clean(v)), cpuInfoPath)
+	}
+	if arch, err := r.text("proc/sys/kernel/arch"); err == nil {
+		c.arch = arch
+		r.certain("cpu.arch", events.TextValue(arch), "/proc/sys/kernel/arch")
+	} else if c.arch != "" {
+		r.derived("cpu.arch", events.TextValue(c.arch), cpuInfoPath)
+	}
+	if c.flags != nil {
+		r.certain("cpu.flags", events.ListValue(c.flags), cpuInfoPath)
+	}
+	if c.arch == "x86_64" {
+		r.derived("cpu.x86_64_level", events.NumberValue(c.x86Level()), cpuInfoPath)
+	}
+	online := r.threads(c)
+	r.topology(c, online)
+	r.caches(online)
+	r.numa()
+	return c
+}
+
+// threads tells how many processors are online and which are not.
+func (r *report) threads(c cpuInfo) []int {
+	const source = "/sys/devices/system/cpu/online"
+	text, err := r.text(cpuDir + "/online")
+	online, ok := cpuList(text)
+	if err != nil || !ok || len(online) == 0 {
+		online = nil
+		for _, name := range r.list(cpuDir) {
+			if n, err := strconv.Atoi(strings.TrimPrefix(name, "cpu")); err == nil && strings.HasPrefix(name, "cpu") && r.has(cpuDir+"/"+name+"/topology") {
+				online = append(online, n)
+			}
+		}
+		slices.Sort(online)
+		if c.processors > 0 {
+			r.derived("cpu.threads", events.NumberValue(int64(c.processors)), cpuInfoPath)
+		}
+		return online
+	}
+	r.certain("cpu.threads", events.NumberValue(int64(len(online))), source)
+	r.certain("cpu.online", events.TextValue(text), source)
+	if off, err := r.text(cpuDir + "/offline"); err == nil {
+		if list, ok := cpuList(off); ok && len(list) > 0 {
+			r.certain("cpu.offline", events.TextValue(off), "/sys/devices/system/cpu/offline")
+			r.derived("cpu.threads_offline", events.NumberValue(int64(len(list))), "/sys/devices/system/cpu/offline")
+		}
+	}
+	return online
+}
+
+// topology counts sockets and cores among the online processors.
+func (r *report) topology(c cpuInfo, online []int) {
+	sockets, cores := map[int64]bool{}, map[string]bool{}
+	for _, n := range online {
+		dir := fmt.Sprintf("%s/cpu%d/topology/", cpuDir, n)
+		if id, err := r.number(dir + "physical_package_id"); err == nil {
+			sockets[max(id, 0)] = true // -1: the firmware does not number them
+		}
+		for _, name := range []string{"core_cpus_list", "thread_siblings_list"} {
+			if s, err := r.text(dir + name); err == nil && s != "" {
+				cores[s] = true
+				break
+			}
+		}
+	}
+	const source = "/sys/devices/system/cpu/cpu*/topology"
+	count := func(key string, n int, field string) {
+		if n > 0 {
+			r.certain(key, events.NumberValue(int64(n)), source)
+		} else if v, err := strconv.Atoi(c.first[field]); err == nil && v > 0 && v < maxCPUs {
+			r.add(events.HardwareFact{Key: key, Value: events.NumberValue(int64(v)), Source: cpuInfoPath, Confidence: events.Guess})
+		} else {
+			r.unknown(key, source, errors.New("the kernel does not tell"))
+		}
+	}
+	count("cpu.sockets", len(sockets), "")
+	count("cpu.cores", len(cores), "cpu cores")
+}
+
+// caches sums each kind of cache over the processors that share none.
+func (r *report) caches(online []int) {
+	type total struct {
+		bytes int64
+		count int64
+	}
+	totals, seen := map[string]*total{}, map[string]bool{}
+	for _, n := range online {
+		for index := range 8 {
+			dir := fmt.Sprintf("%s/cpu%d/cache/index%d/", cpuDir, n, index)
+			at := strconv.Itoa(index) + "/" + strconv.Itoa(n)
+			if seen[at] {
+				continue
+			}
+			level, err := r.number(dir + "level")
+			if err != nil {
+				break
+			}
+			kind, _ := r.text(dir + "type")
+			size, err := r.text(dir + "size")
+			bytes, ok := cacheSize(size)
+			if err != nil || !ok {
+				continue
+			}
+			shared, err := r.text(dir + "shared_cpu_list")
+			if list, ok := cpuList(shared); err == nil && ok {
+				for _, s := range list {
+					seen[strconv.Itoa(index)+"/"+strconv.Itoa(s)] = true
+				}
+			}
+			name := fmt.Sprintf("l%d%s", level, map[string]string{"Data": "d", "Instruction": "i"}[kind])
+			if totals[name] == nil {
+				totals[name] = &total{}
+			}
+			totals[name].bytes += bytes
+			totals[name].count++
+		}
+	}
+	const source = "/sys/devices/system/cpu/cpu*/cache"
+	for name, t := range totals {
+		r.certain("cpu.cache."+name+"_b", events.NumberValue(t.bytes), source)
+		r.certain("cpu.cache."+name+"_instances", events.NumberValue(t.count), source)
+	}
+}
+
+// cacheSize reads "1024K" or "32M" into bytes.
+func cacheSize(s string) (int64, bool) {
+	unit := int64(1)
+	switch {
+	case strings.HasSuffix(s, "K"):
+		unit = 1 << 10
+	case strings.HasSuffix(s, "M"):
+		unit = 1 << 20
+	}
+	n, err := strconv.ParseInt(strings.TrimRight(s, "KM"), 10, 32)
+	return n * unit, err == nil && n > 0
+}
+
+// numa leaves out how much memory a node has: while the kernel is still setting up
+// its memory, which some do for as long as it is not needed, the number is too low.
+func (r *report) numa() {
+	const dir, source = "sys/devices/system/node", "/sys/devices/system/node"
+	nodes := int64(0)
+	for _, name := range r.list(dir) {
+		id, err := strconv.Atoi(strings.TrimPrefix(name, "node"))
+		if err != nil || !strings.HasPrefix(name, "node") {
+			continue
+		}
+		nodes++
+		key, at := fmt.Sprintf("numa.node%d.", id), dir+"/"+name+"/"
+		if s, err := r.text(at + "cpulist"); err == nil {
+			r.certain(key+"cpus", events.TextValue(s), source+"/"+name+"/cpulist")
+		}
+		if s, err := r.text(at + "distance"); err == nil {
+			r.certain(key+"distances", events.ListValue(strings.Fields(s)), source+"/"+name+"/distance")
+		}
+	}
+	if nodes == 0 {
+		r.unknown("numa.nodes", source, errors.New("the kernel shows no nodes"))
+		return
+	}
+	r.certain("numa.nodes", events.NumberValue(nodes), source)
+}

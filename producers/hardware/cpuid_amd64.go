@@ -1,0 +1,23 @@
+package hardware
+
+import (
+	"encoding/binary"
+	"strings"
+)
+
+// cpuid asks the processor.
+func cpuid(leaf, sub uint32) (eax, ebx, ecx, edx uint32)
+
+// hypervisor is the signature in leaf 0x40000000, which is defined when bit 31 of
+// ECX of leaf 1 is set; "" otherwise.
+func hypervisor() string {
+	if _, _, ecx, _ := cpuid(1, 0); ecx>>31 == 0 {
+		return ""
+	}
+	_, ebx, ecx, edx := cpuid(0x40000000, 0)
+	var b []byte
+	for _, r := range []uint32{ebx, ecx, edx} {
+		b = binary.LittleEndian.AppendUint32(b, r)
+	}
+	return strings.TrimRight(string(b), "\x00")
+}

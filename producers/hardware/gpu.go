@@ -1,0 +1,251 @@
+package hardware
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"cortex/events"
+)
+
+// Vendors of graphics and accelerators.
+const (
+	vendorAMD    = "1002"
+	vendorIntel  = "8086"
+	vendorNVIDIA = "10de"
+	vendorVirtio = "1af4"
+)
+
+var gpuVendors = map[string]string{
+	vendorAMD: "AMD", vendorIntel: "Intel", vendorNVIDIA: "NVIDIA", vendorVirtio: "virtio", "1a03": "ASPEED", "102b": "Matrox",
+	"1234": "QEMU", "15ad": "VMware", "1b36": "Red Hat", "80ee": "VirtualBox", "1414": "Microsoft",
+}
+
+// isGPU: display controllers of every kind; NVIDIA's accelerators are "3D
+// controllers" among them.
+func (d device) isGPU() bool { return d.bus == "pci" && strings.HasPrefix(d.class, "03") }
+
+// isAccelerator: "processing accelerators".
+func (d device) isAccelerator() bool { return d.bus == "pci" && strings.HasPrefix(d.class, "12") }
+
+func gpuKey(d device) string {
+	if d.isAccelerator() {
+		return "accelerator." + d.addr + "."
+	}
+	return "gpu." + d.addr + "."
+}
+
+// gpus describes graphics cards and processing accelerators, as far as the kernel
+// tells; what only NVIDIA's driver knows comes later.
+func (r *report) gpus(devices []device) {
+	gpus, accelerators := int64(0), int64(0)
+	for _, d := range devices {
+		switch {
+		case d.isGPU():
+			gpus++
+		case d.isAccelerator():
+			accelerators++
+		default:
+			continue
+		}
+		key, source := gpuKey(d), "/"+d.dir
+		r.certain(key+"id", events.TextValue(d.id()), source)
+		if name := gpuVendors[d.vendor]; name != "" {
+			r.derived(key+"vendor", events.TextValue(name), source)
+		}
+		if name, err := r.pciName(d); err == nil {
+			r.add(events.HardwareFact{Key: key + "name", Value: events.TextValue(name), Source: pciIDsPath, Confidence: events.Derived, Volatile: true})
+		} else {
+			r.add(events.HardwareFact{Key: key + "name", Source: pciIDsPath, Confidence: events.Unknown, Error: reason(err), Volatile: true})
+		}
+		if d.driver != "" {
+			r.certain(key+"driver", events.TextValue(d.driver), source+"/driver")
+		} else {
+			r.unknown(key+"driver", source+"/driver", errors.New("no driver is bound"))
+		}
+		switch {
+		case d.vendor == vendorAMD && d.isGPU():
+			r.amd(key, d)
+		case d.vendor == vendorIntel && d.isGPU():
+			r.intel(key, d)
+		}
+	}
+	if r.value("pci.devices") != "" {
+		r.derived("gpu.count", events.NumberValue(gpus), "/"+pciDir)
+		r.derived("accelerator.count", events.NumberValue(accelerators), "/"+pciDir)
+		return
+	}
+	r.unknown("gpu.count", "/"+pciDir, errors.New("there is no PCI bus that the kernel shows"))
+}
+
+// amd reads what the amdgpu driver tells. On processors with built-in graphics
+// VRAM is only what is set aside; GTT is the memory that can be used besides.
+func (r *report) amd(key string, d device) {
+	for _, f := range []struct {
+		name, file string
+		passing    bool
+	}{
+		{"vram_total_b", "mem_info_vram_total", false},
+		{"vram_used_b", "mem_info_vram_used", true},
+		{"gtt_total_b", "mem_info_gtt_total", false},
+		{"gtt_used_b", "mem_info_gtt_used", true},
+	} {
+		source := "/" + d.dir + "/" + f.file
+		n, err := r.number(d.dir + "/" + f.file)
+		switch {
+		case err != nil && d.driver != "amdgpu":
+			r.unknown(key+f.name, source, errors.New("only the driver amdgpu tells"))
+		case err != nil:
+			r.unknown(key+f.name, source, err)
+		case f.passing:
+			r.passing(key+f.name, events.NumberValue(n), source)
+		default:
+			r.certain(key+f.name, events.NumberValue(n), source)
+		}
+	}
+	if v, err := r.text("sys/module/amdgpu/version"); err == nil {
+		r.certain(key+"driver_version", events.TextValue(v), "/sys/module/amdgpu/version")
+	}
+	const nodes = "sys/class/kfd/kfd/topology/nodes"
+	for _, n := range r.list(nodes) {
+		text, err := r.read(nodes + "/" + n + "/properties")
+		if err != nil {
+			continue
+		}
+		p := fields(text, " ")
+		if kfdAddress(p) != d.addr {
+			continue
+		}
+		source := "/" + nodes + "/" + n + "/properties"
+		if target := gfxTarget(p["gfx_target_version"]); target != "" {
+			r.certain(key+"gfx", events.TextValue(target), source)
+		}
+		if n, err := strconv.ParseInt(p["simd_count"], 10, 32); err == nil && n > 0 {
+			r.certain(key+"simds", events.NumberValue(n), source)
+		}
+	}
+}
+
+// kfdAddress makes a PCI address of a compute node's properties.
+func kfdAddress(p map[string]string) string {
+	loc, err := strconv.ParseUint(p["location_id"], 10, 16)
+	domain, err2 := strconv.ParseUint(cmp.Or(p["domain"], "0"), 10, 32)
+	if err != nil || err2 != nil || loc == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%04x:%02x:%02x.%x", domain, loc>>8, loc>>3&0x1f, loc&7)
+}
+
+// gfxTarget turns 110000 into gfx1100, 90402 into gfx942: major, minor, stepping.
+func gfxTarget(s string) string {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("gfx%d%x%x", n/10000, n/100%100, n%100)
+}
+
+// intel: processors' own graphics use the machine's memory. Of cards the kernel
+// tells no size; the largest window onto it is the least it can be.
+func (r *report) intel(key string, d device) {
+	if d.addr == "0000:00:02.0" {
+		r.derived(key+"shares_memory", events.BoolValue(true), "/"+d.dir)
+		return
+	}
+	source := "/" + d.dir + "/resource"
+	text, err := r.read(d.dir + "/resource")
+	if err != nil {
+		r.unknown(key+"vram_min_b", source, err)
+		return
+	}
+	if n := largestWindow(text); n > 0 {
+		r.add(events.HardwareFact{Key: key + "vram_min_b", Value: events.NumberValue(n), Source: source, Confidence: events.Guess})
+	}
+}
+
+// largestWindow is the size of the largest prefetchable memory window in a PCI
+// device's resource file.
+func largestWindow(text string) int64 {
+	const memory, prefetch = 0x200, 0x2000
+	best := int64(0)
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) != 3 {
+			continue
+		}
+		start, err := strconv.ParseUint(f[0], 0, 64)
+		end, err2 := strconv.ParseUint(f[1], 0, 64)
+		flags, err3 := strconv.ParseUint(f[2], 0, 64)
+		if errors.Join(err, err2, err3) != nil || flags&memory == 0 || flags&prefetch == 0 || end <= start || end-start >= 1<<50 {
+			continue
+		}
+		best = max(best, int64(end-start)+1)
+	}
+	return best
+}
+
+// accelerators are those with a driver of the kernel's accel subsystem, such as
+// neural processing units.
+func (r *report) accelerators() {
+	const dir = "sys/class/accel"
+	for _, name := range r.list(dir) {
+		at, key := dir+"/"+name+"/device", "npu."+name+"."
+		vendor, err := r.text(at + "/vendor")
+		product, err2 := r.text(at + "/device")
+		if errors.Join(err, err2) == nil {
+			r.certain(key+"id", events.TextValue(strings.TrimPrefix(vendor, "0x")+":"+strings.TrimPrefix(product, "0x")), "/"+at)
+		} else {
+			r.unknown(key+"id", "/"+at, errors.Join(err, err2))
+		}
+		if d := r.base(at + "/driver"); d != "" {
+			r.certain(key+"driver", events.TextValue(d), "/"+at+"/driver")
+		}
+	}
+}
+
+const pciIDsPath = "/usr/share/misc/pci.ids"
+
+// pciName looks a device up in the list that the package pci.ids installs.
+func (r *report) pciName(d device) (string, error) {
+	if r.pciIDs == nil {
+		text, err := r.read(strings.TrimPrefix(pciIDsPath, "/"))
+		if errIsMissing(err) {
+			err = errors.New("the package pci.ids is not installed")
+		}
+		r.pciIDs = &pciNames{text, err}
+	}
+	if r.pciIDs.err != nil {
+		return "", r.pciIDs.err
+	}
+	name := findPCIName(r.pciIDs.text, d.vendor, d.product)
+	if name == "" {
+		return "", errors.New("the list does not have " + d.id())
+	}
+	return clean(name), nil
+}
+
+// pciNames is the list as read, or why not.
+type pciNames struct {
+	text string
+	err  error
+}
+
+// findPCIName finds "VENDOR DEVICE" in a pci.ids file; "" when it is not there.
+func findPCIName(list, vendor, product string) string {
+	_, rest, ok := strings.Cut("\n"+list, "\n"+vendor+"  ")
+	if !ok {
+		return ""
+	}
+	maker, rest, _ := strings.Cut(rest, "\n")
+	for line := range strings.Lines(rest) {
+		if line[0] != '\t' && line[0] != '#' && line[0] != '\n' {
+			break // the next vendor
+		}
+		if name, ok := strings.CutPrefix(line, "\t"+product+"  "); ok {
+			return strings.TrimSpace(maker) + " " + strings.TrimSpace(name)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,122 @@
+package hardware
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"cortex/events"
+)
+
+// memInfo parses /proc/meminfo and its like: bytes, or a number without unit.
+func memInfo(text string) map[string]int64 {
+	out := map[string]int64{}
+	for k, v := range fields(text, ":") {
+		v, isKB := strings.CutSuffix(v, " kB")
+		n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+		if err != nil || n < 0 || n > 1<<50 {
+			continue
+		}
+		if isKB {
+			n <<= 10
+		}
+		out[k] = n
+	}
+	return out
+}
+
+func (r *report) memory() {
+	const source = "/proc/meminfo"
+	text, err := r.read("proc/meminfo")
+	m := memInfo(text)
+	for _, f := range []struct {
+		key, field string
+		passing    bool
+	}{
+		{"memory.total_b", "MemTotal", false},
+		{"memory.available_b", "MemAvailable", true},
+		{"memory.free_b", "MemFree", true},
+		{"memory.swap_total_b", "SwapTotal", true},
+		{"memory.swap_free_b", "SwapFree", true},
+		{"memory.hugepages", "HugePages_Total", true},
+		{"memory.hugepages_free", "HugePages_Free", true},
+		{"memory.hugepage_size_b", "Hugepagesize", false},
+	} {
+		n, ok := m[f.field]
+		switch {
+		case err != nil:
+			r.unknown(f.key, source, err)
+		case !ok:
+			r.unknown(f.key, source, errors.New("the kernel does not tell "+f.field))
+		case f.passing:
+			r.passing(f.key, events.NumberValue(n), source)
+		default:
+			r.certain(f.key, events.NumberValue(n), source)
+		}
+	}
+	r.physicalMemory()
+	r.zram()
+	r.pressure()
+}
+
+// physicalMemory counts the blocks that are online: what is built in, of which the
+// kernel keeps a part for itself.
+func (r *report) physicalMemory() {
+	const dir, source = "sys/devices/system/memory", "/sys/devices/system/memory"
+	size, err := r.text(dir + "/block_size_bytes")
+	block, parseErr := strconv.ParseInt(size, 16, 64)
+	if err != nil || parseErr != nil || block <= 0 || block > 1<<40 {
+		return // not every kernel has it, and memory.total_b says the most important
+	}
+	blocks := int64(0)
+	for _, name := range r.list(dir) {
+		if rest, ok := strings.CutPrefix(name, "memory"); ok && strings.Trim(rest, "0123456789") == "" {
+			if s, err := r.text(dir + "/" + name + "/state"); err == nil && s == "online" || errIsMissing(err) && r.onlineFlag(dir+"/"+name) {
+				blocks++
+			}
+		}
+	}
+	if blocks > 0 {
+		r.derived("memory.physical_b", events.NumberValue(blocks*block), source)
+	}
+}
+
+func (r *report) onlineFlag(dir string) bool {
+	n, err := r.number(dir + "/online")
+	return err == nil && n == 1
+}
+
+func (r *report) zram() {
+	sum, found := int64(0), false
+	for _, name := range r.list("sys/block") {
+		if !strings.HasPrefix(name, "zram") {
+			continue
+		}
+		if n, err := r.number("sys/block/" + name + "/disksize"); err == nil && n > 0 {
+			sum, found = sum+n, true
+		}
+	}
+	if found {
+		r.passing("memory.zram_b", events.NumberValue(sum), "/sys/block/zram*/disksize")
+	}
+}
+
+// pressure tells the share of time in percent, of the last ten seconds, that
+// something waited.
+func (r *report) pressure() {
+	for _, what := range []string{"cpu", "io", "memory"} {
+		key, source := "pressure."+what+".some_avg10_pct", "/proc/pressure/"+what
+		text, err := r.read("proc/pressure/" + what)
+		if err != nil {
+			r.unknown(key, source, err)
+			continue
+		}
+		for line := range strings.Lines(text) {
+			kind, rest, _ := strings.Cut(line, " ")
+			avg, _, _ := strings.Cut(strings.TrimPrefix(rest, "avg10="), " ")
+			if _, err := strconv.ParseFloat(avg, 64); err == nil && (kind == "some" || kind == "full") {
+				r.passing("pressure."+what+"."+kind+"_avg10_pct", events.TextValue(avg), source)
+			}
+		}
+	}
+}

@@ -1,0 +1,230 @@
+package hardware
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"cortex/events"
+)
+
+// NVIDIAReport is what NVIDIA's management library tells.
+type NVIDIAReport struct {
+	Driver  string         `json:"driver,omitempty"`
+	CUDA    string         `json:"cuda,omitempty"` // the newest that the driver can: 12.4
+	Devices []NVIDIADevice `json:"devices"`
+}
+
+// NVIDIADevice is one of its devices. What could not be asked is in Errors, by
+// the name of the field.
+type NVIDIADevice struct {
+	PCI     string            `json:"pci"` // 0000:01:00.0
+	Name    string            `json:"name,omitempty"`
+	TotalB  uint64            `json:"total_b,omitempty"`
+	UsedB   uint64            `json:"used_b,omitempty"`
+	Compute string            `json:"compute,omitempty"` // compute capability: 9.0
+	MIG     string            `json:"mig,omitempty"`     // enabled, disabled, unsupported
+	Errors  map[string]string `json:"errors,omitempty"`
+}
+
+// errNotTold: the library was asked and is silent.
+var errNotTold = errors.New("the library does not tell")
+
+// maxNVIDIAReportBytes bounds what the helper may say.
+const maxNVIDIAReportBytes = 1 << 20
+
+// ParseNVIDIAReport reads the report that the program cortex-nvml prints.
+func ParseNVIDIAReport(data []byte) (NVIDIAReport, error) {
+	var r NVIDIAReport
+	if len(data) > maxNVIDIAReportBytes {
+		return r, fmt.Errorf("%d bytes are more than %d", len(data), maxNVIDIAReportBytes)
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return NVIDIAReport{}, fmt.Errorf("read the report of cortex-nvml: %w", err)
+	}
+	for i, d := range r.Devices {
+		if !validPCIAddress(d.PCI) {
+			return NVIDIAReport{}, fmt.Errorf("device %d: %.40q is no PCI address", i, d.PCI)
+		}
+	}
+	return r, nil
+}
+
+// validPCIAddress checks DOMAIN:BUS:DEVICE.FUNCTION with four to eight digits of
+// domain.
+func validPCIAddress(s string) bool {
+	domain, rest, ok := strings.Cut(s, ":")
+	if !ok || len(domain) < 4 || len(domain) > 8 || len(rest) != 7 || rest[2] != ':' || rest[5] != '.' {
+		return false
+	}
+	return strings.Trim(domain+rest[:2]+rest[3:5]+rest[6:], "0123456789abcdef") == ""
+}
+
+// nvidia tells about NVIDIA's devices: by the library where the driver runs, by
+// the driver's own files, and what follows from the device's number.
+func (r *report) nvidia(ctx context.Context, ask func(context.Context) (NVIDIAReport, error), devices []device) {
+	var mine []device
+	running := false
+	for _, d := range devices {
+		if d.vendor == vendorNVIDIA && (d.isGPU() || d.isAccelerator()) {
+			mine = append(mine, d)
+			running = running || d.driver == "nvidia"
+		}
+	}
+	if len(mine) == 0 {
+		return
+	}
+	for _, d := range mine {
+		r.nvidiaArchitecture(gpuKey(d), d)
+	}
+	if text, err := r.read("proc/driver/nvidia/version"); err == nil {
+		running = true
+		if v := nvidiaVersion(text); v != "" {
+			r.certain("nvidia.driver_version", events.TextValue(v), "/proc/driver/nvidia/version")
+		}
+	}
+	const source = "libnvidia-ml.so.1"
+	told, err := NVIDIAReport{}, errors.New("the driver nvidia is not at work")
+	if running && ask == nil {
+		err = errors.New("nothing here can ask it")
+	} else if running {
+		told, err = ask(ctx)
+	}
+	if told.CUDA != "" {
+		r.certain("nvidia.cuda_version", events.TextValue(clean(told.CUDA)), source)
+	} else {
+		r.unknown("nvidia.cuda_version", source, cmp.Or(err, errNotTold))
+	}
+	if told.Driver != "" {
+		r.certain("nvidia.driver_version", events.TextValue(clean(told.Driver)), source)
+	}
+	byAddr := map[string]NVIDIADevice{}
+	for _, d := range told.Devices {
+		byAddr[d.PCI] = d
+	}
+	for _, d := range mine {
+		n, ok := byAddr[d.addr]
+		if !ok && err == nil {
+			n.Errors = map[string]string{"total_b": "the library does not list it", "used_b": "the library does not list it"}
+		}
+		r.nvidiaDevice(gpuKey(d), source, n, err)
+		r.nvidiaName(gpuKey(d), d)
+	}
+}
+
+func (r *report) nvidiaDevice(key, source string, n NVIDIADevice, err error) {
+	missing := func(field string) error {
+		if why := n.Errors[field]; why != "" {
+			return errors.New(why)
+		}
+		return cmp.Or(err, errNotTold)
+	}
+	if n.TotalB > 0 {
+		r.certain(key+"vram_total_b", events.NumberValue(int64(n.TotalB)), source)
+	} else {
+		r.unknown(key+"vram_total_b", source, missing("total_b"))
+	}
+	if _, failed := n.Errors["used_b"]; err == nil && !failed {
+		r.passing(key+"vram_used_b", events.NumberValue(int64(n.UsedB)), source)
+	}
+	if n.Name != "" {
+		r.certain(key+"name", events.TextValue(clean(n.Name)), source)
+	}
+	if n.Compute != "" {
+		r.certain(key+"compute", events.TextValue(clean(n.Compute)), source)
+	}
+	if n.MIG != "" {
+		r.certain(key+"mig", events.TextValue(clean(n.MIG)), source)
+	}
+}
+
+// nvidiaName takes the name from the driver's own file when the library gave none.
+func (r *report) nvidiaName(key string, d device) {
+	if f := r.facts[key+"name"]; f.Value != "" && f.Confidence == events.Certain {
+		return
+	}
+	p := "proc/driver/nvidia/gpus/" + d.addr + "/information"
+	text, err := r.read(p)
+	if err != nil {
+		return // the name from the list of devices, or why there is none, stays
+	}
+	if name := fields(text, ":")["Model"]; name != "" {
+		r.certain(key+"name", events.TextValue(clean(name)), "/"+p)
+	}
+}
+
+// nvidiaVersion finds the version in a line such as "NVRM version: NVIDIA UNIX
+// x86_64 Kernel Module  535.183.01  Sun May 12 …".
+func nvidiaVersion(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	for _, word := range strings.Fields(line) {
+		if strings.Contains(word, ".") && strings.Trim(word, "0123456789.") == "" {
+			return word
+		}
+	}
+	return ""
+}
+
+// nvidiaChip is a family of chips by their device numbers.
+type nvidiaChip struct {
+	first, last uint64
+	name        string
+	compute     string // "" when it differs within the family
+}
+
+// nvidiaChips are in the order in which they count: a narrower range before a
+// wider one.
+var nvidiaChips = []nvidiaChip{
+	{0x0fc0, 0x0fff, "Kepler", "3.0"},
+	{0x1000, 0x103f, "Kepler", "3.5"},
+	{0x1180, 0x11ff, "Kepler", "3.0"},
+	{0x1280, 0x12bf, "Kepler", "3.5"},
+	{0x1340, 0x13bf, "Maxwell", "5.0"},
+	{0x13c0, 0x143f, "Maxwell", "5.2"},
+	{0x15f0, 0x15ff, "Pascal", "6.0"},
+	{0x1617, 0x1667, "Maxwell", "5.2"},
+	{0x174d, 0x179c, "Maxwell", "5.0"},
+	{0x17c2, 0x17fd, "Maxwell", "5.2"},
+	{0x1b00, 0x1d7f, "Pascal", "6.1"},
+	{0x1d81, 0x1dff, "Volta", "7.0"},
+	{0x1e00, 0x1fff, "Turing", "7.5"},
+	{0x2080, 0x20ff, "Ampere", "8.0"},
+	{0x2180, 0x21ff, "Turing", "7.5"},
+	{0x2300, 0x237f, "Hopper", "9.0"},
+	{0x2200, 0x25ff, "Ampere", "8.6"},
+	{0x2680, 0x28ff, "Ada Lovelace", "8.9"},
+	{0x2900, 0x29ff, "Blackwell", "10.0"},
+	{0x2b80, 0x2fff, "Blackwell", "12.0"},
+}
+
+// nvidiaChipOf finds the family of a device number; ok is false for those that
+// are not in the table.
+func nvidiaChipOf(product string) (nvidiaChip, bool) {
+	n, err := strconv.ParseUint(product, 16, 16)
+	if err != nil {
+		return nvidiaChip{}, false
+	}
+	for _, c := range nvidiaChips {
+		if n >= c.first && n <= c.last {
+			return c, true
+		}
+	}
+	return nvidiaChip{}, false
+}
+
+func (r *report) nvidiaArchitecture(key string, d device) {
+	const source = "table of device numbers"
+	c, ok := nvidiaChipOf(d.product)
+	if !ok {
+		err := errors.New(d.id() + " is not in it")
+		r.unknown(key+"architecture", source, err)
+		r.unknown(key+"compute", source, err)
+		return
+	}
+	r.derived(key+"architecture", events.TextValue(c.name), source)
+	r.derived(key+"compute", events.TextValue(c.compute), source)
+}

@@ -1,0 +1,168 @@
+package hardware
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// Limits on what is read of a machine.
+const (
+	maxFileBytes = 4 << 20 // of one file
+	maxTextBytes = 512     // of one text that becomes a value
+	maxEntries   = 4096    // of one directory
+)
+
+// tree reads files below a root; paths have no leading slash.
+type tree struct{ fs fs.FS }
+
+// read gives a file's content, at most maxFileBytes of it.
+func (t tree) read(name string) (string, error) {
+	f, err := t.fs.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes))
+	return string(data), err
+}
+
+// text gives a one-line file without blanks around it and without control
+// characters: devices choose some of these words themselves.
+func (t tree) text(name string) (string, error) {
+	s, err := t.read(name)
+	if err != nil {
+		return "", err
+	}
+	return clean(strings.TrimSpace(strings.TrimRight(s, "\x00"))), nil
+}
+
+// number gives a file's whole number, decimal or 0x.
+func (t tree) number(name string) (int64, error) {
+	s, err := t.text(name)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(s, 0, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%.40q is no whole number", s)
+	}
+	return n, nil
+}
+
+// list gives the names in a directory in order; nil when it cannot be read.
+func (t tree) list(name string) []string {
+	entries, err := fs.ReadDir(t.fs, name)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, e := range entries[:min(len(entries), maxEntries)] {
+		out = append(out, e.Name())
+	}
+	slices.Sort(out)
+	return out
+}
+
+// has reports whether a file or directory is there.
+func (t tree) has(name string) bool {
+	_, err := fs.Stat(t.fs, name)
+	return err == nil
+}
+
+// link gives where a symbolic link points.
+func (t tree) link(name string) (string, error) { return fs.ReadLink(t.fs, name) }
+
+// base is the last part of where a link points, such as a driver's name; "" when
+// there is no such link.
+func (t tree) base(name string) string {
+	to, err := t.link(name)
+	if err != nil {
+		return ""
+	}
+	return clean(path.Base(to))
+}
+
+// clean takes control characters out of foreign text and bounds it.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+			return '?'
+		}
+		return r
+	}, s)
+	if len(s) > maxTextBytes {
+		s = strings.ToValidUTF8(s[:maxTextBytes], "")
+	}
+	return s
+}
+
+// reason says why something could not be read, without the path, which the
+// source names.
+func reason(err error) string {
+	var p *fs.PathError
+	switch {
+	case err == nil:
+		return "there is no value"
+	case errors.Is(err, fs.ErrNotExist):
+		return "there is no such file"
+	case errors.As(err, &p):
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+// fields parses "key: value" lines; the first of equal keys counts.
+func fields(text, separator string) map[string]string {
+	out := map[string]string{}
+	for line := range strings.Lines(text) {
+		k, v, ok := strings.Cut(line, separator)
+		if k = strings.TrimSpace(k); !ok || k == "" {
+			continue
+		}
+		if _, twice := out[k]; !twice {
+			out[k] = strings.TrimSpace(v)
+		}
+	}
+	return out
+}
+
+// cpuList parses the kernel's lists of numbers such as "0-3,8,10-11"; ok is false
+// when it is none. An empty list is one.
+func cpuList(s string) (list []int, ok bool) {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return nil, true
+	}
+	for part := range strings.SplitSeq(s, ",") {
+		lo, hi, isRange := strings.Cut(part, "-")
+		a, err := strconv.Atoi(lo)
+		if err != nil || a < 0 {
+			return nil, false
+		}
+		b := a
+		if isRange {
+			if b, err = strconv.Atoi(hi); err != nil || b < a {
+				return nil, false
+			}
+		}
+		if len(list)+b-a >= maxCPUs {
+			return nil, false
+		}
+		for ; a <= b; a++ {
+			list = append(list, a)
+		}
+	}
+	return list, true
+}
+
+// maxCPUs bounds processors.
+const maxCPUs = 8192
+
+func errIsMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -1,0 +1,119 @@
+package hardware_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"cortex/events"
+	"cortex/events/memlog"
+	"cortex/projections"
+	"cortex/projections/hardware"
+	"cortex/projections/projectiontest"
+)
+
+func TestMain(m *testing.M) { projectiontest.Main(m) }
+
+func TestContract(t *testing.T) {
+	projectiontest.Run(t, func() projections.Projection { return hardware.Projection{} })
+}
+
+func build(t projectiontest.TB, dir string, records []events.Record) *hardware.Reader {
+	t.Helper()
+	m, err := projections.New(hardware.Projection{}, projectiontest.Open, projections.Config{
+		Dir: dir, Report: func(d projections.DeadLetter) { t.Errorf("%s", d) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Open(context.Background(), memlog.New(projectiontest.Host)); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Apply(context.Background(), records); err != nil {
+		t.Fatal(err)
+	}
+	db, err := projectiontest.OpenReader(m.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(db.Close(), m.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return hardware.NewReader(db)
+}
+
+func TestEverySnapshotComesBackAsTheLogHasIt(t *testing.T) {
+	base, n, seen := t.TempDir(), 0, 0
+	rapid.Check(t, func(rt *rapid.T) {
+		n++
+		records := projectiontest.History(rt, rapid.IntRange(2, 200).Draw(rt, "facts"))
+		reader := build(rt, filepath.Join(base, fmt.Sprint(n)), records)
+		list, err := reader.List(context.Background(), 0)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		var before []events.HardwareFact
+		i := 0
+		for _, r := range records {
+			f, err := events.Decode(r.Event)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			s, ok := f.(*events.HardwareSnapshot)
+			if !ok {
+				continue
+			}
+			seen++
+			want := hardware.Summary{
+				Position: r.Position, At: r.Time, Reason: s.Reason, BootID: s.BootID, Devices: s.Devices, Stable: s.Stable,
+				TookUs: s.TookUs, Facts: len(s.Facts),
+			}
+			if before != nil {
+				want.Changed = len(events.DiffHardware(before, s.Facts))
+			}
+			before = s.Facts
+			if i >= len(list) || !cmp.Equal(want, list[i]) {
+				rt.Fatalf("snapshot %d is missing or differs: want %+v in %+v", i, want, list)
+			}
+			i++
+			facts, err := reader.Facts(context.Background(), r.Position)
+			if err != nil || !cmp.Equal(s.Facts, facts) {
+				rt.Fatalf("facts at %d: %v\n%s", r.Position, err, cmp.Diff(s.Facts, facts))
+			}
+		}
+		if i != len(list) {
+			rt.Fatalf("%d snapshots, the list has %d", i, len(list))
+		}
+		if few, err := reader.List(context.Background(), 1); err != nil || i > 0 && !cmp.Equal(list[i-1:], few) {
+			rt.Fatalf("the newest one is %+v, %v", few, err)
+		}
+	})
+	if seen == 0 {
+		t.Error("no history had a snapshot")
+	}
+}
+
+func TestASnapshotThatIsNotThereIsNotFound(t *testing.T) {
+	if _, err := build(t, t.TempDir(), nil).Facts(t.Context(), 7); !errors.Is(err, events.ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheJSONFormIsPublic(t *testing.T) {
+	data, err := json.Marshal(hardware.Summary{Position: 3, Reason: events.SurveyAtStart, BootID: "b", Devices: "d", Stable: "s", TookUs: 5, Facts: 4, Changed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"position":3,"at":"0001-01-01T00:00:00Z","reason":"start","boot_id":"b","devices":"d","stable":"s","took_us":5,"facts":4,"changed":1}`
+	if string(data) != want {
+		t.Errorf("got %s", data)
+	}
+}

@@ -1,0 +1,30 @@
+-- Times are nanoseconds since 1970 in UTC. Positions are places in the log. Values
+-- are JSON.
+
+CREATE TABLE snapshots (
+  position INTEGER PRIMARY KEY,
+  at       INTEGER NOT NULL,
+  reason   TEXT    NOT NULL, -- start, request, plan
+  boot     TEXT    NOT NULL,
+  devices  TEXT    NOT NULL,
+  stable   TEXT    NOT NULL,
+  took_us  INTEGER NOT NULL,
+  changed  INTEGER NOT NULL  -- stable facts that differ from the snapshot before
+) STRICT;
+
+CREATE TABLE facts (
+  position   INTEGER NOT NULL, -- of the snapshot
+  key        TEXT    NOT NULL,
+  value      TEXT    NOT NULL, -- '' when not known
+  source     TEXT    NOT NULL,
+  confidence TEXT    NOT NULL,
+  error      TEXT    NOT NULL,
+  volatile   INTEGER NOT NULL,
+  PRIMARY KEY (position, key)
+) STRICT, WITHOUT ROWID;
+
+-- The difference that waits for its snapshot.
+CREATE TABLE pending (
+  only    INTEGER PRIMARY KEY CHECK (only = 1),
+  changed INTEGER NOT NULL
+) STRICT;

@@ -6,7 +6,7 @@ TOOL  := $(GO) tool -modfile=tools.mod
 DEPS  := mmdebstrap tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help build man install deps test short lint fmt bench fuzz undo-fuzz cache-report clean
+.PHONY: help build man install deps test short lint fmt bench fuzz undo-fuzz cache-report resolver-report clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ undo-fuzz: deps ## N random transactions (default 500) done and undone on real a
 
 cache-report: ## show which paraphrases the cache's key finds, and that it takes no near miss for one
 	$(GO) test -count 1 -v -run '^TestPairs$$' ./consumers/canon
+
+resolver-report: ## measure how often words find an accepted package, on LISTS (default: this machine's lists)
+	$(GO) test -count 1 -v -run '^TestReport$$' ./embedded/catalog -lists $${LISTS:-/var/lib/apt/lists}
 
 clean: ## remove what building made
 	rm -rf bin dist

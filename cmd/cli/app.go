@@ -35,6 +35,7 @@ type App struct {
 	settings              settings.Settings
 	client                *client.Client
 	inner                 *embeddedDaemon
+	lines                 *bufio.Reader // of Stdin: one, for all questions
 }
 
 // Main runs one command and returns its exit code.

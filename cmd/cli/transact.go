@@ -197,28 +197,36 @@ func (a *App) ask(ctx context.Context, p events.Plan) (bool, error) {
 	return a.answerYes(ctx, strings.Contains(prompt, "[Y/n]"))
 }
 
-// answerYes waits for an answer on the terminal; an empty one means other.
+// answerYes waits for an answer on the terminal; an empty one means other, and its
+// end means no.
 func (a *App) answerYes(ctx context.Context, other bool) (bool, error) {
-	typed := make(chan string, 1)
+	line, more, err := a.typed(ctx)
+	switch strings.ToLower(line) {
+	case "y", "yes":
+		return err == nil, err
+	case "":
+		return err == nil && more && other, err
+	}
+	return false, err
+}
+
+// typed waits for a line on the terminal; more is false when the terminal ended
+// instead.
+func (a *App) typed(ctx context.Context) (line string, more bool, err error) {
+	if a.lines == nil {
+		a.lines = bufio.NewReader(a.Stdin)
+	}
+	lines := make(chan string, 1)
 	go func() { // ends with the process when nobody answers
-		line, err := bufio.NewReader(a.Stdin).ReadString('\n')
-		if err != nil && line == "" {
-			line = "n"
-		}
-		typed <- strings.ToLower(strings.TrimSpace(line))
+		line, _ := a.lines.ReadString('\n')
+		lines <- line
 	}()
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(a.Stderr)
-		return false, ctx.Err()
-	case line := <-typed:
-		switch line {
-		case "y", "yes":
-			return true, nil
-		case "":
-			return other, nil
-		}
-		return false, nil
+		return "", false, ctx.Err()
+	case line := <-lines:
+		return strings.TrimSpace(line), line != "", nil
 	}
 }
 

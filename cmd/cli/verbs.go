@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,7 +14,8 @@ import (
 // newVerbs makes the commands that name packages.
 func newVerbs(a *App) []*cobra.Command {
 	return []*cobra.Command{
-		newVerb(a, events.VerbInstall, "install NAME[:ARCH][=VERSION]…", "Install packages", cobra.MinimumNArgs(1)),
+		newInstall(a, "install", "Install packages, by name or by what they are for"),
+		newInstall(a, "plan", "Show what an installation would do; the same as install --dry-run"),
 		newVerb(a, events.VerbRemove, "remove NAME[:ARCH]…", "Remove packages, keeping their configuration", cobra.MinimumNArgs(1)),
 		newVerb(a, events.VerbPurge, "purge NAME[:ARCH]…", "Remove packages and their configuration", cobra.MinimumNArgs(1)),
 		newVerb(a, events.VerbUpgrade, "upgrade [NAME[:ARCH]…]", "Upgrade packages, or all", cobra.ArbitraryArgs),
@@ -42,6 +45,59 @@ func newVerb(a *App, verb events.Verb, use, short string, args cobra.PositionalA
 	consentFlags(cmd, &how)
 	o.flags(cmd, verb)
 	return cmd
+}
+
+// newInstall makes install and plan, which understand words, too.
+func newInstall(a *App, name, short string) *cobra.Command {
+	var how consent
+	var o options
+	var w wish
+	cmd := &cobra.Command{
+		Use: name + ` NAME[:ARCH][=VERSION]…|"WORDS"…`, Short: short, Args: some(cobra.MinimumNArgs(1)),
+		Long: short + `.
+
+An argument with a blank in it is words: they are looked up in the machine's own
+package lists, one thing after the other ("a web server and a database"). You see
+what may be meant and choose; nothing is installed that nobody chose.`,
+		Example:           "  cortex " + name + " nginx\n  cortex " + name + ` "something to edit PDFs"` + "\n  cortex " + name + ` "a web server for static sites" --pick nginx`,
+		ValidArgsFunction: a.completePackages,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			how.dryRun = how.dryRun || name == "plan"
+			w.first = how.dryRun && len(w.pick) == 0
+			return a.install(cmd.Context(), &w, args, o.of(a), how)
+		},
+	}
+	w.flags(cmd)
+	if name == "install" {
+		consentFlags(cmd, &how)
+	}
+	o.flags(cmd, events.VerbInstall)
+	return cmd
+}
+
+// install sorts names from words, has the words resolved, and transacts.
+func (a *App) install(ctx context.Context, w *wish, args []string, o events.Options, how consent) error {
+	err := w.sort(args)
+	if err == nil {
+		err = a.unknown(ctx, w)
+	}
+	if err != nil {
+		return err
+	}
+	refs := w.refs
+	switch {
+	case len(w.words) > 0:
+		if refs, err = a.chosen(ctx, w); err != nil || len(refs) == 0 {
+			return err
+		}
+	case len(w.pick) > 0 || w.candidates:
+		return &events.Error{Op: "cli.install", Kind: events.ErrUsage, Err: errors.New("--pick and --candidates are for words, and these are names")}
+	}
+	in := events.Intent{Verb: events.VerbInstall, Packages: refs, Options: o}
+	if err := in.Validate(); err != nil {
+		return err
+	}
+	return a.transact(ctx, in, how)
 }
 
 // options are the flags that change planning.

@@ -179,6 +179,10 @@ func (in *inside) Run(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error {
+		in.index(ctx)
+		return nil
+	})
+	g.Go(func() error {
 		if err := in.reconcile.Run(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil

@@ -56,6 +56,13 @@ func (s Settings) Vault() string { return filepath.Join(s.State, "vault") }
 // Spool is where the hooks of apt and dpkg write down what they see.
 func (s Settings) Spool() string { return filepath.Join(s.State, "spool") }
 
+// Catalog is where the index of packages lies that words are looked up in.
+func (s Settings) Catalog() string { return filepath.Join(s.State, "catalog.db") }
+
+// Lists is where package lists lie that apt itself does not fetch: those with long
+// descriptions, of 'cortex catalog fetch'.
+func (s Settings) Lists() string { return filepath.Join(s.State, "lists") }
+
 // LogFile is where a detached daemon writes its log.
 func (s Settings) LogFile() string { return filepath.Join(s.State, "daemon.log") }
 

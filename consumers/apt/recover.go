@@ -160,3 +160,4 @@ func (m *Machine) Refresh(ctx context.Context, tell func(events.Progress)) error
 	}
 	return nil
 }
+

@@ -3,6 +3,7 @@ package testbed
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/md5" //nolint:gosec // the format of a .deb's md5sums
 	"crypto/sha256"
@@ -18,6 +19,7 @@ import (
 // toy is one version of a package of the toy repository.
 type toy struct {
 	Name, Version, Arch string // Arch "" is amd64
+	Short               string // the description's first line; "a toy package" when empty
 	Fields              string // further lines of the control file
 	Files               map[string]string
 	Conffiles           []string
@@ -46,7 +48,7 @@ func (p toy) control() string {
 	}
 	c := fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: %s\nMaintainer: Toys <toys@example.org>\nInstalled-Size: %d\nSection: misc\nPriority: optional\n",
 		p.Name, p.Version, p.arch(), size)
-	return c + p.Fields + "Description: a toy package\n made to be difficult\n"
+	return c + p.Fields + "Description: " + cmp.Or(p.Short, "a toy package") + "\n made to be difficult\n"
 }
 
 // file is a file of the repository.

@@ -33,7 +33,7 @@ fi`
 func toys() []toy {
 	list := []toy{
 		{Name: "cowsay", Version: "3.03", Arch: "all", Files: map[string]string{"/usr/games/cowsay": "#!/bin/sh\necho moo\n"}},
-		{Name: "sl", Version: "5.02", Files: map[string]string{"/usr/games/sl": "#!/bin/sh\necho choo\n"}},
+		{Name: "sl", Version: "5.02", Short: "a steam locomotive that runs across the terminal", Files: map[string]string{"/usr/games/sl": "#!/bin/sh\necho choo\n"}},
 		{
 			Name: "toy-app", Version: "1.0", Fields: "Depends: toy-lib (>= 1.0)\nRecommends: toy-extra\n",
 			Files: map[string]string{

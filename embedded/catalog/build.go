@@ -88,6 +88,7 @@ func Build(ctx context.Context, cfg Config) error {
 	if err := os.MkdirAll(filepath.Dir(cfg.Path), 0o755); err != nil {
 		return fmt.Errorf("make the index: %w", err)
 	}
+	sweep(cfg.Path)
 	tmp := fmt.Sprintf("%s.new-%d", cfg.Path, os.Getpid())
 	defer os.Remove(tmp)
 	tell(fmt.Sprintf("indexing %d packages", len(all)))
@@ -95,6 +96,17 @@ func Build(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("write the index: %w", err)
 	}
 	return os.Rename(tmp, cfg.Path)
+}
+
+// sweep removes what builders left behind that were killed.
+func sweep(path string) {
+	left, _ := filepath.Glob(path + ".new-*")
+	for _, l := range left {
+		pid := strings.TrimPrefix(l, path+".new-")
+		if _, err := os.Stat("/proc/" + pid); errors.Is(err, os.ErrNotExist) {
+			_ = os.Remove(l)
+		}
+	}
 }
 
 // gather reads all lists into packages by name; sources tells which kinds there were.

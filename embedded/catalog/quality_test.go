@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"cortex/embedded/catalog"
+	"cortex/events"
 )
 
 var (
@@ -89,7 +90,7 @@ func TestReport(t *testing.T) {
 				t.Fatal(err)
 			}
 			took = append(took, time.Since(start))
-			at := slices.IndexFunc(found, func(f catalog.Candidate) bool { return slices.Contains(r.accepted, string(f.Name)) })
+			at := slices.IndexFunc(found, func(f events.Candidate) bool { return slices.Contains(r.accepted, string(f.Name)) })
 			if at == 0 {
 				first++
 			} else if *misses && half.name == "development" {

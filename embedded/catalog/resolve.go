@@ -9,33 +9,22 @@ import (
 	"cortex/events"
 )
 
-// Need is one thing that was asked for, and what may be meant.
-type Need struct {
-	Words      string      `json:"words"`
-	Candidates []Candidate `json:"candidates"`
-	// Exact says that the words are the name of the one candidate, so that nobody
-	// has to choose.
-	Exact bool `json:"exact,omitempty"`
-	// Sure is the distance of the first candidate from the second, 0 to 1.
-	Sure float64 `json:"sure"`
-}
-
 // offered is how many candidates a need is answered with.
 const offered = 5
 
 // Resolve splits a request into needs and finds candidates for each. The names of
 // packages, what they provide, and names that are one letter off exactly one
 // package come first.
-func (c *Catalog) Resolve(ctx context.Context, request string) ([]Need, error) {
-	var out []Need
+func (c *Catalog) Resolve(ctx context.Context, request string) ([]events.Need, error) {
+	var out []events.Need
 	for _, words := range Needs(request) {
-		n := Need{Words: words}
+		n := events.Need{Words: words}
 		named, err := c.named(ctx, words)
 		if err != nil {
 			return nil, err
 		}
 		if named != nil {
-			n.Candidates, n.Exact, n.Sure = []Candidate{*named}, len(named.Reasons) == 1 && named.Reasons[0] == exactReason, 1
+			n.Candidates, n.Exact, n.Sure = []events.Candidate{*named}, len(named.Reasons) == 1 && named.Reasons[0] == exactReason, 1
 			out = append(out, n)
 			continue
 		}
@@ -57,7 +46,7 @@ func (c *Catalog) Resolve(ctx context.Context, request string) ([]Need, error) {
 const exactReason = "is its name"
 
 // named finds the package that the words name, if they do.
-func (c *Catalog) named(ctx context.Context, words string) (*Candidate, error) {
+func (c *Catalog) named(ctx context.Context, words string) (*events.Candidate, error) {
 	name := strings.TrimSpace(words)
 	if strings.ContainsAny(name, " \t") || events.PackageName(name).Validate() != nil {
 		return nil, nil
@@ -86,9 +75,15 @@ func (c *Catalog) named(ctx context.Context, words string) (*Candidate, error) {
 	return &near[0], nil
 }
 
+// Has reports whether a package of this name is in the index.
+func (c *Catalog) Has(ctx context.Context, name events.PackageName) (bool, error) {
+	found, err := c.lines(ctx, `SELECT name, version, short FROM packages WHERE name = ?`, string(name))
+	return len(found) > 0, err
+}
+
 // near gives the packages whose name is one edit away.
-func (c *Catalog) near(ctx context.Context, name string) ([]Candidate, error) {
-	var out []Candidate
+func (c *Catalog) near(ctx context.Context, name string) ([]events.Candidate, error) {
+	var out []events.Candidate
 	found, err := c.lines(ctx, `SELECT name, version, short FROM packages WHERE length(name) BETWEEN ? AND ? AND (substr(name, 1, 1) = ? OR substr(name, 2, 2) = ?)`,
 		len(name)-1, len(name)+1, name[:1], name[1:3])
 	for _, f := range found {
@@ -99,16 +94,16 @@ func (c *Catalog) near(ctx context.Context, name string) ([]Candidate, error) {
 	return out, err
 }
 
-func (c *Catalog) lines(ctx context.Context, query string, args ...any) ([]Candidate, error) {
+func (c *Catalog) lines(ctx context.Context, query string, args ...any) ([]events.Candidate, error) {
 	rows, err := c.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("look up a name: %w", err)
 	}
 	defer rows.Close()
-	var out []Candidate
+	var out []events.Candidate
 	for rows.Next() {
-		f := Candidate{Score: 1}
-		if err := rows.Scan(&f.Name, &f.Version, &f.Short); err != nil {
+		f := events.Candidate{Score: 1}
+		if err := rows.Scan(&f.Name, &f.Version, &f.Description); err != nil {
 			return nil, err
 		}
 		out = append(out, f)

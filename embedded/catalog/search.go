@@ -62,15 +62,6 @@ func (c *Catalog) Scope() string { return c.fingerprint }
 // Total is how many packages are in the index.
 func (c *Catalog) Total() int { return c.total }
 
-// Candidate is one package that may be what was asked for.
-type Candidate struct {
-	Name    events.PackageName `json:"name"`
-	Version events.Version     `json:"version"`
-	Short   string             `json:"description"`
-	Score   float64            `json:"score"`
-	Reasons []string           `json:"reasons"`
-}
-
 // most is how many of the best matches by words are ranked.
 const most = 300
 
@@ -84,7 +75,7 @@ type hit struct {
 
 // Search ranks the packages that fit one need, the best first, at most n. Several
 // packages of one source count as one: the best of them.
-func (c *Catalog) Search(ctx context.Context, need string, n int) ([]Candidate, error) {
+func (c *Catalog) Search(ctx context.Context, need string, n int) ([]events.Candidate, error) {
 	words, err := c.words(ctx, need)
 	if err != nil || len(words) == 0 {
 		return nil, err
@@ -94,15 +85,15 @@ func (c *Catalog) Search(ctx context.Context, need string, n int) ([]Candidate, 
 		return nil, err
 	}
 	rank(hits, words, need)
-	var out []Candidate
+	var out []events.Candidate
 	sources := map[string]bool{}
 	for _, h := range hits {
 		if sources[h.source] {
 			continue
 		}
 		sources[h.source] = true
-		out = append(out, Candidate{
-			Name: events.PackageName(h.name), Version: events.Version(h.version), Short: h.short,
+		out = append(out, events.Candidate{
+			Name: events.PackageName(h.name), Version: events.Version(h.version), Description: h.short,
 			Score: math.Round(h.score*100) / 100, Reasons: h.reasons(),
 		})
 		if len(out) == n {
@@ -254,6 +245,9 @@ func rank(hits []*hit, words []word, need string) {
 			h.score += coverWeight * have / weight
 		}
 		h.score += priorWeight * h.prior
+		if h.flags&flagDesktop != 0 && (asked["server"] || asked["daemon"] || asked["service"]) {
+			h.score -= serverWeight
+		}
 		if asked[h.name] || asked[strings.ReplaceAll(h.name, "-", "")] {
 			h.score += .6
 		}
@@ -267,6 +261,8 @@ func rank(hits []*hit, words []word, need string) {
 const (
 	coverWeight = .8
 	priorWeight = 1.0
+	// serverWeight is taken from a desktop application when a server was asked for.
+	serverWeight = .4
 )
 
 func (w word) in(keys map[string]bool) bool {
@@ -285,21 +281,21 @@ func (w word) in(keys map[string]bool) bool {
 func (h *hit) reasons() []string {
 	var out []string
 	if len(h.found) > 0 {
-		out = append(out, "is about: "+strings.Join(h.found, ", "))
+		out = append(out, "about: "+strings.Join(h.found, ", "))
 	} else {
-		out = append(out, "its description mentions the words")
+		out = append(out, "its description has the words")
 	}
 	for _, r := range []struct {
 		on   bool
 		text string
 	}{
-		{h.used > 0, fmt.Sprintf("%d packages depend on or recommend it", h.used)},
-		{h.suggested > 0, fmt.Sprintf("%d suggest it", h.suggested)},
-		{h.mentioned > 0, fmt.Sprintf("%d mention it", h.mentioned)},
-		{h.flags&flagDesktop != 0, "has a desktop application"},
-		{h.flags&flagMeta != 0, "part of a task or metapackage"},
-		{h.flags&flagLibrary != 0, "a library or language package"},
-		{h.flags&flagPart != 0, "only a part of something"},
+		{h.used > 0, fmt.Sprintf("needed by %d", h.used)},
+		{h.suggested > 0, fmt.Sprintf("suggested by %d", h.suggested)},
+		{h.mentioned > 0, fmt.Sprintf("mentioned by %d", h.mentioned)},
+		{h.flags&flagDesktop != 0, "desktop application"},
+		{h.flags&flagMeta != 0, "in a task or metapackage"},
+		{h.flags&flagLibrary != 0, "library or language package"},
+		{h.flags&flagPart != 0, "part of something"},
 	} {
 		if r.on {
 			out = append(out, r.text)

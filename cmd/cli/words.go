@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cortex/cmd/render"
+	"cortex/cmd/words"
+	"cortex/events"
+	"cortex/producers/intent"
+)
+
+// wish is what install and plan were asked for: packages by name, and words.
+type wish struct {
+	refs       []events.PackageRef
+	words      []string
+	pick       []string // one choice for each need, or all choices for the only one
+	candidates bool     // only show
+	first      bool     // nothing will run: the first candidate will do
+}
+
+func (w *wish) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringSliceVar(&w.pick, "pick", nil, "choose for words: the number or the name of a candidate, for each need one")
+	f.BoolVar(&w.candidates, "candidates", false, "show what the words may mean, and stop")
+}
+
+// sort tells names from words: what holds a blank is words.
+func (w *wish) sort(args []string) error {
+	var names []string
+	for _, arg := range args {
+		if strings.ContainsAny(strings.TrimSpace(arg), " \t\n") {
+			if len(arg) > events.MaxWordsBytes {
+				return &events.Error{Op: "cli.words", Kind: events.ErrUsage, Subject: "the words", Err: fmt.Errorf("%d bytes are more than %d", len(arg), events.MaxWordsBytes)}
+			}
+			w.words = append(w.words, arg)
+			continue
+		}
+		names = append(names, arg)
+	}
+	refs, err := intent.Packages(names)
+	w.refs = refs
+	return err
+}
+
+// unknown moves names that no index knows to the words: they may be misspelt, or
+// be a word after all. It looks only where an index is ready.
+func (a *App) unknown(ctx context.Context, w *wish) error {
+	c := words.Ready(ctx, words.Of(a.settings, a.Env))
+	if c == nil {
+		return nil
+	}
+	defer c.Close()
+	var known []events.PackageRef
+	for _, ref := range w.refs {
+		has := ref.Arch != "" || ref.Version != ""
+		if !has {
+			var err error
+			if has, err = c.Has(ctx, ref.Name); err != nil {
+				return err
+			}
+		}
+		if !has && !a.installed(ref.Name) {
+			w.words = append(w.words, string(ref.Name))
+			continue
+		}
+		known = append(known, ref)
+	}
+	w.refs = known
+	return nil
+}
+
+// installed reports whether dpkg has files of a package, wherever it came from.
+func (a *App) installed(name events.PackageName) bool {
+	info := filepath.Join(a.settings.Root, "var/lib/dpkg/info")
+	found, err := filepath.Glob(filepath.Join(info, string(name)+":*.list"))
+	return exists(filepath.Join(info, string(name)+".list")) || err == nil && len(found) > 0
+}
+
+// wordsView is what words may mean, as JSON.
+type wordsView struct {
+	Version int           `json:"version"`
+	Mode    string        `json:"mode"`
+	Sources string        `json:"sources"`
+	Needs   []events.Need `json:"needs"`
+}
+
+// chosen turns the words into packages, with a person's choice. It returns no
+// packages when there is nothing left to do.
+func (a *App) chosen(ctx context.Context, w *wish) ([]events.PackageRef, error) {
+	view, err := a.lookUp(ctx, w.words)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range view.Needs {
+		if len(n.Candidates) == 0 {
+			return nil, &events.Error{Op: "cli.chosen", Kind: events.ErrNotFound, Subject: strconv.Quote(n.Words), Err: errors.New("no package fits"), Hint: "other words may find one; 'apt-get update' brings the lists up to date"}
+		}
+	}
+	if w.candidates || a.json && len(w.pick) == 0 && !w.first {
+		err := a.showCandidates(view)
+		if err == nil && !w.candidates {
+			err = choiceNeeded(view.Needs)
+		}
+		return nil, err
+	}
+	chosen, err := a.choose(ctx, w, view)
+	if err != nil {
+		return nil, err
+	}
+	refs := slices.Clone(w.refs)
+	for _, name := range chosen {
+		refs = append(refs, events.PackageRef{Name: name})
+	}
+	return refs, nil
+}
+
+// lookUp asks the machine's own index.
+func (a *App) lookUp(ctx context.Context, requests []string) (wordsView, error) {
+	c, fresh, err := words.Open(ctx, words.Of(a.settings, a.Env), func(stage string) { a.say("%s…", stage) })
+	if err != nil {
+		return wordsView{}, err
+	}
+	defer c.Close()
+	view := wordsView{Version: 1, Mode: "offline", Sources: c.Sources()}
+	if !fresh {
+		a.say("note: the index of packages is older than apt's lists")
+	}
+	for _, request := range requests {
+		needs, err := c.Resolve(ctx, request)
+		if err != nil {
+			return wordsView{}, err
+		}
+		view.Needs = append(view.Needs, needs...)
+	}
+	return view, nil
+}
+
+func (a *App) showCandidates(v wordsView) error {
+	if a.json {
+		a.line("candidates", "candidates", v)
+		return nil
+	}
+	render.Candidates(a.Stdout, v.Needs)
+	a.say("%s", origin(v))
+	return nil
+}
+
+// origin says where candidates come from.
+func origin(v wordsView) string {
+	return "found without a model, in " + v.Sources
+}

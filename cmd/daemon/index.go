@@ -38,7 +38,7 @@ func (in *inside) index(ctx context.Context) {
 		cmd := exec.CommandContext(ctx, self, "catalog", "build", "--quiet")
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 		cmd.WaitDelay = 2 * time.Second
-		if err := cmd.Start(); err == nil {
+		if err = cmd.Start(); err == nil {
 			_ = syscall.Setpriority(syscall.PRIO_PROCESS, cmd.Process.Pid, indexNice)
 			err = cmd.Wait()
 		}

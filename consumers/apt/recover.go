@@ -160,4 +160,3 @@ func (m *Machine) Refresh(ctx context.Context, tell func(events.Progress)) error
 	}
 	return nil
 }
-

@@ -88,7 +88,7 @@ func (c *Catalog) Search(ctx context.Context, need string, n int) ([]events.Cand
 	var out []events.Candidate
 	sources := map[string]bool{}
 	for _, h := range hits {
-		if sources[h.source] {
+		if sources[h.source] || len(h.found) == 0 && len(out) > 0 && len(hits[0].found) > 0 {
 			continue
 		}
 		sources[h.source] = true

@@ -164,7 +164,7 @@ func (g *gathering) read(l list) error {
 		return stanzas(r, map[string]bool{"Package": true, "Description-en": true}, func(f map[string]string) {
 			if p := g.packages[f["Package"]]; p != nil && p.long == "" {
 				_, long, _ := strings.Cut(f["Description-en"], "\n")
-				p.long = clean(long, maxLong)
+				p.long = events.Line(long, maxLong)
 				g.long[p.name] = ""
 			}
 		})
@@ -175,7 +175,7 @@ func (g *gathering) read(l list) error {
 				return
 			}
 			g.apps++
-			p.app = clean(p.app+" "+c.name+" "+c.summary+" "+strings.Join(c.words, " "), maxLong)
+			p.app = events.Line(p.app+" "+c.name+" "+c.summary+" "+strings.Join(c.words, " "), maxLong)
 			p.languages = max(p.languages, c.languages)
 			if c.application {
 				p.flags |= flagDesktop
@@ -204,7 +204,7 @@ func (g *gathering) addPackage(f map[string]string) {
 	}
 	short, long, _ := strings.Cut(f["Description"], "\n")
 	p := &pkg{
-		name: name, version: clean(f["Version"], events.MaxVersionBytes), short: clean(short, maxShort), long: clean(long, maxLong), section: f["Section"],
+		name: name, version: events.Line(f["Version"], events.MaxVersionBytes), short: events.Line(short, maxShort), long: events.Line(long, maxLong), section: f["Section"],
 		tags: f["Tag"], provides: relations(f["Provides"]), depends: relations(f["Depends"]), recommends: relations(f["Recommends"]), suggests: relations(f["Suggests"]),
 	}
 	if p.source, _, _ = strings.Cut(f["Source"], " "); p.source == "" {
@@ -246,7 +246,7 @@ func weigh(all map[string]*pkg) {
 			for _, n := range append(append([]string(nil), p.depends...), p.recommends...) {
 				if q := all[n]; q != nil {
 					q.flags |= flagMeta
-					q.context = clean(q.context+" "+p.short, maxLong)
+					q.context = events.Line(q.context+" "+p.short, maxLong)
 				}
 			}
 		}

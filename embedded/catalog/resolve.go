@@ -139,7 +139,7 @@ func oneEdit(a, b string) bool {
 // database" asks for two. An "and" inside one need ("monitor cpu and memory usage")
 // does not split: what follows has to begin a thing of its own.
 func Needs(request string) []string {
-	words := strings.Fields(strings.NewReplacer(",", " , ", ";", " , ").Replace(strings.ToLower(clean(request, events.MaxWordsBytes))))
+	words := strings.Fields(strings.NewReplacer(",", " , ", ";", " , ").Replace(strings.ToLower(events.Line(request, events.MaxWordsBytes))))
 	for len(words) > 0 && leading[words[0]] {
 		words = words[1:]
 	}

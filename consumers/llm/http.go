@@ -1,0 +1,210 @@
+package llm
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"cortex/events"
+)
+
+// Config is how a provider is reached.
+type Config struct {
+	Name     string
+	URL      string // the address before "/v1/…" or "/chat/completions"
+	Model    string
+	Key      func() (string, error) // asked for at every call; nil or "" for none
+	Patience time.Duration          // 0 is DefaultPatience
+	Now      func() time.Time       // nil is time.Now
+}
+
+func (c Config) check() error {
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
+		return &events.Error{Op: "llm.New", Kind: events.ErrUsage, Subject: c.Name, Err: fmt.Errorf("%q is not an http or https address without a user", c.URL)}
+	}
+	if c.Model == "" {
+		return &events.Error{Op: "llm.New", Kind: events.ErrUsage, Subject: c.Name, Err: errors.New("no model is named")}
+	}
+	return nil
+}
+
+// caller makes the HTTP calls of a provider.
+type caller struct {
+	Config
+	client  *http.Client
+	headers map[string]string
+	auth    func(h http.Header, key string)
+}
+
+func newCaller(c Config, headers map[string]string, auth func(http.Header, string)) *caller {
+	if c.Patience == 0 {
+		c.Patience = DefaultPatience
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	c.URL = strings.TrimRight(c.URL, "/")
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 8
+	return &caller{Config: c, headers: headers, auth: auth, client: &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Close gives up idle connections.
+func (c *caller) Close() { c.client.CloseIdleConnections() }
+
+// Name implements [Provider].
+func (c *caller) Name() string { return c.Config.Name }
+
+// Model implements [Provider].
+func (c *caller) Model() string { return c.Config.Model }
+
+// fail makes an error of a class.
+func (c *caller) fail(class Class, err error) *Error {
+	return &Error{Provider: c.Config.Name, Class: class, Err: err}
+}
+
+// watch gives a context that ends when nothing was heard for as long as patience
+// is; heard is to be called whenever something was.
+func (c *caller) watch(ctx context.Context) (watched context.Context, heard, end func()) {
+	watched, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(c.Patience, func() { cancel(errSilent) })
+	return watched, func() { timer.Reset(c.Patience) }, func() {
+		timer.Stop()
+		cancel(nil)
+	}
+}
+
+var errSilent = errors.New("the server was silent for too long")
+
+// broken classifies what went wrong between us and the server.
+func (c *caller) broken(ctx context.Context, err error) *Error {
+	switch {
+	case errors.Is(context.Cause(ctx), errSilent):
+		return c.fail(TimedOut, errSilent)
+	case ctx.Err() != nil:
+		return c.fail(Cancelled, ctx.Err())
+	}
+	var u *url.Error
+	if errors.As(err, &u) { // without the address: it is known, and long
+		err = u.Err
+	}
+	return c.fail(Unavailable, err)
+}
+
+// send sends a request; body may be nil. The response is a good one.
+func (c *caller) send(ctx context.Context, method, path string, body any) (*http.Response, *Error) {
+	var payload io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, c.fail(BadRequest, err)
+		}
+		payload = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.URL+path, payload)
+	if err != nil {
+		return nil, c.fail(BadRequest, err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "cortex")
+	for name, value := range c.headers {
+		req.Header.Set(name, value)
+	}
+	if c.Key != nil {
+		key, err := c.Key()
+		if err != nil {
+			return nil, c.fail(Unauthorized, err)
+		}
+		if key != "" {
+			c.auth(req.Header, key)
+		}
+	}
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return nil, c.broken(ctx, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	return nil, c.refused(resp)
+}
+
+// refused classifies an answer that is none.
+func (c *caller) refused(resp *http.Response) *Error {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 8<<10))
+	said := complaint(body)
+	e := c.fail(Unavailable, errors.New(said))
+	e.Status = resp.StatusCode
+	e.After = retryAfter(resp.Header.Get("Retry-After"), c.Now())
+	lower := strings.ToLower(said)
+	switch code := resp.StatusCode; {
+	case strings.Contains(lower, "insufficient_quota") || strings.Contains(lower, "credit balance") || strings.Contains(lower, "usage limit") || code == http.StatusPaymentRequired:
+		e.Class = OutOfCredit
+	case code == http.StatusTooManyRequests:
+		e.Class = RateLimited
+	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+		e.Class = Unauthorized
+	case code == http.StatusRequestEntityTooLarge || strings.Contains(lower, "context length") || strings.Contains(lower, "context_length") || strings.Contains(lower, "too long"):
+		e.Class = TooLong
+	case code == http.StatusRequestTimeout || code == http.StatusConflict || code >= 500:
+	case code >= 300 && code < 400:
+		e.Class, e.Err = Garbage, errors.New("it redirects, and keys are not sent elsewhere")
+	default:
+		e.Class = BadRequest
+	}
+	return e
+}
+
+// complaint is what a server says is wrong, in one harmless line.
+func complaint(body []byte) string {
+	var told struct {
+		Error struct {
+			Message string `json:"message"`
+			Type    string `json:"type"`
+			Code    any    `json:"code"`
+		} `json:"error"`
+	}
+	text := string(body)
+	if json.Unmarshal(body, &told) == nil && told.Error.Message != "" {
+		text = told.Error.Message
+		if told.Error.Type != "" {
+			text += " (" + told.Error.Type + ")"
+		}
+		if code, ok := told.Error.Code.(string); ok && code != told.Error.Type {
+			text += " (" + code + ")"
+		}
+	}
+	text = events.Line(text, 300)
+	if text == "" {
+		text = "it said nothing"
+	}
+	return text
+}
+
+// maxAfter bounds how long a server can make us wait.
+const maxAfter = 10 * time.Minute
+
+// retryAfter reads the header: seconds, or a date.
+func retryAfter(v string, now time.Time) time.Duration {
+	v = strings.TrimSpace(v)
+	var d time.Duration
+	if n, err := strconv.Atoi(v); err == nil && n >= 0 {
+		d = time.Duration(min(n, int(maxAfter/time.Second))) * time.Second
+	} else if t, err := http.ParseTime(v); err == nil {
+		d = t.Sub(now)
+	}
+	return max(0, min(d, maxAfter))
+}

@@ -1,0 +1,292 @@
+// Package modeltest is a model server for tests: real HTTP, both protocols, and
+// every way in which a real one fails. [Conformance] holds a provider to what the
+// llm package promises.
+package modeltest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Call is what the server was asked.
+type Call struct {
+	Path   string
+	Key    string // as the client sent it
+	System string
+	Prompt string
+	Schema json.RawMessage // nil for prose
+	Number int             // from 1
+}
+
+// Reply is what it answers. The zero value is an empty good answer.
+type Reply struct {
+	Text    string
+	Pieces  int           // the text comes in as many; 0 is 3
+	Delay   time.Duration // before anything is sent
+	Between time.Duration // between pieces
+	Status  int           // 0 is 200
+	Body    string        // sent instead of an answer
+	After   string        // the Retry-After header
+	Stop    string        // why it stopped, in the protocol's words; "" is the normal one
+	Input   int           // tokens; 0 is the prompt's bytes / 4
+	Output  int           // tokens; 0 is the text's bytes / 4
+	Uncount bool          // usage is not told
+	CutAt   int           // the connection ends after as many pieces; 0 never
+	Silent  bool          // after the first piece nothing comes any more
+	Inside  string        // an error inside the stream, after the first piece
+}
+
+// Server is a model server. Its fields may be set before it is asked.
+type Server struct {
+	*httptest.Server
+	// Answer decides; nil answers "ok".
+	Answer func(Call) Reply
+
+	mu    sync.Mutex
+	calls []Call
+	gone  chan struct{}
+}
+
+// Start starts a server; Close ends it.
+func Start(answer func(Call) Reply) *Server {
+	s := &Server{Answer: answer, gone: make(chan struct{})}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/messages", s.messages)
+	mux.HandleFunc("POST /v1/chat/completions", s.chat)
+	mux.HandleFunc("GET /v1/models", s.models)
+	s.Server = httptest.NewServer(mux)
+	return s
+}
+
+// Close ends the server and every call that still waits.
+func (s *Server) Close() {
+	close(s.gone)
+	s.CloseClientConnections()
+	s.Server.Close()
+}
+
+// Calls gives what was asked so far.
+func (s *Server) Calls() []Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Call(nil), s.calls...)
+}
+
+// Anthropic is the address for Anthropic's protocol, OpenAI that for OpenAI's.
+func (s *Server) Anthropic() string { return s.URL }
+func (s *Server) OpenAI() string    { return s.URL + "/v1" }
+
+func (s *Server) models(w http.ResponseWriter, _ *http.Request) {
+	reply := s.record(Call{Path: "/v1/models"})
+	if reply.Status != 0 {
+		s.refuse(w, reply)
+		return
+	}
+	fmt.Fprint(w, `{"data":[{"id":"test-model"}]}`)
+}
+
+// record notes a call and asks for the answer.
+func (s *Server) record(c Call) Reply {
+	s.mu.Lock()
+	c.Number = len(s.calls) + 1
+	s.calls = append(s.calls, c)
+	answer := s.Answer
+	s.mu.Unlock()
+	if answer == nil {
+		return Reply{Text: "ok"}
+	}
+	return answer(c)
+}
+
+// refuse sends what is no answer.
+func (s *Server) refuse(w http.ResponseWriter, r Reply) {
+	if r.After != "" {
+		w.Header().Set("Retry-After", r.After)
+	}
+	w.WriteHeader(max(r.Status, http.StatusOK))
+	fmt.Fprint(w, r.Body)
+}
+
+func (s *Server) messages(w http.ResponseWriter, req *http.Request) {
+	var body struct {
+		Model, System string
+		MaxTokens     int `json:"max_tokens"`
+		Messages      []struct{ Role, Content string }
+		Tools         []struct {
+			Name   string
+			Schema json.RawMessage `json:"input_schema"`
+		}
+	}
+	if json.NewDecoder(req.Body).Decode(&body) != nil || len(body.Messages) == 0 || body.MaxTokens == 0 || req.Header.Get("Anthropic-Version") == "" {
+		http.Error(w, `{"type":"error","error":{"type":"invalid_request_error","message":"not the protocol"}}`, http.StatusBadRequest)
+		return
+	}
+	c := Call{Path: req.URL.Path, Key: req.Header.Get("X-Api-Key"), System: body.System, Prompt: body.Messages[0].Content}
+	if len(body.Tools) > 0 {
+		c.Schema = body.Tools[0].Schema
+	}
+	r := s.record(c)
+	out := &stream{w: w, gone: s.gone, req: req}
+	if !s.begin(out, c, &r) {
+		return
+	}
+	usage := func(in, n int) map[string]any { return map[string]any{"input_tokens": in, "output_tokens": n} }
+	out.event("message_start", map[string]any{"type": "message_start", "message": map[string]any{"model": body.Model, "usage": usage(r.Input, 0)}})
+	delta := func(piece string) any {
+		d := map[string]any{"type": "text_delta", "text": piece}
+		if c.Schema != nil {
+			d = map[string]any{"type": "input_json_delta", "partial_json": piece}
+		}
+		return map[string]any{"type": "content_block_delta", "index": 0, "delta": d}
+	}
+	if !out.pieces(r, func(p string) { out.event("content_block_delta", delta(p)) }, func(m string) {
+		out.event("error", map[string]any{"type": "error", "error": map[string]any{"type": "overloaded_error", "message": m}})
+	}) {
+		return
+	}
+	last := map[string]any{"type": "message_delta", "delta": map[string]any{"stop_reason": or(r.Stop, "end_turn")}}
+	if !r.Uncount {
+		last["usage"] = usage(0, r.Output)
+	}
+	out.event("message_delta", last)
+	out.event("message_stop", map[string]any{"type": "message_stop"})
+}
+
+func (s *Server) chat(w http.ResponseWriter, req *http.Request) {
+	var body struct {
+		Model    string
+		Messages []struct{ Role, Content string }
+		Format   *struct {
+			Schema struct{ Schema json.RawMessage } `json:"json_schema"`
+		} `json:"response_format"`
+	}
+	if json.NewDecoder(req.Body).Decode(&body) != nil || len(body.Messages) == 0 {
+		http.Error(w, `{"error":{"message":"not the protocol"}}`, http.StatusBadRequest)
+		return
+	}
+	c := Call{Path: req.URL.Path, Key: strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")}
+	for _, m := range body.Messages {
+		if m.Role == "system" {
+			c.System = m.Content
+		} else {
+			c.Prompt = m.Content
+		}
+	}
+	if body.Format != nil {
+		c.Schema = body.Format.Schema.Schema
+	}
+	r := s.record(c)
+	out := &stream{w: w, gone: s.gone, req: req}
+	if !s.begin(out, c, &r) {
+		return
+	}
+	chunk := func(content string, finish any) map[string]any {
+		return map[string]any{"model": body.Model, "choices": []any{map[string]any{"index": 0, "delta": map[string]any{"content": content}, "finish_reason": finish}}}
+	}
+	if !out.pieces(r, func(p string) { out.event("", chunk(p, nil)) }, func(m string) {
+		out.event("", map[string]any{"error": map[string]any{"message": m}})
+	}) {
+		return
+	}
+	out.event("", chunk("", or(r.Stop, "stop")))
+	if !r.Uncount {
+		out.event("", map[string]any{"model": body.Model, "choices": []any{}, "usage": map[string]any{"prompt_tokens": r.Input, "completion_tokens": r.Output}})
+	}
+	out.raw("data: [DONE]\n\n")
+}
+
+func or(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a
+}
+
+// begin waits, refuses, or opens the stream; it fills in what a reply leaves out.
+func (s *Server) begin(out *stream, c Call, r *Reply) bool {
+	if !out.pause(r.Delay) {
+		return false
+	}
+	if r.Status != 0 && r.Status != http.StatusOK || r.Body != "" {
+		s.refuse(out.w, *r)
+		return false
+	}
+	if r.Input == 0 {
+		r.Input = len(c.System+c.Prompt)/4 + 1
+	}
+	if r.Output == 0 {
+		r.Output = len(r.Text)/4 + 1
+	}
+	out.w.Header().Set("Content-Type", "text/event-stream")
+	return true
+}
+
+// stream writes server-sent events.
+type stream struct {
+	w    http.ResponseWriter
+	req  *http.Request
+	gone chan struct{}
+}
+
+func (s *stream) raw(text string) {
+	fmt.Fprint(s.w, text)
+	s.w.(http.Flusher).Flush()
+}
+
+func (s *stream) event(name string, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("modeltest: " + err.Error())
+	}
+	if name != "" {
+		name = "event: " + name + "\n"
+	}
+	s.raw(name + "data: " + string(b) + "\n\n")
+}
+
+// pause waits, unless the client or the server goes.
+func (s *stream) pause(d time.Duration) bool {
+	if d == 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.req.Context().Done():
+	case <-s.gone:
+	}
+	return false
+}
+
+// pieces sends the text; it reports whether the answer goes on to its end.
+func (s *stream) pieces(r Reply, send, fail func(string)) bool {
+	n := r.Pieces
+	if n == 0 {
+		n = 3
+	}
+	for i := range n {
+		send(r.Text[len(r.Text)*i/n : len(r.Text)*(i+1)/n])
+		switch {
+		case r.CutAt == i+1:
+			panic(http.ErrAbortHandler)
+		case r.Silent:
+			s.pause(time.Hour)
+			return false
+		case r.Inside != "":
+			fail(r.Inside)
+			return false
+		}
+		if !s.pause(r.Between) {
+			return false
+		}
+	}
+	return true
+}
+

@@ -1,0 +1,47 @@
+package events
+
+import (
+	"strings"
+	"unicode"
+)
+
+// Line makes foreign text fit to keep and show: one line of valid UTF-8, without
+// control, direction and private characters, of at most max bytes.
+func Line(s string, max int) string {
+	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, ""), func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r)
+	}), " ")
+	return cut(harmless(s), max)
+}
+
+// Lines is [Line] for text whose lines matter: line feeds stay.
+func Lines(s string, max int) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n':
+			return r
+		case r == '\t':
+			return ' '
+		case unicode.IsControl(r):
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	return cut(harmless(s), max)
+}
+
+func harmless(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r) {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+func cut(s string, max int) string {
+	if len(s) <= max {
+		return s
+	}
+	return strings.ToValidUTF8(s[:max], "")
+}

@@ -26,6 +26,12 @@ const (
 	KindRetryRequested   Kind = "retry.requested.v1"
 	KindForgetRequested  Kind = "forget.requested.v1"
 
+	KindLLMRequested   Kind = "llm.requested.v1"
+	KindLLMCompleted   Kind = "llm.completed.v1"
+	KindLLMFailed      Kind = "llm.failed.v1"
+	KindLLMDenied      Kind = "llm.denied.v1"
+	KindLLMModeChanged Kind = "llm.mode-changed.v1"
+
 	KindHardwareRequested Kind = "hardware.requested.v1"
 	KindHardwareSnapshot  Kind = "hardware.snapshot.v1"
 	KindHardwareChanged   Kind = "hardware.changed.v1"
@@ -66,6 +72,7 @@ func FactKinds() []Kind {
 		KindStepFailed, KindSucceeded, KindFailed, KindInterrupted, KindCompensated, KindParked, KindRetried,
 		KindAnswersForgotten,
 		KindHardwareSnapshot, KindHardwareChanged,
+		KindLLMRequested, KindLLMCompleted, KindLLMFailed, KindLLMDenied, KindLLMModeChanged,
 	}
 	for _, v := range Verbs {
 		kinds = append(kinds, RequestedKind(v))
@@ -135,6 +142,16 @@ func newFact(k Kind) (Fact, error) {
 		return &HardwareSnapshot{}, nil
 	case KindHardwareChanged:
 		return &HardwareChanged{}, nil
+	case KindLLMRequested:
+		return &LLMRequested{}, nil
+	case KindLLMCompleted:
+		return &LLMCompleted{}, nil
+	case KindLLMFailed:
+		return &LLMFailed{}, nil
+	case KindLLMDenied:
+		return &LLMDenied{}, nil
+	case KindLLMModeChanged:
+		return &LLMModeChanged{}, nil
 	}
 	if isTransactionRequest(k) {
 		return &Requested{}, nil

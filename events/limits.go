@@ -39,6 +39,13 @@ const (
 	MaxHardwareKeyBytes = 256
 	// MaxHardwareValueBytes bounds the value of one hardware fact.
 	MaxHardwareValueBytes = 8 << 10
+	// MaxLLMAnswerBytes bounds the answer of a model that is recorded.
+	MaxLLMAnswerBytes = 32 << 10
+	// MaxNeeds and MaxCandidates bound what words may mean.
+	MaxNeeds      = 16
+	MaxCandidates = 10
+	// MaxEvidenceBytes bounds what a model is told of this machine.
+	MaxEvidenceBytes = 24 << 10
 	// MaxReasonBytes bounds a failure message.
 	MaxReasonBytes = 4 << 10
 	// MaxHandlerRetries is how often a reactor retries before an event is parked.

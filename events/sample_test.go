@@ -82,6 +82,15 @@ func sampleFacts() []events.Fact {
 		}},
 		&events.HardwareChanged{Before: 3, Changes: []events.HardwareChange{{Key: "cpu.threads", Before: events.NumberValue(2), After: events.NumberValue(4)}, {Key: "gpu.0000:01:00.0.driver", After: events.TextValue("nouveau")}}},
 		&events.Collected{Contents: 3, Bytes: 12_000, Forgotten: []events.TransactionID{txn}},
+		&events.LLMRequested{Task: events.TaskInstall, Question: "a web server", Prompt: "00ff", Bytes: 900, Provider: "local", Schema: "1", Exact: "e1"},
+		&events.LLMCompleted{
+			Task: events.TaskInstall, Question: "a web server", Prompt: "00ff", Answer: "{}", Provider: "local", Model: "m", Cache: "exact", From: id(4), Scope: "s", Exact: "e1", Canon: "c1",
+			Attempts: []events.LLMAttempt{{Provider: "far", Model: "n", Class: "rate-limited", Status: 429, LatencyMs: 4}, {Provider: "local", Model: "m", Input: 10, Output: 20, Counted: true, Cost: 330, Priced: true, LatencyMs: 900}},
+			Cost:     330, Unpriced: true, LatencyMs: 1000,
+		},
+		&events.LLMFailed{Task: events.TaskDiagnose, Class: "unavailable", Reason: "nobody there", Attempts: []events.LLMAttempt{{Provider: "local", Model: "m", Class: "resting"}}, Cost: 3, Unpriced: true, LatencyMs: 7},
+		&events.LLMDenied{Task: events.TaskConversation, Reason: "the budget", Period: "day", Limit: 100, Spent: 90, Would: 20, Attempts: []events.LLMAttempt{{Provider: "local", Model: "m", Class: "denied"}}, Cost: 4},
+		&events.LLMModeChanged{From: events.ModeFull, To: events.ModeOffline, Reason: "no provider answers"},
 	}
 	for _, v := range events.Verbs {
 		facts = append(facts, &events.Requested{Number: 7, Intent: sampleIntent(v)})

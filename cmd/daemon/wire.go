@@ -20,6 +20,7 @@ import (
 	"cortex/cmd/door"
 	"cortex/cmd/settings"
 	"cortex/consumers"
+	"cortex/consumers/analyst"
 	"cortex/consumers/apt"
 	"cortex/consumers/custodian"
 	"cortex/consumers/executor"
@@ -42,6 +43,7 @@ import (
 	"cortex/projections/hardware"
 	"cortex/projections/history"
 	"cortex/projections/packages"
+	"cortex/projections/usage"
 )
 
 // inside is everything in the daemon but its door, wired by hand.
@@ -56,6 +58,8 @@ type inside struct {
 	logger    *slog.Logger
 	custodian *custodian.Custodian
 	surveyor  *surveyor.Surveyor
+	analyst   *analyst.Analyst
+	way       *models
 	notes     []string
 
 	stopOnce sync.Once
@@ -95,7 +99,7 @@ func (in *inside) openModels(ctx context.Context) error {
 	open := func(ctx context.Context, path string) (projections.Store, error) {
 		return store.Open(ctx, store.Config{Path: path, PoolSize: in.settings.PoolSize})
 	}
-	for _, p := range []projections.Projection{history.Projection{}, packages.Projection{}, answers.Projection{}, hardware.Projection{}} {
+	for _, p := range []projections.Projection{history.Projection{}, packages.Projection{}, answers.Projection{Source: given}, hardware.Projection{}, usage.Projection{}} {
 		m, err := projections.New(p, open, projections.Config{
 			Dir: in.settings.Reads(), Now: time.Now,
 			Report: func(d projections.DeadLetter) {
@@ -144,6 +148,7 @@ func (in *inside) wire(build string, v *vault.Vault) {
 	plans := planner.New(sc, machine, keep, v, planner.Config{MayRefresh: s.UID == 0, Tell: in.broker.SendProgress})
 	in.executor = executor.New(sc, machine, keep, v, plans, in.reconcile, executor.Config{MayRun: s.UID == 0, Tell: in.broker.SendProgress})
 	in.surveyor = surveyor.New(sc, probe(s))
+	in.analyst, in.way = newAnalyst(sc, s, in.logger)
 	in.router = consumers.NewRouter(sc, in.subscribe, in.broker.Message, consumers.Config{Logger: in.logger})
 	in.router.Add(consumers.Workers{
 		Intake: intake.New(sc, register, intake.Config{
@@ -182,6 +187,7 @@ func (in *inside) Run(ctx context.Context) error {
 		in.index(ctx)
 		return nil
 	})
+	g.Go(func() error { return in.analyst.Run(ctx) })
 	g.Go(func() error {
 		if err := in.reconcile.Run(ctx); err != nil {
 			if ctx.Err() != nil {
@@ -255,6 +261,9 @@ func (in *inside) Busy() bool {
 // Close closes what assemble opened.
 func (in *inside) Close() error {
 	var errs []error
+	if in.way != nil {
+		in.way.Close()
+	}
 	for _, m := range in.models {
 		errs = append(errs, m.Close())
 	}

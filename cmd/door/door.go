@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cortex/consumers/llm/route"
 	"cortex/events"
 )
 
@@ -48,6 +49,11 @@ type Backend interface {
 	Collect(ctx context.Context, forget time.Time) (*events.Collected, error)
 	// Observe takes in what the hooks of apt and dpkg wrote down.
 	Observe(ctx context.Context) error
+	// Ask puts a question to a model, or answers it from the cache; delta receives
+	// parts of the answer as they come.
+	Ask(ctx context.Context, who events.Actor, q events.Question, delta func(route.Delta)) (events.Reply, error)
+	// Models tells how the providers of models are; with probe it looks first.
+	Models(ctx context.Context, probe bool) (Models, error)
 	// Notes tells what happened at the start that people should know.
 	Notes() []string
 	// Stop asks the daemon to leave once nothing runs.
@@ -61,6 +67,7 @@ const (
 	reading  right = iota // anybody
 	planning              // anybody: what changes nothing
 	changing              // whom the backend lets
+	asking                // who pays: the daemon's own user, and whom the backend lets
 )
 
 // Allowed is the whole of authorisation.
@@ -68,7 +75,7 @@ func Allowed(r right, mayChange bool) bool {
 	switch r {
 	case reading, planning:
 		return true
-	case changing:
+	case changing, asking:
 		return mayChange
 	}
 	return false
@@ -99,6 +106,8 @@ func New(b Backend, build string, pid, uid int, logger *slog.Logger) *Door {
 	mux.HandleFunc("GET /v1/status", d.guard(reading, d.getStatus))
 	mux.HandleFunc("POST /v1/replay", d.guard(changing, d.postReplay))
 	mux.HandleFunc("POST /v1/collect", d.guard(changing, d.postCollect))
+	mux.HandleFunc("POST /v1/ask", d.guard(asking, d.postAsk))
+	mux.HandleFunc("GET /v1/models", d.guard(reading, d.getModels))
 	mux.HandleFunc("POST /v1/observe", d.guard(changing, d.postObserve))
 	mux.HandleFunc("POST /v1/stop", d.guard(changing, d.postStop))
 	d.server = &http.Server{
@@ -162,6 +171,8 @@ func (d *Door) guard(need right, h handler) http.HandlerFunc {
 			err = &events.Error{Op: "door.guard", Kind: events.ErrConfirmation, Err: errors.New("the kernel did not say who is calling")}
 		case d.open.Load() > maxConnections:
 			err = &events.Error{Op: "door.guard", Kind: events.ErrUnavailable, Err: errors.New("too many connections"), Hint: "try again in a moment"}
+		case need == asking && who.UID == d.ping.UID:
+			err = h(w, r, who)
 		case !Allowed(need, d.backend.MayChange(who.UID)):
 			err = forbidden(who)
 		default:

@@ -235,6 +235,19 @@ func gist(r events.Record) string {
 			return "all"
 		}
 		return Count(len(f.Answers), "answer")
+	case *events.LLMRequested:
+		return string(f.Task) + ": " + f.Question
+	case *events.LLMCompleted:
+		if f.Cache != "" {
+			return "from the cache: " + f.Question
+		}
+		return f.Provider + " " + f.Model + ", " + microUSD(f.Cost)
+	case *events.LLMFailed:
+		return f.Class + ": " + f.Reason
+	case *events.LLMDenied:
+		return f.Reason
+	case *events.LLMModeChanged:
+		return string(f.To) + ": " + f.Reason
 	case *events.HardwareSnapshot:
 		return Count(len(f.Facts), "fact") + ", " + string(f.Reason)
 	case *events.HardwareChanged:

@@ -167,7 +167,9 @@ func (w *world) step() {
 
 // aside is what happens outside transactions.
 func (w *world) aside() {
-	switch w.choose(8) {
+	switch w.choose(9) {
+	case 8:
+		w.llm()
 	case 6:
 		w.machine(&events.AnswersForgotten{All: true, Reason: "asked for"})
 	case 7:

@@ -1,0 +1,49 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"cortex/cmd/door"
+	"cortex/consumers/llm/route"
+	"cortex/events"
+)
+
+// Ask puts a question. It is put once: a daemon that dies takes the answer along.
+func (c *Client) Ask(ctx context.Context, q events.Question, delta func(route.Delta)) (events.Reply, error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return events.Reply{}, err
+	}
+	resp, err := c.do(ctx, http.MethodPost, "/v1/ask", body)
+	if err != nil {
+		return events.Reply{}, err
+	}
+	defer resp.Body.Close()
+	lines := json.NewDecoder(resp.Body)
+	for {
+		var l door.AskLine
+		if err := lines.Decode(&l); err != nil {
+			if ctx.Err() != nil {
+				return events.Reply{}, ctx.Err()
+			}
+			return events.Reply{}, c.silent(errors.New("it went before the answer was whole"))
+		}
+		switch {
+		case l.Reply != nil:
+			return *l.Reply, nil
+		case l.Error != nil:
+			return events.Reply{}, l.Error.AsError()
+		case l.Delta != nil && delta != nil:
+			delta(*l.Delta)
+		}
+	}
+}
+
+// Models asks how the providers of models are; with probe they are looked at.
+func (c *Client) Models(ctx context.Context, probe bool) (m door.Models, err error) {
+	return m, c.call(ctx, http.MethodGet, "/v1/models?probe="+strconv.FormatBool(probe), nil, &m)
+}

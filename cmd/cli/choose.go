@@ -44,7 +44,7 @@ func (a *App) choose(ctx context.Context, w *wish, v wordsView) ([]events.Packag
 		default:
 			render.Candidates(a.Stderr, []events.Need{n})
 			if !shown {
-				a.say("%s", origin(v))
+				a.origin(v)
 				shown = true
 			}
 			names, err := a.askWhich(ctx, n)

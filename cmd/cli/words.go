@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"cortex/cmd/render"
 	"cortex/cmd/words"
@@ -24,12 +25,16 @@ type wish struct {
 	pick       []string // one choice for each need, or all choices for the only one
 	candidates bool     // only show
 	first      bool     // nothing will run: the first candidate will do
+	offline    bool     // no model
+	provider   string   // this model's
+	show       bool     // what would be sent
 }
 
 func (w *wish) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringSliceVar(&w.pick, "pick", nil, "choose for words: the number or the name of a candidate, for each need one")
 	f.BoolVar(&w.candidates, "candidates", false, "show what the words may mean, and stop")
+	modelFlags(f, &w.offline, &w.provider, &w.show)
 }
 
 // sort tells names from words: what holds a blank is words.
@@ -87,22 +92,31 @@ func (a *App) installed(name events.PackageName) bool {
 // wordsView is what words may mean, as JSON.
 type wordsView struct {
 	Version int           `json:"version"`
-	Mode    string        `json:"mode"`
-	Sources string        `json:"sources"`
+	Mode    events.Mode   `json:"mode"`
+	Origin  string        `json:"origin"` // for people: where the candidates are from
+	Cost    int64         `json:"cost_uusd,omitempty"`
 	Needs   []events.Need `json:"needs"`
+	Unknown []string      `json:"unknown,omitempty"` // a model named them, and no index knows them
+	Notes   []string      `json:"notes,omitempty"`   // of models, to the person
 }
 
 // chosen turns the words into packages, with a person's choice. It returns no
 // packages when there is nothing left to do.
 func (a *App) chosen(ctx context.Context, w *wish) ([]events.PackageRef, error) {
-	view, err := a.lookUp(ctx, w.words)
+	view, err := a.understand(ctx, w)
 	if err != nil {
 		return nil, err
+	}
+	if len(view.Needs) == 0 {
+		return nil, &events.Error{Op: "cli.chosen", Kind: events.ErrNotFound, Subject: "the words", Err: errors.New(strings.Join(append(view.Notes, "nothing to install is asked for"), "; "))}
 	}
 	for _, n := range view.Needs {
 		if len(n.Candidates) == 0 {
 			return nil, &events.Error{Op: "cli.chosen", Kind: events.ErrNotFound, Subject: strconv.Quote(n.Words), Err: errors.New("no package fits"), Hint: "other words may find one; 'apt-get update' brings the lists up to date"}
 		}
+	}
+	if w.show {
+		return nil, nil
 	}
 	if w.candidates || a.json && len(w.pick) == 0 && !w.first {
 		err := a.showCandidates(view)
@@ -122,38 +136,19 @@ func (a *App) chosen(ctx context.Context, w *wish) ([]events.PackageRef, error) 
 	return refs, nil
 }
 
-// lookUp asks the machine's own index.
-func (a *App) lookUp(ctx context.Context, requests []string) (wordsView, error) {
-	c, fresh, err := words.Open(ctx, words.Of(a.settings, a.Env), func(stage string) { a.say("%s…", stage) })
-	if err != nil {
-		return wordsView{}, err
-	}
-	defer c.Close()
-	view := wordsView{Version: 1, Mode: "offline", Sources: c.Sources()}
-	if !fresh {
-		a.say("note: the index of packages is older than apt's lists")
-	}
-	for _, request := range requests {
-		needs, err := c.Resolve(ctx, request)
-		if err != nil {
-			return wordsView{}, err
-		}
-		view.Needs = append(view.Needs, needs...)
-	}
-	return view, nil
-}
-
 func (a *App) showCandidates(v wordsView) error {
 	if a.json {
 		a.line("candidates", "candidates", v)
 		return nil
 	}
 	render.Candidates(a.Stdout, v.Needs)
-	a.say("%s", origin(v))
+	a.origin(v)
 	return nil
 }
 
-// origin says where candidates come from.
-func origin(v wordsView) string {
-	return "found without a model, in " + v.Sources
+// modelFlags are the flags of commands that may ask a model.
+func modelFlags(f *pflag.FlagSet, offline *bool, provider *string, show *bool) {
+	f.BoolVar(offline, "offline", false, "ask no model; nothing leaves this machine")
+	f.StringVar(provider, "provider", "", "ask this model's provider and no other")
+	f.BoolVar(show, "show-prompt", false, "show exactly what would be sent to a model, and stop")
 }

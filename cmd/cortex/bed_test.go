@@ -41,7 +41,8 @@ var binary = sync.OnceValues(func() (string, error) {
 // machine is a fresh root with real apt, the toy repository and cortex in it.
 type machine struct {
 	*testbed.Bed
-	t *testing.T
+	t   *testing.T
+	env []string // more of cortex's environment
 }
 
 func setup(t *testing.T) *machine {
@@ -53,7 +54,7 @@ func setup(t *testing.T) *machine {
 		t.Fatal(err)
 	}
 	bed.Copy(t, path, "/usr/bin/cortex")
-	m := &machine{bed, t}
+	m := &machine{Bed: bed, t: t}
 	t.Cleanup(m.stop)
 	return m
 }
@@ -83,6 +84,7 @@ func (m *machine) command(args ...string) (*exec.Cmd, *bytes.Buffer, *bytes.Buff
 	cmd := m.Command(append([]string{"/usr/bin/cortex"}, args...)...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.Env = append(cmd.Env, m.env...)
 	return cmd, &out, &errs
 }
 

@@ -11,8 +11,8 @@ import (
 	"cortex/projections/answers"
 )
 
-// microUSD is an amount in dollars, exactly.
-func microUSD(n int64) string {
+// MicroUSD is an amount in dollars, exactly.
+func MicroUSD(n int64) string {
 	sign := ""
 	if n < 0 {
 		sign, n = "-", -n
@@ -41,7 +41,7 @@ func CacheTotals(w io.Writer, t answers.Totals) {
 		{"answers", fmt.Sprintf("%d, %s of %s", t.Answers, Bytes(t.Bytes), Bytes(t.BytesMax))},
 		{"given", number(t.Given)},
 		{"used again", number(t.Uses)},
-		{"spared", microUSD(t.Saved)},
+		{"spared", MicroUSD(t.Saved)},
 		{"expired", number(t.Expired)},
 		{"evicted", number(t.Evicted)},
 		{"replaced", number(t.Replaced)},
@@ -77,7 +77,7 @@ func Answer(w io.Writer, a answers.Answer, zone *time.Location) {
 		{"good until", a.Expires.In(zone).Format(secondLayout)},
 		{"task", oneLine(a.Task)},
 		{"used again", strconv.FormatInt(a.Uses, 10)},
-		{"cost", microUSD(a.Cost)},
+		{"cost", MicroUSD(a.Cost)},
 		{"scope", a.Scope},
 		{"exact key", a.Exact},
 		{"canonical key", canon},

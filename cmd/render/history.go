@@ -241,7 +241,7 @@ func gist(r events.Record) string {
 		if f.Cache != "" {
 			return "from the cache: " + f.Question
 		}
-		return f.Provider + " " + f.Model + ", " + microUSD(f.Cost)
+		return f.Provider + " " + f.Model + ", " + MicroUSD(f.Cost)
 	case *events.LLMFailed:
 		return f.Class + ": " + f.Reason
 	case *events.LLMDenied:

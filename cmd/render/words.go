@@ -3,9 +3,12 @@ package render
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"time"
 
 	"cortex/events"
+	"cortex/projections/usage"
 )
 
 // descriptionWidth is how much of a description is shown beside a candidate.
@@ -25,3 +28,25 @@ func Candidates(w io.Writer, needs []events.Need) {
 		}
 	}
 }
+
+// Usage shows what models were asked, by day.
+func Usage(w io.Writer, r usage.Report) {
+	rows := [][]string{{"DAY", "PROVIDER", "MODEL", "ANSWERED", "FAILED", "TOKENS IN", "OUT", "COST", "MEAN"}}
+	for _, l := range r.Lines {
+		cost := MicroUSD(l.Cost)
+		if l.Unpriced > 0 {
+			cost += fmt.Sprintf(" + %d unpriced", l.Unpriced)
+		}
+		rows = append(rows, []string{
+			l.Day, l.Provider, l.Model, strconv.Itoa(l.Answered), strconv.Itoa(l.Failed), strconv.FormatInt(l.Input, 10), strconv.FormatInt(l.Output, 10),
+			cost, Duration(time.Duration(l.LatencyMs) * time.Millisecond),
+		})
+	}
+	if len(r.Lines) > 0 {
+		table(w, "", rows)
+	}
+	fmt.Fprintf(w, "%s for %s, %s from the cache, %d failed, %d denied by the budget\n", MicroUSD(r.Cost), Count(r.Answered, "answer"), Count(r.Cached, "answer"), r.Failed, r.Denied)
+}
+
+// Table writes rows with aligned columns.
+func Table(w io.Writer, rows [][]string) { table(w, "", rows) }

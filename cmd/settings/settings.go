@@ -25,6 +25,7 @@ const (
 // Limits and defaults of what can be set.
 const (
 	DefaultPoolSize    = 4
+	DefaultThreads     = 8
 	MaxPoolSize        = 64
 	DefaultIdleTimeout = time.Minute
 	MaxIdleTimeout     = 24 * time.Hour
@@ -39,6 +40,7 @@ type Settings struct {
 	Root        string        // the machine's root directory; "/" but for images and tests
 	UID         int           // who runs us
 	PoolSize    int           // read connections to each read model
+	Threads     int           // questions to models at once
 	IdleTimeout time.Duration // after which an idle daemon leaves; 0 never
 	LockWait    time.Duration // for another package manager
 	StoreBudget int64         // bytes up to which package files of what is installed are fetched; 0 fetches none
@@ -75,7 +77,7 @@ func (s Settings) MayChange(uid int) bool { return uid == 0 && s.UID == 0 }
 
 // Load reads the environment of the process with this uid.
 func Load(env func(string) string, uid int) (Settings, error) {
-	s := Settings{Root: "/", UID: uid, PoolSize: DefaultPoolSize, IdleTimeout: DefaultIdleTimeout, LockWait: events.DefaultLockWait, StoreBudget: DefaultStoreBudget}
+	s := Settings{Root: "/", UID: uid, PoolSize: DefaultPoolSize, Threads: DefaultThreads, IdleTimeout: DefaultIdleTimeout, LockWait: events.DefaultLockWait, StoreBudget: DefaultStoreBudget}
 	var errs []error
 	fail := func(name, value, want string) {
 		errs = append(errs, &events.Error{Op: "settings.Load", Kind: events.ErrUsage, Subject: name, Err: fmt.Errorf("%q is not %s", value, want)})
@@ -91,10 +93,12 @@ func Load(env func(string) string, uid int) (Settings, error) {
 	if v := env("CORTEX_SOCKET"); v != "" && (!filepath.IsAbs(v) || len(v) > maxSocketPath) {
 		fail("CORTEX_SOCKET", v, fmt.Sprintf("an absolute path of at most %d bytes", maxSocketPath))
 	}
-	if v := env("CORTEX_DB_POOL_SIZE"); v != "" {
-		n, err := strconv.Atoi(v)
-		if s.PoolSize = n; err != nil || n < 1 || n > MaxPoolSize {
-			fail("CORTEX_DB_POOL_SIZE", v, fmt.Sprintf("a number from 1 to %d", MaxPoolSize))
+	for name, into := range map[string]*int{"CORTEX_DB_POOL_SIZE": &s.PoolSize, "CORTEX_THREAD_POOL_SIZE": &s.Threads} {
+		if v := env(name); v != "" {
+			n, err := strconv.Atoi(v)
+			if *into = n; err != nil || n < 1 || n > MaxPoolSize {
+				fail(name, v, fmt.Sprintf("a number from 1 to %d", MaxPoolSize))
+			}
 		}
 	}
 	if v := env("CORTEX_STORE_BUDGET"); v != "" {

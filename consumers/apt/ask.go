@@ -27,7 +27,7 @@ type answer struct {
 func (m *Machine) ask(ctx context.Context, s events.Step) (answer, error) {
 	s.AllowDowngrade = true
 	s.AllowHeld = s.AllowHeld || s.Op != events.OpUpgrade || len(s.Targets) > 0
-	native, err := m.native(ctx)
+	native, err := m.Native(ctx)
 	if err != nil {
 		return answer{}, err
 	}

@@ -15,7 +15,7 @@ import (
 // Registry gives dpkg's registry of configuration files for every package that
 // has some: lines "PATH HASH [obsolete]".
 func (m *Machine) Registry(ctx context.Context) (map[events.PackageKey]string, error) {
-	native, err := m.native(ctx)
+	native, err := m.Native(ctx)
 	if err != nil {
 		return nil, err
 	}

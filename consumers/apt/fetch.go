@@ -30,7 +30,7 @@ func (m *Machine) Offered(ctx context.Context, names []events.PackageName) (map[
 	if err != nil && events.KindOf(err) != events.ErrApt {
 		return nil, err
 	}
-	native, err := m.native(ctx)
+	native, err := m.Native(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (m *Machine) Fetch(ctx context.Context, k events.PackageKey, v events.Versi
 		return err
 	}
 	defer os.RemoveAll(dir)
-	native, err := m.native(ctx)
+	native, err := m.Native(ctx)
 	if err != nil {
 		return err
 	}

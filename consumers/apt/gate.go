@@ -131,7 +131,7 @@ func readActions(in *bufio.Reader) ([]string, error) {
 // ParseActions reads what apt tells a hook of version 3; see [About]. command is
 // the command line as apt has it.
 func (m *Machine) ParseActions(ctx context.Context, r io.Reader) (about []About, command string, err error) {
-	native, err := m.native(ctx)
+	native, err := m.Native(ctx)
 	if err != nil {
 		return nil, "", err
 	}

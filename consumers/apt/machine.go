@@ -51,8 +51,8 @@ func New(cfg Config) *Machine {
 	return &Machine{cfg: cfg}
 }
 
-// native is the machine's own architecture.
-func (m *Machine) native(ctx context.Context) (events.Architecture, error) {
+// Native is the machine's own architecture.
+func (m *Machine) Native(ctx context.Context) (events.Architecture, error) {
 	if a := m.arch.Load(); a != nil {
 		return *a, nil
 	}

@@ -36,7 +36,7 @@ func (m *Machine) Resolve(ctx context.Context, refs []events.PackageRef) error {
 	if err != nil && events.KindOf(err) != events.ErrApt {
 		return err
 	}
-	native, err := m.native(ctx)
+	native, err := m.Native(ctx)
 	if err != nil {
 		return err
 	}

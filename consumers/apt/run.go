@@ -65,7 +65,7 @@ func (m *Machine) Run(ctx context.Context, s events.Step, o RunOptions) (StepRes
 
 func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (StepResult, error) {
 	result := StepResult{Argv: Argv(s), ExitCode: -1}
-	native, err := m.native(ctx)
+	native, err := m.Native(ctx)
 	if err != nil {
 		return result, err
 	}

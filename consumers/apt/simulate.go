@@ -17,7 +17,7 @@ var (
 // apt says it would do, then what the marks and holds add. A plan that changes
 // nothing has no steps. At most one step of a plan may need apt's own planning.
 func (m *Machine) Simulate(ctx context.Context, steps []events.Step) (events.Plan, error) {
-	native, err := m.native(ctx)
+	native, err := m.Native(ctx)
 	if err != nil {
 		return events.Plan{}, err
 	}

@@ -21,7 +21,7 @@ const stateFormat = `${Package}\t${Architecture}\t${Version}\t${db:Status-Want}\
 // sees dpkg's journal, the status file alone does not), extended_states for apt's
 // automatic marks.
 func (m *Machine) Inventory(ctx context.Context) (events.Inventory, error) {
-	native, err := m.native(ctx)
+	native, err := m.Native(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -75,10 +75,19 @@ func (c *Catalog) named(ctx context.Context, words string) (*events.Candidate, e
 	return &near[0], nil
 }
 
+// Get gives the package of this name.
+func (c *Catalog) Get(ctx context.Context, name events.PackageName) (events.Candidate, bool, error) {
+	found, err := c.lines(ctx, `SELECT name, version, short FROM packages WHERE name = ?`, string(name))
+	if err != nil || len(found) == 0 {
+		return events.Candidate{}, false, err
+	}
+	return found[0], true, nil
+}
+
 // Has reports whether a package of this name is in the index.
 func (c *Catalog) Has(ctx context.Context, name events.PackageName) (bool, error) {
-	found, err := c.lines(ctx, `SELECT name, version, short FROM packages WHERE name = ?`, string(name))
-	return len(found) > 0, err
+	_, ok, err := c.Get(ctx, name)
+	return ok, err
 }
 
 // near gives the packages whose name is one edit away.

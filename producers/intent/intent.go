@@ -43,7 +43,7 @@ func Packages(words []string) ([]events.PackageRef, error) {
 }
 
 // CommandLine is how a command is written into history: its words, with those
-// that hold blanks quoted, cut to the limit.
+// that hold blanks quoted, without secrets, cut to the limit.
 func CommandLine(args []string) string {
 	words := make([]string, len(args))
 	for i, a := range args {
@@ -52,7 +52,7 @@ func CommandLine(args []string) string {
 		}
 		words[i] = a
 	}
-	line := strings.ToValidUTF8(strings.Join(words, " "), "?")
+	line := events.Redact(strings.ToValidUTF8(strings.Join(words, " "), "?"))
 	if len(line) > events.MaxWordsBytes {
 		line = strings.ToValidUTF8(line[:events.MaxWordsBytes-3], "") + "..."
 	}

@@ -50,6 +50,7 @@ type Server struct {
 	mu    sync.Mutex
 	calls []Call
 	gone  chan struct{}
+	once  sync.Once
 }
 
 // Start starts a server; Close ends it.
@@ -63,11 +64,13 @@ func Start(answer func(Call) Reply) *Server {
 	return s
 }
 
-// Close ends the server and every call that still waits.
+// Close ends the server and every call that still waits. It may be called twice.
 func (s *Server) Close() {
-	close(s.gone)
-	s.CloseClientConnections()
-	s.Server.Close()
+	s.once.Do(func() {
+		close(s.gone)
+		s.CloseClientConnections()
+		s.Server.Close()
+	})
 }
 
 // Calls gives what was asked so far.

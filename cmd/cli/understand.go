@@ -1,0 +1,247 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"cortex/cmd/client"
+	"cortex/cmd/render"
+	"cortex/cmd/words"
+	"cortex/consumers/analyst"
+	"cortex/consumers/apt"
+	"cortex/consumers/canon"
+	"cortex/embedded/catalog"
+	"cortex/events"
+	"cortex/projections/answers"
+)
+
+// understand finds out what words may mean: from the package lists, and by a model
+// where there is one. All requests are looked at at once; one that fails costs the
+// others nothing.
+func (a *App) understand(ctx context.Context, w *wish) (wordsView, error) {
+	c, err := a.catalog(ctx)
+	if err != nil {
+		return wordsView{}, err
+	}
+	defer c.Close()
+	model, err := a.model(ctx, w)
+	if err != nil {
+		return wordsView{}, err
+	}
+	u := &understanding{app: a, catalog: c, client: model, wish: w, machine: a.machineLine(ctx)}
+	parts := make([]wordsView, len(w.words))
+	var g errgroup.Group
+	g.SetLimit(a.settings.Threads)
+	for i, request := range w.words {
+		g.Go(func() (err error) {
+			parts[i], err = u.one(ctx, request)
+			return err
+		})
+	}
+	err = g.Wait()
+	view := wordsView{Version: 1, Mode: events.ModeOffline}
+	for i, p := range parts {
+		if i == 0 || better(p.Mode, view.Mode) {
+			view.Mode, view.Origin = p.Mode, p.Origin
+		}
+		view.Needs = append(view.Needs, p.Needs...)
+		view.Unknown = append(view.Unknown, p.Unknown...)
+		view.Notes = append(view.Notes, p.Notes...)
+		view.Cost += p.Cost
+	}
+	return view, err
+}
+
+func better(a, b events.Mode) bool {
+	rank := map[events.Mode]int{events.ModeFull: 2, events.ModeCached: 1}
+	return rank[a] > rank[b]
+}
+
+// understanding is what looking at one request needs.
+type understanding struct {
+	app     *App
+	catalog *catalog.Catalog
+	client  *client.Client // nil: no model
+	wish    *wish
+	machine string
+	told    sync.Once
+}
+
+// one looks at one request.
+func (u *understanding) one(ctx context.Context, request string) (wordsView, error) {
+	needs, err := u.catalog.Resolve(ctx, request)
+	if err != nil {
+		return wordsView{}, err
+	}
+	offline := wordsView{Mode: events.ModeOffline, Origin: "found without a model, in " + u.catalog.Sources(), Needs: needs}
+	exact := true
+	for _, n := range needs {
+		exact = exact && n.Exact
+	}
+	q := u.question(request, needs)
+	if u.wish.show {
+		return offline, u.app.showPrompt(q)
+	}
+	if u.client == nil || exact {
+		return offline, nil
+	}
+	u.told.Do(func() { u.app.say("asking a model…") })
+	reply, err := u.client.Ask(ctx, q, nil)
+	switch {
+	case ctx.Err() != nil:
+		return wordsView{}, ctx.Err()
+	case err != nil && u.wish.provider != "":
+		return wordsView{}, err
+	case err != nil:
+		u.app.say("note: %v; looking in the package lists instead", err)
+		return offline, nil
+	}
+	p, err := analyst.Propose(reply.Text, u.find(ctx))
+	if err != nil || len(p.Needs) == 0 && p.Note == "" {
+		u.app.say("note: the model named no package that exists; looking in the package lists instead")
+		return offline, nil
+	}
+	view := wordsView{Mode: reply.Mode, Origin: origin(reply), Needs: p.Needs, Unknown: p.Unknown, Cost: reply.Cost}
+	if p.Note != "" {
+		view.Notes = []string{"the model says: " + p.Note}
+	}
+	return view, nil
+}
+
+// origin says where an answer is from.
+func origin(r events.Reply) string {
+	switch {
+	case r.Cache == string(answers.ByExactKey):
+		return "from an answer that " + r.Model + " gave before to the same words"
+	case r.Cache != "":
+		return "from an answer that " + r.Model + " gave before to words that mean the same"
+	case r.Unpriced:
+		return fmt.Sprintf("proposed by %s (%s), at a price nobody set", r.Provider, r.Model)
+	}
+	return fmt.Sprintf("proposed by %s (%s) for %s", r.Provider, r.Model, render.MicroUSD(r.Cost))
+}
+
+// origin tells where candidates are from, and what else a person should know.
+func (a *App) origin(v wordsView) {
+	a.say("%s", v.Origin)
+	if len(v.Unknown) > 0 {
+		a.say("note: the model also named what no package list knows: %s", strings.Join(v.Unknown, ", "))
+	}
+	for _, n := range v.Notes {
+		a.say("%s", n)
+	}
+}
+
+// find looks a name up in the index.
+func (u *understanding) find(ctx context.Context) func(events.PackageName) (events.Candidate, bool) {
+	return func(name events.PackageName) (events.Candidate, bool) {
+		c, ok, err := u.catalog.Get(ctx, name)
+		return c, ok && err == nil
+	}
+}
+
+// question is what a model would be asked.
+func (u *understanding) question(request string, needs []events.Need) events.Question {
+	q := events.Question{Task: events.TaskInstall, Text: request, Machine: u.machine, Needs: needs[:min(len(needs), events.MaxNeeds)], Provider: u.wish.provider}
+	q.Scope = answers.Scope{Release: u.machine, Indexes: u.catalog.Scope(), Schema: analyst.SchemaVersion}.Hash()
+	if key, ok := canon.Of(request, vocabulary{u.catalog}); ok {
+		q.Canon = key.Hash()
+	}
+	return q
+}
+
+// vocabulary is the index as canonical keys need it.
+type vocabulary struct{ c *catalog.Catalog }
+
+func (v vocabulary) Frequency(word string) int { return v.c.Frequency(word) }
+
+func (v vocabulary) Known(name string) bool {
+	known, err := v.c.Has(context.Background(), events.PackageName(name))
+	return err == nil && known
+}
+
+// catalog opens the index of packages, and tells when it is old.
+func (a *App) catalog(ctx context.Context) (*catalog.Catalog, error) {
+	c, fresh, err := words.Open(ctx, words.Of(a.settings, a.Env), func(stage string) { a.say("%s…", stage) })
+	if err == nil && !fresh {
+		a.say("note: the index of packages is older than apt's lists")
+	}
+	return c, err
+}
+
+// model gives the way to the models, or nil when there is none, or none is wanted.
+func (a *App) model(ctx context.Context, w *wish) (*client.Client, error) {
+	if w.offline || w.show {
+		return nil, nil
+	}
+	set, err := a.settings.LoadModels(a.Env)
+	switch {
+	case err != nil:
+		return nil, err
+	case w.provider != "":
+	case len(set.Providers) == 0 && !exists(filepath.Join(a.settings.Reads(), answers.Name+".db")):
+		return nil, nil // no model, and no answers of any
+	}
+	c, ping, err := a.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m, err := c.Models(ctx, false)
+	switch {
+	case err != nil && w.provider != "":
+		return nil, err
+	case err != nil:
+		a.say("note: no model: %v", err)
+		return nil, nil
+	case w.provider != "" || m.Mode == events.ModeFull || m.Mode == events.ModeCached:
+		if m.Problem != "" {
+			a.say("note: %s", m.Problem)
+		}
+		if ping.UID != a.UID && !ping.MayChange {
+			return nil, nil // the daemon's owner pays, not we
+		}
+		return c, nil
+	}
+	return nil, nil
+}
+
+// machineLine says what machine this is, as far as choosing packages depends on it.
+func (a *App) machineLine(ctx context.Context) string {
+	release := "Linux"
+	b, err := os.ReadFile(filepath.Join(a.settings.Root, "etc/os-release"))
+	if err == nil {
+		for line := range strings.Lines(string(b)) {
+			if v, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
+				release = strings.Trim(strings.TrimSpace(v), `"`)
+			}
+		}
+	}
+	arch, err := apt.New(apt.Config{Root: a.settings.Root}).Native(ctx)
+	if err != nil {
+		return release
+	}
+	return release + ", " + string(arch)
+}
+
+// showPrompt prints all that would leave the machine.
+func (a *App) showPrompt(q events.Question) error {
+	r, err := analyst.Prompt(q)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		a.line("prompt", "prompt", map[string]any{"system": r.System, "prompt": r.Prompt, "schema": r.Schema})
+		return nil
+	}
+	fmt.Fprintf(a.Stdout, "%s\n\n%s\n", r.System, r.Prompt)
+	if r.Schema != nil {
+		fmt.Fprintf(a.Stdout, "\n%s\n", r.Schema)
+	}
+	return nil
+}

@@ -88,11 +88,12 @@ func (r *report) secureBoot() {
 
 func (r *report) tpm() {
 	const dir = "sys/class/tpm"
-	for _, name := range r.list(dir) {
-		if n, err := r.number(dir + "/" + name + "/tpm_version_major"); err == nil {
-			r.certain("tpm.version", events.NumberValue(n), "/"+dir+"/"+name+"/tpm_version_major")
+	if names := r.list(dir); len(names) > 0 {
+		source := dir + "/" + names[0] + "/tpm_version_major"
+		if n, err := r.number(source); err == nil {
+			r.certain("tpm.version", events.NumberValue(n), "/"+source)
 		} else {
-			r.unknown("tpm.version", "/"+dir+"/"+name+"/tpm_version_major", err)
+			r.unknown("tpm.version", "/"+source, err)
 		}
 		r.certain("tpm.present", events.BoolValue(true), "/"+dir)
 		return

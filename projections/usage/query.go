@@ -78,4 +78,3 @@ func (r *Reader) Report(ctx context.Context, since time.Time) (Report, error) {
 	}
 	return out, projections.Explain(Name, rows.Err())
 }
-

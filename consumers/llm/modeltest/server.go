@@ -292,4 +292,3 @@ func (s *stream) pieces(r Reply, send, fail func(string)) bool {
 	}
 	return true
 }
-

@@ -30,9 +30,13 @@ const (
 const maxDevices = 256
 
 // memory is nvmlMemory_t.
+//
+//lint:ignore U1000 the library fills in every field
 type memory struct{ total, free, used uint64 }
 
 // pciInfo is nvmlPciInfo_t.
+//
+//lint:ignore U1000 the library fills in every field
 type pciInfo struct {
 	legacy                                      [16]byte
 	domain, bus, device, deviceID, subSystemIDs uint32

@@ -153,7 +153,7 @@ func TestHostileAnswersInstallNothing(t *testing.T) {
 	before := m.Vector(t)
 	n := 0
 	for name, text := range answers {
-		s.Answer = func(modeltest.Call) modeltest.Reply { return modeltest.Reply{Text: text} }
+		s.Answer(func(modeltest.Call) modeltest.Reply { return modeltest.Reply{Text: text} })
 		n++
 		r := m.must(0, "plan", fmt.Sprintf("a steam locomotive number %d", n), "--candidates", "--json")
 		for _, bad := range []string{"evil", "dpkg", "Pre-Invoke", "curl"} {
@@ -240,7 +240,7 @@ func TestADaemonThatDiesWhileAModelThinks(t *testing.T) {
 	if err := cmd.Wait(); err != nil || !strings.Contains(errs.String(), "found without a model") {
 		t.Errorf("%v: %s%s", err, out, errs)
 	}
-	s.Answer = func(modeltest.Call) modeltest.Reply { return modeltest.Reply{Text: proposal([]string{"x", "sl"})} }
+	s.Answer(func(modeltest.Call) modeltest.Reply { return modeltest.Reply{Text: proposal([]string{"x", "sl"})} })
 	m.must(0, "llm", "health")
 	m.until("the question without an end to be recorded as failed", func() bool {
 		return strings.Contains(m.must(0, "events", "list", "--type", "llm.failed.v1").out, "interrupted")

@@ -213,19 +213,19 @@ func TestEveryQuestionIsOnRecordBeforeAndAfter(t *testing.T) {
 	s := modeltest.Start(nil)
 	defer s.Close()
 	a, log := newAnalyst(t, s.OpenAI(), &shelf{})
-	s.Answer = func(modeltest.Call) modeltest.Reply {
+	s.Answer(func(modeltest.Call) modeltest.Reply {
 		last := facts(t, log)
 		if _, ok := last[len(last)-1].(*events.LLMRequested); !ok {
 			t.Errorf("asked before it was on record: %T", last[len(last)-1])
 		}
 		return modeltest.Reply{Text: "because ghp_abcdefghijklmnopqrstuvwxyz0123456789", Input: 100, Output: 10}
-	}
+	})
 	q := events.Question{Task: events.TaskExplain, Text: "why, with password=hunter2?"}
 	reply, err := a.Ask(t.Context(), events.Actor{}, q, nil)
 	if err != nil || reply.Cost != 450 || reply.Text != "because ghp_[redacted]" {
 		t.Errorf("%+v, %v", reply, err)
 	}
-	s.Answer = func(modeltest.Call) modeltest.Reply { return modeltest.Reply{Text: "abc", CutAt: 1} }
+	s.Answer(func(modeltest.Call) modeltest.Reply { return modeltest.Reply{Text: "abc", CutAt: 1} })
 	if _, err := a.Ask(t.Context(), events.Actor{}, q, nil); !errors.Is(err, events.ErrUnavailable) {
 		t.Errorf("%v", err)
 	}

@@ -41,21 +41,20 @@ type Reply struct {
 	Inside  string        // an error inside the stream, after the first piece
 }
 
-// Server is a model server. Its fields may be set before it is asked.
+// Server is a model server.
 type Server struct {
 	*httptest.Server
-	// Answer decides; nil answers "ok".
-	Answer func(Call) Reply
 
-	mu    sync.Mutex
-	calls []Call
+	mu     sync.Mutex
+	answer func(Call) Reply // nil answers "ok"
+	calls  []Call
 	gone  chan struct{}
 	once  sync.Once
 }
 
-// Start starts a server; Close ends it.
+// Start starts a server whose answers answer decides; nil answers "ok". Close ends it.
 func Start(answer func(Call) Reply) *Server {
-	s := &Server{Answer: answer, gone: make(chan struct{})}
+	s := &Server{answer: answer, gone: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/messages", s.messages)
 	mux.HandleFunc("POST /v1/chat/completions", s.chat)
@@ -71,6 +70,13 @@ func (s *Server) Close() {
 		s.CloseClientConnections()
 		s.Server.Close()
 	})
+}
+
+// Answer changes what decides from now on.
+func (s *Server) Answer(answer func(Call) Reply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = answer
 }
 
 // Calls gives what was asked so far.
@@ -98,7 +104,7 @@ func (s *Server) record(c Call) Reply {
 	s.mu.Lock()
 	c.Number = len(s.calls) + 1
 	s.calls = append(s.calls, c)
-	answer := s.Answer
+	answer := s.answer
 	s.mu.Unlock()
 	if answer == nil {
 		return Reply{Text: "ok"}

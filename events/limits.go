@@ -11,6 +11,8 @@ const (
 	MaxHeaderBytes = 8 << 10
 	// MaxPackagesPerRequest bounds the names in one request.
 	MaxPackagesPerRequest = 500
+	// MaxPackagesPerManifest bounds the packages that one manifest names.
+	MaxPackagesPerManifest = 5_000
 	// MaxPackageNameBytes bounds a package name.
 	MaxPackageNameBytes = 128
 	// MaxVersionBytes bounds a package version.

@@ -132,6 +132,11 @@ func sampleIntent(v events.Verb) events.Intent {
 		in.Target = txn
 	case events.VerbRollback:
 		in.After = 7
+	case events.VerbImport:
+		in.Manifest = &events.Manifest{
+			Packages: []events.PackageRef{{Name: "cowsay", Version: "3.03+dfsg2-8"}, {Name: "sl", Arch: "i386"}},
+			Holds:    []events.PackageRef{{Name: "sl", Arch: "i386"}},
+		}
 	case events.VerbInstall:
 		in.Packages = []events.PackageRef{{Name: "cowsay", Arch: "amd64", Version: "3.03+dfsg2-8"}}
 		in.Options.Reinstall, in.Options.NoRecommends = true, true

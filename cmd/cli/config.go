@@ -14,18 +14,20 @@ import (
 
 func newConfig(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "config", Short: "Show and change settings", Args: some(cobra.NoArgs),
-		Long: `Show and change cortex's own settings.
+		Use: "config", Short: "Show and change settings; write the machine down and import it", Args: some(cobra.NoArgs),
+		Long: `Show and change cortex's own settings, and the machine as a text: which packages
+were asked for, in which versions, what is on hold, and where packages come from.
 
 Settings come from ` + settings.SystemFile + `, then, for those who are not root, from
 cortex/cortex.toml under $XDG_CONFIG_HOME (~/.config), then from the environment
 (CORTEX_ and the name in capitals), then from flags; later ones win. Files are TOML.
 Secrets do not belong into them and are refused.`,
-		Example:           "  cortex config show --origin\n  cortex config set idle_timeout 5m\n  cortex config check",
+		Example:           "  cortex config show --origin\n  cortex config set idle_timeout 5m\n  cortex config check\n  cortex config export >machine.toml\n  cortex config import machine.toml --dry-run",
 		PersistentPreRunE: unprepared,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newConfigShow(a), newConfigGet(a), newConfigSet(a), newConfigUnset(a), newConfigCheck(a))
+	cmd.AddCommand(newConfigShow(a), newConfigGet(a), newConfigSet(a), newConfigUnset(a), newConfigCheck(a),
+		newConfigExport(a), newConfigImport(a), newConfigDiff(a), newConfigValidate(a))
 	return cmd
 }
 

@@ -20,6 +20,7 @@ import (
 // Machine is what the planner needs of apt and dpkg. Implementations are safe
 // for concurrent use.
 type Machine interface {
+	Native(ctx context.Context) (events.Architecture, error)
 	Inventory(ctx context.Context) (events.Inventory, error)
 	Resolve(ctx context.Context, refs []events.PackageRef) error
 	Simulate(ctx context.Context, steps []events.Step) (events.Plan, error)
@@ -150,6 +151,8 @@ func (p *Planner) Make(ctx context.Context, t *events.Transaction) (events.Plan,
 	switch t.Intent.Verb {
 	case events.VerbUndo, events.VerbRedo, events.VerbRollback:
 		plan, err = p.undo(ctx, t.Intent, now)
+	case events.VerbImport:
+		plan, err = p.imports(ctx, t.Intent, now)
 	case events.VerbObserved:
 		err = &events.Error{Op: "planner.Make", Kind: events.ErrInternal, Err: errors.New("what somebody else did is not planned")}
 	case events.VerbInstall, events.VerbRemove, events.VerbPurge, events.VerbUpgrade, events.VerbHold, events.VerbUnhold:

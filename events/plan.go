@@ -43,6 +43,7 @@ type Options struct {
 	NoRecommends bool `json:"no_recommends,omitempty"` // without recommended packages
 	AllowHeld    bool `json:"allow_held,omitempty"`    // may change packages on hold
 	LockWaitSec  int  `json:"lock_wait_s,omitempty"`   // 0 means [DefaultLockWait]
+	Refresh      bool `json:"refresh,omitempty"`       // an import fetches package lists first
 
 	Cascade bool     `json:"cascade,omitempty"` // an undo takes back what stands in its way too
 	Force   []string `json:"force,omitempty"`   // paths an undo restores although somebody changed them since
@@ -105,6 +106,9 @@ func (in Intent) Validate() error {
 			add("only import takes a manifest")
 		}
 		errs = append(errs, in.Manifest.Validate())
+	}
+	if in.Options.Refresh && in.Verb != VerbImport {
+		add("only import fetches package lists")
 	}
 	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	if in.Target != "" && in.Verb != VerbUndo && in.Verb != VerbRedo {

@@ -79,58 +79,81 @@ func (a *App) readManifest(path string) (manifest.Manifest, error) {
 func newConfigImport(a *App) *cobra.Command {
 	var how consent
 	var o options
-	var anyVersion, skipFiles bool
+	var anyVersion, skipFiles, refresh bool
 	cmd := &cobra.Command{
 		Use: "import FILE", Short: "Make the machine what a manifest says", Args: some(cobra.ExactArgs(1)),
 		Long: `Install what a manifest names and is missing here, in its version, mark it as asked
 for, and put on hold what is on hold there, in one transaction that can be undone.
 What the manifest does not name stays. FILE may be "-" for stdin.
 
-The machine must have the manifest's sources and keys; what is missing of them is
-named and nothing is done, unless --skip-files says to go on without.`,
+Sources, keys and preferences that are missing or different are put in place first,
+in a transaction of their own: what they offer is known only once they are there.`,
 		Example: "  cortex config import machine.toml --dry-run\n  cortex config import machine.toml --any-version", PersistentPreRunE: a.prepare,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			want, err := a.readManifest(args[0])
 			if err != nil {
 				return err
 			}
+			opts := o.of(a)
+			opts.Refresh = refresh
 			if !skipFiles {
-				if err := a.sameFiles(cmd.Context(), want); err != nil {
+				placed, err := a.importFiles(cmd.Context(), want, opts, how)
+				if err != nil || placed && how.dryRun {
 					return err
 				}
+				opts.Refresh = refresh || placed
 			}
 			wish := want.Wish(anyVersion)
-			in := events.Intent{Verb: events.VerbImport, Manifest: &wish, Options: o.of(a)}
-			if err := in.Validate(); err != nil {
-				return err
-			}
-			return a.transact(cmd.Context(), in, how)
+			return a.imports(cmd.Context(), wish, opts, how)
 		},
 	}
 	consentFlags(cmd, &how)
 	o.flags(cmd, events.VerbImport)
 	cmd.Flags().BoolVar(&anyVersion, "any-version", false, "take the versions that are offered here")
-	cmd.Flags().BoolVar(&skipFiles, "skip-files", false, "go on although sources, keys or preferences differ")
+	cmd.Flags().BoolVar(&skipFiles, "skip-files", false, "leave sources, keys and preferences as they are")
+	cmd.Flags().BoolVar(&refresh, "refresh", false, "fetch package lists first")
 	return cmd
 }
 
-// sameFiles refuses when apt's files are not those of the manifest.
-func (a *App) sameFiles(ctx context.Context, want manifest.Manifest) error {
-	have, err := a.captured(ctx)
-	if err != nil {
+func (a *App) imports(ctx context.Context, wish events.Manifest, o events.Options, how consent) error {
+	in := events.Intent{Verb: events.VerbImport, Manifest: &wish, Options: o}
+	if err := in.Validate(); err != nil {
 		return err
 	}
-	var errs []error
+	return a.transact(ctx, in, how)
+}
+
+// importFiles puts apt's files in place that are not here as the manifest has them,
+// and reports whether there were any.
+func (a *App) importFiles(ctx context.Context, want manifest.Manifest, o events.Options, how consent) (placed bool, err error) {
+	have, err := a.captured(ctx)
+	if err != nil {
+		return false, err
+	}
+	var wish events.Manifest
 	for _, d := range manifest.Compare(want, have) {
 		if d.Kind != "file" || d.What == manifest.Extra {
 			continue
 		}
-		errs = append(errs, &events.Error{
-			Op: "cli.sameFiles", Kind: events.ErrConflict, Subject: d.Name, Err: fmt.Errorf("this file of the manifest is %s here", d.What),
-			Hint: "put the file in place and run 'apt-get update', or pass --skip-files",
-		})
+		if events.ValidateAptPath(d.Name) != nil {
+			return false, &events.Error{
+				Op: "cli.importFiles", Kind: events.ErrConflict, Subject: d.Name, Err: fmt.Errorf("this file of the manifest is %s here, and what is not under /etc could not be taken back", d.What),
+				Hint: "put the file in place yourself, or pass --skip-files",
+			}
+		}
+		wish.Files = append(wish.Files, want.File(d.Name))
 	}
-	return errors.Join(errs...)
+	if len(wish.Files) == 0 {
+		return false, nil
+	}
+	o.Refresh = false
+	if err := a.imports(ctx, wish, o, how); err != nil {
+		return true, err
+	}
+	if how.dryRun {
+		a.say("the packages are planned once these files are in place")
+	}
+	return true, nil
 }
 
 // machineManifest is compared with when no other is named.

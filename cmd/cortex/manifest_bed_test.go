@@ -68,3 +68,25 @@ func TestAManifestsVersionsMustBeHad(t *testing.T) {
 	other.must(0, "config", "import", "/tmp/m.toml", "--yes", "--skip-files", "--any-version")
 	other.Run(t, "/usr/bin/dpkg-query", "-W", "toy-app")
 }
+
+// Sources that the new machine does not have come with the manifest, and what they
+// offer can then be installed; undone, they are gone.
+func TestAManifestBringsItsSources(t *testing.T) {
+	old := setup(t)
+	old.sh("echo key >/etc/apt/keyrings/toys.asc; mv /etc/apt/sources.list /etc/apt/sources.list.d/toys.list; apt-get update -q")
+	old.must(0, "install", "cowsay", "--yes")
+	text := old.must(0, "config", "export").out
+
+	m := another(t)
+	m.sh("rm -rf /etc/apt/sources.list /var/lib/apt/lists/*; apt-get update -q")
+	m.WriteFile(t, "/tmp/m.toml", text)
+	before := m.Vector(t)
+	m.must(1, "install", "cowsay", "--dry-run")
+	m.must(0, "config", "import", "/tmp/m.toml", "--yes")
+	if r := m.must(0, "config", "diff", "/tmp/m.toml"); r.out != "no difference\n" {
+		t.Errorf("after the import: %s", r.out)
+	}
+	m.Run(t, "/usr/games/cowsay")
+	m.must(0, "undo", "2..3", "--yes")
+	m.vector(before)
+}

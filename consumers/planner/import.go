@@ -16,6 +16,9 @@ const maxMissing = 8
 // imports plans what makes the machine what a manifest says: one run of apt for
 // all that is missing or has another version, then marks and holds.
 func (p *Planner) imports(ctx context.Context, in events.Intent, now events.Inventory) (events.Plan, error) {
+	if len(in.Manifest.Files) > 0 {
+		return p.importFiles(ctx, in.Manifest.Files)
+	}
 	native, err := p.machine.Native(ctx)
 	if err != nil {
 		return events.Plan{}, err
@@ -42,6 +45,30 @@ func (p *Planner) imports(ctx context.Context, in events.Intent, now events.Inve
 	plan.Notes = append(plan.Notes, w.notes...)
 	plan.Risks, err = p.risks(ctx, plan)
 	return plan, err
+}
+
+// importFiles plans to put apt's files in place. Their contents are kept before
+// the plan is made, and the plan names them.
+func (p *Planner) importFiles(ctx context.Context, files []events.ManifestFile) (events.Plan, error) {
+	img, err := p.keep.Capture(ctx)
+	if err != nil {
+		return events.Plan{}, err
+	}
+	s := events.Step{Op: events.OpRestore}
+	for _, f := range files {
+		digest, err := p.debs.Put(f.Content)
+		if err != nil {
+			return events.Plan{}, err
+		}
+		after := events.FileState{Kind: events.FileRegular, Mode: 0o644, Size: int64(len(f.Content)), Digest: digest}
+		if before := img.Files[f.Path]; before != after {
+			s.Files = append(s.Files, events.FileChange{Path: f.Path, Before: before, After: after})
+		}
+	}
+	if len(s.Files) == 0 {
+		return events.Plan{}, nil
+	}
+	return events.Plan{Steps: []events.Step{s}}, nil
 }
 
 // importing is one manifest being planned.

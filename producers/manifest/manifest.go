@@ -234,13 +234,8 @@ func ours(p string) bool {
 	if p != path.Clean(p) || strings.ContainsAny(p, "\x00\n") {
 		return false
 	}
-	switch dir, base := path.Split(p); dir {
-	case "/etc/apt/":
-		return base == "sources.list" || base == "preferences"
-	case "/etc/apt/sources.list.d/", "/etc/apt/preferences.d/", "/etc/apt/keyrings/", "/etc/apt/trusted.gpg.d/", "/usr/share/keyrings/":
-		return base != ""
-	}
-	return false
+	dir, base := path.Split(p)
+	return dir == "/usr/share/keyrings/" && base != "" || events.ValidateAptPath(p) == nil
 }
 
 // Wish is what an import asks for; without versions when any will do.
@@ -252,4 +247,12 @@ func (m Manifest) Wish(anyVersion bool) events.Manifest {
 		}
 	}
 	return w
+}
+
+// File is one of the files, to be asked for; an empty one when there is none.
+func (m Manifest) File(path string) events.ManifestFile {
+	if i := index(m.Files, path); i >= 0 {
+		return events.ManifestFile{Path: path, Content: m.Files[i].Content}
+	}
+	return events.ManifestFile{Path: path}
 }

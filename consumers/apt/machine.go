@@ -68,9 +68,6 @@ func (m *Machine) Native(ctx context.Context) (events.Architecture, error) {
 	return a, nil
 }
 
-// Native is the machine's own architecture.
-func (m *Machine) Native(ctx context.Context) (events.Architecture, error) { return m.native(ctx) }
-
 // path is a path of the machine as seen from outside.
 func (m *Machine) path(p string) string { return filepath.Join(m.cfg.Root, p) }
 

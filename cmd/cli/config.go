@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -53,7 +55,14 @@ each says where its value comes from.`,
 				return err
 			}
 			v := render.Config{Version: 1, Files: a.sources().Files()}
-			for _, k := range settings.Keys() {
+			keys := settings.Keys()
+			for name := range origins {
+				if k, err := settings.Find(name); err == nil && !slices.ContainsFunc(keys, func(x settings.Key) bool { return x.Name == name }) {
+					keys = append(keys, k) // of one provider of models
+				}
+			}
+			slices.SortFunc(keys, func(a, b settings.Key) int { return strings.Compare(a.Name, b.Name) })
+			for _, k := range keys {
 				o := origins[k.Name]
 				v.Settings = append(v.Settings, render.Setting{
 					Key: k.Name, Value: k.Value(s), Number: k.Number, About: k.About, Env: k.Env(),

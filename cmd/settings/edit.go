@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -24,7 +25,7 @@ func Set(path string, text []byte, name, value string) ([]byte, error) {
 	}
 	var s Settings
 	if secret(name, value) {
-		return nil, &events.Error{Op: "settings.Set", Kind: events.ErrUsage, Subject: name, Err: errors.New("this looks like a secret, and secrets do not belong into settings"), Hint: "put it in a file that only its owner can read, or in a systemd credential"}
+		return nil, &events.Error{Op: "settings.Set", Kind: events.ErrUsage, Subject: name, Err: errors.New("this looks like a secret, and secrets do not belong into settings"), Hint: "'cortex llm key' keeps keys of models; others belong into a file that only its owner can read"}
 	}
 	if err := k.set(&s, value); err != nil {
 		return nil, &events.Error{Op: "settings.Set", Kind: events.ErrUsage, Subject: name, Err: fmt.Errorf("%q is not %w", value, err)}
@@ -35,19 +36,53 @@ func Set(path string, text []byte, name, value string) ([]byte, error) {
 	if !k.Number {
 		value = strconv.Quote(value)
 	}
-	entries, _ := scan(path, text)
-	i := slices.IndexFunc(entries, func(e Entry) bool { return e.Name == name })
-	out := slices.Clone(text)
-	if i >= 0 {
-		out = slices.Replace(out, entries[i].from, entries[i].to, []byte(value)...)
-	} else {
-		if len(out) > 0 && out[len(out)-1] != '\n' {
-			out = append(out, '\n')
-		}
-		out = append(out, name+" = "+value+"\n"...)
-	}
+	out := set(path, text, name, value)
 	_, err = Parse(path, out)
 	return out, err
+}
+
+// set writes value where name is, or else beside its like: after another key of the
+// same table, under the table's header, before the first header for what is in no
+// table, and otherwise in a table of its own at the end.
+func set(path string, text []byte, name, value string) []byte {
+	entries, headers, _ := scan(path, text)
+	parent := name[:strings.LastIndexByte(name, '.')+1]
+	at, in := -1, ""
+	for _, e := range entries {
+		if e.Name == name {
+			return slices.Replace(slices.Clone(text), e.from, e.to, []byte(value)...)
+		}
+		if e.Name[:strings.LastIndexByte(e.Name, '.')+1] == parent {
+			at, in = lineEnd(text, e.to), e.table
+		}
+	}
+	for _, h := range headers {
+		if at < 0 && h.name == parent {
+			at, in = lineEnd(text, h.at), parent
+		}
+	}
+	if at < 0 && parent == "" && len(headers) > 0 {
+		at = bytes.LastIndexByte(text[:headers[0].at], '\n') + 1
+	}
+	line := strings.TrimPrefix(name, in) + " = " + value + "\n"
+	if at < 0 {
+		at = len(text)
+		if parent != "" {
+			line = "[" + strings.TrimSuffix(parent, ".") + "]\n" + strings.TrimPrefix(name, parent) + " = " + value + "\n"
+		}
+	}
+	if at > 0 && text[at-1] != '\n' {
+		line = "\n" + line
+	}
+	return slices.Insert(slices.Clone(text), at, []byte(line)...)
+}
+
+// lineEnd is where the line after the one at a place begins.
+func lineEnd(text []byte, at int) int {
+	if end := bytes.IndexByte(text[at:], '\n'); end >= 0 {
+		return at + end + 1
+	}
+	return len(text)
 }
 
 // Unset gives the text of a file without a setting, also without one that is
@@ -58,16 +93,13 @@ func Unset(path string, text []byte, name string) ([]byte, bool, error) {
 		_, err = Parse(path, text)
 		return nil, false, err
 	}
-	entries, _ := scan(path, text)
+	entries, _, _ := scan(path, text)
 	i := slices.IndexFunc(entries, func(e Entry) bool { return e.Name == name })
 	if i < 0 {
 		return text, false, nil
 	}
-	from, to := entries[i].start, len(text)
-	if end := bytes.IndexByte(text[entries[i].to:], '\n'); end >= 0 {
-		to = entries[i].to + end + 1
-	}
-	from = bytes.LastIndexByte(text[:from], '\n') + 1
+	from := bytes.LastIndexByte(text[:entries[i].start], '\n') + 1
+	to := lineEnd(text, entries[i].to)
 	return slices.Delete(slices.Clone(text), from, to), true, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -25,8 +24,15 @@ type Entry struct {
 	Value        string // without quotes
 	Line, Column int    // of the name, from 1; columns count bytes
 	number       bool
-	from, to     int // the bytes of the value
-	start        int // the first byte of the name
+	from, to     int    // the bytes of the value
+	start        int    // the first byte of the name
+	table        string // the table it is in, with a dot at its end, or ""
+}
+
+// header is a line [NAME] of a file.
+type header struct {
+	name string // with a dot at its end
+	at   int    // the first byte of its name
 }
 
 // ReadFile reads a file of settings for the user uid. A file that is not there
@@ -96,7 +102,7 @@ func Parse(path string, text []byte) ([]Entry, error) {
 		line, column := d.Position()
 		return nil, problem(path, line, column, "", "%s", strings.TrimPrefix(d.Error(), "toml: "))
 	}
-	entries, errs := scan(path, text)
+	entries, _, errs := scan(path, text)
 	var good []Entry
 	for _, e := range entries {
 		if err := e.check(path); err != nil {
@@ -109,7 +115,7 @@ func Parse(path string, text []byte) ([]Entry, error) {
 }
 
 // scan finds the entries of a text that is TOML.
-func scan(path string, text []byte) (entries []Entry, errs []error) {
+func scan(path string, text []byte) (entries []Entry, headers []header, errs []error) {
 	p := unstable.Parser{}
 	p.Reset(text)
 	table := ""
@@ -127,7 +133,9 @@ func scan(path string, text []byte) (entries []Entry, errs []error) {
 		name := strings.Join(names, ".")
 		switch x.Kind {
 		case unstable.Table:
-			if table = name + "."; !slices.ContainsFunc(Keys(), func(k Key) bool { return strings.HasPrefix(k.Name, table) }) {
+			table = name + "."
+			headers = append(headers, header{table, int(first.Offset)})
+			if name != "llm" && !strings.HasPrefix(name, "llm.") {
 				errs = append(errs, problem(path, at.Line, at.Column, "", "there is no table %q", name))
 			}
 			continue
@@ -139,7 +147,7 @@ func scan(path string, text []byte) (entries []Entry, errs []error) {
 		}
 		v := x.Value()
 		e := Entry{
-			Name: table + name, Line: at.Line, Column: at.Column,
+			Name: table + name, table: table, Line: at.Line, Column: at.Column,
 			start: int(first.Offset), from: int(v.Raw.Offset), to: int(v.Raw.Offset + v.Raw.Length),
 		}
 		switch v.Kind {
@@ -153,13 +161,13 @@ func scan(path string, text []byte) (entries []Entry, errs []error) {
 		}
 		entries = append(entries, e)
 	}
-	return entries, errs
+	return entries, headers, errs
 }
 
 // check says what is wrong with an entry.
 func (e Entry) check(path string) error {
 	if secret(e.Name, e.Value) {
-		return problem(path, e.Line, e.Column, "put it in a file that only its owner can read, or in a systemd credential", "%s looks like a secret, and secrets do not belong into settings", e.Name)
+		return problem(path, e.Line, e.Column, "'cortex llm key' keeps keys of models; others belong into a file that only its owner can read", "%s looks like a secret, and secrets do not belong into settings", e.Name)
 	}
 	k, err := Find(e.Name)
 	if err != nil {

@@ -3,6 +3,7 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -23,18 +24,22 @@ type Key struct {
 
 // Env is the environment variable that sets the key.
 func (k Key) Env() string {
-	return "CORTEX_" + strings.ToUpper(strings.ReplaceAll(k.Name, ".", "_"))
+	return "CORTEX_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(k.Name))
 }
 
 // Value is what the key is in s, as it is written in a file but without quotes.
 func (k Key) Value(s Settings) string { return k.get(s) }
 
-// Keys lists everything that can be set, by name.
+// Keys lists everything that can be set, by name, but for the settings of single
+// providers of models: llm.NAME.url, model, protocol, price, rpm and tpm.
 func Keys() []Key {
 	return []Key{
 		pool("db_pool_size", "read connections to each read model", func(s *Settings) *int { return &s.PoolSize }),
 		duration("idle_timeout", "after how long an idle daemon leaves; 0s never", MaxIdleTimeout, func(s *Settings) *time.Duration { return &s.IdleTimeout }),
 		duration("lock_timeout", "how long to wait for another package manager; --lock-timeout wins", events.MaxLockWait, func(s *Settings) *time.Duration { return &s.LockWait }),
+		model("llm.budget_day", "dollars that models may cost in a day", amount),
+		model("llm.budget_month", "dollars that models may cost in a month", amount),
+		model("llm.providers", "providers of models, in the order in which they are asked, by commas", providers),
 		{
 			Name: "root", About: "the root directory of the machine, for images",
 			set: func(s *Settings, v string) error {
@@ -82,6 +87,84 @@ func absolute(v string) error {
 	return nil
 }
 
+// model is a setting that [Settings.LoadModels] reads.
+func model(name, about string, check func(v string) error) Key {
+	k := Key{Name: name, About: about}
+	variable := k.Env()
+	k.set = func(s *Settings, v string) error {
+		if s.models == nil {
+			s.models = map[string]string{}
+		}
+		s.models[variable] = v
+		return check(v)
+	}
+	k.get = func(s Settings) string { return s.models[variable] }
+	return k
+}
+
+func amount(v string) error {
+	if v == "" {
+		return nil // no limit
+	}
+	if n, err := strconv.ParseFloat(v, 64); err != nil || n < 0 || strings.Trim(v, "0123456789.") != "" {
+		return errors.New("an amount of dollars, such as 2.50")
+	}
+	return nil
+}
+
+func providers(v string) error {
+	for _, name := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' }) {
+		if _, err := ParseProviderName(name); err != nil {
+			return errors.New("a list of names by commas, each of small letters, digits and hyphens")
+		}
+	}
+	return nil
+}
+
+// provider gives the key llm.NAME.WHAT of a provider of models.
+func provider(name string) (Key, bool) {
+	parts := strings.Split(name, ".")
+	if len(parts) != 3 || parts[0] != "llm" {
+		return Key{}, false
+	}
+	if _, err := ParseProviderName(parts[1]); err != nil {
+		return Key{}, false
+	}
+	anything := func(string) error { return nil }
+	var k Key
+	switch parts[2] {
+	case "url":
+		k = model(name, "where the provider answers", func(v string) error {
+			if u, err := url.Parse(v); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+				return errors.New("an address such as http://127.0.0.1:8080/v1")
+			}
+			return nil
+		})
+	case "model":
+		k = model(name, "the model that is asked for", anything)
+	case "price":
+		k = model(name, "dollars per million tokens asked and answered, such as 3/15", anything)
+	case "protocol":
+		k = model(name, "anthropic or openai", func(v string) error {
+			if v != "anthropic" && v != "openai" {
+				return errors.New("anthropic or openai")
+			}
+			return nil
+		})
+	case "rpm", "tpm":
+		k = model(name, "the most requests (rpm) or tokens (tpm) in a minute", func(v string) error {
+			if _, err := strconv.ParseUint(v, 10, 31); err != nil {
+				return errors.New("a number per minute, 0 or more")
+			}
+			return nil
+		})
+		k.Number = true
+	default:
+		return k, false
+	}
+	return k, true
+}
+
 func pool(name, about string, of func(*Settings) *int) Key {
 	return Key{
 		Name: name, About: fmt.Sprintf("%s, from 1 to %d", about, MaxPoolSize), Number: true,
@@ -110,9 +193,12 @@ func duration(name, about string, most time.Duration, of func(*Settings) *time.D
 	}
 }
 
-// Find gives the key of this name. It fails with ErrNotFound, and a hint when one
-// of a similar name exists.
+// Find gives the key of this name. It fails with ErrUsage, and a hint when one of
+// a similar name exists.
 func Find(name string) (Key, error) {
+	if k, ok := provider(name); ok {
+		return k, nil
+	}
 	var near string
 	for _, k := range Keys() {
 		if k.Name == name {

@@ -48,7 +48,8 @@ type Settings struct {
 	LockWait    time.Duration // for another package manager
 	StoreBudget int64         // bytes up to which package files of what is installed are fetched; 0 fetches none
 
-	system string // the state directory of the machine's own daemon
+	system string            // the state directory of the machine's own daemon
+	models map[string]string // what is set about models, by variable
 }
 
 // Reads is where the read models lie.
@@ -140,6 +141,16 @@ func Load(src Sources) (Settings, error) {
 	return s, err
 }
 
+// Env is an environment with what files say of models for what it does not set.
+func (s Settings) Env(env func(string) string) func(string) string {
+	return func(name string) string {
+		if v := env(name); v != "" {
+			return v
+		}
+		return s.models[name]
+	}
+}
+
 // Trace is [Load] that also tells, for each key that was set, where.
 func Trace(src Sources) (Settings, map[string]Origin, error) {
 	s := Settings{Root: "/", UID: src.UID, PoolSize: DefaultPoolSize, Threads: DefaultThreads, IdleTimeout: DefaultIdleTimeout, LockWait: events.DefaultLockWait, StoreBudget: DefaultStoreBudget, system: SystemState}
@@ -152,8 +163,14 @@ func Trace(src Sources) (Settings, map[string]Origin, error) {
 			errs = append(errs, err)
 		}
 		for _, e := range entries {
-			i := slices.IndexFunc(keys, func(k Key) bool { return k.Name == e.Name })
-			_ = keys[i].set(&s, e.Value) // checked by ReadFile
+			k, err := Find(e.Name)
+			if err != nil {
+				continue // found by ReadFile
+			}
+			_ = k.set(&s, e.Value) // checked by ReadFile
+			if _, known := origins[e.Name]; !known && !slices.ContainsFunc(keys, func(x Key) bool { return x.Name == e.Name }) {
+				keys = append(keys, k)
+			}
 			origins[e.Name] = Origin{File: path, Line: e.Line, Column: e.Column}
 		}
 		if path == src.System && s.State != "" {

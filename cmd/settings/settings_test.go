@@ -157,8 +157,29 @@ func TestEveryKeyCanBeSetAndTakenBack(t *testing.T) {
 			t.Errorf("%s: %q, %v", k.Name, text, err)
 		}
 		back, was, err := settings.Unset("f", text, k.Name)
-		if err != nil || !was || string(back) != "# kept\n" {
+		if left := strings.TrimSuffix(string(back), "[llm]\n"); err != nil || !was || left != "# kept\n" {
 			t.Errorf("%s: %q, %v", k.Name, back, err)
 		}
+	}
+}
+
+func TestFilesSetProvidersOfModels(t *testing.T) {
+	needsRoot(t)
+	system := file(t, "[llm]\nproviders = \"near\"\nbudget_day = \"2.5\"\n[llm.near]\nurl = \"http://127.0.0.1:1\"\nmodel = \"m\"\nrpm = 7\n")
+	e := env("CORTEX_LLM_NEAR_MODEL", "other")
+	s, err := settings.Load(settings.Sources{Env: e, System: system})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.LoadModels(e)
+	if err != nil || len(m.Providers) != 1 || m.BudgetDay != "2.5" {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	if p := m.Providers[0]; p.URL != "http://127.0.0.1:1" || p.RPM != 7 || p.Model != "other" {
+		t.Errorf("%+v", p)
+	}
+	_, origins, err := settings.Trace(settings.Sources{Env: e, System: system})
+	if err != nil || origins["llm.near.rpm"].String() != system+":7" || origins["llm.near.model"].String() != "CORTEX_LLM_NEAR_MODEL" {
+		t.Errorf("%v, %v", origins, err)
 	}
 }

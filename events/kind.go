@@ -20,6 +20,7 @@ const (
 	KindUnholdRequested  Kind = "unhold.requested.v1"
 	KindUndoRequested    Kind = "undo.requested.v1"
 	KindRedoRequested    Kind = "redo.requested.v1"
+	KindImportRequested  Kind = "import.requested.v1"
 
 	KindApproveRequested Kind = "approve.requested.v1"
 	KindCancelRequested  Kind = "cancel.requested.v1"

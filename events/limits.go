@@ -11,6 +11,12 @@ const (
 	MaxHeaderBytes = 8 << 10
 	// MaxPackagesPerRequest bounds the names in one request.
 	MaxPackagesPerRequest = 500
+	// MaxPackagesPerManifest bounds the packages that one manifest names.
+	MaxPackagesPerManifest = 5_000
+	// MaxFilesPerManifest bounds the files that one manifest brings.
+	MaxFilesPerManifest = 500
+	// MaxManifestFileBytes bounds the content of all of them.
+	MaxManifestFileBytes = 1 << 20
 	// MaxPackageNameBytes bounds a package name.
 	MaxPackageNameBytes = 128
 	// MaxVersionBytes bounds a package version.

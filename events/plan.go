@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -24,12 +25,14 @@ const (
 	VerbRedo    Verb = "redo"
 	// VerbRollback takes back everything that happened after a position.
 	VerbRollback Verb = "rollback"
+	// VerbImport makes the machine what a manifest says.
+	VerbImport Verb = "import"
 	// VerbObserved is what somebody else did; nobody can ask for it.
 	VerbObserved Verb = "observed"
 )
 
 // Verbs lists every verb that can be asked for.
-var Verbs = []Verb{VerbInstall, VerbRemove, VerbPurge, VerbUpgrade, VerbHold, VerbUnhold, VerbUndo, VerbRedo, VerbRollback}
+var Verbs = []Verb{VerbInstall, VerbRemove, VerbPurge, VerbUpgrade, VerbHold, VerbUnhold, VerbUndo, VerbRedo, VerbRollback, VerbImport}
 
 // TakesBack reports whether the verb takes back what happened before.
 func (v Verb) TakesBack() bool { return v == VerbUndo || v == VerbRedo || v == VerbRollback }
@@ -40,6 +43,7 @@ type Options struct {
 	NoRecommends bool `json:"no_recommends,omitempty"` // without recommended packages
 	AllowHeld    bool `json:"allow_held,omitempty"`    // may change packages on hold
 	LockWaitSec  int  `json:"lock_wait_s,omitempty"`   // 0 means [DefaultLockWait]
+	Refresh      bool `json:"refresh,omitempty"`       // an import fetches package lists first
 
 	Cascade bool     `json:"cascade,omitempty"` // an undo takes back what stands in its way too
 	Force   []string `json:"force,omitempty"`   // paths an undo restores although somebody changed them since
@@ -62,10 +66,12 @@ type Intent struct {
 	// Also are further transactions that an undo takes back in the same run.
 	Also []TransactionID `json:"also,omitempty"`
 	// After is for rollback: what was recorded after this position is taken back.
-	After   Position `json:"after,omitempty"`
-	Options Options  `json:"options,omitzero"`
-	DryRun  bool     `json:"dry_run,omitempty"` // asked only to see the plan
-	Words   string   `json:"words,omitempty"`   // the command line as typed
+	After Position `json:"after,omitempty"`
+	// Manifest is for import.
+	Manifest *Manifest `json:"manifest,omitempty"`
+	Options  Options   `json:"options,omitzero"`
+	DryRun   bool      `json:"dry_run,omitempty"` // asked only to see the plan
+	Words    string    `json:"words,omitempty"`   // the command line as typed
 }
 
 // Validate reports every problem of the intent, joined.
@@ -87,10 +93,24 @@ func (in Intent) Validate() error {
 			add("%s names no package", in.Verb)
 		}
 	case VerbUpgrade, VerbRollback:
+	case VerbImport:
+		if in.Manifest == nil || len(in.Packages) > 0 {
+			add("import takes a manifest, and nothing else")
+		}
 	default:
 		add("unknown verb %q", in.Verb)
 	}
 	errs = append(errs, in.validateUndo()...)
+	if in.Manifest != nil {
+		if in.Verb != VerbImport {
+			add("only import takes a manifest")
+		}
+		errs = append(errs, in.Manifest.Validate())
+	}
+	if in.Options.Refresh && in.Verb != VerbImport {
+		add("only import fetches package lists")
+	}
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	if in.Target != "" && in.Verb != VerbUndo && in.Verb != VerbRedo {
 		add("%s takes packages, not a transaction", in.Verb)
 	}

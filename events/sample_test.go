@@ -109,6 +109,7 @@ func grownFacts() []events.Fact {
 		&events.Failed{Files: sampleFiles, Settings: sampleSettings},
 		&events.Interrupted{Files: sampleFiles, Settings: sampleSettings},
 		&events.Planned{PlanID: plan.ID(), Plan: plan},
+		&events.Requested{Intent: events.Intent{Verb: events.VerbImport, Manifest: &events.Manifest{Files: []events.ManifestFile{{Path: "/etc/apt/sources.list", Content: []byte("deb x\n")}}}}},
 		&events.Requested{Intent: events.Intent{Verb: events.VerbUndo, Target: txn, Also: []events.TransactionID{txn}, Options: events.Options{Cascade: true, Hold: true, Force: []string{"/etc/x"}}}},
 	}
 }
@@ -132,6 +133,12 @@ func sampleIntent(v events.Verb) events.Intent {
 		in.Target = txn
 	case events.VerbRollback:
 		in.After = 7
+	case events.VerbImport:
+		in.Options.Refresh = true
+		in.Manifest = &events.Manifest{
+			Packages: []events.PackageRef{{Name: "cowsay", Version: "3.03+dfsg2-8"}, {Name: "sl", Arch: "i386"}},
+			Holds:    []events.PackageRef{{Name: "sl", Arch: "i386"}},
+		}
 	case events.VerbInstall:
 		in.Packages = []events.PackageRef{{Name: "cowsay", Arch: "amd64", Version: "3.03+dfsg2-8"}}
 		in.Options.Reinstall, in.Options.NoRecommends = true, true

@@ -104,10 +104,19 @@ func (a *App) line(kind, field string, v any) {
 
 // prepare loads the settings; it runs before every command.
 func (a *App) prepare(*cobra.Command, []string) error {
-	s, err := settings.Load(a.Env, a.UID)
+	s, err := settings.Load(a.sources())
 	a.settings = s
 	return err
 }
+
+// sources are where this command's settings come from.
+func (a *App) sources() settings.Sources {
+	return settings.Sources{Env: a.Env, UID: a.UID, System: settings.SystemFile}
+}
+
+// unprepared replaces prepare for commands that work without settings, or in spite
+// of wrong ones.
+func unprepared(*cobra.Command, []string) error { return nil }
 
 // connect gives a client whose daemon answers, starting it if need be. Somebody
 // who is not root plans with the system's daemon when that runs, and otherwise

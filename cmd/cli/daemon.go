@@ -135,6 +135,7 @@ func newReplay(a *App) *cobra.Command {
 func newVersion(a *App) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: some(cobra.NoArgs),
+		PersistentPreRunE: unprepared,
 		RunE: func(*cobra.Command, []string) error {
 			return a.answer(map[string]any{"version": 1, "build": Build()}, func(w io.Writer) { fmt.Fprintln(w, "cortex "+Build()) })
 		},

@@ -25,10 +25,15 @@ import (
 func newHook(a *App) *cobra.Command {
 	return &cobra.Command{
 		Use: "hook apt-pre|apt-post|dpkg-pre|dpkg-post", Short: "Called by apt and dpkg", Hidden: true, Args: some(cobra.ExactArgs(1)),
+		PersistentPreRunE: unprepared,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), hookTimeout)
 			defer cancel()
-			if err := a.hook(ctx, args[0]); err != nil {
+			err := a.prepare(cmd, nil)
+			if err == nil {
+				err = a.hook(ctx, args[0])
+			}
+			if err != nil {
 				fmt.Fprintln(a.Stderr, "cortex: this change is not watched:", err)
 			}
 			return nil

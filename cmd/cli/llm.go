@@ -34,7 +34,8 @@ understands more. A provider is used when it has a key:
 Providers of your own are named in CORTEX_LLM_PROVIDERS, in the order in which they
 are asked, and set by CORTEX_LLM_NAME_URL, _MODEL, _PROTOCOL (anthropic or openai),
 _PRICE (dollars per million tokens asked and answered, such as 3/15), _RPM and _TPM.
-CORTEX_LLM_BUDGET_DAY and CORTEX_LLM_BUDGET_MONTH limit what may be spent.`,
+CORTEX_LLM_BUDGET_DAY and CORTEX_LLM_BUDGET_MONTH limit what may be spent. All of
+these may be in a file instead: see 'cortex config', llm.NAME.url and so on.`,
 		Args: some(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newLLMProviders(a), newLLMHealth(a), newLLMUsage(a), newLLMTest(a), newLLMReplay(a), newLLMKey(a))
@@ -59,7 +60,7 @@ func newLLMProviders(a *App) *cobra.Command {
 	return &cobra.Command{
 		Use: "providers", Short: "List the providers that are known, and why one is not used", Args: some(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			all, err := settings.ModelProviders(a.Env)
+			all, err := a.settings.ModelProviders(a.Env)
 			if err != nil {
 				return err
 			}

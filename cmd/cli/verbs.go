@@ -113,7 +113,7 @@ func (o *options) flags(cmd *cobra.Command, verb events.Verb) {
 	case events.VerbInstall:
 		f.BoolVar(&o.Reinstall, "reinstall", false, "install again what is installed")
 		f.BoolVar(&o.NoRecommends, "no-recommends", false, "without recommended packages")
-	case events.VerbUpgrade:
+	case events.VerbUpgrade, events.VerbImport:
 		f.BoolVar(&o.NoRecommends, "no-recommends", false, "without recommended packages")
 	case events.VerbHold, events.VerbUnhold:
 		return

@@ -49,6 +49,12 @@ type machine struct {
 func setup(t *testing.T) *machine {
 	t.Helper()
 	t.Parallel()
+	return another(t)
+}
+
+// another is one more machine in the same test.
+func another(t *testing.T) *machine {
+	t.Helper()
 	bed := testbed.New(t)
 	path, err := binary()
 	if err != nil {

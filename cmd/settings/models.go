@@ -54,6 +54,7 @@ func ParseProviderName(name string) (string, error) {
 // LoadModels reads what is set about models. Those that cannot be used – without a
 // model, or without the key that they need – are left out.
 func (s Settings) LoadModels(env func(string) string) (Models, error) {
+	env = s.Env(env)
 	all, err := modelProviders(env)
 	m := Models{BudgetDay: env("CORTEX_LLM_BUDGET_DAY"), ByMonth: env("CORTEX_LLM_BUDGET_MONTH")}
 	for _, p := range all {
@@ -76,7 +77,9 @@ func (s Settings) LoadModels(env func(string) string) (Models, error) {
 
 // ModelProviders gives every provider that is known or set, usable or not, in the
 // order in which they are asked.
-func ModelProviders(env func(string) string) ([]ModelProvider, error) { return modelProviders(env) }
+func (s Settings) ModelProviders(env func(string) string) ([]ModelProvider, error) {
+	return modelProviders(s.Env(env))
+}
 
 func modelProviders(env func(string) string) ([]ModelProvider, error) {
 	var names []string

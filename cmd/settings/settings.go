@@ -1,6 +1,8 @@
-// Package settings says where things are and how long to wait, from the
-// environment and from who runs us. It promises that every value it returns was
-// checked, and that an error names the variable to mend.
+// Package settings says where things are and how long to wait, from files, from
+// the environment and from who runs us. It promises that every value it returns
+// was checked, and that an error names the variable, or the line and column, to
+// mend; that root takes nothing from a file that somebody else could have written;
+// and that what looks like a secret is refused and not repeated.
 package settings
 
 import (
@@ -10,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -44,6 +47,9 @@ type Settings struct {
 	IdleTimeout time.Duration // after which an idle daemon leaves; 0 never
 	LockWait    time.Duration // for another package manager
 	StoreBudget int64         // bytes up to which package files of what is installed are fetched; 0 fetches none
+
+	system string            // the state directory of the machine's own daemon
+	models map[string]string // what is set about models, by variable
 }
 
 // Reads is where the read models lie.
@@ -69,74 +75,140 @@ func (s Settings) Lists() string { return filepath.Join(s.State, "lists") }
 func (s Settings) LogFile() string { return filepath.Join(s.State, "daemon.log") }
 
 // System reports whether this is the machine's own state and not a person's.
-func (s Settings) System() bool { return s.State == SystemState }
+func (s Settings) System() bool { return s.State == s.system }
 
 // MayChange reports whether uid may change the machine through a daemon that has
 // these settings: only root may, and only when the daemon itself is root.
 func (s Settings) MayChange(uid int) bool { return uid == 0 && s.UID == 0 }
 
-// Load reads the environment of the process with this uid.
-func Load(env func(string) string, uid int) (Settings, error) {
-	s := Settings{Root: "/", UID: uid, PoolSize: DefaultPoolSize, Threads: DefaultThreads, IdleTimeout: DefaultIdleTimeout, LockWait: events.DefaultLockWait, StoreBudget: DefaultStoreBudget}
-	var errs []error
-	fail := func(name, value, want string) {
-		errs = append(errs, &events.Error{Op: "settings.Load", Kind: events.ErrUsage, Subject: name, Err: fmt.Errorf("%q is not %s", value, want)})
+// SystemFile holds the machine's settings.
+const SystemFile = "/etc/cortex/cortex.toml"
+
+// Sources are where settings come from. Later ones win: defaults, the machine's
+// file, the person's file, the environment.
+type Sources struct {
+	Env    func(string) string
+	UID    int    // of the process; root has no file of its own
+	System string // the machine's file
+}
+
+// User is the file of the person's own settings, "" for root and without a home.
+func (src Sources) User() string {
+	if src.UID == 0 {
+		return ""
 	}
-	if v := env("CORTEX_ROOT"); v != "" {
-		if s.Root = filepath.Clean(v); !filepath.IsAbs(v) {
-			fail("CORTEX_ROOT", v, "an absolute path")
-		}
+	if v := src.Env("XDG_CONFIG_HOME"); filepath.IsAbs(v) {
+		return filepath.Join(v, "cortex", "cortex.toml")
 	}
-	if v := env("CORTEX_STATE_DIR"); v != "" && !filepath.IsAbs(v) {
-		fail("CORTEX_STATE_DIR", v, "an absolute path")
+	if v := src.Env("HOME"); filepath.IsAbs(v) {
+		return filepath.Join(v, ".config", "cortex", "cortex.toml")
 	}
-	if v := env("CORTEX_SOCKET"); v != "" && (!filepath.IsAbs(v) || len(v) > maxSocketPath) {
-		fail("CORTEX_SOCKET", v, fmt.Sprintf("an absolute path of at most %d bytes", maxSocketPath))
+	return ""
+}
+
+// Files lists the files that are read, the one that wins last.
+func (src Sources) Files() []string {
+	files := []string{src.System}
+	if user := src.User(); user != "" {
+		files = append(files, user)
 	}
-	for name, into := range map[string]*int{"CORTEX_DB_POOL_SIZE": &s.PoolSize, "CORTEX_THREAD_POOL_SIZE": &s.Threads} {
+	return files
+}
+
+// Origin is where a value comes from.
+type Origin struct {
+	File   string // "" when it is not from a file
+	Line   int    // in File, from 1
+	Column int    // in File, from 1, in bytes
+	Env    string // "" when it is not from the environment
+}
+
+// String names the place: FILE:LINE, the variable, or "default".
+func (o Origin) String() string {
+	switch {
+	case o.File != "":
+		return o.File + ":" + strconv.Itoa(o.Line)
+	case o.Env != "":
+		return o.Env
+	}
+	return "default"
+}
+
+// Load gives the values in force. Every problem is an ErrUsage error of its own
+// that names the variable, or the place in the file; see [ReadFile].
+func Load(src Sources) (Settings, error) {
+	s, _, err := Trace(src)
+	return s, err
+}
+
+// Env is an environment with what files say of models for what it does not set.
+func (s Settings) Env(env func(string) string) func(string) string {
+	return func(name string) string {
 		if v := env(name); v != "" {
-			n, err := strconv.Atoi(v)
-			if *into = n; err != nil || n < 1 || n > MaxPoolSize {
-				fail(name, v, fmt.Sprintf("a number from 1 to %d", MaxPoolSize))
+			return v
+		}
+		return s.models[name]
+	}
+}
+
+// Trace is [Load] that also tells, for each key that was set, where.
+func Trace(src Sources) (Settings, map[string]Origin, error) {
+	s := Settings{Root: "/", UID: src.UID, PoolSize: DefaultPoolSize, Threads: DefaultThreads, IdleTimeout: DefaultIdleTimeout, LockWait: events.DefaultLockWait, StoreBudget: DefaultStoreBudget, system: SystemState}
+	origins := map[string]Origin{}
+	keys := Keys()
+	var errs []error
+	for _, path := range src.Files() {
+		entries, err := ReadFile(path, src.UID)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		for _, e := range entries {
+			k, err := Find(e.Name)
+			if err != nil {
+				continue // found by ReadFile
 			}
+			_ = k.set(&s, e.Value) // checked by ReadFile
+			if _, known := origins[e.Name]; !known && !slices.ContainsFunc(keys, func(x Key) bool { return x.Name == e.Name }) {
+				keys = append(keys, k)
+			}
+			origins[e.Name] = Origin{File: path, Line: e.Line, Column: e.Column}
+		}
+		if path == src.System && s.State != "" {
+			s.system = s.State
 		}
 	}
-	if v := env("CORTEX_STORE_BUDGET"); v != "" {
-		n, err := strconv.ParseInt(v, 10, 64)
-		if s.StoreBudget = n; err != nil || n < 0 {
-			fail("CORTEX_STORE_BUDGET", v, "a number of bytes, 0 or more")
-		}
-	}
-	duration := func(name string, into *time.Duration, most time.Duration) {
-		v := env(name)
+	for _, k := range keys {
+		v := src.Env(k.Env())
 		if v == "" {
-			return
+			continue
 		}
-		d, err := time.ParseDuration(v)
-		if *into = d; err != nil || d < 0 || d > most {
-			fail(name, v, fmt.Sprintf("a duration from 0s to %s, such as 90s", most))
+		if err := k.set(&s, v); err != nil {
+			errs = append(errs, &events.Error{Op: "settings.Load", Kind: events.ErrUsage, Subject: k.Env(), Err: fmt.Errorf("%q is not %w", v, err)})
 		}
+		origins[k.Name] = Origin{Env: k.Env()}
 	}
-	duration("CORTEX_IDLE_TIMEOUT", &s.IdleTimeout, MaxIdleTimeout)
-	duration("CORTEX_LOCK_TIMEOUT", &s.LockWait, events.MaxLockWait)
-	s.place(env)
-	return s, errors.Join(errs...)
+	s.place(src, origins)
+	return s, origins, errors.Join(errs...)
 }
 
 // place finds the state directory and the socket. Somebody who is not root uses
 // the system's where it is, to read and to plan, and otherwise one of their own.
-func (s *Settings) place(env func(string) string) {
-	s.State, s.Socket = env("CORTEX_STATE_DIR"), env("CORTEX_SOCKET")
+func (s *Settings) place(src Sources, origins map[string]Origin) {
 	if s.State == "" {
-		s.State = SystemState
-		if s.UID != 0 && !exists(filepath.Join(SystemState, "read")) {
-			s.State = userState(env)
-		}
+		s.State = s.system
 	}
-	s.State = filepath.Clean(s.State)
+	ours := origins["state_dir"] == Origin{} || origins["state_dir"].File == src.System
+	if s.UID != 0 && ours && !exists(s.Reads()) {
+		s.State = userState(src.Env)
+		delete(origins, "state_dir")
+	}
+	if origins["socket"].File == src.System && !s.System() {
+		s.Socket = "" // the machine's socket is that of the machine's state
+		delete(origins, "socket")
+	}
 	if s.Socket == "" {
 		s.Socket = SystemSocket
-		if s.State != SystemState {
+		if !s.System() {
 			s.Socket = filepath.Join(s.State, "cortexd.sock")
 		}
 	}

@@ -96,6 +96,9 @@ func key(name events.PackageName) events.PackageKey {
 	return events.PackageKey{Name: name, Arch: "amd64"}
 }
 
+// Native is amd64.
+func (m *Machine) Native(context.Context) (events.Architecture, error) { return "amd64", nil }
+
 // Inventory gives the present state.
 func (m *Machine) Inventory(context.Context) (events.Inventory, error) {
 	m.mu.Lock()

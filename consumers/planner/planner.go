@@ -20,6 +20,7 @@ import (
 // Machine is what the planner needs of apt and dpkg. Implementations are safe
 // for concurrent use.
 type Machine interface {
+	Native(ctx context.Context) (events.Architecture, error)
 	Inventory(ctx context.Context) (events.Inventory, error)
 	Resolve(ctx context.Context, refs []events.PackageRef) error
 	Simulate(ctx context.Context, steps []events.Step) (events.Plan, error)
@@ -36,11 +37,13 @@ type Keeper interface {
 	Content(s events.FileState) ([]byte, error)
 }
 
-// Debs finds and checks package files that are kept; see vault.Vault.
+// Debs finds and checks package files that are kept, and keeps the contents of
+// files that a plan puts in place; see vault.Vault.
 type Debs interface {
 	Deb(k events.PackageKey, v events.Version) (events.Deb, bool)
 	CheckDeb(d events.Digest) error
 	Has(d events.Digest, secret bool) bool
+	Put(content []byte) (events.Digest, error)
 }
 
 // Config says what the planner may do.
@@ -76,7 +79,7 @@ func (p *Planner) Handle(ctx context.Context, r events.Record) error {
 	if t.State != events.StateRequested {
 		return nil
 	}
-	if err := p.refreshEmptyLists(ctx, r, t); err != nil {
+	if err := p.refreshLists(ctx, r, t); err != nil {
 		return p.refuse(ctx, r, t, err)
 	}
 	plan, base, err := p.Make(ctx, t)
@@ -121,8 +124,14 @@ func essentialRemovals(plan events.Plan) []string {
 	return out
 }
 
-func (p *Planner) refreshEmptyLists(ctx context.Context, r events.Record, t *events.Transaction) error {
-	if !p.cfg.MayRefresh || !p.machine.ListsEmpty() {
+// refreshLists fetches package lists when there are none, or root asked for it.
+func (p *Planner) refreshLists(ctx context.Context, r events.Record, t *events.Transaction) error {
+	asked := t.Intent.Options.Refresh && t.Actor.UID == 0
+	reason := "there were no package lists"
+	if asked {
+		reason = "it was asked for"
+	}
+	if !p.cfg.MayRefresh || !p.machine.ListsEmpty() && !asked {
 		return nil
 	}
 	start := p.scribe.Now()
@@ -134,7 +143,7 @@ func (p *Planner) refreshEmptyLists(ctx context.Context, r events.Record, t *eve
 		return err
 	}
 	_, err = p.scribe.Append(ctx, scribe.After(r), events.MachineSubject(p.log.Host()), &events.IndexesRefreshed{
-		Reason: "there were no package lists", DurationMs: p.scribe.Now().Sub(start).Milliseconds(),
+		Reason: reason, DurationMs: p.scribe.Now().Sub(start).Milliseconds(),
 	}, events.Anything)
 	return err
 }
@@ -150,6 +159,8 @@ func (p *Planner) Make(ctx context.Context, t *events.Transaction) (events.Plan,
 	switch t.Intent.Verb {
 	case events.VerbUndo, events.VerbRedo, events.VerbRollback:
 		plan, err = p.undo(ctx, t.Intent, now)
+	case events.VerbImport:
+		plan, err = p.imports(ctx, t.Intent, now)
 	case events.VerbObserved:
 		err = &events.Error{Op: "planner.Make", Kind: events.ErrInternal, Err: errors.New("what somebody else did is not planned")}
 	case events.VerbInstall, events.VerbRemove, events.VerbPurge, events.VerbUpgrade, events.VerbHold, events.VerbUnhold:

@@ -35,6 +35,9 @@ func summary(x row, touched []string) string {
 	if others > 0 {
 		text += fmt.Sprintf(" (+%d)", others)
 	}
+	if text == "" && x.verb == events.VerbImport {
+		text = "a manifest" // of sources, or not planned
+	}
 	if x.targetNumber == 0 {
 		return text
 	}

@@ -23,7 +23,10 @@ func (w *world) request() {
 		for _, k := range w.someKeys(4) {
 			in.Packages = append(in.Packages, events.PackageRef{Name: k.Name})
 		}
-		if verb == events.VerbUpgrade && w.chance(50) {
+		switch {
+		case verb == events.VerbImport:
+			in.Manifest, in.Packages = &events.Manifest{Packages: in.Packages}, nil
+		case verb == events.VerbUpgrade && w.chance(50):
 			in.Packages = nil
 		}
 	}

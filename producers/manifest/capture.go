@@ -1,0 +1,206 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"cortex/events"
+)
+
+// Capture writes down the machine under root: packages from its inventory, where
+// native is its own architecture, and apt's files. notes tell what was left out.
+func Capture(root string, inv events.Inventory, native events.Architecture) (m Manifest, notes []string, err error) {
+	m = Manifest{Machine: machine(root, native), Packages: []events.PackageRef{}, automatic: map[string]events.Version{}}
+	for k, st := range inv {
+		r := events.PackageRef{Name: k.Name, Arch: k.Arch}
+		if k.Arch == native {
+			r.Arch = ""
+		}
+		if st.Held() {
+			m.Holds = append(m.Holds, r)
+		}
+		if !st.Installed() {
+			continue
+		}
+		r.Version = st.Version
+		if st.Auto {
+			m.automatic[name(r)] = st.Version
+			continue
+		}
+		m.Packages = append(m.Packages, r)
+	}
+	byName := func(a, b events.PackageRef) int { return strings.Compare(name(a), name(b)) }
+	slices.SortFunc(m.Packages, byName)
+	slices.SortFunc(m.Holds, byName)
+	m.Files, notes, err = files(root)
+	return m, notes, err
+}
+
+// machine reads os-release.
+func machine(root string, native events.Architecture) Machine {
+	m := Machine{Architecture: string(native)}
+	b, err := os.ReadFile(filepath.Join(root, "etc/os-release"))
+	if err != nil {
+		return m // it is only told
+	}
+	for line := range strings.Lines(string(b)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		switch value = strings.Trim(value, `"'`); key {
+		case "ID":
+			m.Distribution = value
+		case "VERSION_ID":
+			m.Release = value
+		}
+	}
+	return m
+}
+
+// files reads apt's sources and preferences, and the keys that no package brings.
+func files(root string) (out []File, notes []string, err error) {
+	paths := []string{"/etc/apt/sources.list", "/etc/apt/preferences"}
+	var keys []string
+	for dir, into := range map[string]*[]string{
+		"/etc/apt/sources.list.d": &paths, "/etc/apt/preferences.d": &paths, "/etc/apt/keyrings": &keys, "/etc/apt/trusted.gpg.d": &keys,
+	} {
+		entries, err := os.ReadDir(filepath.Join(root, dir))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, unreadable(dir, err)
+		}
+		for _, e := range entries {
+			if p := dir + "/" + e.Name(); read(p) {
+				*into = append(*into, p)
+			}
+		}
+	}
+	for _, p := range paths {
+		b, err := content(root, p)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case b == nil:
+		case secretive(b):
+			notes = append(notes, p+" holds a password and is left out; passwords belong into /etc/apt/auth.conf.d")
+		default:
+			out = append(out, File{p, b})
+			keys = append(keys, signedBy(b)...)
+		}
+	}
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+	owned, err := owned(root, keys)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, p := range keys {
+		if owned[p] {
+			continue
+		}
+		b, err := content(root, p)
+		if err != nil {
+			return nil, nil, err
+		}
+		if b != nil {
+			out = append(out, File{p, b})
+		}
+	}
+	slices.SortFunc(out, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	slices.Sort(notes)
+	return out, notes, nil
+}
+
+// read reports whether apt reads a file of this name.
+func read(p string) bool {
+	dir, base := filepath.Split(p)
+	if strings.HasPrefix(base, ".") {
+		return false
+	}
+	ext := filepath.Ext(base)
+	switch dir {
+	case "/etc/apt/sources.list.d/":
+		return ext == ".list" || ext == ".sources"
+	case "/etc/apt/preferences.d/":
+		return ext == "" || ext == ".pref"
+	}
+	return ext == ".gpg" || ext == ".asc"
+}
+
+// secretive reports whether an address in a list has a password in it.
+func secretive(list []byte) bool {
+	return regexp.MustCompile(`://[^/@\s]*:[^/@\s]*@`).Match(list)
+}
+
+// signedBy finds the key files that a list of sources names.
+func signedBy(list []byte) []string {
+	keyPath := regexp.MustCompile(`(?i)signed-by\s*[=:]\s*(/[^\s,\]]+(?:[,\s]+/[^\s,\]]+)*)`)
+	var out []string
+	for _, found := range keyPath.FindAllSubmatch(list, -1) {
+		for _, p := range strings.FieldsFunc(string(found[1]), func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' }) {
+			if ours(p) {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// owned tells which of the paths came with a package.
+func owned(root string, paths []string) (map[string]bool, error) {
+	out := map[string]bool{}
+	if len(paths) == 0 {
+		return out, nil
+	}
+	lists, err := filepath.Glob(filepath.Join(root, "var/lib/dpkg/info/*.list"))
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range lists {
+		b, err := os.ReadFile(l)
+		if err != nil {
+			return nil, unreadable(l, err)
+		}
+		for line := range strings.Lines(string(b)) {
+			if line = strings.TrimSuffix(line, "\n"); slices.Contains(paths, line) {
+				out[line] = true
+			}
+		}
+	}
+	return out, nil
+}
+
+// content gives nil for what is not there.
+func content(root, p string) ([]byte, error) {
+	full := filepath.Join(root, p)
+	info, err := os.Stat(full)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, unreadable(p, err)
+	case !info.Mode().IsRegular():
+		return nil, nil
+	case info.Size() > MaxFileBytes:
+		return nil, &events.Error{Op: "manifest.Capture", Kind: events.ErrUsage, Subject: p, Err: fmt.Errorf("is larger than %d bytes", MaxFileBytes)}
+	}
+	b, err := os.ReadFile(full)
+	if err != nil {
+		return nil, unreadable(p, err)
+	}
+	if b == nil {
+		b = []byte{}
+	}
+	return b, nil
+}
+
+func unreadable(p string, err error) error {
+	e := &events.Error{Op: "manifest.Capture", Kind: events.ErrUnavailable, Subject: p, Err: err}
+	if errors.Is(err, fs.ErrPermission) {
+		e.Kind, e.Hint = events.ErrConfirmation, "run the command with sudo"
+	}
+	return e
+}

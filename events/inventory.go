@@ -84,7 +84,7 @@ func ChangesOf(f Fact) []PackageChange {
 		return f.Changes
 	case *Prepared, *Adopted, *Requested, *Planned, *Refused, *Approved, *Denied, *Cancelled, *Started,
 		*StepStarted, *StepSucceeded, *StepFailed, *Compensated, *Opened, *IndexesRefreshed, *Collected,
-		*Parked, *Retried, *AnswersForgotten, *HardwareSnapshot, *HardwareChanged:
+		*Parked, *Retried, *AnswersForgotten, *HardwareSnapshot, *HardwareChanged, *AuditHead:
 	}
 	return nil
 }

@@ -53,6 +53,7 @@ const (
 	KindParked           Kind = "event.parked.v1"
 	KindRetried          Kind = "event.retried.v1"
 	KindAnswersForgotten Kind = "answers.forgotten.v1"
+	KindAuditHead        Kind = "audit.head.v1"
 )
 
 // RequestedKind is VERB.requested.v1.
@@ -66,6 +67,7 @@ func FactKinds() []Kind {
 		KindStepFailed, KindSucceeded, KindFailed, KindInterrupted, KindCompensated, KindParked, KindRetried,
 		KindAnswersForgotten,
 		KindHardwareSnapshot, KindHardwareChanged,
+		KindAuditHead,
 	}
 	for _, v := range Verbs {
 		kinds = append(kinds, RequestedKind(v))
@@ -135,6 +137,8 @@ func newFact(k Kind) (Fact, error) {
 		return &HardwareSnapshot{}, nil
 	case KindHardwareChanged:
 		return &HardwareChanged{}, nil
+	case KindAuditHead:
+		return &AuditHead{}, nil
 	}
 	if isTransactionRequest(k) {
 		return &Requested{}, nil

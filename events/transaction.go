@@ -157,7 +157,7 @@ func transition(s TransactionState, f Fact) (TransactionState, bool) {
 	case *Compensated:
 		return s, s.Ran()
 	case *Opened, *Adopted, *Drifted, *IndexesRefreshed, *Collected, *Parked, *Retried,
-		*AnswersForgotten, *HardwareSnapshot, *HardwareChanged:
+		*AnswersForgotten, *HardwareSnapshot, *HardwareChanged, *AuditHead:
 		return s, false // not facts of a transaction
 	}
 	return s, false
@@ -233,7 +233,7 @@ func (t *Transaction) absorb(r Record, f Fact) {
 		t.CompensatedBy, t.Exact, t.Residue = f.By, f.Exact, f.Residue
 	case *Cancelled, *Started, *StepStarted, *StepSucceeded, *StepFailed,
 		*Opened, *Adopted, *Drifted, *IndexesRefreshed, *Collected, *Parked, *Retried,
-		*AnswersForgotten, *HardwareSnapshot, *HardwareChanged:
+		*AnswersForgotten, *HardwareSnapshot, *HardwareChanged, *AuditHead:
 	}
 }
 

@@ -72,7 +72,7 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 	case *events.Retried:
 		return a.retried(f)
 	case *events.Opened, *events.Adopted, *events.Drifted, *events.IndexesRefreshed, *events.Collected, *events.AnswersForgotten,
-		*events.HardwareSnapshot, *events.HardwareChanged:
+		*events.HardwareSnapshot, *events.HardwareChanged, *events.AuditHead:
 		return nil // not of a transaction
 	}
 	return nil

@@ -54,7 +54,7 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 	case *events.Opened, *events.IndexesRefreshed, *events.Collected, *events.Planned, *events.Refused, *events.Approved, *events.Denied,
 		*events.Cancelled, *events.Started, *events.Prepared, *events.StepStarted, *events.StepSucceeded, *events.StepFailed,
 		*events.Compensated, *events.Parked, *events.Retried, *events.AnswersForgotten,
-		*events.HardwareSnapshot, *events.HardwareChanged:
+		*events.HardwareSnapshot, *events.HardwareChanged, *events.AuditHead:
 		return nil // they change no package
 	}
 	return nil

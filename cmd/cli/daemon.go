@@ -98,7 +98,7 @@ func newReplay(a *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "replay [PROJECTION]", Short: "Rebuild the read models from the first fact", Args: some(cobra.MaximumNArgs(1)),
 		Long:      "Rebuild the read models, or one of them, from the first fact; readers see the old one until the new one is complete. With --verify nothing is replaced: a rebuild is compared with the live one, and a difference exits 1.",
-		ValidArgs: []string{"history", "packages", "hardware"},
+		ValidArgs: []string{"history", "packages", "hardware", "audit"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := ""
 			if len(args) == 1 {

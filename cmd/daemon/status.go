@@ -64,7 +64,7 @@ func (in *inside) Replay(ctx context.Context, name string, verify bool) ([]door.
 		done = append(done, r)
 	}
 	if len(done) == 0 {
-		return nil, &events.Error{Op: "daemon.Replay", Kind: events.ErrNotFound, Subject: name, Err: errors.New("there is no such read model"), Hint: "there are history, packages and hardware"}
+		return nil, &events.Error{Op: "daemon.Replay", Kind: events.ErrNotFound, Subject: name, Err: errors.New("there is no such read model"), Hint: "there are history, packages, hardware and audit"}
 	}
 	return done, nil
 }

@@ -21,6 +21,7 @@ import (
 	"cortex/cmd/settings"
 	"cortex/consumers"
 	"cortex/consumers/apt"
+	"cortex/consumers/auditor"
 	"cortex/consumers/custodian"
 	"cortex/consumers/executor"
 	"cortex/consumers/intake"
@@ -39,6 +40,7 @@ import (
 	"cortex/events"
 	"cortex/projections"
 	"cortex/projections/answers"
+	"cortex/projections/audit"
 	"cortex/projections/hardware"
 	"cortex/projections/history"
 	"cortex/projections/packages"
@@ -56,6 +58,7 @@ type inside struct {
 	logger    *slog.Logger
 	custodian *custodian.Custodian
 	surveyor  *surveyor.Surveyor
+	auditor   *auditor.Auditor
 	notes     []string
 
 	stopOnce sync.Once
@@ -95,7 +98,7 @@ func (in *inside) openModels(ctx context.Context) error {
 	open := func(ctx context.Context, path string) (projections.Store, error) {
 		return store.Open(ctx, store.Config{Path: path, PoolSize: in.settings.PoolSize})
 	}
-	for _, p := range []projections.Projection{history.Projection{}, packages.Projection{}, answers.Projection{}, hardware.Projection{}} {
+	for _, p := range []projections.Projection{history.Projection{}, packages.Projection{}, answers.Projection{}, hardware.Projection{}, audit.Projection{}} {
 		m, err := projections.New(p, open, projections.Config{
 			Dir: in.settings.Reads(), Now: time.Now,
 			Report: func(d projections.DeadLetter) {
@@ -164,6 +167,7 @@ func (in *inside) wire(build string, v *vault.Vault) {
 			in.logger.Error("read model stands still", "model", model, "error", err)
 		},
 	})
+	in.wireAuditor(sc)
 }
 
 func (in *inside) subscribe(name, _ string) (message.Subscriber, error) {
@@ -174,6 +178,10 @@ func (in *inside) subscribe(name, _ string) (message.Subscriber, error) {
 func (in *inside) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return in.projector.Run(ctx) })
+	g.Go(func() error {
+		in.auditor.Run(ctx)
+		return nil
+	})
 	g.Go(func() error {
 		in.fetch(ctx)
 		return nil

@@ -17,7 +17,8 @@ import (
 const (
 	EveryFacts    = 64
 	DefaultRecord = 256
-	lastWord      = 2 * time.Second // for the head that is signed at the end
+
+	lastWordTimeout = 2 * time.Second
 )
 
 // Tree gives roots of the tree over the log's records.
@@ -74,22 +75,29 @@ func (a *Auditor) run(ctx context.Context) error {
 	if err := a.sign(ctx, head.Position); err != nil {
 		return err
 	}
-	seen := head.Position
-	for r, err := range a.scribe.Log.Follow(ctx, events.Query{After: seen}) {
+	for r, err := range a.scribe.Log.Follow(ctx, events.Query{After: head.Position}) {
 		if err != nil {
 			return err
 		}
-		seen = r.Position
-		if !ends(r.Kind) && seen < a.last.Size+EveryFacts {
+		if !ends(r.Kind) && r.Position < a.last.Size+EveryFacts {
 			continue
 		}
-		if err := a.sign(ctx, seen); err != nil {
+		if err := a.sign(ctx, r.Position); err != nil {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+	return a.lastWord(context.WithoutCancel(ctx))
+}
+
+// lastWord signs what is there when the daemon leaves, as far as the tree is.
+func (a *Auditor) lastWord(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lastWordTimeout)
 	defer cancel()
-	return a.keep(ctx, seen)
+	head, err := a.scribe.Log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	return a.keep(ctx, head.Position)
 }
 
 // open reads key and heads, and where the last head became a fact.

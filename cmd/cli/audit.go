@@ -36,7 +36,7 @@ against them even root cannot change what was before.
   cortex audit verify --since-head /mnt/usb/head`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newAuditVerify(a), newAuditProve(a), newAuditExport(a), newAuditHead(a), newAuditKey(a))
+	cmd.AddCommand(newAuditVerify(a), newAuditProve(a), newAuditExport(a), newAuditFollow(a), newAuditHead(a), newAuditKey(a))
 	return cmd
 }
 

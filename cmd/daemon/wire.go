@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -94,11 +95,28 @@ func assemble(ctx context.Context, s settings.Settings, build string, logger *sl
 	return in, nil
 }
 
+// Projections are those of all read models.
+func Projections() []projections.Projection {
+	return []projections.Projection{history.Projection{}, packages.Projection{}, answers.Projection{}, hardware.Projection{}, audit.Projection{}}
+}
+
+// ProjectionNamed gives one of them, or ErrNotFound.
+func ProjectionNamed(name string) (projections.Projection, error) {
+	names := ""
+	for _, p := range Projections() {
+		if p.Name() == name {
+			return p, nil
+		}
+		names += ", " + p.Name()
+	}
+	return nil, &events.Error{Op: "daemon.ProjectionNamed", Kind: events.ErrNotFound, Subject: name, Err: errors.New("there is no such read model"), Hint: "there are " + strings.TrimPrefix(names, ", ")}
+}
+
 func (in *inside) openModels(ctx context.Context) error {
 	open := func(ctx context.Context, path string) (projections.Store, error) {
 		return store.Open(ctx, store.Config{Path: path, PoolSize: in.settings.PoolSize})
 	}
-	for _, p := range []projections.Projection{history.Projection{}, packages.Projection{}, answers.Projection{}, hardware.Projection{}, audit.Projection{}} {
+	for _, p := range Projections() {
 		m, err := projections.New(p, open, projections.Config{
 			Dir: in.settings.Reads(), Now: time.Now,
 			Report: func(d projections.DeadLetter) {

@@ -6,7 +6,7 @@ TOOL  := $(GO) tool -modfile=tools.mod
 DEPS  := mmdebstrap tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help build man install deps test short lint fmt bench fuzz undo-fuzz cache-report resolver-report clean
+.PHONY: help build man install deps test short lint fmt bench fuzz audit-bits undo-fuzz cache-report resolver-report clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ fuzz: ## fuzz every parser for FUZZTIME each (default 30s)
 	@for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
 	  for n in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$f | cut -c6-); do \
 	    echo "== $$n"; $(GO) test -run '^$$' -fuzz "^$$n$$" -fuzztime $${FUZZTIME:-30s} ./$$(dirname $$f) || exit 1; done; done
+
+audit-bits: ## flip every single bit of a log of 200 events, and cut it at every byte of its end (an hour)
+	CORTEX_AUDIT_BITS=all $(GO) test -count 1 -v -timeout 5h -run '^TestEvery(FlippedBit|Cut)' ./embedded/broker
 
 undo-fuzz: deps ## N random transactions (default 500) done and undone on real apt, from SEED (as root)
 	CORTEX_TESTBED=require CORTEX_UNDO_CASES=$${N:-500} CORTEX_UNDO_SEED=$${SEED:-$$(date +%s)} $(GO) test -v -timeout 3h -run 'TestRandomTransactions|TestSeveralTransactions|TestACrash' ./cmd/cortex | grep -E '^( *--- FAIL|ok|FAIL|    undo of|.*_test.go:)|^ +[-+]'

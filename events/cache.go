@@ -17,6 +17,7 @@ type AnswersForgotten struct {
 // Kind implements [Fact].
 func (*AnswersForgotten) Kind() Kind { return KindAnswersForgotten }
 func (*AnswersForgotten) fact()      {}
+func (*AnswersForgotten) aside()     {}
 
 // ForgetRequest asks for answers of models to be forgotten. Whoever runs the
 // daemon, or may change the machine, may.

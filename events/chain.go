@@ -41,22 +41,42 @@ func Chain(prev Hash, p Position, e Event) Hash {
 	var n [8]byte
 	binary.BigEndian.PutUint64(n[:], uint64(p))
 	h.Write(n[:])
-	actor := fmt.Sprintf("%d\x00%s\x00%d\x00%s\x00%s\x00%s\x00%d", e.Actor.UID, e.Actor.User,
-		e.Actor.LoginUID, e.Actor.SudoUser, e.Actor.TTY, e.Actor.Program, e.Actor.PID)
-	for _, field := range []string{
-		string(e.ID), string(e.Kind), string(e.Host), e.Subject.String(),
-		e.Time.UTC().Format(time.RFC3339Nano), string(e.Transaction), string(e.Correlation),
-		string(e.Causation), actor, e.TraceParent,
-	} {
-		binary.BigEndian.PutUint64(n[:], uint64(len(field)))
+	for _, f := range ChainFields(e) {
+		binary.BigEndian.PutUint64(n[:], uint64(len(f.Value)))
 		h.Write(n[:])
-		h.Write([]byte(field))
+		h.Write([]byte(f.Value))
 	}
 	data := sha256.Sum256(e.Data)
 	h.Write(data[:])
 	var out Hash
 	h.Sum(out[:0])
 	return out
+}
+
+// Field is one part of an envelope as it enters the chain.
+type Field struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// ChainFields are the fields of an envelope in the order in which [Chain] hashes
+// them. The actor is one: uid, user, login uid, sudo user, tty, program and pid
+// with a zero byte between them.
+func ChainFields(e Event) [10]Field {
+	a := e.Actor
+	actor := fmt.Sprintf("%d\x00%s\x00%d\x00%s\x00%s\x00%s\x00%d", a.UID, a.User, a.LoginUID, a.SudoUser, a.TTY, a.Program, a.PID)
+	return [10]Field{
+		{"id", string(e.ID)},
+		{"kind", string(e.Kind)},
+		{"host", string(e.Host)},
+		{"subject", e.Subject.String()},
+		{"time", e.Time.UTC().Format(time.RFC3339Nano)},
+		{"transaction", string(e.Transaction)},
+		{"correlation", string(e.Correlation)},
+		{"causation", string(e.Causation)},
+		{"actor", actor},
+		{"traceparent", e.TraceParent},
+	}
 }
 
 // Link is the place of a record in the chain: what the next one must follow.

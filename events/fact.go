@@ -12,6 +12,13 @@ type Fact interface {
 	fact()
 }
 
+// Aside is a fact that belongs to no transaction and changes no package: it tells of
+// models, hardware, caches and the like.
+type Aside interface {
+	Fact
+	aside()
+}
+
 // Opened is the first fact of every log, appended when the store is created.
 type Opened struct {
 	Host    HostID `json:"host"`

@@ -257,8 +257,10 @@ func (*HardwareSnapshot) Kind() Kind { return KindHardwareSnapshot }
 // Kind implements [Fact].
 func (*HardwareChanged) Kind() Kind { return KindHardwareChanged }
 
-func (*HardwareSnapshot) fact() {}
-func (*HardwareChanged) fact()  {}
+func (*HardwareSnapshot) fact()  {}
+func (*HardwareSnapshot) aside() {}
+func (*HardwareChanged) fact()   {}
+func (*HardwareChanged) aside()  {}
 
 // Kind implements [Request].
 func (*HardwareRequest) Kind() Kind { return KindHardwareRequested }

@@ -84,8 +84,7 @@ func ChangesOf(f Fact) []PackageChange {
 		return f.Changes
 	case *Prepared, *Adopted, *Requested, *Planned, *Refused, *Approved, *Denied, *Cancelled, *Started,
 		*StepStarted, *StepSucceeded, *StepFailed, *Compensated, *Opened, *IndexesRefreshed, *Collected,
-		*Parked, *Retried, *AnswersForgotten, *HardwareSnapshot, *HardwareChanged,
-		*LLMRequested, *LLMCompleted, *LLMFailed, *LLMDenied, *LLMModeChanged:
+		*Parked, *Retried, Aside:
 	}
 	return nil
 }

@@ -60,6 +60,7 @@ const (
 	KindParked           Kind = "event.parked.v1"
 	KindRetried          Kind = "event.retried.v1"
 	KindAnswersForgotten Kind = "answers.forgotten.v1"
+	KindAuditHead        Kind = "audit.head.v1"
 )
 
 // RequestedKind is VERB.requested.v1.
@@ -74,6 +75,7 @@ func FactKinds() []Kind {
 		KindAnswersForgotten,
 		KindHardwareSnapshot, KindHardwareChanged,
 		KindLLMRequested, KindLLMCompleted, KindLLMFailed, KindLLMDenied, KindLLMModeChanged,
+		KindAuditHead,
 	}
 	for _, v := range Verbs {
 		kinds = append(kinds, RequestedKind(v))
@@ -153,6 +155,8 @@ func newFact(k Kind) (Fact, error) {
 		return &LLMDenied{}, nil
 	case KindLLMModeChanged:
 		return &LLMModeChanged{}, nil
+	case KindAuditHead:
+		return &AuditHead{}, nil
 	}
 	if isTransactionRequest(k) {
 		return &Requested{}, nil

@@ -102,11 +102,16 @@ func (*LLMFailed) Kind() Kind      { return KindLLMFailed }
 func (*LLMDenied) Kind() Kind      { return KindLLMDenied }
 func (*LLMModeChanged) Kind() Kind { return KindLLMModeChanged }
 
-func (*LLMRequested) fact()   {}
-func (*LLMCompleted) fact()   {}
-func (*LLMFailed) fact()      {}
-func (*LLMDenied) fact()      {}
-func (*LLMModeChanged) fact() {}
+func (*LLMRequested) fact()    {}
+func (*LLMRequested) aside()   {}
+func (*LLMCompleted) fact()    {}
+func (*LLMCompleted) aside()   {}
+func (*LLMFailed) fact()       {}
+func (*LLMFailed) aside()      {}
+func (*LLMDenied) fact()       {}
+func (*LLMDenied) aside()      {}
+func (*LLMModeChanged) fact()  {}
+func (*LLMModeChanged) aside() {}
 
 // Evidence is something that was found out on this machine and bears on a
 // question.

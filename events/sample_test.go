@@ -81,6 +81,7 @@ func sampleFacts() []events.Fact {
 			{Key: "vm.is", Value: events.BoolValue(true), Source: "cpuid", Confidence: events.Guess},
 		}},
 		&events.HardwareChanged{Before: 3, Changes: []events.HardwareChange{{Key: "cpu.threads", Before: events.NumberValue(2), After: events.NumberValue(4)}, {Key: "gpu.0000:01:00.0.driver", After: events.TextValue("nouveau")}}},
+		&events.AuditHead{Size: 7, Root: string(digest), Note: "cortex\n7\nABEiMw==\n\n\u2014 cortex AAAA\n"},
 		&events.Collected{Contents: 3, Bytes: 12_000, Forgotten: []events.TransactionID{txn}},
 		&events.LLMRequested{Task: events.TaskInstall, Question: "a web server", Prompt: "00ff", Bytes: 900, Provider: "local", Schema: "1", Exact: "e1"},
 		&events.LLMCompleted{

@@ -156,9 +156,7 @@ func transition(s TransactionState, f Fact) (TransactionState, bool) {
 		return StateInterrupted, s == StateRunning
 	case *Compensated:
 		return s, s.Ran()
-	case *Opened, *Adopted, *Drifted, *IndexesRefreshed, *Collected, *Parked, *Retried,
-		*AnswersForgotten, *HardwareSnapshot, *HardwareChanged,
-		*LLMRequested, *LLMCompleted, *LLMFailed, *LLMDenied, *LLMModeChanged:
+	case *Opened, *Adopted, *Drifted, *IndexesRefreshed, *Collected, *Parked, *Retried, Aside:
 		return s, false // not facts of a transaction
 	}
 	return s, false
@@ -233,9 +231,7 @@ func (t *Transaction) absorb(r Record, f Fact) {
 	case *Compensated:
 		t.CompensatedBy, t.Exact, t.Residue = f.By, f.Exact, f.Residue
 	case *Cancelled, *Started, *StepStarted, *StepSucceeded, *StepFailed,
-		*Opened, *Adopted, *Drifted, *IndexesRefreshed, *Collected, *Parked, *Retried,
-		*AnswersForgotten, *HardwareSnapshot, *HardwareChanged,
-		*LLMRequested, *LLMCompleted, *LLMFailed, *LLMDenied, *LLMModeChanged:
+		*Opened, *Adopted, *Drifted, *IndexesRefreshed, *Collected, *Parked, *Retried, Aside:
 	}
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"cortex/cmd/door"
 	"cortex/cmd/render"
 	"cortex/events"
+	"cortex/projections/history"
 )
 
 func newDaemon(a *App) *cobra.Command {
@@ -95,14 +97,27 @@ func (a *App) status(cmd *cobra.Command) error {
 
 func newReplay(a *App) *cobra.Command {
 	var verify bool
+	var until, into string
 	cmd := &cobra.Command{
 		Use: "replay [PROJECTION]", Short: "Rebuild the read models from the first fact", Args: some(cobra.MaximumNArgs(1)),
-		Long:      "Rebuild the read models, or one of them, from the first fact; readers see the old one until the new one is complete. With --verify nothing is replaced: a rebuild is compared with the live one, and a difference exits 1.",
-		ValidArgs: []string{"history", "packages", "hardware"},
+		Long: `Rebuild the read models, or one of them, from the first fact; readers see the old one until the new one is complete. With --verify nothing is replaced: a rebuild is compared with the live one, and a difference exits 1.
+
+With --until and --into nothing is replaced either: the read model (history, unless
+another is named) is written into a new SQLite file as it was at that position or time.
+
+  cortex replay --verify
+  cortex replay packages --until 2026-11-01 --into packages.db`,
+		ValidArgs: []string{"history", "packages", "hardware", "audit"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := ""
 			if len(args) == 1 {
 				name = args[0]
+			}
+			if until != "" || into != "" {
+				if verify {
+					return usage(cmd, errors.New("--verify compares with what is now"))
+				}
+				return a.replayInto(cmd.Context(), cmp.Or(name, history.Name), until, into)
 			}
 			if !a.everUsed() {
 				return a.nothingYet()
@@ -129,6 +144,8 @@ func newReplay(a *App) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&verify, "verify", false, "compare instead of replacing")
+	cmd.Flags().StringVar(&until, "until", "", "as it was then: a position, or a time")
+	cmd.Flags().StringVar(&into, "into", "", "write it into this new file")
 	return cmd
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"database/sql"
 	"fmt"
 	"io"
 	"os"
@@ -19,7 +20,7 @@ func exists(path string) bool {
 }
 
 func newHistory(a *App) *cobra.Command {
-	var pkg, since, until, state string
+	var pkg, since, until, state, at string
 	var limit int
 	cmd := &cobra.Command{
 		Use: "history", Short: "List transactions, newest last", Args: some(cobra.NoArgs),
@@ -46,8 +47,8 @@ func newHistory(a *App) *cobra.Command {
 				return err
 			}
 			var list []history.Transaction
-			err = a.readHistory(cmd.Context(), func(r *history.Reader) error {
-				list, err = r.List(cmd.Context(), f)
+			err = a.readAt(cmd.Context(), at, history.Name, func(db *sql.DB) error {
+				list, err = history.NewReader(db).List(cmd.Context(), f)
 				return err
 			})
 			if err != nil && !a.everUsed() { // a machine without a history has an empty one
@@ -72,6 +73,7 @@ func newHistory(a *App) *cobra.Command {
 	f.StringVar(&pkg, "package", "", "only those that concern this package")
 	f.StringVar(&since, "since", "", "only those asked for since: a date, a time, or a span such as 2h or 7d")
 	f.StringVar(&until, "until", "", "only those asked for before")
+	f.StringVar(&at, "at", "", "as the history was then: a time, or a position in the log")
 	f.StringVar(&state, "status", "", "only those in this state: succeeded, failed, planned, …")
 	f.IntVarP(&limit, "limit", "n", 50, "at most so many, the newest; 0 for all")
 	_ = cmd.RegisterFlagCompletionFunc("status", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -3,12 +3,10 @@ package daemon
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
 	"cortex/cmd/door"
-	"cortex/events"
 	"cortex/projections"
 	"cortex/projections/history"
 )
@@ -64,7 +62,8 @@ func (in *inside) Replay(ctx context.Context, name string, verify bool) ([]door.
 		done = append(done, r)
 	}
 	if len(done) == 0 {
-		return nil, &events.Error{Op: "daemon.Replay", Kind: events.ErrNotFound, Subject: name, Err: errors.New("there is no such read model"), Hint: "there are history, packages and hardware"}
+		_, err := ProjectionNamed(name)
+		return nil, err
 	}
 	return done, nil
 }

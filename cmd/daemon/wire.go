@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"cortex/consumers"
 	"cortex/consumers/analyst"
 	"cortex/consumers/apt"
+	"cortex/consumers/auditor"
 	"cortex/consumers/custodian"
 	"cortex/consumers/executor"
 	"cortex/consumers/intake"
@@ -40,6 +42,7 @@ import (
 	"cortex/events"
 	"cortex/projections"
 	"cortex/projections/answers"
+	"cortex/projections/audit"
 	"cortex/projections/hardware"
 	"cortex/projections/history"
 	"cortex/projections/packages"
@@ -60,6 +63,7 @@ type inside struct {
 	surveyor  *surveyor.Surveyor
 	analyst   *analyst.Analyst
 	way       *models
+	auditor   *auditor.Auditor
 	notes     []string
 
 	stopOnce sync.Once
@@ -95,11 +99,28 @@ func assemble(ctx context.Context, s settings.Settings, build string, logger *sl
 	return in, nil
 }
 
+// Projections are those of all read models.
+func Projections() []projections.Projection {
+	return []projections.Projection{history.Projection{}, packages.Projection{}, answers.Projection{Source: given}, hardware.Projection{}, usage.Projection{}, audit.Projection{}}
+}
+
+// ProjectionNamed gives one of them, or ErrNotFound.
+func ProjectionNamed(name string) (projections.Projection, error) {
+	names := ""
+	for _, p := range Projections() {
+		if p.Name() == name {
+			return p, nil
+		}
+		names += ", " + p.Name()
+	}
+	return nil, &events.Error{Op: "daemon.ProjectionNamed", Kind: events.ErrNotFound, Subject: name, Err: errors.New("there is no such read model"), Hint: "there are " + strings.TrimPrefix(names, ", ")}
+}
+
 func (in *inside) openModels(ctx context.Context) error {
 	open := func(ctx context.Context, path string) (projections.Store, error) {
 		return store.Open(ctx, store.Config{Path: path, PoolSize: in.settings.PoolSize})
 	}
-	for _, p := range []projections.Projection{history.Projection{}, packages.Projection{}, answers.Projection{Source: given}, hardware.Projection{}, usage.Projection{}} {
+	for _, p := range Projections() {
 		m, err := projections.New(p, open, projections.Config{
 			Dir: in.settings.Reads(), Now: time.Now,
 			Report: func(d projections.DeadLetter) {
@@ -169,6 +190,7 @@ func (in *inside) wire(build string, v *vault.Vault) {
 			in.logger.Error("read model stands still", "model", model, "error", err)
 		},
 	})
+	in.wireAuditor(sc)
 }
 
 func (in *inside) subscribe(name, _ string) (message.Subscriber, error) {
@@ -179,6 +201,10 @@ func (in *inside) subscribe(name, _ string) (message.Subscriber, error) {
 func (in *inside) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return in.projector.Run(ctx) })
+	g.Go(func() error {
+		in.auditor.Run(ctx)
+		return nil
+	})
 	g.Go(func() error {
 		in.fetch(ctx)
 		return nil

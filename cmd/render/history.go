@@ -252,6 +252,8 @@ func gist(r events.Record) string {
 		return Count(len(f.Facts), "fact") + ", " + string(f.Reason)
 	case *events.HardwareChanged:
 		return Count(len(f.Changes), "fact") + " changed"
+	case *events.AuditHead:
+		return Count(int(f.Size), "event") + ", root " + events.Tail(f.Root, 16)
 	case *events.Started, *events.StepSucceeded, *events.Retried:
 	}
 	return ""

@@ -71,6 +71,12 @@ func (s Settings) Catalog() string { return filepath.Join(s.State, "catalog.db")
 // descriptions, of 'cortex catalog fetch'.
 func (s Settings) Lists() string { return filepath.Join(s.State, "lists") }
 
+// Audit is where the key lies that signs heads of the log, and the heads.
+func (s Settings) Audit() string { return filepath.Join(s.State, "audit") }
+
+// Backups is where backups lie unless they are told to lie elsewhere.
+func (s Settings) Backups() string { return filepath.Join(s.State, "backups") }
+
 // LogFile is where a detached daemon writes its log.
 func (s Settings) LogFile() string { return filepath.Join(s.State, "daemon.log") }
 

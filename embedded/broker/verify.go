@@ -43,13 +43,21 @@ func checkFiles(cfg Config, m manifest) (window, error) {
 			return window{}, err
 		}
 	}
-	switch {
-	case c.prev.Position < m.Head.Position:
-		return window{}, damaged(FactsStream, fmt.Errorf("it ends at event %d, but event %d was stored", c.prev.Position, m.Head.Position))
-	case !c.met:
-		return window{}, damaged(FactsStream, fmt.Errorf("event %d, which the manifest knows, was not found", m.Head.Position))
+	if err := c.complete(); err != nil {
+		return window{}, err
 	}
 	return window{first: c.first, before: c.before, last: c.prev}, nil
+}
+
+// complete checks that what the manifest knows was there.
+func (c *chainCheck) complete() error {
+	switch {
+	case c.prev.Position < c.manifest.Position:
+		return damaged(FactsStream, fmt.Errorf("it ends at event %d, but event %d was stored", c.prev.Position, c.manifest.Position))
+	case !c.met:
+		return damaged(FactsStream, fmt.Errorf("event %d, which the manifest knows, was not found", c.manifest.Position))
+	}
+	return nil
 }
 
 // firstToCheck is the block from which on events are checked at once: it holds
@@ -81,6 +89,7 @@ func firstToCheck(cfg Config, blocks []block, m manifest) (int, error) {
 type chainCheck struct {
 	host     events.HostID
 	manifest manifestLink
+	visit    func(events.Record) bool // may be nil; false ends the block
 
 	first  uint64
 	before events.Hash
@@ -102,6 +111,9 @@ func (c *chainCheck) block(b block, newest bool) error {
 		}
 		if err := c.event(d.record); err != nil {
 			return damaged(b.path, err)
+		}
+		if c.visit != nil && !c.visit(d.record) {
+			return nil
 		}
 	}
 	switch {

@@ -71,9 +71,7 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 		return a.parked(f)
 	case *events.Retried:
 		return a.retried(f)
-	case *events.Opened, *events.Adopted, *events.Drifted, *events.IndexesRefreshed, *events.Collected, *events.AnswersForgotten,
-		*events.HardwareSnapshot, *events.HardwareChanged,
-		*events.LLMRequested, *events.LLMCompleted, *events.LLMFailed, *events.LLMDenied, *events.LLMModeChanged:
+	case *events.Opened, *events.Adopted, *events.Drifted, *events.IndexesRefreshed, *events.Collected, events.Aside:
 		return nil // not of a transaction
 	}
 	return nil

@@ -53,9 +53,7 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 		return err
 	case *events.Opened, *events.IndexesRefreshed, *events.Collected, *events.Planned, *events.Refused, *events.Approved, *events.Denied,
 		*events.Cancelled, *events.Started, *events.Prepared, *events.StepStarted, *events.StepSucceeded, *events.StepFailed,
-		*events.Compensated, *events.Parked, *events.Retried, *events.AnswersForgotten,
-		*events.HardwareSnapshot, *events.HardwareChanged,
-		*events.LLMRequested, *events.LLMCompleted, *events.LLMFailed, *events.LLMDenied, *events.LLMModeChanged:
+		*events.Compensated, *events.Parked, *events.Retried, events.Aside:
 		return nil // they change no package
 	}
 	return nil

@@ -27,5 +27,9 @@ func (w *world) survey() {
 		}
 	}
 	w.machine(next)
-	w.surveyed, w.surveyedAt = next, w.records[len(w.records)-1].Position
+	at := w.records[len(w.records)-1]
+	w.surveyed, w.surveyedAt = next, at.Position
+	if w.chance(20) {
+		w.machine(&events.AuditHead{Size: at.Position, Root: at.Hash.String(), Note: "signed\n"})
+	}
 }

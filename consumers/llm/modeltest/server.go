@@ -48,8 +48,8 @@ type Server struct {
 	mu     sync.Mutex
 	answer func(Call) Reply // nil answers "ok"
 	calls  []Call
-	gone  chan struct{}
-	once  sync.Once
+	gone   chan struct{}
+	once   sync.Once
 }
 
 // Start starts a server whose answers answer decides; nil answers "ok". Close ends it.

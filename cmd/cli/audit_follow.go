@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"cortex/cmd/client"
+	"cortex/cmd/follower"
+	"cortex/events"
+)
+
+// syslogSocket is where the machine's syslog listens.
+const syslogSocket = "/dev/log"
+
+func newAuditFollow(a *App) *cobra.Command {
+	var to, position string
+	var once bool
+	cmd := &cobra.Command{
+		Use: "follow --to FILE|syslog", Short: "Copy every fact into a file or to syslog, as it is recorded", Args: some(cobra.NoArgs),
+		Long: `Copy every fact, from the first on, into a file as CloudEvents, one JSON object a
+line, or to syslog (facility authpriv) in a short form without data. It goes on over
+restarts of the daemon and of itself: a file gets every fact once, also after kill -9
+and after it was rotated away. Syslog confirms nothing; there, one message can come
+twice after a kill, and its position tells. Ctrl-C ends it.
+
+The position is kept in FILE.position, and for syslog in the audit directory.
+
+  cortex audit follow --to /var/log/cortex-audit.jsonl
+  cortex audit follow --to syslog`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.auditFollow(cmd.Context(), to, position, once) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&to, "to", "", "a file, or syslog")
+	f.StringVar(&position, "position", "", "with syslog: the file that keeps the position")
+	f.BoolVar(&once, "once", false, "end when everything that is on record was copied")
+	return cmd
+}
+
+func (a *App) auditFollow(ctx context.Context, to, position string, once bool) error {
+	if to == "" || position != "" && to != "syslog" {
+		return &events.Error{Op: "cli.audit", Kind: events.ErrUsage, Subject: "--to", Err: errors.New("say where to"), Hint: "--to FILE, or --to syslog; --position goes with syslog"}
+	}
+	if !a.everUsed() && once {
+		return a.nothingYet()
+	}
+	c, _, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	sink, err := a.openSink(to, position)
+	if err != nil {
+		return err
+	}
+	before := sink.Mark().Position
+	source := func(ctx context.Context, after events.Position) iter.Seq2[events.Record, error] {
+		return factsOf(ctx, c, client.Selection{After: after, Follow: !once})
+	}
+	err = follower.Run(ctx, source, sink)
+	if ctx.Err() == nil || errors.Is(err, events.ErrCorrupt) {
+		a.say("%d facts copied, up to event %d", sink.Mark().Position-before, sink.Mark().Position)
+	} else {
+		err = nil // Ctrl-C is how it ends
+	}
+	return errors.Join(err, sink.Close())
+}
+
+// openSink opens what facts are copied into.
+func (a *App) openSink(to, position string) (follower.Sink, error) {
+	if to != "syslog" {
+		return follower.OpenFile(to)
+	}
+	if position == "" {
+		if err := os.MkdirAll(a.settings.Audit(), 0o755); err != nil {
+			return nil, &events.Error{Op: "cli.audit", Kind: events.ErrUnavailable, Subject: a.settings.Audit(), Err: err, Hint: "run it as root, or name a file with --position"}
+		}
+		position = filepath.Join(a.settings.Audit(), "syslog.position")
+	}
+	return follower.OpenSyslog(syslogSocket, position)
+}
+
+// factsOf gives the facts of the daemon's stream.
+func factsOf(ctx context.Context, c *client.Client, s client.Selection) iter.Seq2[events.Record, error] {
+	return func(yield func(events.Record, error) bool) {
+		for l, err := range c.Events(ctx, s) {
+			switch {
+			case err != nil:
+				yield(events.Record{}, err)
+				return
+			case l.Event != nil && !yield(*l.Event, nil):
+				return
+			}
+		}
+	}
+}

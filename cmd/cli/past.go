@@ -1,0 +1,176 @@
+package cli
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"cortex/cmd/client"
+	"cortex/cmd/daemon"
+	"cortex/embedded/store"
+	"cortex/events"
+	"cortex/projections"
+)
+
+// instant is a place in history: a position or a time.
+type instant struct {
+	position events.Position // 0: the time counts
+	at       time.Time
+}
+
+// parseInstant reads a position, or a time as [moment] does.
+func parseInstant(s string) (instant, error) {
+	if n, err := strconv.ParseUint(s, 10, 63); err == nil && n > 0 {
+		return instant{position: events.Position(n)}, nil
+	}
+	t, err := moment(s)
+	if err == nil && t.IsZero() {
+		err = &events.Error{Op: "cli.instant", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", s), Err: errors.New("is neither a position nor a time"), Hint: "positions are the numbers that 'cortex events list' shows"}
+	}
+	return instant{at: t}, err
+}
+
+// holds reports whether a record is not later.
+func (i instant) holds(r events.Record) bool {
+	if i.position > 0 {
+		return r.Position <= i.position
+	}
+	return !r.Time.After(i.at)
+}
+
+// past is the log as it was at an instant: everything before the first fact that
+// is later. It is read through the daemon and cannot be written.
+type past struct {
+	client *client.Client
+	host   events.HostID
+	until  instant
+}
+
+var _ events.Log = past{}
+
+// Host implements [events.Log].
+func (p past) Host() events.HostID { return p.host }
+
+// Append implements [events.Log]: it refuses.
+func (p past) Append(context.Context, events.Event, events.Expect) (events.Record, error) {
+	return events.Record{}, &events.Error{Op: "cli.past", Kind: events.ErrInternal, Err: errors.New("the past cannot be changed")}
+}
+
+// Read implements [events.Log].
+func (p past) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+	return func(yield func(events.Record, error) bool) {
+		for r, err := range factsOf(ctx, p.client, client.Selection{After: q.After}) {
+			if err == nil && !p.until.holds(r) {
+				return
+			}
+			if (err != nil || q.Match(r)) && !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+// Follow implements [events.Log]: nothing comes to what is past.
+func (p past) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+	return p.Read(ctx, q)
+}
+
+// Last implements [events.Log].
+func (p past) Last(ctx context.Context, filter string) (last events.Record, ok bool, err error) {
+	for r, err := range p.Read(ctx, events.Query{Filters: []string{filter}}) {
+		if err != nil {
+			return last, ok, err
+		}
+		last, ok = r, true
+	}
+	return last, ok, nil
+}
+
+// Head implements [events.Log].
+func (p past) Head(ctx context.Context) (events.Link, error) {
+	r, _, err := p.Last(ctx, ">")
+	return r.Link(), err
+}
+
+// readPast answers from a read model as it was at an instant.
+func (a *App) readPast(ctx context.Context, until instant, name string, ask func(*sql.DB) error) error {
+	return a.buildPast(ctx, until, name, func(m *projections.Model) error { return m.Read(ctx, ask) })
+}
+
+// buildPast builds a read model as it was at an instant, in a directory that is
+// gone afterwards.
+func (a *App) buildPast(ctx context.Context, until instant, name string, use func(*projections.Model) error) (err error) {
+	p, err := daemon.ProjectionNamed(name)
+	if err != nil {
+		return err
+	}
+	if !a.everUsed() {
+		return a.nothingYet()
+	}
+	c, ping, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "cortex-past-")
+	if err != nil {
+		return &events.Error{Op: "cli.past", Kind: events.ErrUnavailable, Subject: os.TempDir(), Err: err}
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	open := func(ctx context.Context, path string) (projections.Store, error) {
+		return store.Open(ctx, store.Config{Path: path, PoolSize: 1})
+	}
+	m, err := projections.New(p, open, projections.Config{Dir: dir, Now: time.Now, Report: func(d projections.DeadLetter) { a.say("%s", d) }})
+	if err != nil {
+		return err
+	}
+	if err := m.Open(ctx, past{client: c, host: ping.Host, until: until}); err != nil {
+		return err
+	}
+	return errors.Join(use(m), m.Close())
+}
+
+// replayInto writes a read model as it was into a new file.
+func (a *App) replayInto(ctx context.Context, name, until, into string) error {
+	if until == "" || into == "" {
+		return &events.Error{Op: "cli.replay", Kind: events.ErrUsage, Err: errors.New("--until and --into go together"), Hint: "cortex replay history --until 2026-11-23 --into history.db"}
+	}
+	i, err := parseInstant(until)
+	if err != nil {
+		return err
+	}
+	var at events.Link
+	err = a.buildPast(ctx, i, name, func(m *projections.Model) error {
+		if at, err = m.Checkpoint(ctx); err != nil {
+			return err
+		}
+		file, err := filepath.EvalSymlinks(m.Path())
+		if err == nil {
+			err = m.Close() // folds everything into the one file
+		}
+		if err != nil {
+			return err
+		}
+		from, err := os.Open(file)
+		if err != nil {
+			return err
+		}
+		defer from.Close()
+		return a.intoNewFile(into, func(w io.Writer) error {
+			_, err := io.Copy(w, from)
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return a.answer(map[string]any{"version": 1, "projection": name, "position": at.Position, "file": into}, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: as it was at event %d, in %s\n", name, at.Position, into)
+	})
+}

@@ -19,14 +19,14 @@ import (
 // Set gives the text of a file with one setting changed or added, everything else
 // as it was. It fails with ErrUsage when the value is wrong or the file is.
 func Set(path string, text []byte, name, value string) ([]byte, error) {
+	if secret(name, value) {
+		return nil, &events.Error{Op: "settings.Set", Kind: events.ErrUsage, Subject: name, Err: errors.New("this looks like a secret, and secrets do not belong into settings"), Hint: "'cortex llm key' keeps keys of models; others belong into a file that only its owner can read"}
+	}
 	k, err := Find(name)
 	if err != nil {
 		return nil, err
 	}
 	var s Settings
-	if secret(name, value) {
-		return nil, &events.Error{Op: "settings.Set", Kind: events.ErrUsage, Subject: name, Err: errors.New("this looks like a secret, and secrets do not belong into settings"), Hint: "'cortex llm key' keeps keys of models; others belong into a file that only its owner can read"}
-	}
 	if err := k.set(&s, value); err != nil {
 		return nil, &events.Error{Op: "settings.Set", Kind: events.ErrUsage, Subject: name, Err: fmt.Errorf("%q is not %w", value, err)}
 	}

@@ -54,6 +54,8 @@ func Text(path string, uid int) ([]byte, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return nil, nil
+	case errors.Is(err, fs.ErrPermission) && uid != 0:
+		return nil, nil // in somebody else's directory: sudo -u keeps HOME
 	case err != nil:
 		return nil, fileError(path, err, "")
 	case !info.Mode().IsRegular():

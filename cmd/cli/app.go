@@ -15,8 +15,8 @@ import (
 	"golang.org/x/term"
 
 	"cortex/cmd/client"
-	"cortex/cmd/daemon"
 	"cortex/cmd/door"
+	"cortex/cmd/parts"
 	"cortex/cmd/render"
 	"cortex/cmd/settings"
 	"cortex/events"
@@ -30,6 +30,8 @@ type App struct {
 	UID            int
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	// Engine is empty in a program without one, which then becomes the one that has it.
+	Engine Engine
 
 	json, embedded, quiet bool
 	settings              settings.Settings
@@ -150,7 +152,7 @@ func (a *App) dial() *client.Client {
 }
 
 func (a *App) producer(c *client.Client, host events.HostID) intent.Producer {
-	return intent.Producer{Host: host, Submit: c, Now: time.Now, NewID: daemon.NewID}
+	return intent.Producer{Host: host, Submit: c, Now: time.Now, NewID: parts.NewID}
 }
 
 // terminal reports whether f is one.

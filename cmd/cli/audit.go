@@ -17,7 +17,6 @@ import (
 
 	"cortex/cmd/render"
 	"cortex/consumers/auditor"
-	"cortex/embedded/broker"
 	"cortex/embedded/store"
 	"cortex/events"
 	"cortex/projections/audit"
@@ -70,7 +69,7 @@ func (a *App) auditVerify(ctx context.Context, o verifyOptions) error {
 	if !a.everUsed() {
 		return a.nothingYet()
 	}
-	v, err := verifyState(ctx, a.settings.State, a.places(), o)
+	v, err := a.verifyState(ctx, a.settings.State, a.places(), o)
 	if err != nil {
 		return err
 	}
@@ -90,7 +89,10 @@ func (a *App) auditVerify(ctx context.Context, o verifyOptions) error {
 
 // verifyState verifies the store in a state directory. What cannot be read as
 // evidence is a fault too; an error means that verifying was not possible.
-func verifyState(ctx context.Context, state string, p auditor.Places, o verifyOptions) (auditor.Verdict, error) {
+func (a *App) verifyState(ctx context.Context, state string, p auditor.Places, o verifyOptions) (auditor.Verdict, error) {
+	if a.Engine.Files == nil {
+		return auditor.Verdict{}, a.becomeEngine()
+	}
 	if o.key == "" {
 		o.key = p.PublicKey()
 	}
@@ -119,7 +121,7 @@ func verifyState(ctx context.Context, state string, p auditor.Places, o verifyOp
 			return auditor.Verdict{}, err
 		}
 	}
-	files, err := broker.OpenFiles(state)
+	files, err := a.Engine.Files(state)
 	switch {
 	case err == nil:
 		e.Log = files.Records()

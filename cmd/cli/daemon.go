@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"cortex/cmd/client"
-	"cortex/cmd/daemon"
 	"cortex/cmd/door"
 	"cortex/cmd/render"
 	"cortex/events"
@@ -28,8 +27,13 @@ func newDaemon(a *App) *cobra.Command {
 			if err := client.MakeState(a.settings); err != nil {
 				return err
 			}
+			if a.Engine.Run == nil {
+				err := a.becomeEngine()
+				client.Ready(a.Env(client.ReadyFD))(err)
+				return err
+			}
 			logger := slog.New(slog.NewTextHandler(a.Stderr, nil))
-			return daemon.Run(cmd.Context(), a.settings, Build(), logger, daemon.Ready(a.Env(client.ReadyFD)))
+			return a.Engine.Run(cmd.Context(), a.settings, Build(), logger, client.Ready(a.Env(client.ReadyFD)))
 		}},
 		&cobra.Command{Use: "start", Short: "Start the daemon in the background", Args: some(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
 			_, p, err := a.connect(cmd.Context())

@@ -2,11 +2,50 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"log/slog"
+	"os"
+	"syscall"
 
 	"cortex/cmd/client"
-	"cortex/cmd/daemon"
+	"cortex/cmd/parts"
+	"cortex/cmd/settings"
+	"cortex/events"
 )
+
+// Engine is what only a program with a broker can do.
+type Engine struct {
+	// Run is the daemon's inside: it runs until ctx ends, the daemon is told to stop
+	// or nobody has needed it for a while, and tells ready when it can be asked, or
+	// why not.
+	Run func(ctx context.Context, s settings.Settings, build string, logger *slog.Logger, ready func(error)) error
+	// Files looks at the log's files in a state directory as they lie there, without
+	// a daemon.
+	Files func(state string) (LogFiles, error)
+}
+
+// LogFiles are whose log it is, and its records from the first; the first fault
+// ends them as ErrCorrupt.
+type LogFiles interface {
+	Host() events.HostID
+	Records() iter.Seq2[events.Record, error]
+}
+
+// engineName is the program that has an engine where the command has none: the
+// command then starts faster.
+const engineName = "cortexd"
+
+// becomeEngine replaces this process by the program that has an engine, with the
+// same arguments. It returns only when it cannot.
+func (a *App) becomeEngine() error {
+	path, err := parts.Program(engineName)
+	if err != nil {
+		return &events.Error{Op: "cli.becomeEngine", Kind: events.ErrNotFound, Subject: engineName, Err: errors.New("the program is not installed beside cortex, and this one has no engine"), Hint: "install it, or build cortex whole: go build ./cmd/cortex"}
+	}
+	err = syscall.Exec(path, append([]string{path}, a.Args...), os.Environ())
+	return &events.Error{Op: "cli.becomeEngine", Kind: events.ErrUnavailable, Subject: path, Err: err}
+}
 
 // embeddedDaemon is a daemon inside this process.
 type embeddedDaemon struct {
@@ -17,6 +56,9 @@ type embeddedDaemon struct {
 // startEmbedded runs the daemon's inside in this process, behind the same socket;
 // other commands find it there as long as this one lives.
 func (a *App) startEmbedded(ctx context.Context) error {
+	if a.Engine.Run == nil {
+		return a.becomeEngine()
+	}
 	if err := client.MakeState(a.settings); err != nil {
 		return err
 	}
@@ -26,7 +68,7 @@ func (a *App) startEmbedded(ctx context.Context) error {
 	s := a.settings
 	s.IdleTimeout = 0
 	go func() {
-		in.ended <- daemon.Run(own, s, Build(), slog.New(slog.DiscardHandler), func(err error) { ready <- err })
+		in.ended <- a.Engine.Run(own, s, Build(), slog.New(slog.DiscardHandler), func(err error) { ready <- err })
 	}()
 	if err := <-ready; err != nil {
 		cancel()

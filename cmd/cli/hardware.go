@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cortex/cmd/client"
-	"cortex/cmd/daemon"
+	"cortex/cmd/parts"
 	"cortex/cmd/render"
 	"cortex/events"
 	"cortex/producers/hardware"
@@ -60,7 +60,7 @@ type hardwareView struct {
 }
 
 func (a *App) look(ctx context.Context) (hardware.Reading, error) {
-	return daemon.Hardware(a.settings).Collect(ctx)
+	return parts.Hardware(a.settings).Collect(ctx)
 }
 
 func (a *App) factKeys(cmd *cobra.Command) []string {

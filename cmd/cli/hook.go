@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/daemon"
+	"cortex/cmd/parts"
 	"cortex/consumers/apt"
 	"cortex/consumers/keeper"
 	"cortex/consumers/vault"
@@ -83,7 +83,7 @@ type watching struct {
 func (w *watching) before(ctx context.Context, byApt bool) error {
 	pid, argv := caller(os.Getppid())
 	o := events.Observation{
-		ID: daemon.NewID(), Program: argv[0], Command: intent.CommandLine(argv), Started: time.Now(),
+		ID: parts.NewID(), Program: argv[0], Command: intent.CommandLine(argv), Started: time.Now(),
 		Actor: events.Actor{UID: w.UID, LoginUID: loginUID(), SudoUser: w.Env("SUDO_USER"), Program: argv[0], PID: pid},
 	}
 	var err error

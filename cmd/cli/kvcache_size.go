@@ -55,7 +55,7 @@ func readModel(path string) (m kvcache.Model, weights int64, err error) {
 	if m, err = kvcache.ReadModel(f); err != nil {
 		return m, 0, fmt.Errorf("%s: %w", path, err)
 	}
-	for _, part := range parts(path, m.Splits) {
+	for _, part := range pieces(path, m.Splits) {
 		info, err := os.Stat(part)
 		if err != nil {
 			return m, 0, &events.Error{Op: "cli.readModel", Kind: events.ErrNotFound, Err: err, Hint: "a split model needs all of its files beside each other"}
@@ -65,8 +65,8 @@ func readModel(path string) (m kvcache.Model, weights int64, err error) {
 	return m, weights, nil
 }
 
-// parts names the files of a split model: NAME-00001-of-00003.gguf and so on.
-func parts(path string, n int) []string {
+// pieces names the files of a split model: NAME-00001-of-00003.gguf and so on.
+func pieces(path string, n int) []string {
 	end := fmt.Sprintf("-of-%05d.gguf", n)
 	stem, ok := strings.CutSuffix(path, end)
 	if n < 2 || !ok || len(stem) < 6 {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"cortex/cmd/client"
-	"cortex/cmd/daemon"
+	"cortex/cmd/parts"
 	"cortex/embedded/store"
 	"cortex/events"
 	"cortex/projections"
@@ -107,7 +107,7 @@ func (a *App) readPast(ctx context.Context, until instant, name string, ask func
 // buildPast builds a read model as it was at an instant, in a directory that is
 // gone afterwards.
 func (a *App) buildPast(ctx context.Context, until instant, name string, use func(*projections.Model) error) (err error) {
-	p, err := daemon.ProjectionNamed(name)
+	p, err := parts.Projection(name)
 	if err != nil {
 		return err
 	}

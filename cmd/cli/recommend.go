@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/daemon"
+	"cortex/cmd/parts"
 	"cortex/cmd/render"
 	"cortex/consumers/apt"
 	"cortex/events"
@@ -42,7 +42,7 @@ type recommendView struct {
 }
 
 func (a *App) recommend(ctx context.Context, missing bool) error {
-	collector := daemon.Hardware(a.settings)
+	collector := parts.Hardware(a.settings)
 	r, err := collector.Collect(ctx)
 	if err != nil {
 		return err

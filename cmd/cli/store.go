@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/daemon"
+	"cortex/cmd/parts"
 	"cortex/cmd/render"
 	"cortex/consumers/apt"
 	"cortex/consumers/custodian"
@@ -166,7 +166,7 @@ func (a *App) storeFetch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := custodian.New(&scribe.Scribe{Now: time.Now, NewID: daemon.NewID}, v, apt.New(apt.Config{Root: a.settings.Root, WorkDir: a.settings.Work()}))
+	c := custodian.New(&scribe.Scribe{Now: time.Now, NewID: parts.NewID}, v, apt.New(apt.Config{Root: a.settings.Root, WorkDir: a.settings.Work()}))
 	got, failed := 0, 0
 	err = c.Fetch(ctx, max(a.settings.StoreBudget, 1), nil, func(f custodian.Fetched) {
 		if f.Err != nil {

@@ -1,9 +1,7 @@
 package client
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -113,10 +111,6 @@ func stateError(s settings.Settings, err error) error {
 	return e
 }
 
-// ReadyFD names the environment variable that holds the descriptor on which a
-// started daemon says that it is ready.
-const ReadyFD = "CORTEX_READY_FD"
-
 // Spawn starts this program as a daemon in a session of its own and waits until
 // it says that it is ready, or why not.
 func Spawn(s settings.Settings) Start {
@@ -150,28 +144,5 @@ func Spawn(s settings.Settings) Start {
 		}
 		go func() { _ = cmd.Wait() }() // it outlives us, or its end is told by the pipe
 		return ready(ctx, r, s)
-	}
-}
-
-// ready reads what the daemon says: "ready", or its failure as JSON. Nothing
-// means that it died.
-func ready(ctx context.Context, r *os.File, s settings.Settings) error {
-	said := make(chan string, 1)
-	go func() {
-		line, _ := bufio.NewReader(r).ReadString('\n')
-		said <- strings.TrimSpace(line)
-	}()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case line := <-said:
-		if line == "ready" {
-			return nil
-		}
-		var f events.Failure
-		if json.Unmarshal([]byte(line), &f) == nil && f.Kind != "" {
-			return f.AsError()
-		}
-		return &events.Error{Op: "client.ready", Kind: events.ErrUnavailable, Subject: "daemon", Err: errors.New("it ended before it was ready"), Hint: "see " + s.LogFile()}
 	}
 }

@@ -25,19 +25,22 @@ import (
 func TestMain(m *testing.M) { testbed.Main(m) }
 
 // binary builds cortex once, static, so that it runs in any root.
-var binary = sync.OnceValues(func() (string, error) {
+var binary = sync.OnceValues(func() (string, error) { return build() })
+
+// build builds cortex with more flags.
+func build(flags ...string) (string, error) {
 	dir, err := os.MkdirTemp("", "cortex-bin")
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, "cortex")
-	cmd := exec.Command("go", "build", "-o", path, ".")
+	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", path, ".")...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}
 	return path, nil
-})
+}
 
 // machine is a fresh root with real apt, the toy repository and cortex in it.
 type machine struct {

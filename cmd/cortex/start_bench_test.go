@@ -56,9 +56,14 @@ func past(b *testing.B, dir string, n int) {
 }
 
 // BenchmarkStart times whole processes: a Go program that does nothing, and
-// commands that read the history of 1,000 transactions.
+// commands that read the history of 1,000 transactions, as they are installed and
+// whole, with the engine in them.
 func BenchmarkStart(b *testing.B) {
-	cortex, err := binary()
+	whole, err := binary()
+	if err != nil {
+		b.Fatal(err)
+	}
+	cortex, err := build("-tags", "noengine")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -83,8 +88,8 @@ func BenchmarkStart(b *testing.B) {
 			b.Fatalf("%s %q: %v", name, args, err)
 		}
 	}
-	run(b, cortex, "replay", "history")
-	run(b, cortex, "daemon", "stop")
+	run(b, whole, "replay", "history")
+	run(b, whole, "daemon", "stop")
 	for _, tc := range []struct {
 		name, program string
 		args          []string
@@ -92,6 +97,7 @@ func BenchmarkStart(b *testing.B) {
 		{"hello", hello, nil},
 		{"version", cortex, []string{"version"}},
 		{"history", cortex, []string{"history"}},
+		{"history-whole", whole, []string{"history"}},
 		{"history-all", cortex, []string{"history", "-n", "0"}},
 		{"show", cortex, []string{"show", "500"}},
 	} {

@@ -10,7 +10,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -145,24 +144,5 @@ func awaitEnd(ctx context.Context, s settings.Settings, d *door.Door, in *inside
 			idle = nil
 		case <-tick.C: // look again whether it is busy
 		}
-	}
-}
-
-// Ready tells whoever started this process, on the descriptor that the
-// environment names, that it is ready or why not. Without the variable it does
-// nothing.
-func Ready(fd string) func(error) {
-	var n uintptr
-	if _, err := fmt.Sscanf(fd, "%d", &n); err != nil || n < 3 {
-		return func(error) {}
-	}
-	return func(err error) {
-		f := os.NewFile(n, "ready")
-		defer f.Close()
-		if err == nil {
-			fmt.Fprintln(f, "ready")
-			return
-		}
-		writeFailure(f, err)
 	}
 }

@@ -164,20 +164,6 @@ func (k kept) Empty(ctx context.Context) bool {
 	return err != nil || n == 0
 }
 
-// given reads from the facts of models' calls what the cache of answers needs.
-func given(f events.Fact) (*answers.Given, []answers.Use) {
-	c, ok := f.(*events.LLMCompleted)
-	switch {
-	case !ok:
-		return nil, nil
-	case c.Cache != "":
-		return nil, []answers.Use{{Answer: c.From, Times: 1}}
-	}
-	return &answers.Given{
-		Scope: c.Scope, Exact: c.Exact, Canon: c.Canon, Task: string(c.Task), Model: c.Model, Question: c.Question, Answer: c.Answer, Cost: c.Cost,
-	}, nil
-}
-
 // newAnalyst makes the one who asks the models, and the way there.
 func newAnalyst(sc *scribe.Scribe, s settings.Settings, logger *slog.Logger) (*analyst.Analyst, *models) {
 	way := newModels(s, os.Getenv)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cortex/cmd/door"
+	"cortex/cmd/parts"
 	"cortex/projections"
 	"cortex/projections/history"
 )
@@ -62,7 +63,7 @@ func (in *inside) Replay(ctx context.Context, name string, verify bool) ([]door.
 		done = append(done, r)
 	}
 	if len(done) == 0 {
-		_, err := ProjectionNamed(name)
+		_, err := parts.Projection(name)
 		return nil, err
 	}
 	return done, nil

@@ -2,23 +2,20 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"log/slog"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"cortex/cmd/door"
+	"cortex/cmd/parts"
 	"cortex/cmd/settings"
 	"cortex/consumers"
 	"cortex/consumers/analyst"
@@ -41,12 +38,6 @@ import (
 	"cortex/embedded/store"
 	"cortex/events"
 	"cortex/projections"
-	"cortex/projections/answers"
-	"cortex/projections/audit"
-	"cortex/projections/hardware"
-	"cortex/projections/history"
-	"cortex/projections/packages"
-	"cortex/projections/usage"
 )
 
 // inside is everything in the daemon but its door, wired by hand.
@@ -75,14 +66,11 @@ type inside struct {
 
 var _ door.Backend = (*inside)(nil)
 
-// NewID makes an id that sorts by time.
-func NewID() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
-
 // assemble opens the store and wires workers and read models. Nothing runs yet.
 func assemble(ctx context.Context, s settings.Settings, build string, logger *slog.Logger) (*inside, error) {
 	name, _ := os.Hostname()
 	b, err := broker.Open(ctx, broker.Config{
-		Dir: s.State, Machine: name, Build: build, Create: true, Now: time.Now, NewID: NewID, Logger: logger,
+		Dir: s.State, Machine: name, Build: build, Create: true, Now: time.Now, NewID: parts.NewID, Logger: logger,
 	})
 	if err != nil {
 		return nil, err
@@ -99,28 +87,11 @@ func assemble(ctx context.Context, s settings.Settings, build string, logger *sl
 	return in, nil
 }
 
-// Projections are those of all read models.
-func Projections() []projections.Projection {
-	return []projections.Projection{history.Projection{}, packages.Projection{}, answers.Projection{Source: given}, hardware.Projection{}, usage.Projection{}, audit.Projection{}}
-}
-
-// ProjectionNamed gives one of them, or ErrNotFound.
-func ProjectionNamed(name string) (projections.Projection, error) {
-	names := ""
-	for _, p := range Projections() {
-		if p.Name() == name {
-			return p, nil
-		}
-		names += ", " + p.Name()
-	}
-	return nil, &events.Error{Op: "daemon.ProjectionNamed", Kind: events.ErrNotFound, Subject: name, Err: errors.New("there is no such read model"), Hint: "there are " + strings.TrimPrefix(names, ", ")}
-}
-
 func (in *inside) openModels(ctx context.Context) error {
 	open := func(ctx context.Context, path string) (projections.Store, error) {
 		return store.Open(ctx, store.Config{Path: path, PoolSize: in.settings.PoolSize})
 	}
-	for _, p := range Projections() {
+	for _, p := range parts.Projections() {
 		m, err := projections.New(p, open, projections.Config{
 			Dir: in.settings.Reads(), Now: time.Now,
 			Report: func(d projections.DeadLetter) {
@@ -153,7 +124,7 @@ func (in *inside) fresh(ctx context.Context) bool {
 func (in *inside) wire(build string, v *vault.Vault) {
 	log, s := in.broker.Log(), in.settings
 	sc := &scribe.Scribe{
-		Log: log, Now: time.Now, NewID: NewID,
+		Log: log, Now: time.Now, NewID: parts.NewID,
 		Actor: events.Actor{UID: s.UID, Program: "cortexd", PID: os.Getpid()},
 	}
 	machine := apt.New(apt.Config{Root: s.Root, WorkDir: s.Work(), Lend: v.Lend, Deb: v.Deb, Logger: in.logger})
@@ -338,8 +309,4 @@ func (in *inside) Collect(ctx context.Context, forget time.Time) (*events.Collec
 
 func (in *inside) WaitProjected(ctx context.Context, p events.Position) error {
 	return in.projector.WaitFor(ctx, p)
-}
-
-func writeFailure(w io.Writer, err error) {
-	_ = json.NewEncoder(w).Encode(events.FailureOf(err))
 }

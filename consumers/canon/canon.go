@@ -120,11 +120,11 @@ func dangling(tokens []token) bool {
 			continue
 		}
 		switch {
-		case elsewhere[t.text]:
+		case elsewhere()[t.text]:
 			return true
-		case pronouns[t.text] && !named:
+		case pronouns()[t.text] && !named:
 			return true
-		case actions[t.text] == "" && !function[t.text] && !articles[t.text]:
+		case actions()[t.text] == "" && !function()[t.text] && !articles()[t.text]:
 			named = true
 		}
 	}

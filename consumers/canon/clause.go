@@ -41,7 +41,7 @@ func (p *parser) clause(tokens []token) (string, bool) {
 	if len(groups) == 0 {
 		return "", false
 	}
-	if len(groups) == 1 && commutes[action] {
+	if len(groups) == 1 && commutes()[action] {
 		groups, complete = p.names(groups, complete)
 	}
 	forms := make([]string, len(groups))
@@ -50,7 +50,7 @@ func (p *parser) clause(tokens []token) (string, bool) {
 	}
 	separator := " ; "
 	ordered := slices.ContainsFunc(rest, func(t token) bool { return t.kind == stop }) || related(rest)
-	if len(groups) > 1 && commutes[action] && !ordered && (complete || p.independent(groups)) {
+	if len(groups) > 1 && commutes()[action] && !ordered && (complete || p.independent(groups)) {
 		separator = " + "
 		slices.Sort(forms)
 	}
@@ -64,7 +64,7 @@ func (p *parser) action(tokens []token) (string, []token) {
 		return "install", tokens
 	}
 	verb := p.verb(tokens[0].text)
-	class := actions[verb]
+	class := actions()[verb]
 	if class == "" || len(tokens) > 1 && p.v.Known(verb) && tokens[1].separates() {
 		return "install", tokens
 	}
@@ -72,14 +72,14 @@ func (p *parser) action(tokens []token) (string, []token) {
 	for len(rest) > 0 && rest[0].separates() {
 		rest = rest[1:]
 	}
-	if vague[verb] && (related(rest) || slices.ContainsFunc(rest, func(t token) bool { return t.kind == word && facts[t.text] })) {
+	if vague()[verb] && (related(rest) || slices.ContainsFunc(rest, func(t token) bool { return t.kind == word && facts()[t.text] })) {
 		class = verb
 	}
 	return class, rest
 }
 
 func isEverything(tokens []token) bool {
-	for _, phrase := range everything {
+	for _, phrase := range everything() {
 		if len(phrase) == len(tokens) && matches(tokens, phrase) {
 			return true
 		}
@@ -89,7 +89,7 @@ func isEverything(tokens []token) bool {
 
 // related reports whether a word says how the parts of a list hang together.
 func related(tokens []token) bool {
-	return slices.ContainsFunc(tokens, func(t token) bool { return t.kind == word && relations[t.text] })
+	return slices.ContainsFunc(tokens, func(t token) bool { return t.kind == word && relations()[t.text] })
 }
 
 // groups parts a clause's object at its separators. complete tells that all of

@@ -41,7 +41,7 @@ func (p *parser) group(action string, tokens []token) group {
 func unarticled(words []token) []token {
 	var out []token
 	for i, t := range words {
-		if t.kind == word && articles[t.text] && i+1 < len(words) {
+		if t.kind == word && articles()[t.text] && i+1 < len(words) {
 			continue
 		}
 		out = append(out, t)
@@ -52,7 +52,7 @@ func unarticled(words []token) []token {
 // pieces takes a name that is no package's apart: at hyphens, and where digits
 // follow letters, as in php8.1.
 func (p *parser) pieces(w string) []string {
-	if p.v.Known(w) || w == "" || isDigit(w[0]) || function[w] || actions[w] != "" {
+	if p.v.Known(w) || w == "" || isDigit(w[0]) || function()[w] || actions()[w] != "" {
 		return []string{w}
 	}
 	if strings.Contains(w, "-") {
@@ -81,7 +81,7 @@ func measures(words []token) []token {
 	var out []token
 	for i, t := range words {
 		last := len(out) - 1
-		if t.kind == word && units[strings.TrimSuffix(t.text, "s")] && last >= 0 && out[last].numeral() && strings.Trim(out[last].text, "0123456789.") == "" {
+		if t.kind == word && units()[strings.TrimSuffix(t.text, "s")] && last >= 0 && out[last].numeral() && strings.Trim(out[last].text, "0123456789.") == "" {
 			unit := strings.TrimSuffix(t.text, "s")
 			if unit == "bit" {
 				unit = "-bit"
@@ -117,7 +117,7 @@ func (p *parser) join(words []token) (out []token, some bool) {
 
 func (p *parser) joinAt(words []token) (string, int) {
 	for n := min(4, len(words)); n > 1; n-- {
-		if slices.ContainsFunc(words[:n], func(t token) bool { return t.kind != word || function[t.text] || articles[t.text] }) || words[0].numeral() {
+		if slices.ContainsFunc(words[:n], func(t token) bool { return t.kind != word || function()[t.text] || articles()[t.text] }) || words[0].numeral() {
 			continue
 		}
 		var parts []string
@@ -140,9 +140,9 @@ func (p *parser) joinAt(words []token) (string, int) {
 func (p *parser) unlabel(words []token) []token {
 	var out []token
 	for i, t := range words {
-		if t.kind == word && labels[t.text] && !p.v.Known(t.text) {
+		if t.kind == word && labels()[t.text] && !p.v.Known(t.text) {
 			named := func(j int) bool {
-				return j >= 0 && j < len(words) && (words[j].kind == literal || p.v.Known(words[j].text) && !function[words[j].text])
+				return j >= 0 && j < len(words) && (words[j].kind == literal || p.v.Known(words[j].text) && !function()[words[j].text])
 			}
 			if i == len(words)-1 && named(i-1) || i == 0 && named(1) {
 				continue

@@ -9,10 +9,10 @@ import (
 type parser struct{ v Vocabulary }
 
 // expand writes contractions out.
-func expand(tokens []token) []token { return substitute(tokens, contractions) }
+func expand(tokens []token) []token { return substitute(tokens, contractions()) }
 
 // alias gives each thing one of its names, and each verb of several words one.
-func alias(tokens []token) []token { return substitute(tokens, aliases) }
+func alias(tokens []token) []token { return substitute(tokens, aliases()) }
 
 func substitute(tokens []token, table []alternative) []token {
 	var out []token
@@ -59,13 +59,13 @@ func (p *parser) stripBefore(tokens []token) (left []token, some bool) {
 		for len(tokens) > 0 && tokens[0].separates() {
 			tokens = tokens[1:]
 		}
-		for _, phrase := range asked {
+		for _, phrase := range asked() {
 			if matches(tokens, phrase) && p.starts(tokens[len(phrase):]) {
 				tokens, again, some = tokens[len(phrase):], true, true
 			}
 		}
 		longest := 0
-		for _, phrase := range polite {
+		for _, phrase := range polite() {
 			if len(phrase) > longest && len(phrase) < len(tokens) && matches(tokens, phrase) {
 				longest = len(phrase)
 			}
@@ -88,7 +88,7 @@ func ungerund(tokens []token) []token {
 		return tokens
 	}
 	for _, verb := range []string{base, base + "e"} {
-		if actions[verb] != "" {
+		if actions()[verb] != "" {
 			return append([]token{{verb, word}}, tokens[1:]...)
 		}
 	}
@@ -101,7 +101,7 @@ func stripAfter(tokens []token) []token {
 		for len(tokens) > 0 && tokens[len(tokens)-1].separates() {
 			tokens = tokens[:len(tokens)-1]
 		}
-		for _, phrase := range parting {
+		for _, phrase := range parting() {
 			if at := len(tokens) - len(phrase); at > 0 && matches(tokens[at:], phrase) && !tokens[at-1].is("not") {
 				tokens, again = tokens[:at], true
 			}
@@ -113,7 +113,7 @@ func stripAfter(tokens []token) []token {
 // question reports whether something is asked and nothing is to be done.
 func (p *parser) question(tokens []token) bool {
 	first := tokens[0]
-	if first.kind != word || !questions[first.text] {
+	if first.kind != word || !questions()[first.text] {
 		return false
 	}
 	return first.text != "do" || len(tokens) < 2 || !tokens[1].is("not")
@@ -124,7 +124,7 @@ func (p *parser) starts(tokens []token) bool {
 	if len(tokens) < 2 || tokens[0].kind != word || tokens[1].separates() {
 		return false
 	}
-	return actions[p.verb(tokens[0].text)] != ""
+	return actions()[p.verb(tokens[0].text)] != ""
 }
 
 // installed makes "make sure that x is installed" "install x".
@@ -133,7 +133,7 @@ func (p *parser) installed(tokens []token) []token {
 	if last < 2 || !tokens[last].is("installed") {
 		return tokens
 	}
-	for _, phrase := range sureness {
+	for _, phrase := range sureness() {
 		if !matches(tokens, phrase) {
 			continue
 		}
@@ -141,7 +141,7 @@ func (p *parser) installed(tokens []token) []token {
 		if n := len(object); n > 1 && (object[n-1].is("is") || object[n-1].is("are") || object[n-1].is("gets")) {
 			object = object[:n-1]
 		}
-		if len(object) == 0 || slices.ContainsFunc(object, func(t token) bool { return t.kind == word && function[t.text] || t.kind == stop }) {
+		if len(object) == 0 || slices.ContainsFunc(object, func(t token) bool { return t.kind == word && function()[t.text] || t.kind == stop }) {
 			return tokens
 		}
 		return append([]token{{"install", word}}, object...)

@@ -8,8 +8,8 @@ import (
 // turn makes "x for y", "x to edit y" and "x that edits y" what they are as a
 // compound: "y x", "y editor". One with any other relation is left as it is.
 func (p *parser) turn(words []token) (out []token, turned bool) {
-	if len(words) > 1 && words[0].kind == word && words[1].kind == word && purposes[words[0].text] == words[0].text &&
-		actions[words[0].text] == "" && !function[words[1].text] && purposes[words[1].text] == "" && !related(words) {
+	if len(words) > 1 && words[0].kind == word && words[1].kind == word && purposes()[words[0].text] == words[0].text &&
+		actions()[words[0].text] == "" && !function()[words[1].text] && purposes()[words[1].text] == "" && !related(words) {
 		return p.compound(words[:1], words[1:], nil), true // edit videos
 	}
 	at := slices.IndexFunc(words, func(t token) bool { return t.is("for") || t.is("to") || t.is("that") || t.is("which") })
@@ -18,16 +18,16 @@ func (p *parser) turn(words []token) (out []token, turned bool) {
 	}
 	head, rest := words[:at], words[at+1:]
 	if !words[at].is("for") {
-		verb := purposes[rest[0].text]
-		if rest[0].kind != word || verb == "" || len(rest) < 2 || related(rest) || function[rest[1].text] || words[at].is("to") && verb != rest[0].text {
+		verb := purposes()[rest[0].text]
+		if rest[0].kind != word || verb == "" || len(rest) < 2 || related(rest) || function()[rest[1].text] || words[at].is("to") && verb != rest[0].text {
 			return words, false
 		}
 		return p.compound(rest[:1], rest[1:], head), true
 	}
-	if function[rest[0].text] {
+	if function()[rest[0].text] {
 		return words, false
 	}
-	if doing := purposes[rest[0].text]; doing != "" && strings.HasSuffix(rest[0].text, "ing") && len(rest) > 1 && !related(rest) {
+	if doing := purposes()[rest[0].text]; doing != "" && strings.HasSuffix(rest[0].text, "ing") && len(rest) > 1 && !related(rest) {
 		return p.compound(rest[:1], rest[1:], head), true
 	}
 	rest, _ = p.turn(rest)
@@ -46,16 +46,16 @@ func (p *parser) named(t token) bool {
 	if t.kind == literal {
 		return strings.ContainsAny(t.text, ":=")
 	}
-	return t.kind == word && p.v.Known(t.text) && !function[t.text]
+	return t.kind == word && p.v.Known(t.text) && !function()[t.text]
 }
 
 // compound is object, verb, head: "pdf edit" for something to edit PDFs.
 func (p *parser) compound(verb, object, head []token) []token {
-	if n := len(object); n > 1 && (object[n-1].is("files") || object[n-1].is("file")) && formats[object[n-2].text] {
+	if n := len(object); n > 1 && (object[n-1].is("files") || object[n-1].is("file")) && formats()[object[n-2].text] {
 		object = object[:n-1]
 	}
-	out := append(slices.Clone(object), token{purposes[verb[0].text], word})
-	if len(head) == 1 && head[0].kind == word && heads[head[0].text] {
+	out := append(slices.Clone(object), token{purposes()[verb[0].text], word})
+	if len(head) == 1 && head[0].kind == word && heads()[head[0].text] {
 		return out // something to edit PDFs
 	}
 	return append(out, head...)
@@ -64,10 +64,10 @@ func (p *parser) compound(verb, object, head []token) []token {
 // trail drops "tools" and its like after what they are for.
 func trail(words []token) []token {
 	n := len(words)
-	if n < 2 || words[n-1].kind != word || !heads[words[n-1].text] || words[n-2].kind != word {
+	if n < 2 || words[n-1].kind != word || !heads()[words[n-1].text] || words[n-2].kind != word {
 		return words
 	}
-	if w := words[n-2].text; purposes[w] != "" || len(w) > 5 && strings.HasSuffix(w, "ing") {
+	if w := words[n-2].text; purposes()[w] != "" || len(w) > 5 && strings.HasSuffix(w, "ing") {
 		return words[:n-1]
 	}
 	return words
@@ -78,14 +78,14 @@ func trail(words []token) []token {
 func (p *parser) stems(words []token) []token {
 	out := slices.Clone(words)
 	for i, t := range out {
-		if t.kind != word || function[t.text] {
+		if t.kind != word || function()[t.text] {
 			continue
 		}
-		if base := purposes[t.text]; base != "" && len(out) > 1 {
+		if base := purposes()[t.text]; base != "" && len(out) > 1 {
 			out[i].text = base
 			continue
 		}
-		if one := singular(t.text); !p.v.Known(t.text) || len(out) > 1 && formats[one] {
+		if one := singular(t.text); !p.v.Known(t.text) || len(out) > 1 && formats()[one] {
 			out[i].text = one
 		}
 	}
@@ -93,7 +93,7 @@ func (p *parser) stems(words []token) []token {
 }
 
 func singular(w string) string {
-	if len(w) < 4 || !strings.HasSuffix(w, "s") || labels[strings.TrimSuffix(w, "s")] || strings.ContainsAny(w, "0123456789+.") {
+	if len(w) < 4 || !strings.HasSuffix(w, "s") || labels()[strings.TrimSuffix(w, "s")] || strings.ContainsAny(w, "0123456789+.") {
 		return w
 	}
 	for _, end := range []string{"ss", "us", "is", "as"} {

@@ -12,12 +12,12 @@ const rare = 20
 // verb gives a verb that is misspelt by one letter as it is meant, when only one
 // can be meant; and every other word as it is.
 func (p *parser) verb(w string) string {
-	if actions[w] != "" || len(w) < shortest || len(w) > longest || function[w] || p.v.Known(w) || p.v.Frequency(w) >= rare {
+	if actions()[w] != "" || len(w) < shortest || len(w) > longest || function()[w] || p.v.Known(w) || p.v.Frequency(w) >= rare {
 		return w
 	}
 	found := ""
 	for _, near := range neighbours(w) {
-		if actions[near] == "" || near == found || opposite(w) != opposite(near) {
+		if actions()[near] == "" || near == found || opposite(w) != opposite(near) {
 			continue
 		}
 		if found != "" {
@@ -45,7 +45,7 @@ func opposite(verb string) string {
 // fix gives a word that nobody knows, and that is one letter from the name of
 // exactly one package, as that name.
 func (p *parser) fix(w string) string {
-	if len(w) < shortest || len(w) > longest || function[w] || articles[w] || actions[w] != "" || heads[w] || labels[w] || purposes[w] != "" ||
+	if len(w) < shortest || len(w) > longest || function()[w] || articles()[w] || actions()[w] != "" || heads()[w] || labels()[w] || purposes()[w] != "" ||
 		p.v.Known(w) || p.v.Frequency(w) > 0 || p.v.Frequency(singular(w)) > 0 || p.v.Known(singular(w)) {
 		return w
 	}

@@ -1,16 +1,22 @@
 package canon
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // The tables of English words that the rules know. A word that stands in none of
-// them is content and is kept.
+// them is content and is kept. Each table is made when it is first asked for: most
+// commands need none.
 
-func set(text string) map[string]bool {
-	m := map[string]bool{}
-	for _, w := range strings.Fields(text) {
-		m[w] = true
-	}
-	return m
+func set(text string) func() map[string]bool {
+	return sync.OnceValue(func() map[string]bool {
+		m := map[string]bool{}
+		for _, w := range strings.Fields(text) {
+			m[w] = true
+		}
+		return m
+	})
 }
 
 var articles = set("a an the some")
@@ -49,17 +55,19 @@ var actions = verbs(map[string]string{
 	dry-run autoremove unpack repair fix reset revert apply forbid permit grant revoke join leave listen bind expose
 	wipe erase drop resize extend shrink increase decrease raise lower throttle suspend resume publish deploy`)
 
-func verbs(classes map[string]string, own string) map[string]string {
-	m := map[string]string{}
-	for class, words := range classes {
-		for _, w := range strings.Fields(words) {
-			m[w] = class
+func verbs(classes map[string]string, own string) func() map[string]string {
+	return sync.OnceValue(func() map[string]string {
+		m := map[string]string{}
+		for class, words := range classes {
+			for _, w := range strings.Fields(words) {
+				m[w] = class
+			}
 		}
-	}
-	for _, w := range strings.Fields(own) {
-		m[w] = w
-	}
-	return m
+		for _, w := range strings.Fields(own) {
+			m[w] = w
+		}
+		return m
+	})
 }
 
 // vague verbs ask for installation only when their object is a thing, not a fact
@@ -115,15 +123,17 @@ var purposes = forms(`edit editor editors editing edits
 	learn learns
 	backup backups`)
 
-func forms(text string) map[string]string {
-	m := map[string]string{}
-	for _, line := range strings.Split(text, "\n") {
-		words := strings.Fields(line)
-		for _, w := range words {
-			m[w] = words[0]
+func forms(text string) func() map[string]string {
+	return sync.OnceValue(func() map[string]string {
+		m := map[string]string{}
+		for _, line := range strings.Split(text, "\n") {
+			words := strings.Fields(line)
+			for _, w := range words {
+				m[w] = words[0]
+			}
 		}
-	}
-	return m
+		return m
+	})
 }
 
 // heads name a thing by being one; beside what it is for they say nothing.
@@ -148,14 +158,16 @@ var questions = set(`what why who which where when whose is are was were am does
 	could would will do`)
 
 // phrases parses alternatives of several words, parted by bars.
-func phrases(text string) [][]string {
-	var out [][]string
-	for _, p := range strings.Split(text, "|") {
-		if words := strings.Fields(p); len(words) > 0 {
-			out = append(out, words)
+func phrases(text string) func() [][]string {
+	return sync.OnceValue(func() [][]string {
+		var out [][]string
+		for _, p := range strings.Split(text, "|") {
+			if words := strings.Fields(p); len(words) > 0 {
+				out = append(out, words)
+			}
 		}
-	}
-	return out
+		return out
+	})
 }
 
 // polite holds what is said before a request without changing it.
@@ -213,14 +225,16 @@ var aliases = pairs(`
 
 type alternative struct{ from, to []string }
 
-func pairs(text string) []alternative {
-	var out []alternative
-	for _, line := range strings.Split(text, "\n") {
-		if from, to, ok := strings.Cut(line, "="); ok {
-			out = append(out, alternative{strings.Fields(from), strings.Fields(to)})
+func pairs(text string) func() []alternative {
+	return sync.OnceValue(func() []alternative {
+		var out []alternative
+		for _, line := range strings.Split(text, "\n") {
+			if from, to, ok := strings.Cut(line, "="); ok {
+				out = append(out, alternative{strings.Fields(from), strings.Fields(to)})
+			}
 		}
-	}
-	return out
+		return out
+	})
 }
 
 // contractions are written out, so that a "not" cannot hide in one.

@@ -157,7 +157,8 @@ func (c *caller) refused(resp *http.Response) *Error {
 		e.Class = RateLimited
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		e.Class = Unauthorized
-	case code == http.StatusRequestEntityTooLarge || strings.Contains(lower, "context length") || strings.Contains(lower, "context_length") || strings.Contains(lower, "too long"):
+	case code == http.StatusRequestEntityTooLarge || strings.Contains(lower, "context length") || strings.Contains(lower, "context_length") ||
+		strings.Contains(lower, "context size") || strings.Contains(lower, "context_size") || strings.Contains(lower, "too long"):
 		e.Class = TooLong
 	case code == http.StatusRequestTimeout || code == http.StatusConflict || code >= 500:
 	case code >= 300 && code < 400:

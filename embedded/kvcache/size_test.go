@@ -9,55 +9,13 @@ import (
 	"testing/fstest"
 
 	"cortex/embedded/kvcache"
+	"cortex/embedded/kvcache/llamatest"
 	"cortex/events"
 )
 
-// kv is one key of a header in the making.
-type kv struct {
-	key   string
-	value any
-}
-
-func header(version uint32, pairs ...kv) []byte {
-	var b bytes.Buffer
-	w := func(values ...any) {
-		for _, v := range values {
-			if s, ok := v.(string); ok {
-				_ = binary.Write(&b, binary.LittleEndian, uint64(len(s)))
-				b.WriteString(s)
-				continue
-			}
-			_ = binary.Write(&b, binary.LittleEndian, v)
-		}
-	}
-	b.WriteString("GGUF")
-	w(version, uint64(0), uint64(len(pairs)))
-	for _, p := range pairs {
-		w(p.key)
-		switch v := p.value.(type) {
-		case uint32:
-			w(uint32(4), v)
-		case string:
-			w(uint32(8), v)
-		case float32:
-			w(uint32(6), v)
-		case []int32:
-			w(uint32(9), uint32(5), uint64(len(v)), v)
-		case []float32:
-			w(uint32(9), uint32(6), uint64(len(v)), v)
-		case []string:
-			w(uint32(9), uint32(8), uint64(len(v)))
-			for _, s := range v {
-				w(s)
-			}
-		}
-	}
-	return b.Bytes()
-}
-
 // llama31 is what the header of an 8B model with grouped heads says.
-func llama31() []kv {
-	return []kv{
+func llama31() []llamatest.KV {
+	return []llamatest.KV{
 		{"general.architecture", "llama"},
 		{"general.name", "toy 8B"},
 		{"tokenizer.ggml.tokens", []string{"<s>", "a", "b"}},
@@ -70,12 +28,12 @@ func llama31() []kv {
 	}
 }
 
-func with(pairs []kv, more ...kv) []kv {
-	out := append([]kv(nil), pairs...)
+func with(pairs []llamatest.KV, more ...llamatest.KV) []llamatest.KV {
+	out := append([]llamatest.KV(nil), pairs...)
 next:
 	for _, m := range more {
 		for i := range out {
-			if out[i].key == m.key {
+			if out[i][0] == m[0] {
 				out[i] = m
 				continue next
 			}
@@ -91,16 +49,16 @@ func TestBytesPerToken(t *testing.T) {
 		perLayer[i] = 8
 	}
 	for name, c := range map[string]struct {
-		pairs                []kv
+		pairs                []llamatest.KV
 		f16, q8, tokensInGiB int64
 	}{
 		"grouped heads":      {llama31(), 128 << 10, 128 << 10 / 2 * 34 / 32, 8192},
-		"every head":         {with(llama31(), kv{"llama.attention.head_count_kv", uint32(32)}), 512 << 10, 512 << 10 / 2 * 34 / 32, 2048},
-		"heads by layer":     {with(llama31(), kv{"llama.attention.head_count_kv", perLayer}), 64 << 10, 64 << 10 / 2 * 34 / 32, 16384},
-		"lengths of its own": {with(llama31(), kv{"llama.attention.key_length", uint32(256)}, kv{"llama.attention.value_length", uint32(64)}), 160 << 10, 160 << 10 / 2 * 34 / 32, 6553},
+		"every head":         {with(llama31(), llamatest.KV{"llama.attention.head_count_kv", uint32(32)}), 512 << 10, 512 << 10 / 2 * 34 / 32, 2048},
+		"heads by layer":     {with(llama31(), llamatest.KV{"llama.attention.head_count_kv", perLayer}), 64 << 10, 64 << 10 / 2 * 34 / 32, 16384},
+		"lengths of its own": {with(llama31(), llamatest.KV{"llama.attention.key_length", uint32(256)}, llamatest.KV{"llama.attention.value_length", uint32(64)}), 160 << 10, 160 << 10 / 2 * 34 / 32, 6553},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, err := kvcache.ReadModel(bytes.NewReader(header(3, c.pairs...)))
+			m, err := kvcache.ReadModel(bytes.NewReader(llamatest.Header(3, c.pairs...)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -119,24 +77,24 @@ func TestBytesPerToken(t *testing.T) {
 			}
 		})
 	}
-	m, err := kvcache.ReadModel(bytes.NewReader(header(2, llama31()...)))
+	m, err := kvcache.ReadModel(bytes.NewReader(llamatest.Header(2, llama31()...)))
 	if err != nil || m.Sizes(kvcache.NewRoom(1<<30, 2<<30))[0].LargestContext != 0 {
 		t.Errorf("weights that do not fit leave room: %v", err)
 	}
 }
 
 func TestHeadersThatSayTooLittle(t *testing.T) {
-	whole := header(3, llama31()...)
+	whole := llamatest.Header(3, llama31()...)
 	for name, raw := range map[string][]byte{
 		"empty":                {},
 		"something else":       []byte("PK\x03\x04 and more that is no model at all"),
-		"a version to come":    header(9, llama31()...),
+		"a version to come":    llamatest.Header(9, llama31()...),
 		"big endian":           append([]byte("GGUF\x00\x00\x00\x03"), whole[8:]...),
 		"cut short":            whole[:len(whole)-3],
-		"no architecture":      header(3, llama31()[1:]...),
-		"no layers":            header(3, with(llama31(), kv{"llama.block_count", uint32(0)})...),
-		"no heads":             header(3, llama31()[:6]...),
-		"heads of few layers":  header(3, with(llama31(), kv{"llama.attention.head_count_kv", []int32{1, 2}})...),
+		"no architecture":      llamatest.Header(3, llama31()[1:]...),
+		"no layers":            llamatest.Header(3, with(llama31(), llamatest.KV{"llama.block_count", uint32(0)})...),
+		"no heads":             llamatest.Header(3, llama31()[:6]...),
+		"heads of few layers":  llamatest.Header(3, with(llama31(), llamatest.KV{"llama.attention.head_count_kv", []int32{1, 2}})...),
 		"a text without end":   append(whole[:24:24], 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f),
 		"more keys than there": append(append([]byte{}, whole[:16]...), 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0),
 	} {
@@ -149,8 +107,8 @@ func TestHeadersThatSayTooLittle(t *testing.T) {
 }
 
 func FuzzReadModel(f *testing.F) {
-	f.Add(header(3, llama31()...))
-	f.Add(header(2, with(llama31(), kv{"llama.attention.head_count_kv", []int32{1, 2, -3}}, kv{"llama.block_count", uint32(3)})...))
+	f.Add(llamatest.Header(3, llama31()...))
+	f.Add(llamatest.Header(2, with(llama31(), llamatest.KV{"llama.attention.head_count_kv", []int32{1, 2, -3}}, llamatest.KV{"llama.block_count", uint32(3)})...))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		m, err := kvcache.ReadModel(bytes.NewReader(raw))
 		if err != nil {

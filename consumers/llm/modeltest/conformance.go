@@ -34,6 +34,7 @@ var failures = []failure{
 	{"payment required", Reply{Status: 402}, llm.OutOfCredit},
 	{"a wrong key", Reply{Status: 401, Body: `{"error":{"message":"invalid key"}}`}, llm.Unauthorized},
 	{"asked wrongly", Reply{Status: 400, Body: `{"error":{"message":"no such parameter"}}`}, llm.BadRequest},
+	{"too long for llama-server", Reply{Status: 400, Body: `{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}`}, llm.TooLong},
 	{"too long", Reply{Status: 400, Body: `{"error":{"message":"exceeds the context length","code":"context_length_exceeded"}}`}, llm.TooLong},
 	{"a redirect", Reply{Status: 307}, llm.Garbage},
 	{"cut in the middle", Reply{Text: "abcdef", CutAt: 2}, llm.CutOff},

@@ -56,8 +56,12 @@ func (w *wish) sort(args []string) error {
 }
 
 // unknown moves names that no index knows to the words: they may be misspelt, or
-// be a word after all. It looks only where an index is ready.
+// be a word after all. It does so only where somebody chooses: a script's typing
+// error is an error, whether an index is ready or not.
 func (a *App) unknown(ctx context.Context, w *wish) error {
+	if !a.interactive() && !w.candidates && len(w.pick) == 0 {
+		return nil
+	}
 	c := words.Ready(ctx, words.Of(a.settings, a.Env))
 	if c == nil {
 		return nil

@@ -6,7 +6,7 @@ TOOL  := $(GO) tool -modfile=tools.mod
 DEPS  := mmdebstrap tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help build man install deps test short lint fmt bench fuzz audit-bits undo-fuzz cache-report resolver-report llama clean
+.PHONY: help build man install deps test short lint fmt bench fuzz audit-bits undo-fuzz cache-report resolver-report llama undo-table clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -52,6 +52,9 @@ audit-bits: ## flip every single bit of a log of 200 events, and cut it at every
 
 undo-fuzz: deps ## N random transactions (default 500) done and undone on real apt, from SEED (as root)
 	CORTEX_TESTBED=require CORTEX_UNDO_CASES=$${N:-500} CORTEX_UNDO_SEED=$${SEED:-$$(date +%s)} $(GO) test -v -timeout 3h -run 'TestRandomTransactions|TestSeveralTransactions|TestACrash' ./cmd/cortex | grep -E '^( *--- FAIL|ok|FAIL|    undo of|.*_test.go:)|^ +[-+]'
+
+undo-table: deps ## do 20 things and take them back, with Cortex and with others, as a table (as root, some minutes)
+	@out=$$(CORTEX_TESTBED=require $(GO) test -tags peers -count 1 -v -timeout 1h -run '^TestPeers$$' ./cmd/cortex 2>&1) || { echo "$$out"; exit 1; }; echo "$$out" | grep -E '^(\||Measured)'
 
 cache-report: ## show which paraphrases the cache's key finds, and that it takes no near miss for one
 	$(GO) test -count 1 -v -run '^TestPairs$$' ./consumers/canon

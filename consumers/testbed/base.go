@@ -15,22 +15,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// suite is what the base root is made of.
-const (
-	suite  = "bookworm"
-	mirror = "http://deb.debian.org/debian"
-)
+// Suite is the Debian that a root is made of.
+type Suite struct {
+	Name     string   // for example bookworm
+	Packages []string // more than the minimal ones
+}
+
+// String names the suite's base in the cache.
+func (s Suite) String() string { return strings.Join(append([]string{s.Name}, s.Packages...), "+") }
+
+const mirror = "http://deb.debian.org/debian"
 
 // layers are the lower directories of every bed's overlay, topmost first.
 type layers struct{ configured, base string }
 
 func (l layers) lowerdir() string { return l.configured + ":" + l.base }
 
-// prepared builds what is missing in the cache, once a process; other processes
-// wait at the lock.
-var prepared = sync.OnceValues(prepare)
+// prepared are the layers of the suite that tests run in, once a process.
+var prepared = sync.OnceValues(func() (layers, error) { return prepare(Suite{Name: "bookworm"}) })
 
-func prepare() (layers, error) {
+// prepare builds what is missing in the cache; other processes wait at the lock.
+func prepare(suite Suite) (layers, error) {
 	dir := os.Getenv("CORTEX_TESTBED_CACHE")
 	if dir == "" {
 		cache, err := os.UserCacheDir()
@@ -50,7 +55,10 @@ func prepare() (layers, error) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return layers{}, err
 	}
-	base, err := once(filepath.Join(dir, "base-1-"+suite), buildBase)
+	base, err := once(filepath.Join(dir, "base-1-"+suite.String()), suite.build)
+	if err != nil && len(suite.Packages) > 0 {
+		return layers{}, err
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "testbed: no minimal Debian (%v); using an overlay of this machine's own root\n", err)
 		base = "/"
@@ -110,15 +118,17 @@ func once(dir string, build func(temp string) error) (string, error) {
 	return dir, os.Rename(temp, dir)
 }
 
-// buildBase makes a minimal Debian with whichever tool there is.
-func buildBase(temp string) error {
-	var cmd *exec.Cmd
-	if _, err := exec.LookPath("mmdebstrap"); err == nil {
-		cmd = exec.Command("mmdebstrap", "--variant=minbase", `--aptopt=Acquire::Check-Valid-Until "false"`, suite, temp, mirror)
-	} else {
-		cmd = exec.Command("debootstrap", "--variant=minbase", suite, temp, mirror)
+// build makes a minimal Debian with whichever tool there is.
+func (s Suite) build(temp string) error {
+	options := []string{"--variant=minbase"}
+	if len(s.Packages) > 0 {
+		options = append(options, "--include="+strings.Join(s.Packages, ","))
 	}
-	fmt.Fprintf(os.Stderr, "testbed: building a minimal Debian once (%s)\n", cmd.Args[0])
+	cmd := exec.Command("debootstrap", append(options, s.Name, temp, mirror)...)
+	if _, err := exec.LookPath("mmdebstrap"); err == nil {
+		cmd = exec.Command("mmdebstrap", append(options, `--aptopt=Acquire::Check-Valid-Until "false"`, s.Name, temp, mirror)...)
+	}
+	fmt.Fprintf(os.Stderr, "testbed: building a minimal Debian once (%s, %s)\n", s, cmd.Args[0])
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")

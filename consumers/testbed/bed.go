@@ -22,6 +22,18 @@ type Bed struct{ root string }
 // process that still runs in it.
 func New(t testing.TB) *Bed {
 	t.Helper()
+	return fresh(t, prepared)
+}
+
+// NewOf is [New] with another Debian. Its base is built once into the cache, and
+// is as old as that.
+func NewOf(t testing.TB, suite Suite) *Bed {
+	t.Helper()
+	return fresh(t, func() (layers, error) { return prepare(suite) })
+}
+
+func fresh(t testing.TB, prepared func() (layers, error)) *Bed {
+	t.Helper()
 	required := os.Getenv("CORTEX_TESTBED") == "require"
 	switch {
 	case unavailable != "" && required:

@@ -1,0 +1,136 @@
+//go:build peers
+
+package main_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// judge says in words what an undo made of the machine: the vectors are from
+// before what was done, after it, and after its undo, which ended with code.
+func judge(before, done, after map[string]string, code int) string {
+	exit := ""
+	if code != 0 {
+		exit = fmt.Sprintf(" (exit %d)", code)
+	}
+	lost := differences(before, after)
+	switch {
+	case len(lost) == 0 && maps.Equal(before, done) && code != 0:
+		return "**full**: nothing was to be undone, and it says so"
+	case len(lost) == 0:
+		return "**full**" + exit
+	case maps.Equal(done, after) && code != 0:
+		return "refused" + exit
+	case maps.Equal(done, after):
+		return "nothing, and exit 0"
+	}
+	verdict := "partly" + exit
+	for k := range union(before, after) {
+		if before[k] == done[k] && after[k] != before[k] {
+			verdict = "**wrong**" + exit // it harmed what had not been touched
+		}
+	}
+	const shown = 4
+	if n := len(lost) - shown; n > 1 {
+		lost = append(lost[:shown], fmt.Sprintf("%d more", n))
+	}
+	return verdict + ": " + strings.Join(lost, "; ")
+}
+
+func union(a, b map[string]string) map[string]string {
+	out := maps.Clone(a)
+	maps.Copy(out, b)
+	return out
+}
+
+// differences tells every difference between two state vectors, in the order of
+// what they are about.
+func differences(before, after map[string]string) []string {
+	var out []string
+	packages := map[string]bool{}
+	for _, prefix := range []string{"package ", "file ", "debconf ", "alternative ", "/", "registry "} {
+		for _, k := range slices.Sorted(maps.Keys(union(before, after))) {
+			name, ok := strings.CutPrefix(k, prefix)
+			if !ok || before[k] == after[k] {
+				continue
+			}
+			was, had := before[k]
+			is, has := after[k]
+			short, _, _ := strings.Cut(name, ":")
+			switch prefix {
+			case "package ":
+				packages[name] = true
+				out = append(out, packageWords(short, was, is)...)
+			case "file ":
+				out = append(out, fileWords(name, was, is)...)
+			case "registry ":
+				if !packages[name] {
+					out = append(out, "dpkg's registry of "+short+"'s conffiles")
+				}
+			case "debconf ":
+				out = append(out, "answer `"+name+"` "+presence(had, has, "differs"))
+			case "alternative ":
+				out = append(out, "choice of `"+name+"` "+presence(had, has, "lost"))
+			default:
+				out = append(out, "`"+k+"`")
+			}
+		}
+	}
+	return out
+}
+
+func presence(had, has bool, differs string) string {
+	switch {
+	case !has:
+		return "gone"
+	case !had:
+		return "left"
+	}
+	return differs
+}
+
+// packageWords compares a package's "WANT FLAG STATUS VERSION MARK".
+func packageWords(name, was, is string) []string {
+	w, i := strings.Fields(was), strings.Fields(is)
+	switch {
+	case is == "":
+		return []string{name + " gone"}
+	case i[2] == "config-files" && was == "":
+		return []string{name + " left as config-files"}
+	case was == "":
+		return []string{name + " left " + i[2]}
+	}
+	var out []string
+	if w[2] != i[2] {
+		out = append(out, name+" "+i[2])
+	}
+	if w[3] != i[3] {
+		out = append(out, fmt.Sprintf("%s %s instead of %s", name, i[3], w[3]))
+	}
+	if w[0] != i[0] && w[2] == i[2] {
+		if w[0] == "hold" {
+			out = append(out, "hold of "+name+" lost")
+		} else {
+			out = append(out, fmt.Sprintf("%s wanted %s", name, i[0]))
+		}
+	}
+	if w[4] != i[4] && w[2] == i[2] {
+		out = append(out, fmt.Sprintf("%s %s instead of %s", name, i[4], w[4]))
+	}
+	return out
+}
+
+func fileWords(path, was, is string) []string {
+	switch {
+	case strings.HasPrefix(was+is, "d") && (was == "" || is == ""):
+		return nil // its files are named
+	case is == "":
+		return []string{"`" + path + "` gone"}
+	case was == "":
+		return []string{"`" + path + "` left"}
+	}
+	return []string{"`" + path + "` has other content or mode"}
+}

@@ -16,7 +16,7 @@ func judge(before, done, after map[string]string, code int) string {
 	if code != 0 {
 		exit = fmt.Sprintf(" (exit %d)", code)
 	}
-	lost := differences(before, after)
+	lost := differences(before, done, after)
 	switch {
 	case len(lost) == 0 && maps.Equal(before, done) && code != 0:
 		return "**full**: nothing was to be undone, and it says so"
@@ -29,7 +29,7 @@ func judge(before, done, after map[string]string, code int) string {
 	}
 	verdict := "partly" + exit
 	for k := range union(before, after) {
-		if before[k] == done[k] && after[k] != before[k] {
+		if strings.HasPrefix(k, "package ") && before[k] == done[k] && after[k] != before[k] {
 			verdict = "**wrong**" + exit // it harmed what had not been touched
 		}
 	}
@@ -46,9 +46,9 @@ func union(a, b map[string]string) map[string]string {
 	return out
 }
 
-// differences tells every difference between two state vectors, in the order of
-// what they are about.
-func differences(before, after map[string]string) []string {
+// differences tells every difference between the first and the last of three
+// state vectors, in the order of what they are about.
+func differences(before, done, after map[string]string) []string {
 	var out []string
 	packages := map[string]bool{}
 	for _, prefix := range []string{"package ", "file ", "debconf ", "alternative ", "/", "registry "} {
@@ -65,6 +65,10 @@ func differences(before, after map[string]string) []string {
 				packages[name] = true
 				out = append(out, packageWords(short, was, is)...)
 			case "file ":
+				if _, did := done[k]; !had && !did {
+					out = append(out, "`"+name+"` is there again")
+					continue
+				}
 				out = append(out, fileWords(name, was, is)...)
 			case "registry ":
 				if !packages[name] {

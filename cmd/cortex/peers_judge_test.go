@@ -8,7 +8,19 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"testing"
 )
+
+// installed reports whether a state vector has a package, of whatever
+// architecture or kind.
+func installed(vector map[string]string, name string) bool {
+	for k, v := range vector {
+		if strings.HasPrefix(k, "package "+name+":") && strings.HasPrefix(v[strings.Index(v, " ")+1:], "ok installed ") {
+			return true
+		}
+	}
+	return false
+}
 
 // judge says in words what an undo made of the machine: the vectors are from
 // before what was done, after it, and after its undo, which ended with code.
@@ -34,7 +46,7 @@ func judge(before, done, after map[string]string, code int) string {
 			verdict = "**wrong**" + exit // it harmed what had not been touched
 		}
 	}
-	const shown = 4
+	const shown = 3
 	if n := len(lost) - shown; n > 1 {
 		lost = append(lost[:shown], fmt.Sprintf("%d more", n))
 	}
@@ -141,4 +153,31 @@ func fileWords(path, was, is string) []string {
 		return []string{"`" + path + "` left"}
 	}
 	return []string{"`" + path + "` differs"}
+}
+
+func TestJudge(t *testing.T) {
+	const app, conf = "package app:amd64", "file /etc/app.conf"
+	one := map[string]string{app: "install ok installed 1.0 manual", conf: "-rw 0:0 mine"}
+	two := map[string]string{app: "install ok installed 2.0 manual", conf: "-rw 0:0 theirs"}
+	for want, tc := range map[string]struct {
+		before, done, after map[string]string
+		code                int
+	}{
+		"**full**":                {one, two, one, 0},
+		"**full** (exit 7)":       {one, two, one, 7},
+		"nothing, and exit 0":     {one, two, two, 0},
+		"refused (exit 1)":        {one, two, two, 1},
+		"**wrong**: app gone":     {one, one, map[string]string{conf: one[conf]}, 0},
+		"partly: app 2.0 instead": {one, two, map[string]string{app: two[app], conf: one[conf]}, 0},
+		"**full**: nothing was to be undone, and it says so": {one, one, one, 1},
+		"partly: `/etc/app.conf` differs":                    {one, two, map[string]string{app: one[app], conf: two[conf]}, 0},
+		"partly: `/etc/app.conf` left":                       {map[string]string{}, two, map[string]string{conf: two[conf]}, 0},
+		"partly: `/etc/app.conf` is there again":             {map[string]string{app: one[app]}, map[string]string{}, one, 0},
+		"partly: app auto instead of manual":                 {one, map[string]string{conf: one[conf]}, map[string]string{app: "install ok installed 1.0 auto", conf: one[conf]}, 0},
+		"partly: hold of app lost":                           {map[string]string{app: "hold ok installed 1.0 manual"}, map[string]string{}, map[string]string{app: one[app]}, 0},
+	} {
+		if got := judge(tc.before, tc.done, tc.after, tc.code); !strings.HasPrefix(got, want) || want == "**full**" && got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
 }

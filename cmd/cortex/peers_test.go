@@ -80,6 +80,10 @@ func sum(rows [][]string) []string {
 				measured++
 			}
 		}
+		if measured == 0 {
+			out = append(out, "–")
+			continue
+		}
 		out = append(out, fmt.Sprintf("%d of %d", full, measured))
 	}
 	return out

@@ -33,7 +33,7 @@ short: ## run the tests that need neither root nor a test bed
 
 lint: ## gofumpt, go vet, staticcheck
 	@out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted (make fmt):"; echo "$$out"; exit 1; fi
-	$(GO) vet ./...
+	$(GO) vet ./... && $(GO) vet -tags peers ./cmd/cortex
 	$(TOOL) staticcheck ./...
 
 fmt: ## format every Go file

@@ -5,7 +5,7 @@
 // fresh Debian root in some ten milliseconds: an overlay over a minimal Debian
 // that is built once into the user's cache directory (CORTEX_TESTBED_CACHE), with
 // one package source, the toy repository (see toys.go), whose packages are made
-// to be difficult.
+// to be difficult. [NewOf] gives one of another Debian, with what else it needs.
 //
 // It promises that the host is not changed, and that tests which cannot have a
 // root say so: they are skipped with one line, or fail where

@@ -60,60 +60,7 @@ type session struct {
 	ping     door.Ping
 	consent  consent
 	intent   events.Intent
-}
-
-// run follows one transaction to its end.
-func (a *App) run(ctx context.Context, s session, id events.TransactionID) error {
-	show := a.renderer()
-	defer show.Done()
-	t := &events.Transaction{}
-	decided := false
-	for l, err := range s.client.Events(ctx, client.Selection{Transaction: id, Follow: true}) {
-		if err != nil {
-			return err
-		}
-		switch {
-		case l.Progress != nil:
-			show.Progress(*l.Progress)
-			continue
-		case l.Heartbeat > 0:
-			show.Beat(time.Now())
-			continue
-		}
-		show.Event(*l.Event)
-		if l.Event.Kind == events.KindParked {
-			return parked(*l.Event)
-		}
-		if err := t.Apply(*l.Event); err != nil {
-			return err
-		}
-		if t.State == events.StatePlanned && !decided {
-			decided = true
-			go_, err := a.decide(ctx, s, t)
-			if err != nil || !go_ {
-				return err
-			}
-		}
-		if t.State.Ended() {
-			show.Done()
-			return a.outcome(ctx, s, t)
-		}
-	}
-	return a.interrupted(ctx, s, t)
-}
-
-// parked: a worker gave up on this transaction.
-func parked(r events.Record) error {
-	f, err := events.Decode(r.Event)
-	if err != nil {
-		return err
-	}
-	p, ok := f.(*events.Parked)
-	if !ok {
-		return errors.New("not a parked event")
-	}
-	e := p.Failure.AsError()
-	return fmt.Errorf("the daemon could not go on (event %s is parked, see 'cortex status'): %w", r.ID, e)
+	attached bool // it was asked for elsewhere
 }
 
 // decide shows a plan and gets its yes. go is false when the command is over.
@@ -235,25 +182,4 @@ func (a *App) say(format string, args ...any) {
 	if !a.json && !a.quiet {
 		fmt.Fprintf(a.Stderr, format+"\n", args...)
 	}
-}
-
-// interrupted: the person pressed Ctrl-C.
-func (a *App) interrupted(ctx context.Context, s session, t *events.Transaction) error {
-	late := context.WithoutCancel(ctx)
-	switch t.State {
-	case events.StateNone, events.StateRequested, events.StatePlanned:
-		if t.ID != "" {
-			if err := s.producer.Cancel(late, t.ID, "interrupted"); err != nil {
-				return err
-			}
-		}
-		return &events.Error{Op: "cli", Kind: events.ErrInterrupted, Err: errors.New("interrupted; nothing was changed")}
-	case events.StateApproved, events.StateRunning:
-		return &events.Error{
-			Op: "cli", Kind: events.ErrInterrupted, Subject: fmt.Sprintf("transaction %d", t.Number),
-			Err: errors.New("goes on in the background"), Hint: fmt.Sprintf("'cortex show %d' tells how it is", t.Number),
-		}
-	case events.StateRefused, events.StateDenied, events.StateCancelled, events.StateSucceeded, events.StateFailed, events.StateInterrupted:
-	}
-	return &events.Error{Op: "cli", Kind: events.ErrInterrupted, Err: errors.New("interrupted")}
 }

@@ -127,11 +127,21 @@ func TestCtrlCWhileAptRunsLeavesItRunning(t *testing.T) {
 	m.until("the slow package", func() bool { return m.Exists("/run/toy-slow.waiting") })
 	s.expect("\r\x1b[K[") // the live line
 	s.typed("\x03")
-	if code := s.exit(); code != 130 || !strings.Contains(s.text(), "goes on in the background") {
+	s.expect("Leave it in the background? [Y/n]")
+	s.typed("n\n")
+	s.expect("[Y/n] n\r\n\r\x1b[K[") // on it goes, and the line is there again
+	s.typed("\x03")
+	m.until("asked again", func() bool { return strings.Count(s.text(), "Leave it in the background?") == 2 })
+	s.typed("\x03")
+	if code := s.exit(); code != 130 || !strings.Contains(s.text(), "goes on in the background") || !strings.Contains(s.text(), "cortex attach 1") {
 		t.Errorf("exit %d:\n%s", code, s.text())
 	}
+	back := m.onTerminal("attach")
+	back.expect("[")
 	m.WriteFile(t, "/run/toy-slow.go", "")
-	m.until("the end", func() bool { return m.show("last").State.Ended() })
+	if code := back.exit(); code != 0 || !strings.Contains(back.text(), "Done: transaction 1") {
+		t.Errorf("attached: exit %d:\n%s", code, back.text())
+	}
 	if got := m.show("last"); got.State != events.StateSucceeded {
 		t.Errorf("history says %s", got.State)
 	}

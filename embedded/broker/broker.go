@@ -100,6 +100,7 @@ type Broker struct {
 
 	mu   sync.Mutex
 	subs map[*subscription]struct{}
+	told events.Progress // the newest, for who comes to follow
 	last sync.Once
 	err  error // of Close
 }

@@ -18,6 +18,9 @@ func (b *Broker) SendProgress(p events.Progress) {
 	if p.Transaction == "" {
 		return
 	}
+	b.mu.Lock()
+	b.told = p
+	b.mu.Unlock()
 	body, err := json.Marshal(p)
 	if err == nil {
 		err = b.engine.conn.Publish(events.ProgressSubject(b.Host(), p.Transaction), body)
@@ -27,7 +30,8 @@ func (b *Broker) SendProgress(p events.Progress) {
 	}
 }
 
-// FollowProgress gives what is told about a transaction from now on, until ctx is
+// FollowProgress gives what was told about a transaction last, when that was the
+// last of all, and what is told from now on, until ctx is
 // done or the broker is closed; then the channel is closed. A reader that is too
 // slow loses reports.
 func (b *Broker) FollowProgress(ctx context.Context, t events.TransactionID) <-chan events.Progress {
@@ -43,6 +47,9 @@ func (b *Broker) FollowProgress(ctx context.Context, t events.TransactionID) <-c
 	if b.ctx.Err() != nil { // Close waits for the others already
 		close(out)
 		return out
+	}
+	if b.told.Transaction == t {
+		out <- b.told
 	}
 	b.wg.Go(func() {
 		defer close(out)

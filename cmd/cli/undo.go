@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/client"
 	"cortex/events"
 	"cortex/projections/history"
 )
@@ -44,6 +45,9 @@ func newBack(a *App, verb events.Verb, use, short, long string) *cobra.Command {
 		Use: use, Short: short, Long: long, Args: some(args),
 		ValidArgsFunction: a.completeTransactions,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.caughtUp(cmd.Context()); err != nil {
+				return err
+			}
 			targets, err := a.targets(cmd.Context(), verb, args)
 			if err != nil {
 				return err
@@ -79,6 +83,9 @@ taken back in one plan, what other programs did included as far as it was seen.
 			if to == "" {
 				return usage(cmd, errors.New("say where to: --to ID or --to TIME"))
 			}
+			if err := a.caughtUp(cmd.Context()); err != nil {
+				return err
+			}
 			after, words, err := a.position(cmd.Context(), to)
 			if err != nil {
 				return err
@@ -92,6 +99,64 @@ taken back in one plan, what other programs did included as far as it was seen.
 	consentFlags(cmd, &how)
 	o.flags(cmd, events.VerbRollback)
 	return cmd
+}
+
+// caughtUp returns once the history is that of the log and nothing runs: after a
+// crash, the newest transaction is not yet what it will be when it was looked into.
+func (a *App) caughtUp(ctx context.Context) error {
+	if !a.everUsed() {
+		return a.nothingYet()
+	}
+	c, _, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	for told := false; ; {
+		s, err := c.Status(ctx)
+		if err == nil {
+			err = c.WaitProjected(ctx, s.Head)
+		}
+		var runs []history.Transaction
+		for _, state := range []events.TransactionState{events.StateApproved, events.StateRunning} {
+			if err == nil && len(runs) == 0 {
+				err = a.readHistory(ctx, func(r *history.Reader) (err error) {
+					runs, err = r.List(ctx, history.Filter{State: state, Limit: 1})
+					return err
+				})
+			}
+		}
+		if err != nil || len(runs) == 0 {
+			return err
+		}
+		if !told {
+			a.say("transaction %d runs; waiting for its end", runs[0].Number)
+			told = true
+		}
+		if err := ended(ctx, c, runs[0].ID); err != nil {
+			return err
+		}
+	}
+}
+
+// ended returns when a transaction did.
+func ended(ctx context.Context, c *client.Client, id events.TransactionID) error {
+	t := &events.Transaction{}
+	for l, err := range c.Events(ctx, client.Selection{Transaction: id, Follow: true}) {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return err
+		case l.Event == nil:
+			continue
+		case l.Event.Kind == events.KindParked:
+			return parked(*l.Event)
+		}
+		if err := t.Apply(*l.Event); err != nil || t.State.Ended() {
+			return err
+		}
+	}
+	return ctx.Err()
 }
 
 // position finds the place in the log that a person means.

@@ -186,3 +186,20 @@ func (m *machine) settled() {
 		return true
 	})
 }
+
+func TestUndoRightAfterACrashMeansTheNewestTransaction(t *testing.T) {
+	m := setup(t)
+	m.must(0, "install", "toy-common", "--yes")
+	before := m.Vector(t)
+	cmd := m.background("install", "cowsay", "toy-slow", "--yes")
+	m.until("the slow package", func() bool { return m.Exists("/run/toy-slow.waiting") })
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	m.Kill(everything...)
+	m.WriteFile(t, "/run/toy-slow.go", "")
+	if r := m.must(0, "undo", "--yes"); !strings.Contains(r.err, "undo of transaction 2") {
+		t.Errorf("it says:\n%s", r.err)
+	}
+	m.vector(before)
+	m.truth()
+}

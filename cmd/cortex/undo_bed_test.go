@@ -226,3 +226,14 @@ func TestALaterTransactionStandsInTheWayUnlessCascaded(t *testing.T) {
 	}
 	m.must(1, "undo", "1", "--yes") // twice is once
 }
+
+func TestPurgingWhatIsLeftSaysWhatCannotComeBack(t *testing.T) {
+	m := setup(t)
+	m.must(0, "install", "toy-common", "--yes")
+	m.must(0, "remove", "toy-common", "--yes")
+	if out := m.must(0, "purge", "toy-common", "--dry-run").out; !strings.Contains(out, "toy-common: that dpkg knows what is left of it") {
+		t.Errorf("the plan does not say it:\n%s", out)
+	}
+	m.must(0, "purge", "toy-common", "--yes")
+	m.must(7, "undo", "--yes")
+}

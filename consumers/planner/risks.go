@@ -13,9 +13,14 @@ import (
 // back: versions that are neither kept nor offered, data that is nobody's
 // configuration, and the kernel.
 func (p *Planner) risks(ctx context.Context, plan events.Plan) ([]string, error) {
+	var out []string
 	var gone []events.Change
 	var names []events.PackageName
 	for _, c := range plan.Changes {
+		if c.Action == events.ActionPurge && c.From == "" {
+			out = append(out, fmt.Sprintf("%s: that dpkg knows what is left of it; the files themselves come back", c.Name))
+			continue
+		}
 		switch c.Action {
 		case events.ActionUpgrade, events.ActionDowngrade, events.ActionReinstall, events.ActionRemove, events.ActionPurge:
 			if c.From != "" {
@@ -26,7 +31,7 @@ func (p *Planner) risks(ctx context.Context, plan events.Plan) ([]string, error)
 		}
 	}
 	if len(gone) == 0 {
-		return nil, nil
+		return out, nil
 	}
 	offered, err := p.machine.Offered(ctx, names)
 	if err != nil {
@@ -36,7 +41,6 @@ func (p *Planner) risks(ctx context.Context, plan events.Plan) ([]string, error)
 	if err != nil {
 		return nil, err
 	}
-	var out []string
 	for _, c := range gone {
 		if _, kept := p.debs.Deb(c.PackageKey, c.From); !kept && !slices.Contains(offered[c.PackageKey], c.From) {
 			out = append(out, fmt.Sprintf("%s %s: this version is neither kept nor offered by any source", c.Name, c.From))

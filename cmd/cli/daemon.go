@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/spf13/cobra"
 
@@ -32,8 +31,7 @@ func newDaemon(a *App) *cobra.Command {
 				client.Ready(a.Env(client.ReadyFD))(err)
 				return err
 			}
-			logger := slog.New(slog.NewTextHandler(a.Stderr, nil))
-			return a.Engine.Run(cmd.Context(), a.settings, Build(), logger, client.Ready(a.Env(client.ReadyFD)))
+			return a.Engine.Run(cmd.Context(), a.settings, Build(), a.newLogger(), client.Ready(a.Env(client.ReadyFD)))
 		}},
 		&cobra.Command{Use: "start", Short: "Start the daemon in the background", Args: some(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
 			_, p, err := a.connect(cmd.Context())

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cortex/cmd/door"
+	"cortex/cmd/logs"
 	"cortex/cmd/settings"
 	"cortex/events"
 )
@@ -127,7 +128,7 @@ func Spawn(s settings.Settings) Start {
 			return fmt.Errorf("make pipe: %w", err)
 		}
 		defer r.Close()
-		log, err := os.OpenFile(s.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		log, err := logs.Open(s.LogFile())
 		if err != nil {
 			w.Close()
 			return stateError(s, err)

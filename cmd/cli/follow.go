@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"cortex/cmd/client"
+	"cortex/cmd/render"
 	"cortex/events"
+	"cortex/projections/history"
 )
 
 // run follows one transaction to its end, from the question for a yes on.
@@ -55,6 +57,9 @@ func (a *App) follow(ctx context.Context, s session, id events.TransactionID, t 
 				return err
 			}
 		}
+		if l.Event.Kind == events.KindStarted {
+			show.Expect(a.outlook(ctx, t, l.Event.Time))
+		}
 		if s.attached && t.State == events.StateRunning && newest != nil {
 			show.Progress(*newest) // it came before we knew that this runs
 		}
@@ -65,6 +70,19 @@ func (a *App) follow(ctx context.Context, s session, id events.TransactionID, t 
 	}
 	show.Done()
 	return a.interrupted(ctx, s, t)
+}
+
+// outlook tells from the machine's own history how long a transaction may take. Not
+// to know is no failure.
+func (a *App) outlook(ctx context.Context, t *events.Transaction, started time.Time) render.Outlook {
+	o := render.Outlook{Started: started, Download: t.Plan.Download}
+	_ = a.askHistory(ctx, func(r *history.Reader) error {
+		x, err := r.Timing(ctx, t.Intent.Verb)
+		o.Took = x.Expect(len(t.Plan.Changes))
+		return err
+	})
+	o.TookMs = o.Took.Milliseconds()
+	return o
 }
 
 // parked: a worker gave up on this transaction.

@@ -10,12 +10,15 @@ import (
 	"cortex/events"
 )
 
-// Renderer shows a transaction while it goes on. It is used by one goroutine.
+// Renderer shows a transaction while it goes on. It is used by one goroutine; see
+// [Locked] for more.
 type Renderer interface {
 	// Say tells one line of conversation.
 	Say(format string, args ...any)
 	// Event shows that a fact was recorded.
 	Event(r events.Record)
+	// Expect tells, before anything runs, what is known of how long it will take.
+	Expect(o Outlook)
 	// Progress shows how far the running step is.
 	Progress(p events.Progress)
 	// Beat is called every few seconds while nothing else comes.
@@ -30,6 +33,7 @@ type Terminal struct {
 	W     io.Writer
 	Width func() int
 	last  events.Progress
+	ahead Outlook
 	shown bool
 }
 
@@ -43,6 +47,9 @@ func (t *Terminal) Say(format string, args ...any) {
 
 // Event implements [Renderer].
 func (t *Terminal) Event(events.Record) {}
+
+// Expect implements [Renderer].
+func (t *Terminal) Expect(o Outlook) { t.ahead = o }
 
 // Progress implements [Renderer].
 func (t *Terminal) Progress(p events.Progress) {
@@ -61,7 +68,7 @@ func (t *Terminal) Beat(now time.Time) {
 
 func (t *Terminal) draw(more string) {
 	width := max(20, t.Width()) - 1
-	line := shorten(bar(t.last)+describe(t.last)+more, width)
+	line := shorten(bar(t.last)+describe(t.last)+t.ahead.bytes(t.last)+t.ahead.left(t.last)+more, width)
 	fmt.Fprint(t.W, "\r\x1b[K"+line)
 	t.shown = true
 }
@@ -96,10 +103,11 @@ func (t *Terminal) Done() {
 // Plain appends lines: one whenever the stage of the work changes, and a sign of
 // life every few seconds.
 type Plain struct {
-	W    io.Writer
-	said string          // the line that the last stage began with
-	last events.Progress // the newest
-	at   time.Time       // of the last line
+	W     io.Writer
+	said  string          // the line that the last stage began with
+	last  events.Progress // the newest
+	ahead Outlook
+	at    time.Time // of the last line
 }
 
 const signOfLife = 10 * time.Second
@@ -109,6 +117,9 @@ func (p *Plain) Say(format string, args ...any) { fmt.Fprintf(p.W, format+"\n", 
 
 // Event implements [Renderer].
 func (p *Plain) Event(events.Record) {}
+
+// Expect implements [Renderer].
+func (p *Plain) Expect(o Outlook) { p.ahead = o }
 
 // Progress implements [Renderer].
 func (p *Plain) Progress(now events.Progress) {
@@ -145,7 +156,7 @@ func stageOf(p events.Progress) string {
 // Beat implements [Renderer].
 func (p *Plain) Beat(now time.Time) {
 	if p.said != "" && now.Sub(p.at) >= signOfLife {
-		fmt.Fprintf(p.W, "still at it: %s\n", describe(p.last))
+		fmt.Fprintf(p.W, "still at it: %s\n", describe(p.last)+p.ahead.bytes(p.last)+p.ahead.left(events.Progress{Stage: p.last.Stage, Time: now}))
 		p.at = now
 	}
 }
@@ -166,6 +177,9 @@ func (n *NDJSON) Say(string, ...any) {}
 // Event implements [Renderer].
 func (n *NDJSON) Event(r events.Record) { n.write("event", "event", r) }
 
+// Expect implements [Renderer].
+func (n *NDJSON) Expect(o Outlook) { n.write("outlook", "outlook", o) }
+
 // Progress implements [Renderer].
 func (n *NDJSON) Progress(p events.Progress) { n.write("progress", "progress", p) }
 
@@ -184,6 +198,9 @@ func (Quiet) Say(string, ...any) {}
 // Event implements [Renderer].
 func (Quiet) Event(events.Record) {}
 
+// Expect implements [Renderer].
+func (Quiet) Expect(Outlook) {}
+
 // Progress implements [Renderer].
 func (Quiet) Progress(events.Progress) {}
 
@@ -198,4 +215,5 @@ var (
 	_ Renderer = (*Plain)(nil)
 	_ Renderer = (*NDJSON)(nil)
 	_ Renderer = Quiet{}
+	_ Renderer = (*Locked)(nil)
 )

@@ -3,7 +3,6 @@ package history
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"cortex/events"
@@ -12,8 +11,8 @@ import (
 // timed is how many of the newest transactions of a kind figures are made from.
 const timed = 200
 
-// Timing is how long transactions of one verb took, from their start to their end,
-// the newest 200 of them.
+// Timing is how long transactions of one verb took, from their start to their end:
+// those that ran of the newest 200 that were asked for.
 type Timing struct {
 	Verb       events.Verb `json:"verb"`
 	Runs       int         `json:"runs"`
@@ -23,43 +22,43 @@ type Timing struct {
 	PerPackage int64       `json:"median_per_package_ms"` // 0 when none changed a package
 }
 
-// Timings gives the figures of every verb that ran, by name.
+// Timings gives the figures of every verb that ran.
 func (r *Reader) Timings(ctx context.Context) ([]Timing, error) {
-	type run struct{ total, each int64 }
-	runs, failed := map[events.Verb][]run{}, map[events.Verb]int{}
-	all, err := r.List(ctx, Filter{})
-	if err != nil {
-		return nil, err
+	var out []Timing
+	for _, verb := range events.Verbs {
+		t, err := r.Timing(ctx, verb)
+		if err != nil {
+			return nil, err
+		}
+		if t.Runs > 0 {
+			out = append(out, t)
+		}
 	}
-	for _, t := range slices.Backward(all) {
+	return out, nil
+}
+
+// Timing gives the figures of one verb; those of one that never ran are zero.
+func (r *Reader) Timing(ctx context.Context, verb events.Verb) (Timing, error) {
+	out := Timing{Verb: verb}
+	list, err := r.List(ctx, Filter{Verb: verb, Limit: timed})
+	if err != nil {
+		return out, err
+	}
+	var totals, each []int64
+	for _, t := range list {
 		took := t.EndedAt.Sub(t.StartedAt)
-		if t.StartedAt.IsZero() || t.EndedAt.IsZero() || took < 0 || len(runs[t.Verb]) >= timed {
+		if t.StartedAt.IsZero() || t.EndedAt.IsZero() || took < 0 {
 			continue
 		}
-		x := run{total: took.Milliseconds()}
+		totals = append(totals, took.Milliseconds())
 		if t.Changed > 0 {
-			x.each = x.total / int64(t.Changed)
+			each = append(each, took.Milliseconds()/int64(t.Changed))
 		}
-		runs[t.Verb] = append(runs[t.Verb], x)
 		if t.State != events.StateSucceeded {
-			failed[t.Verb]++
+			out.Failed++
 		}
 	}
-	var out []Timing
-	for verb, list := range runs {
-		var totals, each []int64
-		for _, x := range list {
-			totals = append(totals, x.total)
-			if x.each > 0 {
-				each = append(each, x.each)
-			}
-		}
-		out = append(out, Timing{
-			Verb: verb, Runs: len(list), Failed: failed[verb],
-			MedianMs: quantile(totals, 50), P95Ms: quantile(totals, 95), PerPackage: quantile(each, 50),
-		})
-	}
-	slices.SortFunc(out, func(a, b Timing) int { return strings.Compare(string(a.Verb), string(b.Verb)) })
+	out.Runs, out.MedianMs, out.P95Ms, out.PerPackage = len(totals), quantile(totals, 50), quantile(totals, 95), quantile(each, 50)
 	return out, nil
 }
 

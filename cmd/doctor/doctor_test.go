@@ -1,0 +1,77 @@
+package doctor_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"cortex/cmd/doctor"
+)
+
+func TestFindingsComeInTheOrderOfTheChecks(t *testing.T) {
+	slow := make(chan struct{})
+	got := doctor.Examine(t.Context(), []doctor.Check{
+		{Name: "a", Look: func(context.Context) []doctor.Finding { <-slow; return doctor.Wrong("x", "y") }},
+		{Name: "b", Look: func(context.Context) []doctor.Finding {
+			defer close(slow)
+			return append(doctor.Fine("1"), doctor.Could("2", "3")...)
+		}},
+	})
+	want := []doctor.Finding{{"a", doctor.Problem, "x", "y"}, {"b", doctor.OK, "1", ""}, {"b", doctor.Note, "2", "3"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if doctor.Well(got) || !doctor.Well(got[1:]) {
+		t.Error("a note is a problem, or a problem is none")
+	}
+}
+
+func TestAStateDirectoryIsLookedAt(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	open := filepath.Join(dir, "open")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(open, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o720); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		dir  string
+		uid  int
+		want doctor.Status
+	}{
+		"good":           {dir, os.Getuid(), doctor.OK},
+		"none yet":       {filepath.Join(dir, "none"), os.Getuid(), doctor.OK},
+		"a file":         {file, os.Getuid(), doctor.Problem},
+		"below a file":   {filepath.Join(file, "x"), os.Getuid(), doctor.Problem},
+		"open to others": {open, os.Getuid(), doctor.Problem},
+		"of another":     {dir, os.Getuid() + 1, doctor.Problem},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := doctor.State(c.dir, c.uid, false)(t.Context())
+			if len(got) != 1 || got[0].Status != c.want || (got[0].Fix == "") != (c.want == doctor.OK) {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+func TestAClockBehindTheRecordsIsAProblem(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for ahead, want := range map[time.Duration]doctor.Status{0: doctor.OK, time.Second: doctor.OK, time.Hour: doctor.Problem, -time.Hour: doctor.OK} {
+		if got := doctor.Clock(now, now.Add(ahead)); got[0].Status != want {
+			t.Errorf("%s: %+v", ahead, got)
+		}
+	}
+	if got := doctor.Clock(now, time.Time{}); got[0].Status != doctor.OK {
+		t.Errorf("%+v", got)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,8 @@ import (
 	"cortex/consumers/observer"
 	"cortex/consumers/papertest"
 	"cortex/consumers/planner"
+	"cortex/consumers/policy"
+	"cortex/consumers/policy/rules"
 	"cortex/consumers/reconciler"
 	"cortex/consumers/scribe"
 	"cortex/consumers/undoer"
@@ -42,6 +45,7 @@ type road struct {
 	log     *memlog.Log
 	machine *papertest.Machine
 	scribe  *scribe.Scribe
+	rules   *rules.Rules
 
 	mu       sync.Mutex
 	n        int
@@ -50,7 +54,7 @@ type road struct {
 }
 
 func setup(t *testing.T) *road {
-	r := &road{t: t, log: memlog.New(host), machine: papertest.New()}
+	r := &road{t: t, log: memlog.New(host), machine: papertest.New(), rules: rules.New(t.TempDir(), os.Getuid(), policy.Invariants{})}
 	r.scribe = &scribe.Scribe{
 		Log: r.log, Actor: events.Actor{Program: "cortexd"}, NewID: r.id,
 		Now: func() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) },
@@ -84,11 +88,11 @@ func (r *road) start(ctx context.Context) []consumers.Handler {
 	if err := rc.Run(ctx); err != nil {
 		r.t.Fatal(err)
 	}
-	p := planner.New(r.scribe, r.machine, k, v, planner.Config{Tell: r.tell})
+	p := planner.New(r.scribe, r.machine, k, v, r.rules, planner.Config{Tell: r.tell})
 	return consumers.Workers{
 		Intake:      intake.New(r.scribe, scribe.NewRegister(r.log), intake.Config{MayChange: func(a events.Actor) bool { return a.UID == 0 }}),
 		Planner:     p,
-		Executor:    executor.New(r.scribe, r.machine, k, v, p, rc, executor.Config{MayRun: true, Tell: r.tell}),
+		Executor:    executor.New(r.scribe, r.machine, k, v, p, r.rules, rc, executor.Config{MayRun: true, Tell: r.tell}),
 		Compensator: undoer.NewCompensator(r.scribe, l),
 	}.Handlers(host)
 }

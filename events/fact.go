@@ -69,6 +69,10 @@ type Planned struct {
 	PlanID PlanID `json:"plan_id"`
 	Plan   Plan   `json:"plan"`
 	Base   string `json:"base"` // hash of the inventory the plan was made on
+	// Policy is the version of the rules that judged the plan, and Denial what they
+	// said against it; Denied follows.
+	Policy string  `json:"policy,omitempty"`
+	Denial *Denial `json:"denial,omitempty"`
 }
 
 // Refused ends a transaction that cannot be planned, or whose plan no longer
@@ -88,6 +92,7 @@ type Approved struct {
 type Denied struct {
 	Rule    string `json:"rule"`
 	Message string `json:"message"`
+	Policy  string `json:"policy,omitempty"` // the version of the rules
 }
 
 // Cancelled says that the person declined the plan. Nothing ran. Appended by

@@ -75,6 +75,7 @@ type Transaction struct {
 	Base          string // inventory hash the plan was made on
 	ApprovedBy    Actor
 	ApprovedHow   string
+	Denial        *Denial // what policy says against the plan; no yes helps
 	Steps         []StepRun
 	Prepared      []Prepared // what is kept for an undo, in the order of the steps
 	Changes       []PackageChange
@@ -110,6 +111,9 @@ func (t *Transaction) Apply(r Record) error {
 		return err
 	}
 	next, ok := transition(t.State, f)
+	if _, approval := f.(*Approved); approval && t.Denial != nil {
+		ok = false
+	}
 	if !ok {
 		return &Error{
 			Op: "events.Transaction.Apply", Kind: ErrCorrupt, Subject: string(r.Transaction),
@@ -210,7 +214,7 @@ func (t *Transaction) absorb(r Record, f Fact) {
 		t.ID, t.Number, t.Intent = r.Transaction, f.Number, f.Intent
 		t.Actor, t.Request, t.RequestedAt = r.Actor, r.ID, r.Time
 	case *Planned:
-		t.PlanID, t.Plan, t.Base = f.PlanID, f.Plan, f.Base
+		t.PlanID, t.Plan, t.Base, t.Denial = f.PlanID, f.Plan, f.Base, f.Denial
 	case *Refused:
 		t.Failure = &f.Failure
 	case *Approved:

@@ -11,6 +11,7 @@ import (
 	"cortex/cmd/client"
 	"cortex/cmd/parts"
 	"cortex/cmd/settings"
+	"cortex/consumers/policy"
 	"cortex/events"
 )
 
@@ -23,6 +24,9 @@ type Engine struct {
 	// Files looks at the log's files in a state directory as they lie there, without
 	// a daemon.
 	Files func(state string) (LogFiles, error)
+	// Policy judges plans, and PolicyCases the plans in a text.
+	Policy      func(s settings.Settings) Policy
+	PolicyCases func(text []byte, j policy.Judge) ([]policy.Result, error)
 }
 
 // LogFiles are whose log it is, and its records from the first; the first fault

@@ -82,7 +82,7 @@ func (a *App) decide(ctx context.Context, s session, t *events.Transaction) (goO
 		a.say("nothing was changed; 'cortex apply %s' runs exactly this plan", t.PlanID)
 		a.line("result", "result", map[string]any{"state": "planned", "plan_id": t.PlanID, "id": t.ID, "number": t.Number})
 		return false, a.settle(s, t, nil)
-	case essential(t.Plan):
+	case t.Denial != nil:
 		return true, nil // the denial is on its way
 	case !s.ping.MayChange:
 		return false, &events.Error{Op: "cli.decide", Kind: events.ErrConfirmation, Err: errors.New("changing packages needs root; nothing was changed"), Hint: "run: sudo " + s.intent.Words}
@@ -106,15 +106,6 @@ func (a *App) decide(ctx context.Context, s session, t *events.Transaction) (goO
 		return false, errors.Join(err, cancelled)
 	}
 	return true, s.producer.Approve(ctx, t.ID, t.PlanID, "prompt")
-}
-
-func essential(p events.Plan) bool {
-	for _, c := range p.Changes {
-		if c.Essential {
-			return true
-		}
-	}
-	return false
 }
 
 // settle waits until the read models show the transaction, so that the next

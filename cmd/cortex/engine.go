@@ -5,13 +5,17 @@ package main
 import (
 	"cortex/cmd/cli"
 	"cortex/cmd/daemon"
+	"cortex/cmd/settings"
+	"cortex/consumers/policy/rules"
 	"cortex/embedded/broker"
 )
 
-// engine is the daemon's inside and the log's files.
+// engine is the daemon's inside, the log's files and what judges plans.
 func engine() cli.Engine {
 	return cli.Engine{
-		Run:   daemon.Run,
-		Files: func(state string) (cli.LogFiles, error) { return broker.OpenFiles(state) },
+		Run:         daemon.Run,
+		Policy:      func(s settings.Settings) cli.Policy { return daemon.Policy(s) },
+		PolicyCases: rules.Cases,
+		Files:       func(state string) (cli.LogFiles, error) { return broker.OpenFiles(state) },
 	}
 }

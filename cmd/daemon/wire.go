@@ -137,8 +137,9 @@ func (in *inside) wire(build string, v *vault.Vault) {
 		Look: func(ctx context.Context) (events.Look, error) { return keep.Look(ctx, machine.Inventory) },
 	})
 	in.reconcile = reconciler.New(sc, book, machine, keep, watch)
-	plans := planner.New(sc, machine, keep, v, planner.Config{MayRefresh: s.UID == 0, Tell: in.broker.SendProgress})
-	in.executor = executor.New(sc, machine, keep, v, plans, in.reconcile, executor.Config{MayRun: s.UID == 0, Tell: in.broker.SendProgress})
+	laws := Policy(s)
+	plans := planner.New(sc, machine, keep, v, laws, planner.Config{MayRefresh: s.UID == 0, Tell: in.broker.SendProgress})
+	in.executor = executor.New(sc, machine, keep, v, plans, laws, in.reconcile, executor.Config{MayRun: s.UID == 0, Tell: in.broker.SendProgress})
 	in.surveyor = surveyor.New(sc, probe(s))
 	in.analyst, in.way = newAnalyst(sc, s, in.logger)
 	in.router = consumers.NewRouter(sc, in.subscribe, in.broker.Message, consumers.Config{Logger: in.logger})

@@ -90,6 +90,9 @@ func (s Settings) MayChange(uid int) bool { return uid == 0 && s.UID == 0 }
 // SystemFile holds the machine's settings.
 const SystemFile = "/etc/cortex/cortex.toml"
 
+// PolicyDir holds the rules of policy, below the root.
+const PolicyDir = "/etc/cortex/policy.d"
+
 // Sources are where settings come from. Later ones win: defaults, the machine's
 // file, the person's file, the environment.
 type Sources struct {

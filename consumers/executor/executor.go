@@ -27,6 +27,7 @@ import (
 
 	"cortex/consumers/apt"
 	"cortex/consumers/keeper"
+	"cortex/consumers/policy"
 	"cortex/consumers/scribe"
 	"cortex/events"
 )
@@ -85,6 +86,7 @@ type Executor struct {
 	keep    Keeper
 	debs    Debs
 	plans   Plans
+	policy  policy.Judge
 	finish  Finisher
 	cfg     Config
 
@@ -94,8 +96,8 @@ type Executor struct {
 }
 
 // New returns an executor.
-func New(s *scribe.Scribe, m Machine, k Keeper, d Debs, p Plans, f Finisher, cfg Config) *Executor {
-	return &Executor{log: s.Log, scribe: s, machine: m, keep: k, debs: d, plans: p, finish: f, cfg: cfg}
+func New(s *scribe.Scribe, m Machine, k Keeper, d Debs, p Plans, j policy.Judge, f Finisher, cfg Config) *Executor {
+	return &Executor{log: s.Log, scribe: s, machine: m, keep: k, debs: d, plans: p, policy: j, finish: f, cfg: cfg}
 }
 
 // Running reports whether a transaction is being carried out.
@@ -146,11 +148,21 @@ func (x *Executor) Handle(ctx context.Context, r events.Record) error {
 	return w.run(ctx)
 }
 
+// denied: policy forbids now what it did not when the plan was made.
+type denied struct{ events.Denied }
+
+// Error implements error.
+func (d *denied) Error() string { return d.Message }
+
 func (x *Executor) refuse(ctx context.Context, r events.Record, t *events.Transaction, why error) error {
 	if ctx.Err() != nil {
 		return ctx.Err() // we are stopping; the approval is delivered again
 	}
-	_, err := x.scribe.Transaction(ctx, scribe.After(r), t, &events.Refused{Failure: events.FailureOf(why)})
+	var fact events.Fact = &events.Refused{Failure: events.FailureOf(why)}
+	if d, ok := errors.AsType[*denied](why); ok {
+		fact = &d.Denied
+	}
+	_, err := x.scribe.Transaction(ctx, scribe.After(r), t, fact)
 	if errors.Is(err, events.ErrConflict) {
 		return nil
 	}
@@ -183,6 +195,9 @@ func (x *Executor) ready(ctx context.Context, t *events.Transaction) (before eve
 			Op: "executor.ready", Kind: events.ErrStale, Subject: "plan " + string(t.PlanID),
 			Err: errors.New("the machine has changed since it was made"), Hint: "ask again to see the plan as it is now",
 		}
+	}
+	if v, rules := x.policy.Judge(policy.CaseOf(t, plan, x.scribe.Now())); v != nil {
+		return nil, nil, &denied{events.Denied{Rule: v.Rule, Message: v.Message, Policy: rules}}
 	}
 	if lost, err = x.saveOutgoing(ctx, plan); err != nil {
 		return nil, nil, err

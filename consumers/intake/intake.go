@@ -87,7 +87,7 @@ func (in *Intake) approve(ctx context.Context, r events.Record, req *events.Appr
 	if err != nil {
 		return err
 	}
-	if t.State != events.StatePlanned {
+	if t.State != events.StatePlanned || t.Denial != nil {
 		return nil // decided already; who asked reads how
 	}
 	if t.PlanID != req.PlanID {

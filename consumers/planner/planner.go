@@ -10,9 +10,9 @@ package planner
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"cortex/consumers/keeper"
+	"cortex/consumers/policy"
 	"cortex/consumers/scribe"
 	"cortex/events"
 )
@@ -62,15 +62,17 @@ type Planner struct {
 	machine Machine
 	keep    Keeper
 	debs    Debs
+	policy  policy.Judge
 	cfg     Config
 }
 
 // New returns a planner.
-func New(s *scribe.Scribe, m Machine, k Keeper, d Debs, cfg Config) *Planner {
-	return &Planner{log: s.Log, scribe: s, machine: m, keep: k, debs: d, cfg: cfg}
+func New(s *scribe.Scribe, m Machine, k Keeper, d Debs, j policy.Judge, cfg Config) *Planner {
+	return &Planner{log: s.Log, scribe: s, machine: m, keep: k, debs: d, policy: j, cfg: cfg}
 }
 
-// Handle reacts to the fact that opened a transaction.
+// Handle reacts to the fact that opened a transaction: the plan, and what policy says
+// against it, become one fact, so that no yes can come between them.
 func (p *Planner) Handle(ctx context.Context, r events.Record) error {
 	t, err := events.LoadTransaction(ctx, p.log, r.Transaction)
 	if err != nil {
@@ -86,15 +88,15 @@ func (p *Planner) Handle(ctx context.Context, r events.Record) error {
 	if err != nil {
 		return p.refuse(ctx, r, t, err)
 	}
-	planned, err := p.scribe.Transaction(ctx, scribe.After(r), t, &events.Planned{PlanID: plan.ID(), Plan: plan, Base: base})
+	verdict, rules := p.policy.Judge(policy.CaseOf(t, plan, p.scribe.Now()))
+	planned, err := p.scribe.Transaction(ctx, scribe.After(r), t, &events.Planned{
+		PlanID: plan.ID(), Plan: plan, Base: base, Policy: rules, Denial: verdict,
+	})
 	if err != nil {
 		return ignoreConflict(err)
 	}
-	if essential := essentialRemovals(plan); len(essential) > 0 {
-		_, err = p.scribe.Transaction(ctx, scribe.After(planned), t, &events.Denied{
-			Rule:    "essential-packages",
-			Message: "the plan removes essential packages: " + strings.Join(essential, ", "),
-		})
+	if verdict != nil {
+		_, err = p.scribe.Transaction(ctx, scribe.After(planned), t, &events.Denied{Rule: verdict.Rule, Message: verdict.Message, Policy: rules})
 	}
 	return ignoreConflict(err)
 }
@@ -112,16 +114,6 @@ func (p *Planner) refuse(ctx context.Context, r events.Record, t *events.Transac
 	}
 	_, err := p.scribe.Transaction(ctx, scribe.After(r), t, &events.Refused{Failure: events.FailureOf(why)})
 	return ignoreConflict(err)
-}
-
-func essentialRemovals(plan events.Plan) []string {
-	var out []string
-	for _, c := range plan.Changes {
-		if c.Essential && (c.Action == events.ActionRemove || c.Action == events.ActionPurge) {
-			out = append(out, string(c.Name))
-		}
-	}
-	return out
 }
 
 // refreshLists fetches package lists when there are none, or root asked for it.

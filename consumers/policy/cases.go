@@ -1,0 +1,9 @@
+package policy
+
+// Result is how one case of a test came out.
+type Result struct {
+	Name string `json:"name"`
+	Want string `json:"want"` // "allow" or a rule
+	Got  string `json:"got"`
+	OK   bool   `json:"ok"`
+}

@@ -88,5 +88,8 @@ deb-check: ## build the package twice and compare, then lintian and systemd's ow
 	sha256sum dist/first.deb $(DEB) && cmp dist/first.deb $(DEB)
 	lintian --fail-on error,warning --tag-display-limit 0 $(DEB)
 
+deb-test: deb deps ## install, upgrade, remove and purge the package with real apt, where no systemd runs (as root)
+	CORTEX_TESTBED=require CORTEX_DEB=$(abspath $(DEB)) $(GO) test -count 1 -timeout 10m -run '^TestThePackage' ./cmd/cortex
+
 clean: ## remove what building made
 	rm -rf bin dist

@@ -86,10 +86,15 @@ deb-check: ## build the package twice and compare, then lintian and systemd's ow
 	$(MAKE) deb && cp $(DEB) dist/first.deb
 	find cmd packaging -type f -exec touch {} + && $(MAKE) deb
 	sha256sum dist/first.deb $(DEB) && cmp dist/first.deb $(DEB)
+	systemd-analyze security --offline=true --threshold=20 --no-pager packaging/systemd/cortexd.service | tail -n 2
 	lintian --fail-on error,warning --tag-display-limit 0 $(DEB)
 
 deb-test: deb deps ## install, upgrade, remove and purge the package with real apt, where no systemd runs (as root)
 	CORTEX_TESTBED=require CORTEX_DEB=$(abspath $(DEB)) $(GO) test -count 1 -timeout 10m -run '^TestThePackage' ./cmd/cortex
+
+deb-uml: deb ## the same where real systemd runs, under User-Mode Linux (as root; minutes)
+	@for p in user-mode-linux mmdebstrap; do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$p; }; done
+	packaging/uml/run.sh $(DEB)
 
 clean: ## remove what building made
 	rm -rf bin dist

@@ -21,6 +21,7 @@ import (
 
 	"cortex/cmd/door"
 	"cortex/cmd/settings"
+	"cortex/cmd/systemd"
 	"cortex/events"
 )
 
@@ -44,7 +45,7 @@ func Run(ctx context.Context, s settings.Settings, build string, logger *slog.Lo
 	d := door.New(in, build, os.Getpid(), s.UID, logger)
 	logger.Info("daemon is up", "state", s.State, "socket", s.Socket, "build", build)
 	ready(nil)
-	if err := notify(os.Getenv, "READY=1"); err != nil {
+	if err := systemd.Notify(os.Getenv, "READY=1"); err != nil {
 		logger.Warn("systemd does not know that the daemon is ready", "error", err)
 	}
 
@@ -97,8 +98,10 @@ func listen(s settings.Settings) (net.Listener, error) {
 	fail := func(err error) (net.Listener, error) {
 		return nil, &events.Error{Op: "daemon.listen", Kind: events.ErrUnavailable, Subject: s.Socket, Err: err}
 	}
-	if l, err := passed(os.Getenv, os.Getpid()); l != nil || err != nil {
-		return l, err
+	if l, err := systemd.Listener(os.Getenv, os.Getpid()); err != nil {
+		return nil, err
+	} else if l != nil {
+		return l, nil
 	}
 	if c, err := net.Dial("unix", s.Socket); err == nil {
 		c.Close()

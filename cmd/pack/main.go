@@ -18,10 +18,8 @@ import (
 	"github.com/spf13/cobra/doc"
 
 	"cortex/cmd/cli"
+	"cortex/cmd/parts"
 )
-
-// binary is where the package puts the command.
-const binary = "/usr/bin/cortex"
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -47,7 +45,7 @@ func run(args []string) error {
 		return err
 	}
 	root := cli.Root()
-	for path, content := range cli.DropIns(binary) {
+	for path, content := range cli.DropIns(parts.Command) {
 		if err := put(dir, path, []byte(content)); err != nil {
 			return err
 		}

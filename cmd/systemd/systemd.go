@@ -1,4 +1,7 @@
-package daemon
+// Package systemd speaks to the service manager where there is one: it takes the
+// socket that it listens on for us, and tells it that we are ready. Without it both do
+// nothing. See sd_listen_fds(3) and sd_notify(3).
+package systemd
 
 import (
 	"errors"
@@ -10,23 +13,22 @@ import (
 	"cortex/events"
 )
 
-// firstPassed is the descriptor at which systemd passes sockets; see
-// sd_listen_fds(3).
+// firstPassed is the descriptor from which sockets are passed.
 const firstPassed = 3
 
-// passed gives the socket that systemd listens on for this process, and nil where
+// Listener gives the socket that systemd listens on for this process, and nil where
 // it passed none. Children do not get to know of it.
-func passed(env func(string) string, pid int) (net.Listener, error) {
+func Listener(env func(string) string, pid int) (*net.UnixListener, error) {
 	if env("LISTEN_PID") != strconv.Itoa(pid) {
 		return nil, nil
 	}
-	fail := func(err error) (net.Listener, error) {
-		return nil, &events.Error{Op: "daemon.passed", Kind: events.ErrUnavailable, Subject: "LISTEN_FDS", Err: err, Hint: "see 'systemctl status cortexd.socket'"}
+	fail := func(err error) (*net.UnixListener, error) {
+		return nil, &events.Error{Op: "systemd.Listener", Kind: events.ErrUnavailable, Subject: "LISTEN_FDS", Err: err, Hint: "see 'systemctl status cortexd.socket cortex-worker.socket'"}
 	}
 	if n := env("LISTEN_FDS"); n != "1" {
 		return fail(fmt.Errorf("%q sockets were passed, and one is wanted", n))
 	}
-	f := os.NewFile(firstPassed, "cortexd.socket")
+	f := os.NewFile(firstPassed, "socket")
 	defer f.Close() // FileListener has a descriptor of its own, closed in children
 	l, err := net.FileListener(f)
 	if err != nil {
@@ -40,9 +42,8 @@ func passed(env func(string) string, pid int) (net.Listener, error) {
 	return unix, nil
 }
 
-// notify tells systemd how the daemon is; see sd_notify(3). Without systemd it does
-// nothing.
-func notify(env func(string) string, state string) error {
+// Notify tells the service manager how we are, as in "READY=1".
+func Notify(env func(string) string, state string) error {
 	name := env("NOTIFY_SOCKET")
 	if name == "" {
 		return nil

@@ -1,4 +1,4 @@
-package daemon
+package systemd_test
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"cortex/cmd/settings"
+	"cortex/cmd/systemd"
 	"cortex/events"
 )
 
@@ -30,7 +30,7 @@ func serveOne() int {
 		}
 		return os.Getenv(name)
 	}
-	l, err := passed(env, os.Getpid())
+	l, err := systemd.Listener(env, os.Getpid())
 	if err != nil || l == nil {
 		fmt.Fprintln(os.Stderr, "nothing was passed:", err)
 		return 1
@@ -84,27 +84,12 @@ func TestTheSocketThatSystemdPassedIsServedAndStays(t *testing.T) {
 
 func TestSocketsThatAreMeantForOthersAreLeftAlone(t *testing.T) {
 	env := map[string]string{"LISTEN_PID": "1", "LISTEN_FDS": "1"}
-	if l, err := passed(func(n string) string { return env[n] }, 2); l != nil || err != nil {
+	if l, err := systemd.Listener(func(n string) string { return env[n] }, 2); l != nil || err != nil {
 		t.Errorf("%v, %v", l, err)
 	}
 	env["LISTEN_FDS"] = "2"
-	if l, err := passed(func(n string) string { return env[n] }, 1); l != nil || events.KindOf(err) != events.ErrUnavailable {
+	if l, err := systemd.Listener(func(n string) string { return env[n] }, 1); l != nil || events.KindOf(err) != events.ErrUnavailable {
 		t.Errorf("two sockets: %v, %v", l, err)
-	}
-}
-
-func TestASocketThatSomebodyServesIsNotTakenAway(t *testing.T) {
-	s := settings.Settings{Socket: filepath.Join(t.TempDir(), "d.sock"), State: t.TempDir()}
-	l, err := net.Listen("unix", s.Socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if l, err := listen(s); err == nil || events.KindOf(err) != events.ErrUsage {
-		t.Errorf("%v, %v", l, err)
-	}
-	if _, err := os.Lstat(s.Socket); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -115,7 +100,7 @@ func TestSystemdIsToldWhatItWantsToKnow(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if err := notify(func(string) string { return path }, "READY=1"); err != nil {
+	if err := systemd.Notify(func(string) string { return path }, "READY=1"); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 64)
@@ -123,7 +108,7 @@ func TestSystemdIsToldWhatItWantsToKnow(t *testing.T) {
 	if got := string(buf[:n]); err != nil || !strings.HasPrefix(got, "READY=1") {
 		t.Errorf("%q, %v", got, err)
 	}
-	if err := notify(func(string) string { return "" }, "READY=1"); err != nil {
+	if err := systemd.Notify(func(string) string { return "" }, "READY=1"); err != nil {
 		t.Errorf("without systemd: %v", err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"syscall"
+	"time"
 
 	"cortex/consumers/apt"
 )
@@ -98,13 +100,19 @@ func (r *remote) PID() int { return r.pid }
 // Kill has it killed.
 func (r *remote) Kill() { _ = send(r.conn, kill) }
 
-// Wait waits for its end.
+// pollGone is how often a program is looked at whose worker died.
+const pollGone = 100 * time.Millisecond
+
+// Wait waits for its end. A program whose worker dies goes on; then it is waited for
+// all the same, and how it ended is not known.
 func (r *remote) Wait() error {
 	defer r.conn.Close()
 	var end reply
-	_, err := receive(r.conn, &end)
-	if err != nil {
-		return fmt.Errorf("the worker is gone: %w", err)
+	if _, err := receive(r.conn, &end); err != nil {
+		for syscall.Kill(r.pid, 0) == nil {
+			time.Sleep(pollGone)
+		}
+		end = reply{Code: -1, Status: "the worker died, and how the program ended is not known"}
 	}
 	r.copying.Wait()
 	if end.Status != "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -21,7 +22,19 @@ import (
 	"cortex/consumers/apt"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain is a worker where the environment says so: one that can be killed.
+func TestMain(m *testing.M) {
+	if path := os.Getenv("CORTEX_TEST_WORKER"); path != "" {
+		l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
+		if err == nil {
+			fmt.Println("ready")
+			err = worker.Serve(context.Background(), l, time.Minute, slog.New(slog.DiscardHandler))
+		}
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // setup gives what starts programs through a worker, and ends that worker.
 func setup(t *testing.T) (start apt.Start, stop func()) {
@@ -141,6 +154,54 @@ func TestWhatCannotBeStartedIsSaid(t *testing.T) {
 	stop()
 	if _, err := start(shell("true")); err == nil {
 		t.Error("nobody runs it, and nobody says so")
+	}
+}
+
+func TestAProgramWhoseWorkerDiesGoesOnAndIsWaitedFor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "w.sock")
+	w := exec.Command("/proc/self/exe")
+	w.Env = append(os.Environ(), "CORTEX_TEST_WORKER="+path)
+	out, err := w.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 8)); err != nil {
+		t.Fatal(err)
+	}
+	r, release, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := filepath.Join(t.TempDir(), "done")
+	cmd := shell("read x <&3; echo >" + done)
+	cmd.ExtraFiles = []*os.File{r}
+	child, err := worker.At(path)(cmd)
+	r.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = w.Wait()
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	select {
+	case err := <-ended:
+		t.Fatalf("nobody waited for it: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	release.Close()
+	err = <-ended
+	var exit interface{ ExitCode() int }
+	if !errors.As(err, &exit) || exit.ExitCode() != -1 {
+		t.Errorf("it ended with %v", err)
+	}
+	if _, err := os.Stat(done); err != nil {
+		t.Errorf("it did not go on: %v", err)
 	}
 }
 

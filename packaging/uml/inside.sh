@@ -12,6 +12,9 @@ systemctl is-enabled cortexd.socket cortex-worker.socket
 ! systemctl is-active cortexd.service
 ok "installed: the sockets listen, nothing runs"
 
+pkaction --verbose --action-id org.cortex.run | grep -q 'implicit active: *auth_admin_keep'
+ok "polkit knows what pkexec is to ask for"
+
 cortex install uml-toy --yes
 pid=$(systemctl show -p MainPID --value cortexd.service)
 cortex status --json | grep -q "\"pid\": $pid"

@@ -6,12 +6,12 @@ set -euo pipefail
 deb=$(realpath "$1") here=$(realpath "$(dirname "$0")")
 mkdir -p dist/uml
 cache=$(realpath dist/uml) root=$(realpath dist/uml)/root
-if [ ! -e "$cache/base.tar" ]; then
-	mmdebstrap --variant=minbase --include=systemd,systemd-sysv,dbus,util-linux,procps \
+if [ ! -e "$cache/base-2.tar" ]; then
+	mmdebstrap --variant=minbase --include=systemd,systemd-sysv,dbus,polkitd,pkexec,util-linux,procps \
 		--aptopt='Acquire::Check-Valid-Until "false"' bookworm "$cache/new.tar"
-	mv "$cache/new.tar" "$cache/base.tar"
+	mv "$cache/new.tar" "$cache/base-2.tar"
 fi
-rm -rf "$root" && mkdir "$root" && tar -C "$root" --numeric-owner -xf "$cache/base.tar"
+rm -rf "$root" && mkdir "$root" && tar -C "$root" --numeric-owner -xf "$cache/base-2.tar"
 
 mkdir -p "$root/packages" "$cache/toy/DEBIAN" "$cache/toy/etc"
 cat >"$cache/toy/DEBIAN/control" <<-EOF

@@ -38,6 +38,18 @@ SUDO_USER=alice cortex undo 1 --force /etc/uml-toy.conf --yes
 cortex events list --json | grep -q alice
 ok "who called is on record"
 
+cortex install uml-slow --yes &
+until [ -e /run/slow.waits ]; do sleep 0.2; done
+systemctl kill -s KILL --kill-who=main cortexd.service
+touch /run/slow.go
+code=0; wait $! || code=$?
+[ "$code" = 130 ]
+dpkg-query -W -f '${db:Status-Status}\n' uml-slow | grep -qx installed
+cortex show last | grep -q interrupted
+cortex undo --yes
+[ ! -e /etc/uml-slow.conf ]
+ok "a daemon that was killed lost nothing: apt went on, and history says how it ended"
+
 setpriv --reuid=65534 --clear-groups cortex history | grep -q uml-toy
 code=0; setpriv --reuid=65534 --clear-groups cortex install uml-toy --yes </dev/null || code=$?
 [ "$code" = 4 ]

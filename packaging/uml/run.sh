@@ -13,21 +13,21 @@ if [ ! -e "$cache/base-2.tar" ]; then
 fi
 rm -rf "$root" && mkdir "$root" && tar -C "$root" --numeric-owner -xf "$cache/base-2.tar"
 
-mkdir -p "$root/packages" "$cache/toy/DEBIAN" "$cache/toy/etc"
-cat >"$cache/toy/DEBIAN/control" <<-EOF
-	Package: uml-toy
-	Version: 1.0
-	Architecture: all
-	Maintainer: Toys <toys@example.org>
-	Description: a toy package
-EOF
-echo /etc/uml-toy.conf >"$cache/toy/DEBIAN/conffiles"
-echo theirs >"$cache/toy/etc/uml-toy.conf"
-printf '#!/bin/sh\ncat /proc/self/cgroup >/var/lib/uml-toy.cgroup\n' >"$cache/toy/DEBIAN/postinst"
-chmod 755 "$cache/toy/DEBIAN/postinst"
-dpkg-deb --root-owner-group -b "$cache/toy" "$root/packages/uml-toy.deb" >/dev/null
+mkdir -p "$root/packages"
+# toy NAME POSTINST makes a toy package.
+toy() {
+	local dir=$cache/toy
+	rm -rf "$dir" && mkdir -p "$dir/DEBIAN" "$dir/etc"
+	printf 'Package: %s\nVersion: 1.0\nArchitecture: all\nMaintainer: Toys <toys@example.org>\nDescription: a toy package\n' "$1" >"$dir/DEBIAN/control"
+	echo "/etc/$1.conf" >"$dir/DEBIAN/conffiles"
+	echo theirs >"$dir/etc/$1.conf"
+	printf '#!/bin/sh\n%s\n' "$2" >"$dir/DEBIAN/postinst" && chmod 755 "$dir/DEBIAN/postinst"
+	dpkg-deb --root-owner-group -b "$dir" "$root/packages/$1.deb" >/dev/null
+}
+toy uml-toy 'cat /proc/self/cgroup >/var/lib/uml-toy.cgroup'
+toy uml-slow 'touch /run/slow.waits; until [ -e /run/slow.go ]; do sleep 0.2; done'
 cp "$deb" "$root/packages/cortex.deb"
-for p in uml-toy cortex; do
+for p in uml-toy uml-slow cortex; do
 	f=$root/packages/$p.deb
 	dpkg-deb -f "$f"
 	printf 'Filename: ./%s.deb\nSize: %s\nSHA256: %s\n\n' "$p" "$(stat -c %s "$f")" "$(sha256sum "$f" | cut -d' ' -f1)"

@@ -60,6 +60,7 @@ cortex history --json | grep -q 'install uml-toy'
 cortex replay --verify
 systemctl stop cortexd.service
 cortex remove uml-toy --yes
+cortex logs | grep -q "daemon is up"
 ok "a stopped daemon comes back when it is needed"
 
 apt-get -q -y remove cortex

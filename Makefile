@@ -65,5 +65,38 @@ resolver-report: ## measure how often words find an accepted package, on LISTS (
 llama: ## run the clients and the slot store against a real llama-server, fetched from Debian's unstable suite
 	LLAMA_SERVER="$$(bash embedded/kvcache/llamatest/fetch.sh $${XDG_CACHE_HOME:-$$HOME/.cache}/cortex-llama)" $(GO) test -count 1 -v -tags llamacpp -run '^TestARealServer$$' ./consumers/llm ./embedded/kvcache
 
+# The Debian package is a function of the commit: its version, its time, its inputs.
+DEB_VERSION    ?= 0.1.0
+DEB_ARCH       ?= amd64
+DEB_MAINTAINER ?= Cortex <cortex@localhost.localdomain>
+DEB_EPOCH       = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct))
+DEB_BUILD       = CGO_ENABLED=0 GOOS=linux GOARCH=$(DEB_ARCH) $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X cortex/cmd/cli.version=$(DEB_VERSION)"
+DEB             = dist/cortex_$(DEB_VERSION)-1_$(DEB_ARCH).deb
+
+.PHONY: deb deb-check deb-test deb-uml
+
+deb: ## build the Debian package into dist
+	rm -rf dist/deb && mkdir -p dist/deb
+	$(DEB_BUILD) -tags noengine -o dist/deb/cortex ./cmd/cortex
+	$(DEB_BUILD) -o dist/deb/cortexd ./cmd/cortex
+	$(GO) run ./cmd/pack -version $(DEB_VERSION)-1 -maintainer '$(DEB_MAINTAINER)' -time $(DEB_EPOCH) dist/deb/tree
+	DEB_VERSION=$(DEB_VERSION) DEB_ARCH=$(DEB_ARCH) DEB_MAINTAINER='$(DEB_MAINTAINER)' SOURCE_DATE_EPOCH=$(DEB_EPOCH) \
+	  $(GO) tool -modfile=packaging/nfpm.mod nfpm package -p deb -f packaging/nfpm.yaml -t $(DEB)
+
+deb-check: ## build the package twice and compare, then lintian and systemd's own checks (as root)
+	@for p in lintian systemd; do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$p; }; done
+	$(MAKE) deb && cp $(DEB) dist/first.deb
+	find cmd packaging -type f -exec touch {} + && $(MAKE) deb
+	sha256sum dist/first.deb $(DEB) && cmp dist/first.deb $(DEB)
+	@set -o pipefail; systemd-analyze security --offline=true --threshold=20 --no-pager packaging/systemd/cortexd.service | tail -n 1
+	lintian --fail-on error,warning --tag-display-limit 0 $(DEB)
+
+deb-test: deb deps ## install, upgrade, remove and purge the package with real apt, where no systemd runs (as root)
+	CORTEX_TESTBED=require CORTEX_DEB=$(abspath $(DEB)) $(GO) test -count 1 -timeout 10m -run '^TestThePackage' ./cmd/cortex
+
+deb-uml: deb ## the same where real systemd runs, under User-Mode Linux (as root; minutes)
+	@for p in user-mode-linux mmdebstrap; do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$p; }; done
+	packaging/uml/run.sh $(DEB)
+
 clean: ## remove what building made
 	rm -rf bin dist

@@ -3,29 +3,85 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/words"
 	"cortex/consumers/apt"
 	"cortex/events"
 	"cortex/projections/history"
 )
 
-// completions bounds how many transactions are offered.
-const completions = 30
+// How many transactions and names are offered at most.
+const (
+	completions = 30
+	maxNames    = 500
+)
 
-func (a *App) completePackages(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+// completePackages offers what apt knows, with descriptions where there is an index.
+// Without a first letter that would be every package there is, so nothing is offered.
+func (a *App) completePackages(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if a.prepare(cmd, nil) != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	if prefix == "" {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	names, err := a.namesFrom(ctx, prefix)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return besides(names, args), cobra.ShellCompDirectiveNoFileComp
+}
+
+// namesFrom asks the index of packages, which takes milliseconds, and without one apt,
+// which takes half a second where it has no cache of its own.
+func (a *App) namesFrom(ctx context.Context, prefix string) ([]string, error) {
+	c := words.Ready(ctx, words.Of(a.settings, a.Env))
+	if c == nil {
+		return apt.New(apt.Config{Root: a.settings.Root}).Names(ctx, prefix)
+	}
+	defer c.Close()
+	found, err := c.Prefixed(ctx, prefix, maxNames)
+	var names []string
+	for _, f := range found {
+		names = append(names, string(f.Name)+"\t"+f.Description)
+	}
+	return names, err
+}
+
+// completeInstalled offers what is installed.
+func (a *App) completeInstalled(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	if a.prepare(cmd, nil) != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	names, err := apt.New(apt.Config{Root: a.settings.Root}).Names(ctx, prefix)
+	inv, err := apt.New(apt.Config{Root: a.settings.Root}).Inventory(ctx)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	return names, cobra.ShellCompDirectiveNoFileComp
+	var names []string
+	for _, p := range inv.Packages() {
+		if p.Status != events.StatusNotInstalled && strings.HasPrefix(string(p.Name), prefix) {
+			names = append(names, string(p.Name))
+		}
+	}
+	slices.Sort(names)
+	return besides(slices.Compact(names), args), cobra.ShellCompDirectiveNoFileComp
+}
+
+// besides leaves out what is on the line already.
+func besides(names, args []string) []string {
+	return slices.DeleteFunc(names, func(n string) bool {
+		name, _, _ := strings.Cut(n, "\t")
+		return slices.Contains(args, name)
+	})
 }
 
 func (a *App) completeTransactions(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

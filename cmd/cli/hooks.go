@@ -42,6 +42,16 @@ post-invoke="` + call("dpkg-post") + `"
 	}
 }
 
+// DropIns are the files that make apt and dpkg call a binary, by path, for a package
+// of the system that brings them along.
+func DropIns(binary string) map[string]string {
+	files := map[string]string{}
+	for _, d := range dropIns(binary) {
+		files[d.path] = d.content
+	}
+	return files
+}
+
 func newHooks(a *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "hooks", Short: "Let apt and dpkg tell what others change", Args: some(cobra.NoArgs),

@@ -29,7 +29,7 @@ func newVerb(a *App, verb events.Verb, use, short string, args cobra.PositionalA
 	var o options
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: some(args),
-		ValidArgsFunction: a.completePackages,
+		ValidArgsFunction: a.completeInstalled,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			refs, err := intent.Packages(args)
 			if err != nil {

@@ -15,7 +15,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -40,6 +42,8 @@ type Client struct {
 	start    Start
 	http     *http.Client
 	build    string
+	tty      string // where we were called, "" without a terminal
+	sudo     string // who called sudo, "" without it
 }
 
 // New returns a client; start may be nil, then it never starts a daemon.
@@ -47,8 +51,13 @@ func New(s settings.Settings, build string, start Start) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", s.Socket)
 	}
+	tty, _ := os.Readlink("/proc/self/fd/0")
+	tty, ok := strings.CutPrefix(tty, "/dev/")
+	if !ok || !strings.HasPrefix(tty, "pts/") {
+		tty = ""
+	}
 	return &Client{
-		settings: s, start: start, build: build,
+		settings: s, start: start, build: build, tty: tty, sudo: os.Getenv("SUDO_USER"),
 		http: &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 2, IdleConnTimeout: 10 * time.Second}},
 	}
 }
@@ -176,6 +185,12 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 	req, err := http.NewRequestWithContext(ctx, method, "http://cortex"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
+	}
+	if c.tty != "" {
+		req.Header.Set(door.HeaderTTY, c.tty)
+	}
+	if c.sudo != "" {
+		req.Header.Set(door.HeaderSudo, c.sudo)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

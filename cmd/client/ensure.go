@@ -33,6 +33,9 @@ func (c *Client) Ensure(ctx context.Context) (door.Ping, error) {
 		if err != nil && !errors.Is(err, events.ErrUnavailable) || c.start == nil || ctx.Err() != nil {
 			return p, err
 		}
+		if errors.Is(err, context.DeadlineExceeded) && time.Now().Before(deadline) {
+			continue // somebody listens: systemd, whose daemon is about to be ready
+		}
 		if err == nil { // another version: it leaves when it has nothing to do
 			if err := c.Stop(ctx); err != nil {
 				return p, err

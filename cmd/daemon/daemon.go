@@ -21,6 +21,7 @@ import (
 
 	"cortex/cmd/door"
 	"cortex/cmd/settings"
+	"cortex/cmd/systemd"
 	"cortex/events"
 )
 
@@ -44,6 +45,9 @@ func Run(ctx context.Context, s settings.Settings, build string, logger *slog.Lo
 	d := door.New(in, build, os.Getpid(), s.UID, logger)
 	logger.Info("daemon is up", "state", s.State, "socket", s.Socket, "build", build)
 	ready(nil)
+	if err := systemd.Notify(os.Getenv, "READY=1"); err != nil {
+		logger.Warn("systemd does not know that the daemon is ready", "error", err)
+	}
 
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
@@ -86,12 +90,22 @@ func takeOver(ctx context.Context, s settings.Settings, build string, logger *sl
 	}
 }
 
-// listen opens the socket. The caller owns the store, so a socket that is there
-// already belongs to nobody who is alive. It is made for its owner alone and
-// opened to others afterwards, never the other way round.
+// listen takes the socket from systemd or opens it. The caller owns the store, so
+// a socket that is there already belongs to no other daemon: it is a dead one's, or
+// systemd's, which must stay. It is made for its owner alone and opened to others
+// afterwards, never the other way round.
 func listen(s settings.Settings) (net.Listener, error) {
 	fail := func(err error) (net.Listener, error) {
 		return nil, &events.Error{Op: "daemon.listen", Kind: events.ErrUnavailable, Subject: s.Socket, Err: err}
+	}
+	if l, err := systemd.Listener(os.Getenv, os.Getpid()); err != nil {
+		return nil, err
+	} else if l != nil {
+		return l, nil
+	}
+	if c, err := net.Dial("unix", s.Socket); err == nil {
+		c.Close()
+		return nil, &events.Error{Op: "daemon.listen", Kind: events.ErrUsage, Subject: s.Socket, Err: errors.New("systemd listens there and starts the daemon itself"), Hint: "'systemctl stop cortexd.socket' first, or run the command without --embedded"}
 	}
 	dirMode, mode := os.FileMode(0o700), os.FileMode(0o600)
 	if s.System() {

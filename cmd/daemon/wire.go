@@ -127,7 +127,8 @@ func (in *inside) wire(build string, v *vault.Vault) {
 		Log: log, Now: time.Now, NewID: parts.NewID,
 		Actor: events.Actor{UID: s.UID, Program: "cortexd", PID: os.Getpid()},
 	}
-	machine := apt.New(apt.Config{Root: s.Root, WorkDir: s.Work(), Lend: v.Lend, Deb: v.Deb, Logger: in.logger})
+	start := hands(s)
+	machine := apt.New(apt.Config{Root: s.Root, WorkDir: s.Work(), Lend: v.Lend, Deb: v.Deb, Start: start, Logger: in.logger})
 	keep := keeper.New(s.Root, v, machine)
 	in.custodian = custodian.New(sc, v, machine)
 	book := ledger.New(log)
@@ -139,7 +140,7 @@ func (in *inside) wire(build string, v *vault.Vault) {
 	in.reconcile = reconciler.New(sc, book, machine, keep, watch)
 	laws := Policy(s)
 	plans := planner.New(sc, machine, keep, v, laws, planner.Config{MayRefresh: s.UID == 0, Tell: in.broker.SendProgress})
-	in.executor = executor.New(sc, machine, keep, v, plans, laws, in.reconcile, executor.Config{MayRun: s.UID == 0, Tell: in.broker.SendProgress})
+	in.executor = executor.New(sc, machine, restorer(s, keep, start), v, plans, laws, in.reconcile, executor.Config{MayRun: s.UID == 0, Tell: in.broker.SendProgress})
 	in.surveyor = surveyor.New(sc, probe(s))
 	in.analyst, in.way = newAnalyst(sc, s, in.logger)
 	in.router = consumers.NewRouter(sc, in.subscribe, in.broker.Message, consumers.Config{Logger: in.logger})

@@ -164,7 +164,7 @@ type handler func(w http.ResponseWriter, r *http.Request, who events.Actor) erro
 func (d *Door) guard(need right, h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		who, ok := peer(r.Context())
+		who, ok := peer(r)
 		var err error
 		switch {
 		case !ok:

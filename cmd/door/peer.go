@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -38,8 +39,8 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 }
 
 // peer gives the caller as an actor; ok is false when the kernel did not say.
-func peer(ctx context.Context) (events.Actor, bool) {
-	cred, ok := ctx.Value(peerKey{}).(unix.Ucred)
+func peer(r *http.Request) (events.Actor, bool) {
+	cred, ok := r.Context().Value(peerKey{}).(unix.Ucred)
 	if !ok {
 		return events.Actor{}, false
 	}
@@ -48,7 +49,28 @@ func peer(ctx context.Context) (events.Actor, bool) {
 		a.User = u.Username
 	}
 	describe(&a, fmt.Sprintf("/proc/%d", cred.Pid))
+	told(&a, r.Header)
 	return a, true
+}
+
+// Headers in which a caller that is root says from where it was called. A daemon whose
+// rights are bounded cannot see that by itself.
+const (
+	HeaderTTY  = "Cortex-Tty"
+	HeaderSudo = "Cortex-Sudo-User"
+)
+
+// told adds what root says about itself where the kernel did not let us look.
+func told(a *events.Actor, h http.Header) {
+	if a.UID != 0 {
+		return
+	}
+	if a.TTY == "" {
+		a.TTY = word(h.Get(HeaderTTY), 32)
+	}
+	if a.SudoUser == "" {
+		a.SudoUser = word(h.Get(HeaderSudo), 64)
+	}
 }
 
 // describe adds what the caller's process says about itself. All of it is for

@@ -24,6 +24,9 @@ import (
 // Dir is where a package of the system puts programs that belong to cortex.
 const Dir = "/usr/libexec/cortex"
 
+// Command is where a package of the system puts the command.
+const Command = "/usr/bin/cortex"
+
 // NewID makes an id that sorts by time.
 func NewID() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -62,7 +61,7 @@ func (m *Machine) ask(ctx context.Context, s events.Step) (answer, error) {
 	cmd.ExtraFiles = []*os.File{null, pipeW} // descriptors 3 and 4
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	err = cmd.Start()
+	child, err := m.start(cmd)
 	pipeW.Close()
 	if err != nil {
 		return answer{}, unavailable(argv[0], err)
@@ -72,7 +71,7 @@ func (m *Machine) ask(ctx context.Context, s events.Step) (answer, error) {
 		b, _ := io.ReadAll(pipeR)
 		heard <- b
 	}()
-	err = waitRead(ctx, cmd)
+	err = waitRead(ctx, child)
 	hook := <-heard
 	if ctx.Err() != nil {
 		return answer{}, ctx.Err()
@@ -85,14 +84,14 @@ func (m *Machine) ask(ctx context.Context, s events.Step) (answer, error) {
 }
 
 // waitRead waits for a child that only reads; it may be killed.
-func waitRead(ctx context.Context, cmd *exec.Cmd) error {
+func waitRead(ctx context.Context, child Child) error {
 	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
+	go func() { done <- child.Wait() }()
 	select {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		_ = cmd.Process.Kill()
+		child.Kill()
 		<-done
 		return ctx.Err()
 	}
@@ -106,7 +105,14 @@ func (m *Machine) scratchMarks() (inside string, done func(), err error) {
 	fail := func(err error) (string, func(), error) {
 		return "", nil, &events.Error{Op: "apt.scratchMarks", Kind: events.ErrUnavailable, Subject: "a plan's working directory", Err: err, Hint: "is /tmp full, or not writable?"}
 	}
-	dir, err := os.MkdirTemp(m.path("/tmp"), "cortex-plan-")
+	top := "/tmp"
+	if m.cfg.Start != nil { // who runs apt may have another /tmp
+		top = m.cfg.WorkDir
+		if err := os.MkdirAll(top, 0o700); err != nil {
+			return fail(err)
+		}
+	}
+	dir, err := os.MkdirTemp(m.path(top), "cortex-plan-")
 	if err != nil {
 		return fail(err)
 	}
@@ -119,5 +125,5 @@ func (m *Machine) scratchMarks() (inside string, done func(), err error) {
 		done()
 		return fail(err)
 	}
-	return path.Join("/tmp", filepath.Base(dir), "extended_states"), done, nil
+	return path.Join(top, filepath.Base(dir), "extended_states"), done, nil
 }

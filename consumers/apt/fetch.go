@@ -69,10 +69,11 @@ func (m *Machine) Fetch(ctx context.Context, k events.PackageKey, v events.Versi
 	}
 	cmd := m.command("apt-get", "-q", "-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=20", "-o", "APT::Sandbox::User=root", "download", "--", ref.String())
 	cmd.Dir = strings.TrimPrefix(dir, strings.TrimSuffix(m.cfg.Root, "/"))
-	if err := cmd.Start(); err != nil {
+	child, err := m.start(cmd)
+	if err != nil {
 		return unavailable("apt-get", err)
 	}
-	failed := waitRead(ctx, cmd)
+	failed := waitRead(ctx, child)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -29,7 +29,10 @@ type Config struct {
 	Lend func(d events.Digest, dir string) (path string, err error)
 	// Deb finds a package file in the vault, for a package that was cut off while
 	// it was unpacked; see vault.Vault.Deb. Optional.
-	Deb    func(k events.PackageKey, v events.Version) (events.Deb, bool)
+	Deb func(k events.PackageKey, v events.Version) (events.Deb, bool)
+	// Start starts every program where it is not to be a child of this process.
+	// Optional; it cannot chroot, so Root must be "/" then.
+	Start  Start
 	Logger *slog.Logger
 }
 
@@ -109,11 +112,12 @@ func (m *Machine) read(ctx context.Context, argv ...string) ([]byte, error) {
 	cmd := m.command(argv...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Start(); err != nil {
+	child, err := m.start(cmd)
+	if err != nil {
 		return nil, unavailable(argv[0], err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
+	go func() { done <- child.Wait() }()
 	select {
 	case err := <-done:
 		if err != nil {
@@ -124,7 +128,7 @@ func (m *Machine) read(ctx context.Context, argv ...string) ([]byte, error) {
 		}
 		return stdout.Bytes(), nil
 	case <-ctx.Done():
-		_ = cmd.Process.Kill() // it only reads
+		child.Kill() // it only reads
 		<-done
 		return nil, ctx.Err()
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -91,7 +90,7 @@ func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (Ste
 		}
 	}
 	start := time.Now()
-	cmd, ended, err := m.launch(argv, files)
+	child, ended, err := m.launch(argv, files)
 	if err != nil {
 		files.done()
 		return result, err
@@ -99,13 +98,13 @@ func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (Ste
 	if files.gate != nil {
 		m.attend(ctx, files.gate, o.Gate, native)
 	}
-	result.PID = cmd.Process.Pid
+	result.PID = child.PID()
 	err = files.watch(ctx, ended, o.Tell)
 	result.Duration = time.Since(start)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return result, err // its files stay: it still writes to them
 	}
-	result.ExitCode = cmd.ProcessState.ExitCode()
+	result.ExitCode = exitCode(err)
 	output := files.readOutput()
 	result.Output = events.Tail(output, events.MaxOutputBytes)
 	files.done()
@@ -126,7 +125,7 @@ func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (Ste
 // status file on. Dpkg would pass both on to maintainer scripts and to the
 // services these start, which would hold the lock for as long as they run: it
 // gets none and is found by its own lock.
-func (m *Machine) launch(argv []string, files *stepFiles) (*exec.Cmd, <-chan error, error) {
+func (m *Machine) launch(argv []string, files *stepFiles) (Child, <-chan error, error) {
 	cmd := m.command(argv...)
 	cmd.Stdout, cmd.Stderr = files.output, files.output
 	if argv[0] != "dpkg" {
@@ -135,16 +134,17 @@ func (m *Machine) launch(argv []string, files *stepFiles) (*exec.Cmd, <-chan err
 			cmd.ExtraFiles = append(cmd.ExtraFiles, files.gate.toUs, files.gate.fromUs) // 5 and 6
 		}
 	}
-	if err := cmd.Start(); err != nil {
+	child, err := m.start(cmd)
+	if err != nil {
 		return nil, nil, unavailable(argv[0], err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	return cmd, ended, nil
+	go func() { ended <- child.Wait() }()
+	return child, ended, nil
 }
 
 func stepError(s events.Step, output string, err error) error {
-	var exit *exec.ExitError
+	var exit interface{ ExitCode() int }
 	if !errors.As(err, &exit) {
 		return fmt.Errorf("watch %s: %w", s.Op, err)
 	}

@@ -165,6 +165,21 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+func TestNamesThatStartSoComeInOrderAndNoMoreThanAsked(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "x_Packages", []byte(packagesText))
+	c := build(t, dir)
+	for prefix, want := range map[string][]string{"postgresql": {"postgresql", "postgresql-15"}, "ngin": {"nginx"}, "no%": nil} {
+		got, err := c.Prefixed(t.Context(), prefix, 2)
+		if diff := cmp.Diff(want, names(got)); err != nil || diff != "" {
+			t.Errorf("%q: %v %s", prefix, err, diff)
+		}
+	}
+	if got, _ := c.Prefixed(t.Context(), "", 1); len(got) != 1 {
+		t.Errorf("asked for one, got %v", names(got))
+	}
+}
+
 func TestForeignTextIsMadeHarmless(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "x_Packages", []byte(packagesText+hostileText))

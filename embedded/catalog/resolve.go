@@ -90,6 +90,12 @@ func (c *Catalog) Has(ctx context.Context, name events.PackageName) (bool, error
 	return ok, err
 }
 
+// Prefixed gives at most n packages whose names start so, by name.
+func (c *Catalog) Prefixed(ctx context.Context, prefix string, n int) ([]events.Candidate, error) {
+	const pastNames = "{" // no character of a name comes after z
+	return c.lines(ctx, `SELECT name, version, short FROM packages WHERE name >= ? AND name < ? ORDER BY name LIMIT ?`, prefix, prefix+pastNames, n)
+}
+
 // near gives the packages whose name is one edit away.
 func (c *Catalog) near(ctx context.Context, name string) ([]events.Candidate, error) {
 	var out []events.Candidate

@@ -1,0 +1,2 @@
+
+if ! whence compdef >/dev/null; then autoload -Uz compinit && compinit; fi

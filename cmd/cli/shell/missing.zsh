@@ -1,0 +1,14 @@
+
+# What handled commands that are not there goes on doing so, before us.
+if (( $+functions[command_not_found_handler] )) && ! (( $+functions[__cortex_missing_before] )); then
+	functions -c command_not_found_handler __cortex_missing_before
+fi
+command_not_found_handler() {
+	if (( $+functions[__cortex_missing_before] )); then
+		__cortex_missing_before "$@"
+	else
+		print -ru2 -- "zsh: command not found: $1"
+	fi
+	command cortex shell missing -- "$1" </dev/null >&2
+	return 127
+}

@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cortex/cmd/systemd"
+	"cortex/cmd/worker"
+	"cortex/consumers/apt"
+	"cortex/consumers/keeper"
+	"cortex/consumers/vault"
+	"cortex/events"
+)
+
+// workerIdle is after what time a worker leaves that has nothing to do.
+const workerIdle = time.Minute
+
+// newWorker is what the unit cortex-worker runs; see package worker.
+func newWorker(a *App) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "worker", Short: "Start programs for the daemon, under systemd", Hidden: true, Args: some(cobra.NoArgs),
+		PersistentPreRunE: unprepared,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := systemd.Listener(a.Env, os.Getpid())
+			if err != nil {
+				return err
+			}
+			if l == nil {
+				return &events.Error{Op: "cli.worker", Kind: events.ErrUsage, Subject: "worker", Err: errors.New("systemd starts it, on its socket")}
+			}
+			return worker.Serve(cmd.Context(), l, workerIdle, slog.New(slog.NewTextHandler(a.Stderr, nil)))
+		},
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "restore FILE", Short: "Carry out a restore step", Hidden: true, Args: some(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := a.prepare(cmd, nil)
+			if err == nil {
+				err = a.restore(cmd, args[0])
+			}
+			if err != nil { // for the daemon, not for a person
+				_ = json.NewEncoder(a.Stdout).Encode(events.FailureOf(err))
+				return quietExit(events.KindOf(err).ExitCode())
+			}
+			return nil
+		},
+	})
+	return cmd
+}
+
+// restore does what the daemon may not do itself.
+func (a *App) restore(cmd *cobra.Command, path string) error {
+	if err := a.rootOnly("restoring"); err != nil {
+		return err
+	}
+	r, err := worker.ReadRestoring(path)
+	if err != nil {
+		return err
+	}
+	v, err := vault.Open(a.settings.Vault())
+	if err != nil {
+		return err
+	}
+	machine := apt.New(apt.Config{Root: a.settings.Root, WorkDir: a.settings.Work(), Lend: v.Lend, Deb: v.Deb})
+	k := keeper.New(a.settings.Root, v, machine)
+	base, err := k.Load(r.Base)
+	if err != nil {
+		return err
+	}
+	return k.Restore(cmd.Context(), r.Step, base)
+}

@@ -1,0 +1,51 @@
+package client_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"cortex/cmd/client"
+	"cortex/cmd/door"
+	"cortex/cmd/settings"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A socket of systemd's takes callers before the daemon behind it is ready.
+func TestNoDaemonIsStartedWhileSomebodyListens(t *testing.T) {
+	dir := t.TempDir()
+	s := settings.Settings{State: dir, Socket: filepath.Join(dir, "d.sock")}
+	l, err := net.Listen("unix", s.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int32
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) <= 2 { // once more than a start looks
+			<-r.Context().Done() // the caller gave up
+			return
+		}
+		_ = json.NewEncoder(w).Encode(door.Ping{Protocol: door.Protocol, PID: 42})
+	})}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	defer func() {
+		_ = server.Close()
+		<-ended
+	}()
+	c := client.New(s, "test", func(context.Context) error {
+		return errors.New("somebody listens already")
+	})
+	defer c.Close()
+	if p, err := c.Ensure(t.Context()); err != nil || p.PID != 42 {
+		t.Errorf("%+v, %v", p, err)
+	}
+}

@@ -1,0 +1,26 @@
+package daemon
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"cortex/cmd/settings"
+	"cortex/events"
+)
+
+func TestASocketThatSomebodyServesIsNotTakenAway(t *testing.T) {
+	s := settings.Settings{Socket: filepath.Join(t.TempDir(), "d.sock"), State: t.TempDir()}
+	l, err := net.Listen("unix", s.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if l, err := listen(s); err == nil || events.KindOf(err) != events.ErrUsage {
+		t.Errorf("%v, %v", l, err)
+	}
+	if _, err := os.Lstat(s.Socket); err != nil {
+		t.Error(err)
+	}
+}

@@ -23,7 +23,13 @@ type Entry struct {
 	OOMScore int               `json:"oom_score,omitempty"`
 	Env      map[string]string `json:"env,omitempty"`
 	Wrap     []string          `json:"-"` // starts the process that enters; empty starts it directly
+	// Gate makes it wait, before the program, for one byte on file descriptor 3; the
+	// file's end instead ends it.
+	Gate bool `json:"gate,omitempty"`
 }
+
+// gate is the file descriptor of [Entry.Gate].
+const gate = 3
 
 // rlimits by the names they have in an [Entry].
 var resources = map[string]int{"as": unix.RLIMIT_AS, "nproc": unix.RLIMIT_NPROC}
@@ -55,6 +61,9 @@ func Enter(args []string) error {
 	if err != nil {
 		return &events.Error{Op: "limits.Enter", Kind: events.ErrNotFound, Subject: args[1], Err: err}
 	}
+	if err := e.wait(); err != nil {
+		return err
+	}
 	env := e.environment(os.Environ())
 	runtime.LockOSThread() // processors are a thread's, and exec keeps those of the one that calls it
 	for _, file := range e.Groups {
@@ -76,6 +85,18 @@ func Enter(args []string) error {
 		}
 	}
 	return fmt.Errorf("start %s: %w", path, unix.Exec(path, args[1:], env))
+}
+
+// wait until whoever started this lets it go on.
+func (e Entry) wait() error {
+	if !e.Gate {
+		return nil
+	}
+	f := os.NewFile(gate, "gate")
+	if _, err := f.Read(make([]byte, 1)); err != nil {
+		return &events.Error{Op: "limits.Enter", Kind: events.ErrCancelled, Err: errors.New("the command that started it gave up")}
+	}
+	return f.Close()
 }
 
 // environment is env with what the entry sets.

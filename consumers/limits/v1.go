@@ -24,7 +24,7 @@ type v1 struct {
 }
 
 // v1Controllers are those that limits need.
-var v1Controllers = []string{"memory", "cpu", "cpuset", "pids", "blkio", "devices"}
+var v1Controllers = []string{"memory", "cpu", "cpuacct", "cpuset", "pids", "blkio", "devices"}
 
 func newV1(cfg Config) (Backend, error) {
 	where, err := places(cfg.Root, "self")
@@ -226,6 +226,9 @@ func (b *v1) Usage(_ context.Context, a events.LimitsApplied) (events.LimitUsage
 	u.MemoryBytes = number(get(d["memory"], "memory.usage_in_bytes"))
 	u.MemoryPeakBytes = number(get(d["memory"], "memory.max_usage_in_bytes"))
 	u.OOMKills = field(get(d["memory"], "memory.oom_control"), "oom_kill")
+	if ns := number(get(d["cpuacct"], "cpuacct.usage")); ns >= 0 {
+		u.CPUUs = ns / int64(time.Microsecond)
+	}
 	u.Pids = number(get(d["pids"], "pids.current"))
 	u.PidsRefused = field(get(d["pids"], "pids.events"), "max")
 	if ns := field(get(d["cpu"], "cpu.stat"), "throttled_time"); ns >= 0 {

@@ -1,0 +1,384 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cortex/cmd/client"
+	"cortex/cmd/render"
+	"cortex/consumers/limits"
+	"cortex/embedded/kvcache"
+	"cortex/events"
+	model "cortex/projections/limits"
+)
+
+func newLimits(a *App) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "limits", Short: "Run programs within limits that this machine enforces", Args: some(cobra.NoArgs),
+		Long: `Run programs within limits of memory, processors, processes, disks and graphics
+processors. A profile is a set of limits with a name; inference, training, batch and
+interactive are there already, as shares of this machine. What enforces them is
+found out: systemd, control groups, or what a process can be given by itself; and
+what nothing enforces is called advice.
+
+  cortex limits show batch
+  cortex limits create small --memory 2G --cpu 1.5 --pids 200
+  cortex limits run small -- make -j8
+  cortex limits list
+  cortex limits watch`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newLimitsCreate(a), newLimitsShow(a), newLimitsList(a), newLimitsRun(a), newLimitsAttach(a), newLimitsRevert(a), newLimitsWatch(a), newLimitsEnter())
+	return cmd
+}
+
+func (a *App) readLimits(ctx context.Context, ask func(*model.Reader) error) error {
+	err := a.readModel(ctx, model.Name, func(db *sql.DB) error { return ask(model.NewReader(db)) })
+	if err != nil && !a.everUsed() {
+		return nil // a machine without a history has no profiles of its own
+	}
+	return err
+}
+
+// profiles gives those that were set and those that follow from the machine.
+func (a *App) profiles(ctx context.Context) (set []model.Profile, made []limits.Preset, err error) {
+	err = a.readLimits(ctx, func(r *model.Reader) (err error) {
+		set, err = r.Profiles(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	seen, err := a.look(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	made, err = limits.Presets(seen.Facts)
+	if err != nil && len(set) > 0 {
+		err = nil // what was set by itself needs no machine
+	}
+	return set, made, err
+}
+
+func (a *App) profile(ctx context.Context, name string) (events.LimitProfile, error) {
+	set, made, err := a.profiles(ctx)
+	if err != nil {
+		return events.LimitProfile{}, err
+	}
+	plain := []events.LimitProfile{}
+	for _, p := range set {
+		plain = append(plain, p.LimitProfile)
+	}
+	return limits.Find(name, plain, made)
+}
+
+// backend gives what enforces limits here.
+func (a *App) backend(name string) (limits.Backend, error) {
+	return limits.Detect(limits.Config{Root: "/", UID: a.UID, Run: runProgram}, name)
+}
+
+// runProgram runs a program of systemd's.
+func runProgram(ctx context.Context, argv ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	var out, told bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &told
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s: %w: %s", argv[0], err, events.Tail(strings.TrimSpace(told.String()), 300))
+	}
+	return out.String(), nil
+}
+
+func (a *App) completeProfiles(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	if a.prepare(cmd, nil) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	set, made, err := a.profiles(context.Background())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var out []string
+	for _, p := range set {
+		out = append(out, p.Name)
+	}
+	for _, p := range made {
+		out = append(out, p.Name+"\t"+p.What)
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (a *App) completeUnits(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if a.prepare(cmd, nil) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	list, err := a.applied(context.Background(), model.Filter{Open: true})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var out []string
+	for _, u := range list {
+		out = append(out, u.Unit+"\t"+u.Target)
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+// limitFlags are the limits as people write them.
+type limitFlags struct {
+	from, memory, cpu, cpus, gpus, gpuMemory string
+	pids, io                                 int64
+	oom                                      int
+}
+
+func newLimitsCreate(a *App) *cobra.Command {
+	var f limitFlags
+	cmd := &cobra.Command{
+		Use: "create NAME", Short: "Set a profile", Args: some(cobra.ExactArgs(1)), ValidArgsFunction: a.completeProfiles,
+		Long: `Set a profile, or set it anew. Limits that are not given are those of --from, or
+none. Memory is a size or a share of this machine's; processors are a number of
+them, or a share. A profile may have the name of one that is there already, and
+then takes its place.`,
+		Example: "  cortex limits create small --memory 2G --cpu 1.5 --pids 200\n  cortex limits create night --from batch --memory 80% --gpus none",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.makeProfile(cmd, args[0], f)
+			if err != nil {
+				return err
+			}
+			rec, err := a.recordLimits(cmd.Context(), events.LimitsRequest{Set: &events.LimitProfileSet{LimitProfile: p}})
+			if err != nil {
+				return err
+			}
+			return a.answer(map[string]any{"version": model.FormatVersion, "profile": p, "position": rec}, func(io.Writer) {
+				a.say("profile %s is set", p.Name)
+			})
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.from, "from", "", "the profile that it is made from")
+	fl.StringVar(&f.memory, "memory", "", "memory of all its processes together: 2G, 50%")
+	fl.StringVar(&f.cpu, "cpu", "", "time of so many processors: 1.5, 50%")
+	fl.StringVar(&f.cpus, "cpus", "", "the processors that may be used: 0-3,6")
+	fl.Int64Var(&f.pids, "pids", 0, "processes and threads")
+	fl.Int64Var(&f.io, "io-weight", 0, "share of the disks against others': 1 to 10000, 100 is everybody's")
+	fl.IntVar(&f.oom, "oom-score", 0, "who goes first when memory is short: -1000 to 1000")
+	fl.StringVar(&f.gpus, "gpus", "", "graphics processors: none, 0, 0,2")
+	fl.StringVar(&f.gpuMemory, "gpu-memory", "", "memory of each graphics processor: 8G")
+	_ = cmd.RegisterFlagCompletionFunc("from", func(cmd *cobra.Command, _ []string, s string) ([]string, cobra.ShellCompDirective) {
+		return a.completeProfiles(cmd, nil, s)
+	})
+	return cmd
+}
+
+func (a *App) makeProfile(cmd *cobra.Command, name string, f limitFlags) (p events.LimitProfile, err error) {
+	if f.from != "" {
+		if p, err = a.profile(cmd.Context(), f.from); err != nil {
+			return p, err
+		}
+	}
+	p.Name = name
+	set := cmd.Flags().Changed
+	if set("memory") {
+		if p.MemoryBytes, err = a.share(cmd.Context(), f.memory, "memory.total_b", kvcache.ParseSize); err != nil {
+			return p, err
+		}
+	}
+	if set("cpu") {
+		p.CPUMillis, err = a.share(cmd.Context(), f.cpu, "cpu.threads", func(s string) (int64, error) {
+			n, err := strconv.ParseFloat(s, 64)
+			if err != nil || !(n >= 0.01 && n <= events.MaxLimitCPU/1000) {
+				return 0, usage(cmd, fmt.Errorf("%q is no number of processors", s))
+			}
+			return int64(n*1000 + 0.5), nil
+		})
+		if strings.HasSuffix(f.cpu, "%") {
+			p.CPUMillis *= 1000
+		}
+	}
+	if err == nil && set("gpu-memory") {
+		p.GPUMemoryBytes, err = kvcache.ParseSize(f.gpuMemory)
+	}
+	if err != nil {
+		return p, err
+	}
+	for flag, put := range map[string]func(){
+		"cpus": func() { p.CPUs = events.CPUs(f.cpus) }, "pids": func() { p.Pids = f.pids }, "io-weight": func() { p.IOWeight = f.io },
+		"oom-score": func() { p.OOMScore = f.oom }, "gpus": func() { p.GPUs = events.GPUs(f.gpus) },
+	} {
+		if set(flag) {
+			put()
+		}
+	}
+	if p.Limits == (events.Limits{}) {
+		return p, usage(cmd, errors.New("a profile has at least one limit"))
+	}
+	if err := p.Validate(); err != nil {
+		return p, usage(cmd, err)
+	}
+	return p, nil
+}
+
+// share reads 50% as half of the fact, and everything else with parse.
+func (a *App) share(ctx context.Context, text, key string, parse func(string) (int64, error)) (int64, error) {
+	percent, ok := strings.CutSuffix(text, "%")
+	if !ok {
+		return parse(text)
+	}
+	n, err := strconv.ParseFloat(percent, 64)
+	if err != nil || !(n >= 1 && n <= 100) {
+		return 0, &events.Error{Op: "cli.share", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", text), Err: errors.New("is no share"), Hint: "shares are 1% to 100% of this machine"}
+	}
+	seen, err := a.look(ctx)
+	if err != nil {
+		return 0, err
+	}
+	f, _ := events.FindHardware(seen.Facts, key)
+	whole, ok := f.Value.Int()
+	if !ok {
+		return 0, &events.Error{Op: "cli.share", Kind: events.ErrUnavailable, Subject: key, Err: errors.New("is not known of this machine")}
+	}
+	return int64(float64(whole) * n / 100), nil
+}
+
+// recordLimits puts a fact on record, waits until the read models show it and gives
+// its place.
+func (a *App) recordLimits(ctx context.Context, what events.LimitsRequest) (events.Position, error) {
+	if err := what.Validate(); err != nil {
+		return 0, err
+	}
+	c, ping, err := a.connect(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if a.settings.System() && !ping.MayChange {
+		return 0, &events.Error{Op: "cli.limits", Kind: events.ErrConfirmation, Subject: "the system's record of limits", Err: errors.New("only root may add to it"), Hint: "run the command as root"}
+	}
+	status, err := c.Status(ctx)
+	if err != nil {
+		return 0, err
+	}
+	id, err := a.producer(c, ping.Host).Limits(ctx, what)
+	if err != nil {
+		return 0, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	for l, err := range c.Events(waiting, client.Selection{After: status.Head, Kind: string(what.Fact().Kind()), Follow: true}) {
+		if err != nil {
+			return 0, fmt.Errorf("wait for the record of limits: %w", err)
+		}
+		if l.Event != nil && l.Event.Correlation == id {
+			return l.Event.Position, c.WaitProjected(waiting, l.Event.Position)
+		}
+	}
+	return 0, &events.Error{Op: "cli.limits", Kind: events.ErrUnavailable, Subject: "record of limits", Err: errors.New("the daemon did not answer in time"), Hint: "see 'cortex status'"}
+}
+
+// applied gives groups from the read model.
+func (a *App) applied(ctx context.Context, f model.Filter) (list []model.Applied, err error) {
+	err = a.readLimits(ctx, func(r *model.Reader) (err error) {
+		list, err = r.Applied(ctx, f)
+		return err
+	})
+	return list, err
+}
+
+func newLimitsList(a *App) *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the profiles, and what runs under them", Args: some(cobra.NoArgs), Example: "  cortex limits list --all",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			set, made, err := a.profiles(cmd.Context())
+			if err != nil {
+				return err
+			}
+			groups, err := a.applied(cmd.Context(), model.Filter{Open: !all})
+			if err != nil {
+				return err
+			}
+			view := render.LimitsView{Version: model.FormatVersion, Presets: made, Profiles: append([]model.Profile{}, set...), Groups: a.present(cmd.Context(), groups)}
+			return a.answer(view, func(w io.Writer) { render.Limits(w, view, time.Local) })
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "also what has ended")
+	return cmd
+}
+
+// present asks the machine about groups.
+func (a *App) present(ctx context.Context, groups []model.Applied) []render.LimitGroup {
+	out := []render.LimitGroup{}
+	for _, g := range groups {
+		v := render.LimitGroup{Applied: g, State: "ended"}
+		if g.Reverted == nil {
+			v.State = "gone"
+			if u, err := a.usage(ctx, g.LimitsApplied); err == nil {
+				v.State, v.Usage = "running", &u
+			} else if !errors.Is(err, events.ErrNotFound) {
+				v.State = "unknown"
+			}
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func (a *App) usage(ctx context.Context, g events.LimitsApplied) (events.LimitUsage, error) {
+	b, err := a.backend(g.Backend)
+	if err != nil {
+		return events.UnknownUsage, &events.Error{Op: "cli.usage", Kind: events.ErrUnavailable, Subject: g.Unit, Err: err}
+	}
+	return b.Usage(ctx, g)
+}
+
+func newLimitsShow(a *App) *cobra.Command {
+	var backend string
+	cmd := &cobra.Command{
+		Use: "show PROFILE|GROUP", Short: "Show limits, and which of them are enforced", Args: some(cobra.ExactArgs(1)), ValidArgsFunction: a.completeProfiles,
+		Long: `Show the limits of a profile, or of what runs or ran under one. For a profile they
+are tried on an empty group, so that what is called enforced is what this machine
+accepted; for a group it is what was recorded when it began.`,
+		Example: "  cortex limits show training",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			groups, err := a.applied(cmd.Context(), model.Filter{Unit: args[0], Limit: 1})
+			if err != nil {
+				return err
+			}
+			if len(groups) == 1 {
+				view := a.present(cmd.Context(), groups)[0]
+				return a.answer(map[string]any{"version": model.FormatVersion, "group": view}, func(w io.Writer) { render.LimitedGroup(w, view, time.Local) })
+			}
+			p, err := a.profile(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			b, err := a.backend(backend)
+			if err != nil {
+				return err
+			}
+			unit := a.newUnit("try")
+			_, effects, err := b.Prepare(cmd.Context(), unit, p.Limits)
+			if err = errors.Join(err, b.Revert(cmd.Context(), events.LimitsApplied{Unit: unit, How: "run", Effects: effects})); err != nil {
+				return err
+			}
+			view := map[string]any{"version": model.FormatVersion, "profile": p, "backend": b.Name(), "effects": effects}
+			return a.answer(view, func(w io.Writer) { render.LimitProfile(w, p, b.Name(), effects) })
+		},
+	}
+	a.backendFlag(cmd, &backend)
+	return cmd
+}
+
+func (a *App) backendFlag(cmd *cobra.Command, to *string) {
+	cmd.Flags().StringVar(to, "backend", "", "what is to enforce: "+strings.Join(limits.Backends(), ", ")+"; the first that is here")
+	_ = cmd.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions(limits.Backends(), cobra.ShellCompDirectiveNoFileComp))
+}

@@ -323,6 +323,9 @@ func (a *App) present(ctx context.Context, groups []model.Applied) []render.Limi
 			v.State = "gone"
 			if u, err := a.usage(ctx, g.LimitsApplied); err == nil {
 				v.State, v.Usage = "running", &u
+				if u.Pids == 0 {
+					v.State = "empty"
+				}
 			} else if !errors.Is(err, events.ErrNotFound) {
 				v.State = "unknown"
 			}

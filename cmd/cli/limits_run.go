@@ -168,7 +168,7 @@ func (a *App) finish(ctx context.Context, b limits.Backend, applied events.Limit
 		a.say("note: %s ended a process because memory of %s was used up", applied.Backend, render.Bytes(applied.Limits.MemoryBytes))
 	}
 	if gone == nil && used.Pids > 0 {
-		a.say("note: %s still run in %s", render.Count(int(used.Pids), "process"), applied.Unit)
+		a.say("note: it left %d running, which stay limited as %s", used.Pids, applied.Unit)
 		return errors.Join(err, exitOf(code))
 	}
 	err = errors.Join(err, b.Revert(ctx, applied))

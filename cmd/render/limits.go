@@ -22,7 +22,7 @@ type LimitsView struct {
 // LimitGroup is a group as it is on record, and what the machine says of it.
 type LimitGroup struct {
 	model.Applied
-	State string             `json:"state"` // running, gone, ended, unknown
+	State string             `json:"state"` // running, empty, gone, ended, unknown
 	Usage *events.LimitUsage `json:"usage,omitempty"`
 }
 

@@ -6,7 +6,7 @@ TOOL  := $(GO) tool -modfile=tools.mod
 DEPS  := mmdebstrap tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help build man install deps test short lint fmt bench fuzz audit-bits undo-fuzz cache-report resolver-report llama undo-table clean
+.PHONY: help build man install deps test short lint fmt bench fuzz audit-bits undo-fuzz cache-report resolver-report llama undo-table uml clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -64,6 +64,11 @@ resolver-report: ## measure how often words find an accepted package, on LISTS (
 
 llama: ## run the clients and the slot store against a real llama-server, fetched from Debian's unstable suite
 	LLAMA_SERVER="$$(bash embedded/kvcache/llamatest/fetch.sh $${XDG_CACHE_HOME:-$$HOME/.cache}/cortex-llama)" $(GO) test -count 1 -v -tags llamacpp -run '^TestARealServer$$' ./consumers/llm ./embedded/kvcache
+
+uml: ## try limits in machines of their own: one with cgroup v2, one that systemd started (as root, a minute)
+	@command -v linux.uml >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends user-mode-linux; }
+	$(MAKE) --no-print-directory deps
+	$(GO) test -tags uml -count 1 -v -run '^TestUnderUserModeLinux$$' ./consumers/limits
 
 clean: ## remove what building made
 	rm -rf bin dist

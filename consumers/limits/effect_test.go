@@ -53,6 +53,7 @@ func run(t *testing.T, b limits.Backend, l events.Limits, argv ...string) outcom
 		t.Fatal(err)
 	}
 	applied := events.LimitsApplied{Unit: unit, How: "run", Effects: effects}
+	entry.Gate = true
 	full, err := entry.Command([]string{"/proc/self/exe", "enter"}, argv)
 	if err != nil {
 		t.Fatal(err)
@@ -70,8 +71,19 @@ func run(t *testing.T, b limits.Backend, l events.Limits, argv ...string) outcom
 		t.Fatal(err)
 	}
 	cmd := exec.Command(full[0], full[1:]...)
-	cmd.Stdout, cmd.Stderr = out, out
-	err = cmd.Run()
+	gate, open, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = out, out, []*os.File{gate}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = open.Write([]byte{1})
+	if err := errors.Join(err, open.Close(), gate.Close()); err != nil {
+		t.Fatal(err)
+	}
+	err = cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
@@ -83,7 +95,8 @@ func run(t *testing.T, b limits.Backend, l events.Limits, argv ...string) outcom
 	if err := b.Revert(t.Context(), applied); err != nil {
 		t.Error(err)
 	}
-	if _, err := b.Usage(t.Context(), applied); !errors.Is(err, events.ErrNotFound) {
+	// Systemd's scope stays for the processes that are left.
+	if _, err := b.Usage(t.Context(), applied); !errors.Is(err, events.ErrNotFound) && (b.Name() != limits.Systemd || usage.Pids < 1) {
 		t.Errorf("the group is still there: %v", err)
 	}
 	text, err := os.ReadFile(path)
@@ -187,32 +200,51 @@ func TestProcessorsAndOOMScoreAreThoseOfTheProfile(t *testing.T) {
 	})
 }
 
-// TestAGPUThatIsNotNamedCannotBeOpened stands device files of /dev/full in for two
-// gpus': the devices are the same to whoever denies them.
+// gpus makes device files that stand in for two gpus: the devices are the same to
+// whoever denies them. Systemd takes only those in /dev, which are made in a machine
+// that is thrown away.
+func gpus(t *testing.T) (root string, nodes []string, ok bool) {
+	t.Helper()
+	root = "/"
+	if os.Getenv("CORTEX_THROWAWAY") == "" {
+		root = t.TempDir()
+		for _, dir := range []string{"proc", "sys", "run"} {
+			if err := os.Symlink("/"+dir, filepath.Join(root, dir)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Mkdir(filepath.Join(root, "dev"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nodes = []string{filepath.Join(root, "dev/nvidia0"), filepath.Join(root, "dev/nvidia1")}
+	for i, minor := range []uint32{11, 5} { // kmsg and zero: not one that systemd lets everybody have
+		err := unix.Mknod(nodes[i], unix.S_IFCHR|0o666, int(unix.Mkdev(1, minor)))
+		var f *os.File
+		if err == nil {
+			f, err = os.Open(nodes[i])
+		}
+		if err != nil {
+			t.Logf("device files cannot be made or do not work here: %v", err)
+			return root, nodes, false
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root, nodes, true
+}
+
 func TestAGPUThatIsNotNamedCannotBeOpened(t *testing.T) {
-	root := t.TempDir()
-	for _, dir := range []string{"proc", "sys", "run"} {
-		if err := os.Symlink("/"+dir, filepath.Join(root, dir)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Mkdir(filepath.Join(root, "dev"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	nodes := []string{filepath.Join(root, "dev/nvidia0"), filepath.Join(root, "dev/nvidia1")}
-	for i, minor := range []uint32{7, 5} { // full and zero
-		if err := unix.Mknod(nodes[i], unix.S_IFCHR|0o666, int(unix.Mkdev(1, minor))); err != nil {
-			t.Logf("device files cannot be made here: %v", err)
-			return
-		}
-		if f, err := os.Open(nodes[i]); err != nil {
-			t.Logf("device files do not work here: %v", err)
-			return
-		} else if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
+	root, nodes, ok := gpus(t)
+	if !ok {
+		return
 	}
 	each(t, root, func(t *testing.T, b limits.Backend) {
+		if b.Name() == limits.Systemd && root != "/" {
+			t.Log("only tried in a machine that is thrown away")
+			return
+		}
 		l := events.Limits{GPUs: "1"}
 		o := run(t, b, l, self(t, "read", nodes[1])...)
 		if o.exit != 0 {
@@ -310,6 +342,85 @@ func TestWithoutControlGroupsTheAddressSpaceIsLimited(t *testing.T) {
 	for _, e := range effects {
 		if !e.Enforced && e.Reason == "" || e.Enforced && e.By == "" {
 			t.Errorf("%+v does not say why or by what", e)
+		}
+	}
+}
+
+func TestAUnitIsLimitedAndGetsBackWhatItHad(t *testing.T) {
+	b, err := limits.Detect(limits.Config{Root: "/", UID: os.Getuid(), Run: runner(t)}, limits.Systemd)
+	if err != nil {
+		t.Logf("not here: %v", err)
+		return
+	}
+	t.Run(b.Name(), func(t *testing.T) {
+		const unit = "cortex-test-attach.service"
+		systemctl := func(argv ...string) string {
+			out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%q: %v: %s", argv, err, out)
+			}
+			return string(out)
+		}
+		look := func() string {
+			return systemctl("systemctl", "show", "--property=MemoryMax,CPUQuotaPerSecUSec,TasksMax", unit)
+		}
+		systemctl("systemd-run", "--unit="+unit, "--property=MemoryMax=300M", "--property=CPUQuota=70%", "sleep", "1000")
+		defer systemctl("systemctl", "stop", unit)
+		before := look()
+		name, effects, err := b.Attach(t.Context(), "", "cortex-test-attach", events.Limits{MemoryBytes: 100 << 20, CPUMillis: 200, Pids: 9})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := events.LimitsApplied{Unit: name, How: "attach", Target: "cortex-test-attach", Effects: effects}
+		if got := look(); !strings.Contains(got, "MemoryMax=104857600") || !strings.Contains(got, "CPUQuotaPerSecUSec=200ms") || !strings.Contains(got, "TasksMax=9\n") {
+			t.Errorf("within limits: %s", got)
+		}
+		if u, err := b.Usage(t.Context(), a); err != nil || u.Pids != 1 {
+			t.Errorf("%+v, %v", u, err)
+		}
+		if err := b.Revert(t.Context(), a); err != nil {
+			t.Error(err)
+		}
+		if after := look(); after != before {
+			t.Errorf("before %s\nafter %s", before, after)
+		}
+		if _, _, err := b.Attach(t.Context(), "", "nonesuch", events.Limits{Pids: 9}); !errors.Is(err, events.ErrNotFound) {
+			t.Errorf("a unit that is not there: %v", err)
+		}
+	})
+}
+
+func TestAProgramDoesNotStartWhenWhoWantedItGaveUp(t *testing.T) {
+	b, err := limits.Detect(limits.Config{Root: "/", UID: os.Getuid()}, limits.Rlimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, _, err := b.Prepare(t.Context(), "x", events.Limits{Pids: 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry.Gate = true
+	argv, err := entry.Command([]string{"/proc/self/exe", "enter"}, []string{"echo", "started"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, give := range []string{"", "1"} {
+		gate, open, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = open.WriteString(give)
+		if err := errors.Join(err, open.Close()); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(argv[0], argv[1:]...)
+		cmd.ExtraFiles = []*os.File{gate}
+		out, err := cmd.Output()
+		if started := err == nil && string(out) == "started\n"; started != (give != "") {
+			t.Errorf("given %q: %v, %s", give, err, out)
+		}
+		if err := gate.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -317,7 +317,7 @@ func TestWithoutControlGroupsTheAddressSpaceIsLimited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := func(mib string) ([]byte, error, []events.LimitEffect) {
+	start := func(mib string) ([]byte, []events.LimitEffect, error) {
 		entry, effects, err := b.Prepare(t.Context(), "x", events.Limits{MemoryBytes: 2 << 30, CPUMillis: 900, Pids: 50, IOWeight: 10, GPUs: "none", GPUMemoryBytes: 1})
 		if err != nil {
 			t.Fatal(err)
@@ -327,12 +327,12 @@ func TestWithoutControlGroupsTheAddressSpaceIsLimited(t *testing.T) {
 			t.Fatal(err)
 		}
 		out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
-		return out, err, effects
+		return out, effects, err
 	}
-	if out, err, _ := start("20"); err != nil {
+	if out, _, err := start("20"); err != nil {
 		t.Errorf("within its limit: %v %.300s", err, out)
 	}
-	out, err, effects := start("2100")
+	out, effects, err := start("2100")
 	if err == nil || !strings.Contains(string(out), "out of memory") {
 		t.Errorf("beyond its limit: %v %.300s", err, out)
 	}

@@ -103,15 +103,6 @@ const (
 	gpuMemory = "gpu-memory"
 )
 
-// effectOf finds what became of one limit.
-func effectOf(list []events.LimitEffect, resource string) (events.LimitEffect, bool) {
-	i := slices.IndexFunc(list, func(e events.LimitEffect) bool { return e.Resource == resource })
-	if i < 0 {
-		return events.LimitEffect{}, false
-	}
-	return list[i], true
-}
-
 func noRight(op string, err error) error {
 	return &events.Error{Op: op, Kind: events.ErrConfirmation, Subject: "control groups", Err: err, Hint: "run the command as root, or take --backend rlimits"}
 }

@@ -213,7 +213,7 @@ is kept, for 'cortex limits revert'.`,
 			if err != nil {
 				return err
 			}
-			return a.attach(cmd.Context(), b, p, args[0])
+			return a.attachLimits(cmd.Context(), b, p, args[0])
 		},
 	}
 	cmd.Flags().StringVar(&profile, "profile", "", "the limits")
@@ -222,14 +222,14 @@ is kept, for 'cortex limits revert'.`,
 	return cmd
 }
 
-func (a *App) attach(ctx context.Context, b limits.Backend, p events.LimitProfile, target string) error {
+func (a *App) attachLimits(ctx context.Context, b limits.Backend, p events.LimitProfile, target string) error {
 	open, err := a.applied(ctx, model.Filter{Open: true})
 	if err != nil {
 		return err
 	}
 	for _, g := range a.present(ctx, open) {
 		if g.How == "attach" && g.State != "gone" && (g.Target == target || g.Unit == target || g.Unit == target+".service") {
-			return &events.Error{Op: "cli.attach", Kind: events.ErrConflict, Subject: target, Err: errors.New("it is within limits already"), Hint: "take them away first: cortex limits revert " + g.Unit}
+			return &events.Error{Op: "cli.attachLimits", Kind: events.ErrConflict, Subject: target, Err: errors.New("it is within limits already"), Hint: "take them away first: cortex limits revert " + g.Unit}
 		}
 	}
 	applied := events.LimitsApplied{Profile: p.Name, Limits: p.Limits, How: "attach", Backend: b.Name(), Target: target}

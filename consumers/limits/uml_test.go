@@ -30,9 +30,24 @@ After=multi-user.target
 [Service]
 Type=oneshot
 Environment=CORTEX_THROWAWAY=1
-ExecStart=/bin/sh -c '/limits.test -test.v -test.run "%s"; echo "status $?"; systemctl poweroff --force --force'
+ExecStart=/bin/sh -c '/limits.test -test.v -test.run "%s"; echo "status $?"; sh /command; systemctl poweroff --force --force'
 StandardOutput=file:/console
 StandardError=file:/console
+`
+
+// command tries the command line, where systemd runs.
+const command = `export HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin
+cortex limits create small --memory 64M --cpu 0.5 --pids 20
+cortex limits run small -- sh -c 'cat /proc/self/cgroup; exit 5'; echo "ran $?"
+cortex limits run small -- /limits.test hog 256; echo "hog $?"
+systemd-run --quiet --unit=long sleep 1000
+cortex limits attach long --profile small
+echo "attached $(systemctl show --property=MemoryMax long.service)"
+cortex limits watch --once
+cortex limits revert long.service
+echo "reverted $(systemctl show --property=MemoryMax long.service)"
+cortex limits list --all
+cortex daemon stop
 `
 
 // tests are those of effects.
@@ -67,6 +82,14 @@ func TestUnderUserModeLinux(t *testing.T) {
 		if out, err := exec.Command("cp", binary, root+"/limits.test").CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
+		build := exec.Command("go", "build", "-o", root+"/usr/bin/cortex", "cortex/cmd/cortex")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if err := os.WriteFile(filepath.Join(root, "command"), []byte(command), 0o644); err != nil {
+			t.Fatal(err)
+		}
 		place := filepath.Join(root, "etc/systemd/system")
 		wants := filepath.Join(place, "default.target.wants")
 		if err := os.MkdirAll(wants, 0o755); err != nil {
@@ -84,6 +107,15 @@ func TestUnderUserModeLinux(t *testing.T) {
 			t.Fatalf("%v; the console said %s", err, told)
 		}
 		passed(t, "systemd", string(out))
+		_, said, _ := strings.Cut(string(out), "status 0")
+		t.Logf("the command said %s", said)
+		for _, want := range []string{
+			"ran 5\n", "hog 137\n", "systemd enforces memory, cpu, pids", "/system.slice/cortex-small-", "attached MemoryMax=67108864\n", "reverted MemoryMax=infinity\n",
+		} {
+			if !strings.Contains(said, want) {
+				t.Errorf("%q is missing in what the command said: %s", want, said)
+			}
+		}
 	})
 }
 

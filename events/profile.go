@@ -101,12 +101,13 @@ const (
 	MinLimitMemory = 1 << 20
 	MaxLimitCPU    = 10_000_000 // ten thousand processors
 	maxLimitEffect = 16
+	maxCPUsBytes   = 256
 )
 
 var (
 	limitName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 	limitUnit = regexp.MustCompile(`^[A-Za-z0-9:_.@-]+$`)
-	gpuList   = regexp.MustCompile(`^(none|[0-9]{1,3}(,[0-9]{1,3})*)$`)
+	gpuList   = regexp.MustCompile(`^(none|[0-9]{1,3}(,[0-9]{1,3}){0,63})$`)
 )
 
 // Indexes gives the numbers; some is false when all may be used.
@@ -126,8 +127,12 @@ func (g GPUs) Indexes() (list []int, some bool) {
 	return list, true
 }
 
-// Indexes gives the processors of a list, or an error when it is not one.
+// Indexes gives the processors of a list as they stand in it, or an error when it is
+// not one. Numbers end at 4095.
 func (c CPUs) Indexes() ([]int, error) {
+	if len(c) > maxCPUsBytes {
+		return nil, fmt.Errorf("a list of processors of %d bytes is more than %d", len(c), maxCPUsBytes)
+	}
 	var list []int
 	for part := range strings.SplitSeq(string(c), ",") {
 		from, to, ranged := strings.Cut(part, "-")

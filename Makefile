@@ -6,7 +6,7 @@ TOOL  := $(GO) tool -modfile=tools.mod
 DEPS  := mmdebstrap tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help build man install deps test short lint fmt bench fuzz audit-bits undo-fuzz cache-report resolver-report llama undo-table clean
+.PHONY: help build man install deps test short lint fmt bench fuzz audit-bits undo-fuzz cache-report resolver-report llama undo-table uml hardware-bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -97,6 +97,20 @@ deb-test: deb deps ## install, upgrade, remove and purge the package with real a
 deb-uml: deb ## the same where real systemd runs, under User-Mode Linux (as root; minutes)
 	@for p in user-mode-linux mmdebstrap; do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$p; }; done
 	packaging/uml/run.sh $(DEB)
+
+uml: ## try limits in machines of their own: one with cgroup v2, one that systemd started (as root, a minute)
+	@command -v linux.uml >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends user-mode-linux; }
+	$(MAKE) --no-print-directory deps
+	$(GO) test -tags uml -count 1 -v -run '^TestUnderUserModeLinux$$' ./consumers/limits
+
+hardware-bench: build ## time a look at the hardware beside ghw, and 'cortex hardware' beside lshw and inxi (as root)
+	@missing=(); for p in hyperfine lshw inxi; do command -v $$p >/dev/null || missing+=($$p); done; \
+	if [ $${#missing[@]} -gt 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$${missing[@]}"; fi
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; cp go.mod "$$dir/go.mod"; cat go.sum tools.sum >"$$dir/go.sum"; \
+	$(GO) mod edit -require=github.com/jaypipes/ghw@$$($(GO) list -modfile=tools.mod -m -f '{{.Version}}' github.com/jaypipes/ghw) "$$dir/go.mod"; \
+	$(GO) test -mod=mod -modfile="$$dir/go.mod" -tags ghw -run '^$$' -bench 'Snapshot|GHW' -benchmem -count 6 ./producers/hardware 2>&1 | awk '{sub(/WARN:.*/, "")} !NF {next} /^Benchmark/ && !/ns.op/ {printf "%s", $$0; next} {print}'; exit $${PIPESTATUS[0]}
+	@fast=(); ! command -v fastfetch >/dev/null || fast=(fastfetch); \
+	hyperfine -N -i -w 2 'bin/cortex hardware --json' 'lshw -json' 'inxi -Fxxx -c0' "$${fast[@]}"
 
 clean: ## remove what building made
 	rm -rf bin dist

@@ -37,6 +37,11 @@ const (
 	KindHardwareSnapshot  Kind = "hardware.snapshot.v1"
 	KindHardwareChanged   Kind = "hardware.changed.v1"
 
+	KindLimitsRequested Kind = "limits.requested.v1"
+	KindLimitProfileSet Kind = "limits.profile-set.v1"
+	KindLimitsApplied   Kind = "limits.applied.v1"
+	KindLimitsReverted  Kind = "limits.reverted.v1"
+
 	KindOpened           Kind = "log.opened.v1"
 	KindAdopted          Kind = "machine.adopted.v1"
 	KindDrifted          Kind = "machine.drifted.v1"
@@ -74,6 +79,7 @@ func FactKinds() []Kind {
 		KindStepFailed, KindSucceeded, KindFailed, KindInterrupted, KindCompensated, KindParked, KindRetried,
 		KindAnswersForgotten,
 		KindHardwareSnapshot, KindHardwareChanged,
+		KindLimitProfileSet, KindLimitsApplied, KindLimitsReverted,
 		KindLLMRequested, KindLLMCompleted, KindLLMFailed, KindLLMDenied, KindLLMModeChanged,
 		KindAuditHead,
 	}
@@ -85,7 +91,7 @@ func FactKinds() []Kind {
 
 // RequestKinds lists the kind of every request.
 func RequestKinds() []Kind {
-	kinds := []Kind{KindApproveRequested, KindCancelRequested, KindRetryRequested, KindForgetRequested, KindHardwareRequested}
+	kinds := []Kind{KindApproveRequested, KindCancelRequested, KindRetryRequested, KindForgetRequested, KindHardwareRequested, KindLimitsRequested}
 	for _, v := range Verbs {
 		kinds = append(kinds, RequestedKind(v))
 	}
@@ -145,6 +151,12 @@ func newFact(k Kind) (Fact, error) {
 		return &HardwareSnapshot{}, nil
 	case KindHardwareChanged:
 		return &HardwareChanged{}, nil
+	case KindLimitProfileSet:
+		return &LimitProfileSet{}, nil
+	case KindLimitsApplied:
+		return &LimitsApplied{}, nil
+	case KindLimitsReverted:
+		return &LimitsReverted{}, nil
 	case KindLLMRequested:
 		return &LLMRequested{}, nil
 	case KindLLMCompleted:
@@ -177,6 +189,8 @@ func newRequest(k Kind) (Request, error) {
 		return &ForgetRequest{}, nil
 	case KindHardwareRequested:
 		return &HardwareRequest{}, nil
+	case KindLimitsRequested:
+		return &LimitsRequest{}, nil
 	}
 	if isTransactionRequest(k) {
 		return &TransactionRequest{}, nil

@@ -92,6 +92,12 @@ func sampleFacts() []events.Fact {
 		&events.LLMFailed{Task: events.TaskDiagnose, Class: "unavailable", Reason: "nobody there", Attempts: []events.LLMAttempt{{Provider: "local", Model: "m", Class: "resting"}}, Cost: 3, Unpriced: true, LatencyMs: 7},
 		&events.LLMDenied{Task: events.TaskConversation, Reason: "the budget", Period: "day", Limit: 100, Spent: 90, Would: 20, Attempts: []events.LLMAttempt{{Provider: "local", Model: "m", Class: "denied"}}, Cost: 4},
 		&events.LLMModeChanged{From: events.ModeFull, To: events.ModeOffline, Reason: "no provider answers"},
+		&events.LimitProfileSet{LimitProfile: events.LimitProfile{Name: "training", Limits: sampleLimits()}},
+		&events.LimitsApplied{
+			Unit: "cortex-training-0a1b2c3d", Profile: "training", Limits: sampleLimits(), How: "run", Backend: "cgroup v2", Target: "python3", PID: 41,
+			Effects: []events.LimitEffect{{Resource: "memory", Value: "1073741824", Enforced: true, By: "memory.max", Before: "max"}, {Resource: "gpu", Value: "0,2", By: "CUDA_VISIBLE_DEVICES", Reason: "no device controller"}},
+		},
+		&events.LimitsReverted{Unit: "cortex-training-0a1b2c3d", Reason: "ended", Exit: 137, Usage: events.LimitUsage{MemoryBytes: 1, MemoryPeakBytes: 2, OOMKills: 3, CPUUs: 4, ThrottledUs: 5, Pids: 6, PidsRefused: 7}},
 	}
 	for _, v := range events.Verbs {
 		facts = append(facts, &events.Requested{Number: 7, Intent: sampleIntent(v)})
@@ -156,6 +162,7 @@ func sampleRequests() []events.Request {
 		&events.RetryRequest{Parked: id(3)},
 		&events.ForgetRequest{AnswersForgotten: events.AnswersForgotten{Answers: []events.ID{id(5)}, Reason: "it was wrong"}},
 		&events.HardwareRequest{},
+		&events.LimitsRequest{Reverted: &events.LimitsReverted{Unit: "cortex-batch-1", Reason: "asked", Usage: events.UnknownUsage}},
 	}
 	for _, v := range events.Verbs {
 		requests = append(requests, &events.TransactionRequest{Intent: sampleIntent(v)})
@@ -186,4 +193,8 @@ func chain(facts ...events.Fact) ([]events.Record, error) {
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+func sampleLimits() events.Limits {
+	return events.Limits{MemoryBytes: 1 << 30, CPUMillis: 1500, CPUs: "0-1,3", Pids: 64, IOWeight: 50, OOMScore: 500, GPUs: "0,2", GPUMemoryBytes: 1 << 31}
 }

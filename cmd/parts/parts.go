@@ -17,6 +17,7 @@ import (
 	"cortex/projections/audit"
 	"cortex/projections/hardware"
 	"cortex/projections/history"
+	"cortex/projections/limits"
 	"cortex/projections/packages"
 	"cortex/projections/usage"
 )
@@ -33,7 +34,7 @@ func NewID() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
 // Projections are those of all read models.
 func Projections() []projections.Projection {
 	return []projections.Projection{
-		history.Projection{}, packages.Projection{}, answers.Projection{Source: given}, hardware.Projection{}, usage.Projection{}, audit.Projection{},
+		history.Projection{}, packages.Projection{}, answers.Projection{Source: given}, hardware.Projection{}, usage.Projection{}, audit.Projection{}, limits.Projection{},
 	}
 }
 

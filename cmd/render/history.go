@@ -252,6 +252,12 @@ func gist(r events.Record) string {
 		return Count(len(f.Facts), "fact") + ", " + string(f.Reason)
 	case *events.HardwareChanged:
 		return Count(len(f.Changes), "fact") + " changed"
+	case *events.LimitProfileSet:
+		return f.Name
+	case *events.LimitsApplied:
+		return f.Profile + " on " + f.Target + " by " + f.Backend + ", " + f.Unit
+	case *events.LimitsReverted:
+		return f.Unit + ", " + f.Reason
 	case *events.AuditHead:
 		return Count(int(f.Size), "event") + ", root " + events.Tail(f.Root, 16)
 	case *events.Started, *events.StepSucceeded, *events.Retried:

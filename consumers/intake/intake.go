@@ -63,6 +63,8 @@ func (in *Intake) Handle(ctx context.Context, r events.Record) error {
 		return in.forget(ctx, r, req)
 	case *events.HardwareRequest:
 		return in.cfg.Survey(ctx, r)
+	case *events.LimitsRequest:
+		return in.limits(ctx, r, req)
 	}
 	return &events.Error{Op: "intake.Handle", Kind: events.ErrInternal, Subject: string(r.Kind), Err: errors.New("no rule for this request")}
 }
@@ -124,6 +126,16 @@ func (in *Intake) forget(ctx context.Context, r events.Record, req *events.Forge
 		return &events.Error{Op: "intake.forget", Kind: events.ErrConfirmation, Subject: string(r.Kind), Err: fmt.Errorf("uid %d may not change this cache", r.Actor.UID), Hint: "run the command as root"}
 	}
 	_, err := in.scribe.Append(ctx, scribe.After(r).By(r.Actor), events.MachineSubject(in.log.Host()), &req.AnswersForgotten, events.Anything)
+	return err
+}
+
+// limits records what the command did that applied limits or took them away, or a
+// profile. A redelivery records it again, which says the same.
+func (in *Intake) limits(ctx context.Context, r events.Record, req *events.LimitsRequest) error {
+	if r.Actor.UID != in.scribe.Actor.UID && !in.cfg.MayChange(r.Actor) {
+		return &events.Error{Op: "intake.limits", Kind: events.ErrConfirmation, Subject: string(r.Kind), Err: fmt.Errorf("uid %d may not record limits on this machine", r.Actor.UID), Hint: "run the command as root"}
+	}
+	_, err := in.scribe.Append(ctx, scribe.After(r).By(r.Actor), events.MachineSubject(in.log.Host()), req.Fact(), events.Anything)
 	return err
 }
 

@@ -22,7 +22,7 @@ import (
 	"cortex/producers/hardware"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(withTable{m}) }
 
 // ghwDir finds the module whose snapshots of real machines are the fixtures;
 // tools.mod pins its version. It is fetched when it is not there.
@@ -111,6 +111,7 @@ func collect(t testing.TB, root fs.FS, more ...func(*hardware.Config)) hardware.
 	if err := r.Snapshot(events.SurveyOnRequest).Validate(); err != nil {
 		t.Errorf("the snapshot is not valid: %v", err)
 	}
+	saw(r.Facts)
 	return r
 }
 

@@ -107,6 +107,14 @@ func (p Producer) Survey(ctx context.Context) (events.ID, error) {
 	return id, p.submit(ctx, e, &events.HardwareRequest{})
 }
 
+// Limits asks for a fact about limits to be put on record, and returns the id of the
+// request, which the fact goes back to.
+func (p Producer) Limits(ctx context.Context, what events.LimitsRequest) (events.ID, error) {
+	id := p.NewID()
+	e := events.Event{ID: id, Host: p.Host, Subject: events.MachineSubject(p.Host), Time: p.Now(), Correlation: id, Actor: events.Actor{Program: "cortex"}}
+	return id, p.submit(ctx, e, &what)
+}
+
 func (p Producer) file(ctx context.Context, id events.ID, t events.TransactionID, r events.Request) error {
 	return p.submit(ctx, events.Event{
 		ID: id, Host: p.Host, Subject: events.TransactionSubject(t), Time: p.Now(), Transaction: t,

@@ -32,4 +32,25 @@ func (w *world) survey() {
 	if w.chance(20) {
 		w.machine(&events.AuditHead{Size: at.Position, Root: at.Hash.String(), Note: "signed\n"})
 	}
+	w.limit()
+}
+
+// limit sets a profile, and puts a program under it that may end.
+func (w *world) limit() {
+	l := events.Limits{MemoryBytes: int64(1+w.choose(9)) << 30, CPUMillis: 500, Pids: 64}
+	name := []string{"training", "batch", "mine"}[w.choose(3)]
+	if w.chance(50) {
+		w.machine(&events.LimitProfileSet{LimitProfile: events.LimitProfile{Name: name, Limits: l}})
+	}
+	if !w.chance(50) {
+		return
+	}
+	unit := fmt.Sprintf("cortex-%s-%d", name, len(w.records))
+	w.machine(&events.LimitsApplied{
+		Unit: unit, Profile: name, Limits: l, How: "run", Backend: "cgroup v2", Target: "python3", PID: 41,
+		Effects: []events.LimitEffect{{Resource: "memory", Value: "1", Enforced: true, By: "memory.max"}, {Resource: "gpu", Value: "none", Reason: "no device controller"}},
+	})
+	if w.chance(60) {
+		w.machine(&events.LimitsReverted{Unit: unit, Reason: "ended", Exit: w.choose(3), Usage: events.UnknownUsage})
+	}
 }

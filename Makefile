@@ -106,9 +106,7 @@ uml: ## try limits in machines of their own: one with cgroup v2, one that system
 hardware-bench: build ## time a look at the hardware beside ghw, and 'cortex hardware' beside lshw and inxi (as root)
 	@missing=(); for p in hyperfine lshw inxi; do command -v $$p >/dev/null || missing+=($$p); done; \
 	if [ $${#missing[@]} -gt 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$${missing[@]}"; fi
-	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; cp go.mod "$$dir/go.mod"; cat go.sum tools.sum >"$$dir/go.sum"; \
-	$(GO) mod edit -require=github.com/jaypipes/ghw@$$($(GO) list -modfile=tools.mod -m -f '{{.Version}}' github.com/jaypipes/ghw) "$$dir/go.mod"; \
-	$(GO) test -mod=mod -modfile="$$dir/go.mod" -tags ghw -run '^$$' -bench 'Snapshot|GHW' -benchmem -count 6 ./producers/hardware 2>&1 | awk '{sub(/WARN:.*/, "")} !NF {next} /^Benchmark/ && !/ns.op/ {printf "%s", $$0; next} {print}'; exit $${PIPESTATUS[0]}
+	@$(GO) test -tags ghw -run '^$$' -bench 'Snapshot|GHW' -benchmem -count 6 ./producers/hardware 2>&1 | awk '{sub(/WARN:.*/, "")} !NF {next} /^Benchmark/ && !/ns.op/ {printf "%s", $$0; next} {print}'; exit $${PIPESTATUS[0]}
 	@fast=(); ! command -v fastfetch >/dev/null || fast=(fastfetch); \
 	hyperfine -N -i -w 2 'bin/cortex hardware --json' 'lshw -json' 'inxi -Fxxx -c0' "$${fast[@]}"
 

@@ -54,7 +54,7 @@ func TestWhatIsReadIsTheFoldOfTheLog(t *testing.T) {
 	base, n, seen := t.TempDir(), 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
-		records := projectiontest.History(rt, rapid.IntRange(2, 200).Draw(rt, "facts"))
+		records := projectiontest.History(rt, rapid.IntRange(300, 700).Draw(rt, "facts"))
 		reader := build(rt, filepath.Join(base, fmt.Sprint(n)), records)
 		profiles := map[string]limits.Profile{}
 		applied := []limits.Applied{}
@@ -106,6 +106,7 @@ func TestWhatIsReadIsTheFoldOfTheLog(t *testing.T) {
 			}
 		}
 	})
+	t.Logf("%d times limits were taken back", seen)
 	if seen == 0 {
 		t.Error("no history took limits back")
 	}

@@ -260,6 +260,15 @@ func gist(r events.Record) string {
 		return f.Unit + ", " + f.Reason
 	case *events.AuditHead:
 		return Count(int(f.Size), "event") + ", root " + events.Tail(f.Root, 16)
+	case *events.MemoryStated:
+		return "by uid " + strconv.Itoa(f.UID) + ", sealed"
+	case *events.MemoryForgotten:
+		if f.All {
+			return "all of uid " + strconv.Itoa(f.UID)
+		}
+		return strings.Join(f.Entries, " ")
+	case *events.SuggestionDismissed:
+		return f.Suggestion
 	case *events.Started, *events.StepSucceeded, *events.Retried:
 	}
 	return ""

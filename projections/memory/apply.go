@@ -44,6 +44,10 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 	case *events.Failed:
 		return fail(tx, r, f.Failure)
 	case *events.Refused:
+		switch f.Failure.Kind {
+		case events.ErrNotFound, events.ErrUsage, events.ErrStale:
+			return nil // a name that was mistyped, or a plan that came too late
+		}
 		return fail(tx, r, f.Failure)
 	case *events.Compensated:
 		return uncount(tx, r.Transaction)
@@ -67,9 +71,6 @@ func Normal(words string) string {
 
 // ask notes what a transaction is about and what was chosen for it.
 func ask(tx *projections.Tx, r events.Record, f *events.Requested) error {
-	if f.DryRun {
-		return nil
-	}
 	for n, ref := range f.Packages {
 		if _, err := tx.Exec(`INSERT INTO asked VALUES (?, ?, ?, ?, ?, ?)`, string(r.Transaction), n, r.Actor.UID, f.Number, string(f.Verb), string(ref.Name)); err != nil {
 			return err

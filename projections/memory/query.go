@@ -213,3 +213,21 @@ func (r *Reader) Suggest(ctx context.Context) ([]Suggestion, error) {
 	}
 	return out, nil
 }
+
+// Said gives what the person said and can be read, the newest first.
+func (r *Reader) Said(ctx context.Context, limit int) ([]string, error) {
+	if err := projections.CheckVersion(ctx, r.db, Name, Version); err != nil {
+		return nil, err
+	}
+	entries, err := r.stated(ctx)
+	if err != nil {
+		return nil, projections.Explain(Name, err)
+	}
+	var out []string
+	for _, e := range entries {
+		if !e.Forgotten && len(out) < limit {
+			out = append(out, e.Text)
+		}
+	}
+	return out, nil
+}

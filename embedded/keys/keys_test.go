@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -92,6 +93,19 @@ func TestAKeyIsForItsPersonOnly(t *testing.T) {
 	info, err := os.Stat(filepath.Join(dir, strconv.Itoa(os.Geteuid()), string(one)))
 	if err != nil || info.Mode().Perm() != 0o400 {
 		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if os.Geteuid() == 0 {
+		const other = 65534
+		if _, err := keys.New(dir).Seal(other, two, "x"); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(filepath.Join(dir, strconv.Itoa(other), string(two)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if owner := info.Sys().(*syscall.Stat_t).Uid; owner != other || info.Mode().Perm() != 0o400 {
+			t.Errorf("another's key is of uid %d, mode %v", owner, info.Mode())
+		}
 	}
 	if _, err := keys.New(dir).Seal(os.Geteuid(), one, "y"); err == nil {
 		t.Error("a key was used twice")

@@ -130,7 +130,7 @@ func TestAChoiceThatWasUndoneCountsNoMore(t *testing.T) {
 	if c := chosen(t, r, "a cow"); len(c) != 0 {
 		t.Errorf("%v", c)
 	}
-	r = build(t, chose(1, "a cow", "cowsay"), worked(1), chose(2, "a cow", "cowsay"), worked(2), undone)
+	r = build(t, chose(1, "a cow", "cowsay"), worked(1), chose(2, "a cow", "cowsay"), worked(2), undone, undone)
 	if c := chosen(t, r, "a cow"); len(c) != 1 || c[0].Times != 1 {
 		t.Errorf("%v", c)
 	}

@@ -79,6 +79,9 @@ func Detail(w io.Writer, d history.Detail, zone *time.Location) {
 	if d.Words != "" {
 		rows = append(rows, []string{"command", d.Words})
 	}
+	for _, c := range d.Chosen {
+		rows = append(rows, []string{"chosen", fmt.Sprintf("%s for %q", names(c.Names), c.Words)})
+	}
 	if d.Approval != nil {
 		rows = append(rows, []string{"approved", d.Approval.At.In(zone).Format(secondLayout) + " by " + Who(d.Approval.Actor) + ", " + d.Approval.How})
 	}
@@ -272,4 +275,12 @@ func gist(r events.Record) string {
 	case *events.Started, *events.StepSucceeded, *events.Retried:
 	}
 	return ""
+}
+
+func names(list []events.PackageName) string {
+	out := make([]string, len(list))
+	for i, n := range list {
+		out[i] = string(n)
+	}
+	return strings.Join(out, ", ")
 }

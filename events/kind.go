@@ -66,6 +66,10 @@ const (
 	KindRetried          Kind = "event.retried.v1"
 	KindAnswersForgotten Kind = "answers.forgotten.v1"
 	KindAuditHead        Kind = "audit.head.v1"
+
+	KindMemoryStated        Kind = "memory.stated.v1"
+	KindMemoryForgotten     Kind = "memory.forgotten.v1"
+	KindSuggestionDismissed Kind = "suggestion.dismissed.v1"
 )
 
 // RequestedKind is VERB.requested.v1.
@@ -82,6 +86,7 @@ func FactKinds() []Kind {
 		KindLimitProfileSet, KindLimitsApplied, KindLimitsReverted,
 		KindLLMRequested, KindLLMCompleted, KindLLMFailed, KindLLMDenied, KindLLMModeChanged,
 		KindAuditHead,
+		KindMemoryStated, KindMemoryForgotten, KindSuggestionDismissed,
 	}
 	for _, v := range Verbs {
 		kinds = append(kinds, RequestedKind(v))
@@ -169,6 +174,12 @@ func newFact(k Kind) (Fact, error) {
 		return &LLMModeChanged{}, nil
 	case KindAuditHead:
 		return &AuditHead{}, nil
+	case KindMemoryStated:
+		return &MemoryStated{}, nil
+	case KindMemoryForgotten:
+		return &MemoryForgotten{}, nil
+	case KindSuggestionDismissed:
+		return &SuggestionDismissed{}, nil
 	}
 	if isTransactionRequest(k) {
 		return &Requested{}, nil

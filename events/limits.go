@@ -37,6 +37,12 @@ const (
 	MaxOutputBytes = 32 << 10
 	// MaxWordsBytes bounds the free text of a request.
 	MaxWordsBytes = 4 << 10
+	// MaxPreferenceBytes bounds what one stated preference says.
+	MaxPreferenceBytes = 1 << 10
+	// MaxPreferences bounds the preferences that one person keeps stated.
+	MaxPreferences = 200
+	// MaxMemoriesForgotten bounds the memories that one fact names.
+	MaxMemoriesForgotten = 500
 	// MaxAnswersForgotten bounds the answers that one request names.
 	MaxAnswersForgotten = 500
 	// MaxHardwareFacts bounds the facts of one hardware snapshot.

@@ -72,6 +72,8 @@ type Intent struct {
 	Options  Options   `json:"options,omitzero"`
 	DryRun   bool      `json:"dry_run,omitempty"` // asked only to see the plan
 	Words    string    `json:"words,omitempty"`   // the command line as typed
+	// Chosen are the packages that a person chose for words, need by need.
+	Chosen []Choice `json:"chosen,omitempty"`
 }
 
 // Validate reports every problem of the intent, joined.
@@ -101,6 +103,7 @@ func (in Intent) Validate() error {
 		add("unknown verb %q", in.Verb)
 	}
 	errs = append(errs, in.validateUndo()...)
+	errs = append(errs, in.validateChosen()...)
 	if in.Manifest != nil {
 		if in.Verb != VerbImport {
 			add("only import takes a manifest")

@@ -102,7 +102,12 @@ func sampleFacts() []events.Fact {
 	for _, v := range events.Verbs {
 		facts = append(facts, &events.Requested{Number: 7, Intent: sampleIntent(v)})
 	}
-	return facts
+	return append(
+		facts,
+		&events.MemoryStated{UID: 1000, Text: events.Sealed{Key: id(6), Nonce: []byte{1, 2, 3}, Text: []byte{4, 5, 6}}},
+		&events.MemoryForgotten{UID: 1000, All: true, Entries: []string{"p12"}},
+		&events.SuggestionDismissed{UID: 1000, Suggestion: "f7"},
+	)
 }
 
 // grownFacts holds facts with the fields that were added to their kind later.
@@ -116,6 +121,7 @@ func grownFacts() []events.Fact {
 		&events.Failed{Files: sampleFiles, Settings: sampleSettings},
 		&events.Interrupted{Files: sampleFiles, Settings: sampleSettings},
 		&events.Planned{PlanID: plan.ID(), Plan: plan},
+		&events.Requested{Intent: events.Intent{Verb: events.VerbInstall, Chosen: []events.Choice{{Words: "a cow", Names: []events.PackageName{"cowsay"}}}}},
 		&events.Requested{Intent: events.Intent{Verb: events.VerbImport, Manifest: &events.Manifest{Files: []events.ManifestFile{{Path: "/etc/apt/sources.list", Content: []byte("deb x\n")}}}}},
 		&events.Requested{Intent: events.Intent{Verb: events.VerbUndo, Target: txn, Also: []events.TransactionID{txn}, Options: events.Options{Cascade: true, Hold: true, Force: []string{"/etc/x"}}}},
 	}

@@ -1,5 +1,7 @@
 package events
 
+import "fmt"
+
 // Candidate is one package that may be what was asked for in words.
 type Candidate struct {
 	Name        PackageName `json:"name"`
@@ -19,4 +21,27 @@ type Need struct {
 	Exact bool `json:"exact,omitempty"`
 	// Sure is the distance of the first candidate from the second, 0 to 1.
 	Sure float64 `json:"sure"`
+}
+
+// Choice is what a person chose for one need.
+type Choice struct {
+	Words string        `json:"words"` // without secrets, in one line
+	Names []PackageName `json:"names"`
+}
+
+// validateChosen reports what is wrong with the choices.
+func (in Intent) validateChosen() []error {
+	var errs []error
+	if len(in.Chosen) > MaxNeeds {
+		errs = append(errs, fmt.Errorf("%d choices are more than %d", len(in.Chosen), MaxNeeds))
+	}
+	for _, c := range in.Chosen {
+		if c.Words == "" || len(c.Words) > MaxWordsBytes || len(c.Names) == 0 || len(c.Names) > MaxCandidates {
+			errs = append(errs, fmt.Errorf("a choice of %d packages for words of %d bytes", len(c.Names), len(c.Words)))
+		}
+		for _, n := range c.Names {
+			errs = append(errs, n.Validate())
+		}
+	}
+	return errs
 }

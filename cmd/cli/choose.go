@@ -29,6 +29,7 @@ func (a *App) choose(ctx context.Context, w *wish, v wordsView) ([]events.Packag
 			out = append(out, n.Candidates[0].Name)
 		case len(picks) > 0:
 			out = append(out, picks[0]...)
+			w.took(n, picks[0])
 			picks = picks[1:]
 		case w.first:
 			if !a.json {
@@ -52,6 +53,7 @@ func (a *App) choose(ctx context.Context, w *wish, v wordsView) ([]events.Packag
 				return nil, err
 			}
 			out = append(out, names...)
+			w.took(n, names)
 		}
 	}
 	if len(out) == 0 && len(w.refs) == 0 {

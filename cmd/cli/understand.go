@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,7 +35,7 @@ func (a *App) understand(ctx context.Context, w *wish) (wordsView, error) {
 	if err != nil {
 		return wordsView{}, err
 	}
-	u := &understanding{app: a, catalog: c, client: model, wish: w, machine: a.machineLine(ctx)}
+	u := &understanding{app: a, catalog: c, client: model, wish: w, machine: a.machineLine(ctx), recall: a.recall(ctx)}
 	parts := make([]wordsView, len(w.words))
 	var g errgroup.Group
 	g.SetLimit(a.settings.Threads)
@@ -44,7 +45,7 @@ func (a *App) understand(ctx context.Context, w *wish) (wordsView, error) {
 			return err
 		})
 	}
-	err = g.Wait()
+	err = errors.Join(g.Wait(), u.recall.close())
 	view := wordsView{Version: 1, Mode: events.ModeOffline}
 	for i, p := range parts {
 		if i == 0 || better(p.Mode, view.Mode) {
@@ -70,11 +71,20 @@ type understanding struct {
 	client  *client.Client // nil: no model
 	wish    *wish
 	machine string
+	recall  recall
 	told    sync.Once
 }
 
-// one looks at one request.
+// one looks at one request; what was chosen before for the same words comes first.
 func (u *understanding) one(ctx context.Context, request string) (wordsView, error) {
+	v, err := u.look(ctx, request)
+	for i, n := range v.Needs {
+		v.Needs[i] = u.recall.first(ctx, n, u.find(ctx))
+	}
+	return v, err
+}
+
+func (u *understanding) look(ctx context.Context, request string) (wordsView, error) {
 	needs, err := u.catalog.Resolve(ctx, request)
 	if err != nil {
 		return wordsView{}, err
@@ -84,7 +94,7 @@ func (u *understanding) one(ctx context.Context, request string) (wordsView, err
 	for _, n := range needs {
 		exact = exact && n.Exact
 	}
-	q := u.question(request, needs)
+	q := u.question(ctx, request, needs)
 	if u.wish.show {
 		return offline, u.app.showPrompt(q)
 	}
@@ -147,9 +157,13 @@ func (u *understanding) find(ctx context.Context) func(events.PackageName) (even
 }
 
 // question is what a model would be asked.
-func (u *understanding) question(request string, needs []events.Need) events.Question {
+func (u *understanding) question(ctx context.Context, request string, needs []events.Need) events.Question {
 	q := events.Question{Task: events.TaskInstall, Text: request, Machine: u.machine, Needs: needs[:min(len(needs), events.MaxNeeds)], Provider: u.wish.provider}
-	q.Scope = answers.Scope{Release: u.machine, Indexes: u.catalog.Scope(), Schema: analyst.SchemaVersion}.Hash()
+	remembered := u.recall.evidence(ctx, needs)
+	if remembered != "" {
+		q.Evidence = []events.Evidence{{Source: "memory", Text: remembered}}
+	}
+	q.Scope = answers.Scope{Release: u.machine, Indexes: u.catalog.Scope(), Schema: analyst.SchemaVersion, Memory: answers.Memory(remembered)}.Hash()
 	if key, ok := canon.Of(request, vocabulary{u.catalog}); ok {
 		q.Canon = key.Hash()
 	}

@@ -58,7 +58,8 @@ func newInstall(a *App, name, short string) *cobra.Command {
 
 An argument with a blank in it is words: they are looked up in the machine's own
 package lists, one thing after the other ("a web server and a database"). You see
-what may be meant and choose; nothing is installed that nobody chose.`,
+what may be meant and choose; nothing is installed that nobody chose. What you chose
+before for the same words comes first, and says so ('cortex memory').`,
 		Example:           "  cortex " + name + " nginx\n  cortex " + name + ` "something to edit PDFs"` + "\n  cortex " + name + ` "a web server for static sites" --pick nginx`,
 		ValidArgsFunction: a.completePackages,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -93,7 +94,7 @@ func (a *App) install(ctx context.Context, w *wish, args []string, o events.Opti
 	case len(w.pick) > 0 || w.candidates:
 		return &events.Error{Op: "cli.install", Kind: events.ErrUsage, Err: errors.New("--pick and --candidates are for words, and these are names")}
 	}
-	in := events.Intent{Verb: events.VerbInstall, Packages: refs, Options: o}
+	in := events.Intent{Verb: events.VerbInstall, Packages: refs, Options: o, Chosen: w.chosen}
 	if err := in.Validate(); err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ type wish struct {
 	offline    bool     // no model
 	provider   string   // this model's
 	show       bool     // what would be sent
+	chosen     []events.Choice
 }
 
 func (w *wish) flags(cmd *cobra.Command) {

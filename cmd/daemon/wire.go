@@ -54,6 +54,7 @@ type inside struct {
 	surveyor  *surveyor.Surveyor
 	analyst   *analyst.Analyst
 	way       *models
+	memory    remembering
 	auditor   *auditor.Auditor
 	notes     []string
 
@@ -143,6 +144,7 @@ func (in *inside) wire(build string, v *vault.Vault) {
 	in.executor = executor.New(sc, machine, restorer(s, keep, start), v, plans, laws, in.reconcile, executor.Config{MayRun: s.UID == 0, Tell: in.broker.SendProgress})
 	in.surveyor = surveyor.New(sc, probe(s))
 	in.analyst, in.way = newAnalyst(sc, s, in.logger)
+	in.memory = newRemembering(sc, s)
 	in.router = consumers.NewRouter(sc, in.subscribe, in.broker.Message, consumers.Config{Logger: in.logger})
 	in.router.Add(consumers.Workers{
 		Intake: intake.New(sc, register, intake.Config{

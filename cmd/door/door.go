@@ -54,6 +54,9 @@ type Backend interface {
 	Ask(ctx context.Context, who events.Actor, q events.Question, delta func(route.Delta)) (events.Reply, error)
 	// Models tells how the providers of models are; with probe it looks first.
 	Models(ctx context.Context, probe bool) (Models, error)
+	// Remember takes what somebody wants remembered or forgotten about themselves,
+	// and gives the place of the fact that says so.
+	Remember(ctx context.Context, who events.Actor, m Memo) (events.Position, error)
 	// Notes tells what happened at the start that people should know.
 	Notes() []string
 	// Stop asks the daemon to leave once nothing runs.
@@ -107,6 +110,7 @@ func New(b Backend, build string, pid, uid int, logger *slog.Logger) *Door {
 	mux.HandleFunc("POST /v1/replay", d.guard(changing, d.postReplay))
 	mux.HandleFunc("POST /v1/collect", d.guard(changing, d.postCollect))
 	mux.HandleFunc("POST /v1/ask", d.guard(asking, d.postAsk))
+	mux.HandleFunc("POST /v1/memory", d.guard(planning, d.postMemory))
 	mux.HandleFunc("GET /v1/models", d.guard(reading, d.getModels))
 	mux.HandleFunc("POST /v1/observe", d.guard(changing, d.postObserve))
 	mux.HandleFunc("POST /v1/stop", d.guard(changing, d.postStop))

@@ -18,6 +18,7 @@ import (
 	"cortex/projections/hardware"
 	"cortex/projections/history"
 	"cortex/projections/limits"
+	"cortex/projections/memory"
 	"cortex/projections/packages"
 	"cortex/projections/usage"
 )
@@ -34,7 +35,14 @@ func NewID() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
 // Projections are those of all read models.
 func Projections() []projections.Projection {
 	return []projections.Projection{
-		history.Projection{}, packages.Projection{}, answers.Projection{Source: given}, hardware.Projection{}, usage.Projection{}, audit.Projection{}, limits.Projection{},
+		history.Projection{},
+		packages.Projection{},
+		answers.Projection{Source: given},
+		hardware.Projection{},
+		usage.Projection{},
+		audit.Projection{},
+		limits.Projection{},
+		memory.Projection{},
 	}
 }
 

@@ -79,6 +79,9 @@ func Detail(w io.Writer, d history.Detail, zone *time.Location) {
 	if d.Words != "" {
 		rows = append(rows, []string{"command", d.Words})
 	}
+	for _, c := range d.Chosen {
+		rows = append(rows, []string{"chosen", fmt.Sprintf("%s for %q", names(c.Names), c.Words)})
+	}
 	if d.Approval != nil {
 		rows = append(rows, []string{"approved", d.Approval.At.In(zone).Format(secondLayout) + " by " + Who(d.Approval.Actor) + ", " + d.Approval.How})
 	}
@@ -260,7 +263,24 @@ func gist(r events.Record) string {
 		return f.Unit + ", " + f.Reason
 	case *events.AuditHead:
 		return Count(int(f.Size), "event") + ", root " + events.Tail(f.Root, 16)
+	case *events.MemoryStated:
+		return "by uid " + strconv.Itoa(f.UID) + ", sealed"
+	case *events.MemoryForgotten:
+		if f.All {
+			return "all of uid " + strconv.Itoa(f.UID)
+		}
+		return strings.Join(f.Entries, " ")
+	case *events.SuggestionDismissed:
+		return f.Suggestion
 	case *events.Started, *events.StepSucceeded, *events.Retried:
 	}
 	return ""
+}
+
+func names(list []events.PackageName) string {
+	out := make([]string, len(list))
+	for i, n := range list {
+		out[i] = string(n)
+	}
+	return strings.Join(out, ", ")
 }

@@ -52,6 +52,9 @@ type Settings struct {
 	models map[string]string // what is set about models, by variable
 }
 
+// MemoryKeys is where the keys of what people said lie.
+func (s Settings) MemoryKeys() string { return filepath.Join(s.State, "memory-keys") }
+
 // Reads is where the read models lie.
 func (s Settings) Reads() string { return filepath.Join(s.State, "read") }
 

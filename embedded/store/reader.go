@@ -62,3 +62,15 @@ func liesAlone(path string) (bool, error) {
 		Hint: "run the command once as root, or start the daemon",
 	}
 }
+
+// Scratch gives an empty database of one connection that is in memory only, and
+// gone when it is closed.
+func Scratch() (*sql.DB, error) {
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		return nil, failed("open", ":memory:", err)
+	}
+	db.SetMaxOpenConns(1)
+	db.SetConnMaxLifetime(0)
+	return db, nil
+}

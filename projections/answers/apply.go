@@ -38,6 +38,16 @@ type Scope struct {
 	Hardware string `json:"hardware"` // class of hardware, as far as answers depend on it
 	Indexes  string `json:"indexes"`  // fingerprint of the package indexes
 	Schema   string `json:"schema"`   // of the question's form and the answer's
+	Memory   string `json:"memory,omitempty"`
+}
+
+// Memory stands for what a model is told of the person who asks; "" for nothing.
+func Memory(told string) string {
+	if told == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(told))
+	return hex.EncodeToString(sum[:16])
 }
 
 // Hash stands for the scope; equal for equal scopes only.

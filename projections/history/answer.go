@@ -90,6 +90,7 @@ type Detail struct {
 	Request        events.ID              `json:"request"` // the event that opened it
 	Packages       []events.PackageRef    `json:"packages,omitempty"`
 	Options        events.Options         `json:"options,omitzero"`
+	Chosen         []events.Choice        `json:"chosen,omitempty"` // for words
 	Approval       *Approval              `json:"approval,omitempty"`
 	Plan           *Plan                  `json:"plan,omitempty"`
 	Steps          []Step                 `json:"steps"`

@@ -116,8 +116,8 @@ func (a application) requested(f *events.Requested) error {
 	if err != nil {
 		return err
 	}
-	if err := a.exec(`INSERT INTO details (number, request, packages, options) VALUES (?, ?, ?, ?)`,
-		f.Number, string(a.r.ID), list(f.Packages), object(f.Options)); err != nil {
+	if err := a.exec(`INSERT INTO details (number, request, packages, options, chosen) VALUES (?, ?, ?, ?, ?)`,
+		f.Number, string(a.r.ID), list(f.Packages), object(f.Options), list(f.Chosen)); err != nil {
 		return err
 	}
 	return a.touch(f.Number, x.names)

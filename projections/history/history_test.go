@@ -114,7 +114,7 @@ func folded(x *events.Transaction) events.Transaction {
 func refold(d history.Detail) events.Transaction {
 	x := events.Transaction{
 		ID: d.ID, Number: d.Number, State: d.State, Actor: d.Actor, Request: d.Request,
-		Intent:      events.Intent{Verb: d.Verb, Packages: d.Packages, Options: d.Options, DryRun: d.DryRun, Words: d.Words},
+		Intent:      events.Intent{Verb: d.Verb, Packages: d.Packages, Options: d.Options, DryRun: d.DryRun, Words: d.Words, Chosen: d.Chosen},
 		RequestedAt: d.RequestedAt, EndedAt: d.EndedAt, PlanID: d.PlanID, Changes: d.PackageChanges, Files: d.FileChanges, Settings: d.SettingChanges,
 		Failure: d.Failure, Recovered: d.Recovered, Exact: d.Exact, Residue: d.Residue,
 	}

@@ -11,7 +11,7 @@ import (
 const Name = "history"
 
 // Version is the version of the tables.
-const Version = 2
+const Version = 3
 
 //go:embed schema.sql
 var schema string

@@ -65,7 +65,8 @@ CREATE TABLE details (
   plan_risks      TEXT    NOT NULL DEFAULT '', -- JSON
   plan_undoes     TEXT    NOT NULL DEFAULT '', -- JSON
   lost            TEXT    NOT NULL DEFAULT '', -- JSON: versions that went and could not be kept
-  recovered       TEXT    NOT NULL DEFAULT ''  -- JSON
+  recovered       TEXT    NOT NULL DEFAULT '', -- JSON
+  chosen          TEXT    NOT NULL DEFAULT ''  -- JSON: for words
 ) STRICT;
 
 CREATE TABLE plan_changes (

@@ -28,11 +28,11 @@ func (r *Reader) Show(ctx context.Context, ref string) (Detail, error) {
 
 func (r *Reader) details(ctx context.Context, d *Detail) error {
 	return r.each(ctx, `SELECT request, packages, options, approved_by, approved_how, approved_at, plan_base, plan_download_b, plan_disk_b,
-		plan_steps, plan_residue, plan_notes, plan_risks, plan_undoes, lost, recovered FROM details WHERE number = ?`, []any{d.Number}, func(rows *sql.Rows) error {
-		var packages, options, by, how, steps, residue, notes, risks, undoes, lost, recovered string
+		plan_steps, plan_residue, plan_notes, plan_risks, plan_undoes, lost, recovered, chosen FROM details WHERE number = ?`, []any{d.Number}, func(rows *sql.Rows) error {
+		var packages, options, by, how, steps, residue, notes, risks, undoes, lost, recovered, chosen string
 		var at int64
 		plan := Plan{ID: d.PlanID}
-		if err := rows.Scan(&d.Request, &packages, &options, &by, &how, &at, &plan.Base, &plan.Download, &plan.Disk, &steps, &residue, &notes, &risks, &undoes, &lost, &recovered); err != nil {
+		if err := rows.Scan(&d.Request, &packages, &options, &by, &how, &at, &plan.Base, &plan.Download, &plan.Disk, &steps, &residue, &notes, &risks, &undoes, &lost, &recovered, &chosen); err != nil {
 			return err
 		}
 		if d.PlanID != "" {
@@ -47,7 +47,7 @@ func (r *Reader) details(ctx context.Context, d *Detail) error {
 		}
 		return errors.Join(parse(packages, &d.Packages), parse(options, &d.Options), parse(steps, &plan.Steps),
 			parse(residue, &plan.Residue), parse(notes, &plan.Notes), parse(risks, &plan.Risks), parse(undoes, &plan.Undoes),
-			parse(lost, &d.Lost), parse(recovered, &d.Recovered))
+			parse(lost, &d.Lost), parse(recovered, &d.Recovered), parse(chosen, &d.Chosen))
 	})
 }
 

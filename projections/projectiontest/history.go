@@ -167,7 +167,9 @@ func (w *world) step() {
 
 // aside is what happens outside transactions.
 func (w *world) aside() {
-	switch w.choose(9) {
+	switch w.choose(10) {
+	case 9:
+		w.memory()
 	case 8:
 		w.llm()
 	case 6:

@@ -30,6 +30,9 @@ func (w *world) request() {
 			in.Packages = nil
 		}
 	}
+	if verb == events.VerbInstall && len(in.Packages) > 0 {
+		in.Chosen = []events.Choice{{Words: []string{"A  cow", "a cow", "a train"}[w.choose(3)], Names: []events.PackageName{in.Packages[0].Name}}}
+	}
 	w.numbers++
 	t := &events.Transaction{}
 	w.tell(t, w.id(), &events.Requested{Number: w.numbers, Intent: in})

@@ -1,0 +1,208 @@
+package cli
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cortex/cmd/door"
+	"cortex/cmd/render"
+	"cortex/embedded/keys"
+	"cortex/embedded/store"
+	"cortex/events"
+	"cortex/projections/memory"
+)
+
+func newMemory(a *App) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "memory", Short: "Look at what is remembered about you, add to it, and have it forgotten", Args: some(cobra.NoArgs),
+		Long: `Look at what is remembered about you, add to it, and have it forgotten.
+
+Three things are remembered: what you said with 'cortex memory set', which packages
+you chose for which words, and what failed and what worked later. What you said is
+sealed under a key of its own that 'forget' destroys. Everybody sees and forgets
+their own only; with sudo that is root's.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newMemoryShow(a), newMemorySearch(a), newMemorySet(a), newMemoryForget(a), newMemoryExport(a))
+	return cmd
+}
+
+// readMemory asks the read model about the one who runs the command.
+func (a *App) readMemory(ctx context.Context, ask func(*memory.Reader) error) error {
+	return a.readModel(ctx, memory.Name, func(db *sql.DB) error { return ask(a.memoryReader(db)) })
+}
+
+func (a *App) memoryReader(db *sql.DB) *memory.Reader {
+	return memory.NewReader(db, a.UID, keys.New(a.settings.MemoryKeys()).Open)
+}
+
+func (a *App) memories(ctx context.Context) (list []memory.Entry, err error) {
+	list = []memory.Entry{}
+	err = a.readMemory(ctx, func(r *memory.Reader) error {
+		found, err := r.List(ctx)
+		list = append(list, found...)
+		return err
+	})
+	return list, err
+}
+
+func newMemoryShow(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "show [NAME]", Short: "Show everything that is remembered about you, or one memory with its events", Args: some(cobra.MaximumNArgs(1)),
+		Example:           "  cortex memory show\n  cortex memory show c34",
+		ValidArgsFunction: a.completeMemories,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := a.memories(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				return a.showMemories(list)
+			}
+			e, err := memoryNamed(list, args[0])
+			if err != nil {
+				return err
+			}
+			return a.answer(map[string]any{"version": memory.FormatVersion, "memory": e}, func(w io.Writer) { render.Memory(w, e, time.Local) })
+		},
+	}
+}
+
+func (a *App) showMemories(list []memory.Entry) error {
+	return a.answer(map[string]any{"version": memory.FormatVersion, "memories": list}, func(w io.Writer) { render.Memories(w, list, time.Local) })
+}
+
+func memoryNamed(list []memory.Entry, name string) (memory.Entry, error) {
+	i := slices.IndexFunc(list, func(e memory.Entry) bool { return e.Name == name })
+	if i < 0 {
+		return memory.Entry{}, &events.Error{Op: "cli.memory", Kind: events.ErrNotFound, Subject: "memory " + name, Err: errors.New("there is none of yours"), Hint: "'cortex memory show' names them"}
+	}
+	return list[i], nil
+}
+
+func newMemorySearch(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "search WORD…", Short: "Search what is remembered about you, the best first", Args: some(cobra.MinimumNArgs(1)),
+		Long:    "Search what is remembered about you, the best first. Every word must occur, in any of its forms; of the last one its beginning is enough.",
+		Example: "  cortex memory search web server",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := a.memories(cmd.Context())
+			if err != nil {
+				return err
+			}
+			index, err := store.Scratch()
+			if err != nil {
+				return err
+			}
+			found, err := memory.Search(cmd.Context(), index, list, strings.Join(args, " "))
+			if err := errors.Join(err, index.Close()); err != nil {
+				return err
+			}
+			return a.showMemories(found)
+		},
+	}
+}
+
+func newMemoryExport(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "export", Short: "Write everything that is remembered about you as JSON", Args: some(cobra.NoArgs),
+		Example: "  cortex memory export > memory.json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := a.memories(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.answer(map[string]any{"version": memory.FormatVersion, "uid": a.UID, "memories": list}, func(w io.Writer) {
+				e := json.NewEncoder(w)
+				e.SetIndent("", "  ")
+				_ = e.Encode(map[string]any{"version": memory.FormatVersion, "uid": a.UID, "memories": list}) // bufio keeps the error
+			})
+		},
+	}
+}
+
+// remember has something remembered or forgotten, and says so once it is.
+func (a *App) remember(ctx context.Context, m door.Memo, said string) error {
+	c, _, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	waiting, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	at, err := c.Remember(waiting, m)
+	if err != nil {
+		return err
+	}
+	return a.answer(map[string]any{"version": memory.FormatVersion, "done": said, "position": at}, func(io.Writer) { a.say("%s", said) })
+}
+
+func newMemorySet(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "set TEXT…", Short: "Say what you prefer", Args: some(cobra.MinimumNArgs(1)),
+		Long: `Say what you prefer, in your own words. It is sealed; a model that is asked for
+packages is told of it, as --show-prompt shows, and nobody else.`,
+		Example: `  cortex memory set "editors that run in the terminal"`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text := strings.TrimSpace(strings.Join(args, " "))
+			if text == "" || len(text) > events.MaxPreferenceBytes {
+				return &events.Error{Op: "cli.memory", Kind: events.ErrUsage, Subject: "the preference", Err: errors.New("it must be from 1 to 1024 bytes long")}
+			}
+			return a.remember(cmd.Context(), door.Memo{State: text}, "remembered")
+		},
+	}
+}
+
+func newMemoryForget(a *App) *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use: "forget NAME…|--all", Short: "Have memories of you forgotten", Args: some(cobra.ArbitraryArgs),
+		Long: `Have memories of you forgotten, for good. The keys of what you said are destroyed,
+so that nobody reads it in the log either. What was learnt is dropped and not learnt
+again from what happened before; the commands themselves stay in the history.`,
+		Example:           "  cortex memory forget p12 c34\n  cortex memory forget --all",
+		ValidArgsFunction: a.completeMemories,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if all == (len(args) > 0) {
+				return usage(cmd, errors.New("either names of memories or --all"))
+			}
+			if all {
+				return a.remember(cmd.Context(), door.Memo{ForgetAll: true}, "forgotten")
+			}
+			list, err := a.memories(cmd.Context())
+			if err != nil {
+				return err
+			}
+			for _, name := range args {
+				if _, err := memoryNamed(list, name); err != nil {
+					return err
+				}
+			}
+			return a.remember(cmd.Context(), door.Memo{Forget: args}, "forgotten")
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "everything that is remembered about you")
+	return cmd
+}
+
+func (a *App) completeMemories(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var out []string
+	if a.prepare(cmd, nil) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	_ = a.askModel(cmd.Context(), memory.Name, func(db *sql.DB) error { // a completion that fails completes nothing
+		list, err := a.memoryReader(db).List(cmd.Context())
+		for _, e := range list {
+			out = append(out, e.Name+"\t"+events.Line(e.Text, 60))
+		}
+		return err
+	})
+	return out, cobra.ShellCompDirectiveNoFileComp
+}

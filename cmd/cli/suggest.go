@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"cortex/cmd/door"
+	"cortex/cmd/render"
+	"cortex/events"
+	"cortex/projections/memory"
+)
+
+func newSuggest(a *App) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "suggest", Short: "Tell what is worth doing, from what happened here", Args: some(cobra.NoArgs),
+		Long: `Tell what is worth doing, from what happened here: what failed and has not worked
+since, and what you always choose. Each suggestion names the events it rests on;
+nothing is done, and no model is asked.`,
+		Example: "  cortex suggest\n  cortex suggest dismiss f56",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := a.suggestions(cmd)
+			if err != nil {
+				return err
+			}
+			return a.answer(map[string]any{"version": memory.FormatVersion, "suggestions": list}, func(w io.Writer) { render.Suggestions(w, list) })
+		},
+	}
+	cmd.AddCommand(newSuggestDismiss(a))
+	return cmd
+}
+
+func (a *App) suggestions(cmd *cobra.Command) (list []memory.Suggestion, err error) {
+	err = a.readMemory(cmd.Context(), func(r *memory.Reader) error {
+		list, err = r.Suggest(cmd.Context())
+		return err
+	})
+	return list, err
+}
+
+func newSuggestDismiss(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "dismiss ID", Short: "Do not hear a suggestion again", Args: some(cobra.ExactArgs(1)),
+		Example: "  cortex suggest dismiss f56",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := a.suggestions(cmd)
+			if err != nil {
+				return err
+			}
+			for _, s := range list {
+				if s.ID == args[0] {
+					return a.remember(cmd.Context(), door.Memo{Dismiss: s.ID}, "dismissed")
+				}
+			}
+			return &events.Error{Op: "cli.suggest", Kind: events.ErrNotFound, Subject: args[0], Hint: "'cortex suggest' tells what there is"}
+		},
+	}
+}

@@ -24,6 +24,8 @@ type Engine struct {
 	// Files looks at the log's files in a state directory as they lie there, without
 	// a daemon.
 	Files func(state string) (LogFiles, error)
+	// Own keeps every daemon away from a state directory until release is called.
+	Own func(state string) (release func(), err error)
 	// Policy judges plans, and PolicyCases the plans in a text.
 	Policy      func(s settings.Settings) Policy
 	PolicyCases func(text []byte, j policy.Judge) ([]policy.Result, error)
@@ -33,6 +35,7 @@ type Engine struct {
 // ends them as ErrCorrupt.
 type LogFiles interface {
 	Host() events.HostID
+	Stored() events.Position // at least so many are there
 	Records() iter.Seq2[events.Record, error]
 }
 

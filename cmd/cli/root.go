@@ -67,7 +67,7 @@ happened, and takes it back.
 	add("change", newVerbs(a)...)
 	add("change", newApply(a), newUndo(a), newRedo(a), newRollback(a), newAttach(a))
 	add("look", newHistory(a), newShow(a), newPackages(a), newFile(a), newWhy(a), newEvents(a), newHardware(a), newAsk(a), newSuggest(a), newExplain(a), newAudit(a), newStatus(a))
-	add("tool", newConfig(a), newPolicy(a), newDaemon(a), newReplay(a), newStore(a), newCatalog(a), newLLM(a), newCache(a), newMemory(a), newKVCache(a), newLimits(a), newDoctor(a), newHooks(a), newNotify(a), newShell(a), newLogs(a), newVersion(a))
+	add("tool", newConfig(a), newBackup(a), newPolicy(a), newDaemon(a), newReplay(a), newStore(a), newCatalog(a), newLLM(a), newCache(a), newMemory(a), newKVCache(a), newLimits(a), newDoctor(a), newHooks(a), newNotify(a), newShell(a), newLogs(a), newVersion(a))
 	root.AddCommand(newExitCodes(), newHook(a), newWorker(a))
 	root.SetHelpCommandGroupID("tool")
 	root.SetCompletionCommandGroupID("tool")

@@ -16,6 +16,7 @@ func engine() cli.Engine {
 		Run:         daemon.Run,
 		Policy:      func(s settings.Settings) cli.Policy { return daemon.Policy(s) },
 		PolicyCases: rules.Cases,
+		Own:         broker.Own,
 		Files:       func(state string) (cli.LogFiles, error) { return broker.OpenFiles(state) },
 	}
 }

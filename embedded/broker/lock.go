@@ -49,6 +49,16 @@ func takeLock(dir string, create bool) (*lock, error) {
 	return &lock{f}, nil
 }
 
+// Own owns the state directory of a store that nobody uses, so that nobody does until
+// release is called. It fails with ErrConflict while a daemon owns it.
+func Own(dir string) (release func(), err error) {
+	l, err := takeLock(dir, false)
+	if err != nil {
+		return nil, err
+	}
+	return l.release, nil
+}
+
 // ownerOf says which process wrote itself into the lock file.
 func ownerOf(f *os.File) string {
 	b := make([]byte, 16)

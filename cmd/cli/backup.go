@@ -1,0 +1,292 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cortex/cmd/render"
+	"cortex/consumers/auditor"
+	"cortex/embedded/backup"
+	"cortex/events"
+)
+
+// backupSuffix is what the names of backups end in.
+const backupSuffix = ".cortex-backup.tar"
+
+func newBackup(a *App) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "backup", Short: "Copy the history, and what undoing needs, into one file and back", Args: some(cobra.NoArgs),
+		Long: `Copy the history, and what undoing needs, into one file: the log, kept package files
+and contents, signed heads and keys. Read models are not in it: they are made again.
+The file holds keys and contents that not everybody may read; it is for its owner alone,
+and belongs on another disk.
+
+  cortex backup create --to /mnt/usb
+  cortex backup verify FILE
+  cortex backup restore FILE --into /var/lib/cortex`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newBackupCreate(a), newBackupList(a), newBackupVerify(a), newBackupRestore(a))
+	return cmd
+}
+
+// backupView is a backup, for people and as JSON.
+type backupView struct {
+	Version int             `json:"version"`
+	File    string          `json:"file"`
+	Bytes   int64           `json:"size_b"`
+	Host    events.HostID   `json:"host"`
+	Machine string          `json:"machine,omitempty"`
+	Created time.Time       `json:"created"`
+	Head    events.Position `json:"head"`
+	Files   int             `json:"files"`
+	Problem string          `json:"problem,omitempty"`
+}
+
+func viewOf(file string, i backup.Info) backupView {
+	v := backupView{Version: 1, File: file, Host: i.Host, Machine: i.Machine, Created: i.Created, Head: i.Head, Files: len(i.Files)}
+	if info, err := os.Stat(file); err == nil {
+		v.Bytes = info.Size()
+	}
+	return v
+}
+
+func (a *App) tellBackup(v backupView, what string) error {
+	return a.answer(v, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %s\n", v.File, what)
+		fmt.Fprintf(w, "  %s of %s, %s in %s, made %s\n", render.Count(int(v.Head), "event"), v.Machine, render.Bytes(v.Bytes), render.Count(v.Files, "file"), v.Created.Local().Format(time.DateTime))
+	})
+}
+
+func newBackupCreate(a *App) *cobra.Command {
+	var to string
+	cmd := &cobra.Command{
+		Use: "create", Short: "Make a backup", Args: some(cobra.NoArgs),
+		Long: `Make a backup, into the state directory's own backups or, with --to, into a directory
+or a file that is not there yet. Kept package files are copied while the daemon runs; for
+the log it waits until no transaction runs, and keeps the daemon away meanwhile.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.Engine.Own == nil {
+				return a.becomeEngine()
+			}
+			return a.createBackup(cmd.Context(), to)
+		},
+	}
+	cmd.Flags().StringVar(&to, "to", "", "a directory, or a new file")
+	return cmd
+}
+
+func (a *App) createBackup(ctx context.Context, to string) error {
+	if !a.everUsed() {
+		return a.nothingYet()
+	}
+	now := time.Now().UTC()
+	machine, _ := os.Hostname()
+	if to == "" {
+		to = a.settings.Backups()
+		if err := os.MkdirAll(to, 0o700); err != nil {
+			return a.ownersOnly(to, err)
+		}
+	}
+	if info, err := os.Stat(to); err == nil && info.IsDir() {
+		to = filepath.Join(to, fmt.Sprintf("%s-%s%s", machine, now.Format("20060102T150405.000Z"), backupSuffix))
+	}
+	release := func() {}
+	still := func(i *backup.Info) (err error) {
+		if release, err = a.alone(ctx); err != nil {
+			return err
+		}
+		files, err := a.Engine.Files(a.settings.State)
+		if err != nil {
+			return err
+		}
+		i.Host, i.Head, i.Machine, i.Build, i.Created = files.Host(), files.Stored(), machine, Build(), now
+		return nil
+	}
+	var info backup.Info
+	err := a.intoNewFile(to, func(w io.Writer) (err error) {
+		info, err = backup.Write(ctx, w, a.settings.State, still)
+		return err
+	})
+	release()
+	if err != nil {
+		return a.ownersOnly(to, err)
+	}
+	return a.tellBackup(viewOf(to, info), "a backup")
+}
+
+// ownersOnly says who may when somebody may not.
+func (a *App) ownersOnly(path string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return &events.Error{Op: "cli.backup", Kind: events.ErrConfirmation, Subject: path, Err: fs.ErrPermission, Hint: "run: sudo cortex " + strings.Join(a.Args, " ")}
+	}
+	return err
+}
+
+// alone stops the daemon once nothing runs and keeps every other away.
+func (a *App) alone(ctx context.Context) (release func(), err error) {
+	for deadline := time.Now().Add(answerTimeout); ; {
+		if err := a.dial().Stop(ctx); err != nil && !errors.Is(err, events.ErrUnavailable) {
+			return func() {}, err
+		}
+		release, err = a.Engine.Own(a.settings.State)
+		if err == nil {
+			return release, nil
+		}
+		if !errors.Is(err, events.ErrConflict) || time.Now().After(deadline) {
+			return func() {}, err
+		}
+		select { // somebody was faster
+		case <-ctx.Done():
+			return func() {}, ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func newBackupList(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "list [DIR]", Short: "List backups, and whether each is whole", Args: some(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := a.settings.Backups()
+			if len(args) == 1 {
+				dir = args[0]
+			}
+			files, err := filepath.Glob(filepath.Join(dir, "*"+backupSuffix))
+			if err != nil {
+				return err
+			}
+			items := []backupView{}
+			for _, file := range files {
+				info, err := readBackup(cmd.Context(), file)
+				v := viewOf(file, info)
+				if err != nil {
+					v.Problem = err.Error()
+				}
+				items = append(items, v)
+			}
+			slices.SortFunc(items, func(x, y backupView) int { return x.Created.Compare(y.Created) })
+			return a.answer(map[string]any{"version": 1, "backups": items}, func(w io.Writer) { listBackups(w, dir, items) })
+		},
+	}
+}
+
+func listBackups(w io.Writer, dir string, items []backupView) {
+	if len(items) == 0 {
+		fmt.Fprintf(w, "No backups in %s\n", dir)
+	}
+	for _, x := range items {
+		if x.Problem != "" {
+			fmt.Fprintf(w, "%s: %s\n", x.File, x.Problem)
+			continue
+		}
+		fmt.Fprintf(w, "%s: %s of %s, %s\n", x.File, render.Count(int(x.Head), "event"), x.Machine, render.Bytes(x.Bytes))
+	}
+}
+
+func readBackup(ctx context.Context, file string) (backup.Info, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return backup.Info{}, err
+	}
+	defer f.Close()
+	return backup.Read(ctx, f)
+}
+
+func newBackupVerify(a *App) *cobra.Command {
+	return &cobra.Command{
+		Use: "verify FILE", Short: "Restore a backup to the side, verify its log, and throw that away", Args: some(cobra.ExactArgs(1)),
+		Long: "Look whether a backup is whole, and whether the log in it is the one that was signed: it is restored into a directory beside the file, verified like 'cortex audit verify', and thrown away.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.Engine.Files == nil {
+				return a.becomeEngine()
+			}
+			dir, err := os.MkdirTemp(filepath.Dir(args[0]), ".cortex-verify-")
+			if err != nil {
+				return a.ownersOnly(args[0], err)
+			}
+			info, err := a.extract(cmd.Context(), args[0], filepath.Join(dir, "state"))
+			if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
+				return a.ownersOnly(args[0], err)
+			}
+			return a.tellBackup(viewOf(args[0], info), "whole, and its log is as it was written")
+		},
+	}
+}
+
+// extract restores into dir, whose log is verified before it gets its name.
+func (a *App) extract(ctx context.Context, file, dir string) (backup.Info, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return backup.Info{}, &events.Error{Op: "cli.backup", Kind: events.ErrNotFound, Subject: file, Err: err, Hint: "'cortex backup list' lists those that there are"}
+	}
+	defer f.Close()
+	return backup.Extract(ctx, f, dir, func(tmp string, i backup.Info) error {
+		files, err := a.Engine.Files(tmp)
+		if err != nil {
+			return err
+		}
+		if files.Host() != i.Host || files.Stored() != i.Head {
+			return notAsWritten(file)
+		}
+		places := auditor.Places(filepath.Join(tmp, "audit"))
+		if _, err := os.Stat(places.PublicKey()); errors.Is(err, fs.ErrNotExist) { // nothing was signed yet
+			for _, err := range files.Records() {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		v, err := a.verifyState(ctx, tmp, places, verifyOptions{})
+		if err == nil && !v.OK() {
+			err = notAsWritten(file)
+		}
+		return err
+	})
+}
+
+func notAsWritten(file string) error {
+	return &events.Error{Op: "cli.backup", Kind: events.ErrCorrupt, Subject: file, Err: errors.New("the log in it is not as it was written"), Hint: "use another one"}
+}
+
+func newBackupRestore(a *App) *cobra.Command {
+	var into string
+	cmd := &cobra.Command{
+		Use: "restore FILE", Short: "Make a state directory of a backup", Args: some(cobra.ExactArgs(1)),
+		Long: `Make a state directory of a backup, where none is yet: nothing is overwritten. The log is
+verified before the directory gets its name, and the read models are made again at the
+next start. Packages are not touched: where the machine differs from the history, that
+is found as drift.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.Engine.Files == nil {
+				return a.becomeEngine()
+			}
+			if into == "" {
+				into = a.settings.State
+			}
+			if list, err := os.ReadDir(into); err == nil && len(list) == 0 {
+				if err := os.Remove(into); err != nil {
+					return a.ownersOnly(into, err)
+				}
+			}
+			info, err := a.extract(cmd.Context(), args[0], into)
+			if err != nil {
+				return a.ownersOnly(args[0], err)
+			}
+			return a.tellBackup(viewOf(args[0], info), "restored into "+into)
+		},
+	}
+	cmd.Flags().StringVar(&into, "into", "", "this directory instead of the state directory")
+	return cmd
+}

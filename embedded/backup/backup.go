@@ -1,0 +1,368 @@
+// Package backup puts a state directory into one file and back.
+//
+// It promises: what is kept is copied while nothing writes it, and is compared with
+// its digest when it is read; a file that is cut, changed or reordered anywhere is
+// refused, for its index stands at the end, sealed by its digest, and names everything
+// before it (who means to forge one is found by the signed heads of the log); restoring
+// writes below the given directory only, into one that is not there yet, and either
+// wholly or not at all.
+//
+// A backup holds everything that the directory holds but what can be made again – the
+// read models, the index of packages, logs – and so it holds keys: it is made for its
+// owner alone to read.
+package backup
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"cortex/events"
+)
+
+// FormatVersion is the version of the file's own layout.
+const FormatVersion = 1
+
+// The last entries: the index, and its digest.
+const indexName, sealName = "backup.json", "backup.sha256"
+
+// maxIndexBytes bounds the index: about a million files.
+const maxIndexBytes = 256 << 20
+
+// kept are the parts of a state directory that are copied. The first may be read
+// while a daemon runs: what is in it never changes once it is there.
+var kept = []string{"vault", "log", "manifest.json", "audit", "memory-keys", "kvcache"}
+
+// Info says what a backup is of.
+type Info struct {
+	Version int             `json:"version"`
+	Host    events.HostID   `json:"host"`
+	Machine string          `json:"machine,omitempty"` // its name, for people
+	Build   string          `json:"build,omitempty"`
+	Created time.Time       `json:"created"`
+	Head    events.Position `json:"head"` // of the newest event
+	Files   []File          `json:"files"`
+}
+
+// File is one file, directory or link.
+type File struct {
+	Path   string      `json:"path"` // below the state directory, with slashes
+	Mode   fs.FileMode `json:"mode"` // type and permissions
+	UID    int         `json:"uid"`
+	GID    int         `json:"gid"`
+	Size   int64       `json:"size_b,omitempty"`
+	Digest string      `json:"sha256,omitempty"` // of a file
+	Link   string      `json:"link,omitempty"`   // where a link leads, relative and inside
+}
+
+// Bytes is how much its files hold.
+func (i Info) Bytes() (n int64) {
+	for _, f := range i.Files {
+		n += f.Size
+	}
+	return n
+}
+
+// Write writes a backup of dir. Still is called once what never changes was copied: it
+// makes sure that nothing is written any more, and completes info.
+func Write(ctx context.Context, w io.Writer, dir string, still func(*Info) error) (Info, error) {
+	info := Info{Version: FormatVersion}
+	t := tar.NewWriter(w)
+	seen := map[string]bool{}
+	if err := info.add(ctx, t, dir, kept[0], seen); err != nil {
+		return info, err
+	}
+	if err := still(&info); err != nil {
+		return info, err
+	}
+	for _, part := range kept {
+		if err := info.add(ctx, t, dir, part, seen); err != nil {
+			return info, err
+		}
+	}
+	index, err := json.Marshal(info)
+	if err != nil {
+		return info, err
+	}
+	err = put(t, indexName, index)
+	if err == nil {
+		err = put(t, sealName, []byte(sum(index)))
+	}
+	return info, errors.Join(err, t.Close())
+}
+
+func put(t *tar.Writer, name string, content []byte) error {
+	err := t.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(content)), Typeflag: tar.TypeReg})
+	if err == nil {
+		_, err = t.Write(content)
+	}
+	return err
+}
+
+func sum(b []byte) string {
+	h := sha256.Sum256(b)
+	return hex.EncodeToString(h[:])
+}
+
+// add copies what is below a part and was not copied yet. What vanishes meanwhile was
+// dropped by its owner.
+func (i *Info) add(ctx context.Context, t *tar.Writer, dir, part string, seen map[string]bool) error {
+	return filepath.WalkDir(filepath.Join(dir, part), func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err := errors.Join(err, ctx.Err()); err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil || seen[name] {
+			return err
+		}
+		f, err := copyIn(t, path, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && f.Path != "" {
+			seen[name] = true
+			i.Files = append(i.Files, f)
+		}
+		return err
+	})
+}
+
+// copyIn copies one file; what is none of ours – sockets, devices – is left out.
+func copyIn(t *tar.Writer, path, name string) (File, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return File{}, err
+	}
+	f := File{Path: filepath.ToSlash(name), Mode: info.Mode()}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		f.UID, f.GID = int(st.Uid), int(st.Gid)
+	}
+	h := &tar.Header{Name: f.Path, Mode: int64(f.Mode.Perm())}
+	switch f.Mode.Type() {
+	case fs.ModeDir:
+		h.Typeflag = tar.TypeDir
+		return f, t.WriteHeader(h)
+	case fs.ModeSymlink:
+		if f.Link, err = os.Readlink(path); err == nil {
+			h.Typeflag, h.Linkname = tar.TypeSymlink, f.Link
+			err = t.WriteHeader(h)
+		}
+		return f, err
+	case 0:
+	default:
+		return File{}, nil
+	}
+	from, err := os.Open(path)
+	if err != nil {
+		return File{}, err
+	}
+	defer from.Close()
+	if info, err = from.Stat(); err != nil {
+		return File{}, err
+	}
+	f.Size, h.Size, h.Typeflag = info.Size(), info.Size(), tar.TypeReg
+	if err := t.WriteHeader(h); err != nil {
+		return File{}, err
+	}
+	digest := sha256.New()
+	if _, err := io.CopyN(io.MultiWriter(t, digest), from, f.Size); err != nil {
+		return File{}, fmt.Errorf("%s changes while it is copied: %w", name, err)
+	}
+	f.Digest = hex.EncodeToString(digest.Sum(nil))
+	return f, nil
+}
+
+func damaged(format string, args ...any) error {
+	return &events.Error{Op: "backup.Read", Kind: events.ErrCorrupt, Subject: "the backup", Err: fmt.Errorf(format, args...), Hint: "use another one: 'cortex backup list'"}
+}
+
+// read goes through a backup: keep receives each entry as it comes, unverified; the
+// index at the end must agree with all of them.
+func read(ctx context.Context, r io.Reader, keep func(f File, content io.Reader) error) (Info, error) {
+	t := tar.NewReader(r)
+	var got []File
+	for {
+		h, err := t.Next()
+		if err != nil {
+			return Info{}, damaged("it is cut off or no backup: %v", err)
+		}
+		if err := ctx.Err(); err != nil {
+			return Info{}, err
+		}
+		if h.Name == indexName {
+			return index(t, h, got, r)
+		}
+		f := File{Path: h.Name, Mode: fs.FileMode(h.Mode).Perm(), Size: h.Size, Link: h.Linkname}
+		switch h.Typeflag {
+		case tar.TypeDir:
+			f.Mode |= fs.ModeDir
+		case tar.TypeSymlink:
+			f.Mode |= fs.ModeSymlink
+		case tar.TypeReg:
+		default:
+			return Info{}, damaged("%q is neither file, directory nor link", events.Line(h.Name, 200))
+		}
+		if err := f.check(); err != nil {
+			return Info{}, err
+		}
+		digest := sha256.New()
+		if err := keep(f, io.TeeReader(t, digest)); err != nil {
+			return Info{}, err
+		}
+		if _, err := io.Copy(digest, t); err != nil { // what keep did not read
+			return Info{}, damaged("%s: %v", f.Path, err)
+		}
+		if f.Mode.IsRegular() {
+			f.Digest = hex.EncodeToString(digest.Sum(nil))
+		}
+		got = append(got, f)
+	}
+}
+
+// check refuses what could lead out of the directory.
+func (f File) check() error {
+	part, _, _ := strings.Cut(f.Path, "/")
+	if !filepath.IsLocal(f.Path) || filepath.Clean(f.Path) != f.Path || !slices.Contains(kept, part) {
+		return damaged("%q is no path of a state directory", events.Line(f.Path, 200))
+	}
+	if f.Mode&fs.ModeSymlink != 0 && (filepath.IsAbs(f.Link) || !filepath.IsLocal(filepath.Join(filepath.Dir(f.Path), f.Link))) {
+		return damaged("%q leads outside", events.Line(f.Path, 200))
+	}
+	return nil
+}
+
+// index reads the index, compares it with what came before it, and wants nothing
+// behind it.
+func index(t *tar.Reader, h *tar.Header, got []File, r io.Reader) (Info, error) {
+	if h.Size > maxIndexBytes {
+		return Info{}, damaged("its index is too large")
+	}
+	var info Info
+	b, err := io.ReadAll(t)
+	if err != nil {
+		return Info{}, damaged("its index cannot be read: %v", err)
+	}
+	h, err = t.Next()
+	if err != nil || h.Name != sealName || h.Size != sha256.Size*2 {
+		return Info{}, damaged("it is cut off behind its index")
+	}
+	if seal, err := io.ReadAll(t); err != nil || string(seal) != sum(b) {
+		return Info{}, damaged("its index is not as it was written")
+	}
+	if err := json.Unmarshal(b, &info); err != nil {
+		return Info{}, damaged("its index cannot be read: %v", err)
+	}
+	if info.Version != FormatVersion {
+		return Info{}, &events.Error{Op: "backup.Read", Kind: events.ErrUnavailable, Subject: "the backup", Err: fmt.Errorf("its layout is version %d, this cortex knows %d", info.Version, FormatVersion), Hint: "use the cortex that made it, or a newer one"}
+	}
+	if len(info.Files) != len(got) {
+		return Info{}, damaged("its index names %d files, and there are %d", len(info.Files), len(got))
+	}
+	for i, f := range info.Files {
+		g := got[i]
+		g.UID, g.GID = f.UID, f.GID
+		if g.Mode != f.Mode&(fs.ModeType|fs.ModePerm) || g.Path != f.Path || g.Size != f.Size || g.Digest != f.Digest || g.Link != f.Link {
+			return Info{}, damaged("%s is not as it was written", events.Line(g.Path, 200))
+		}
+	}
+	if _, err := t.Next(); !errors.Is(err, io.EOF) {
+		return Info{}, damaged("something follows its end")
+	}
+	rest, err := io.ReadAll(io.LimitReader(r, 1<<20))
+	if err != nil || strings.Trim(string(rest), "\x00") != "" {
+		return Info{}, damaged("something follows its end")
+	}
+	return info, nil
+}
+
+// Read verifies that a backup is whole and says what it is of.
+func Read(ctx context.Context, r io.Reader) (Info, error) {
+	return read(ctx, r, func(File, io.Reader) error { return nil })
+}
+
+// Extract puts a backup into dir, which must not be there. Check looks at the result
+// before it gets its name; when it fails, nothing is left.
+func Extract(ctx context.Context, r io.Reader, dir string, check func(tmp string, i Info) error) (info Info, err error) {
+	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return Info{}, &events.Error{Op: "backup.Extract", Kind: events.ErrConflict, Subject: dir, Err: errors.New("something is there already"), Hint: "move it away; nothing is overwritten"}
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return Info{}, err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".cortex-restore-")
+	if err != nil {
+		return Info{}, &events.Error{Op: "backup.Extract", Kind: events.ErrUnavailable, Subject: dir, Err: err}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(tmp))
+		}
+	}()
+	info, err = read(ctx, r, func(f File, content io.Reader) error { return place(tmp, f, content) })
+	if err != nil {
+		return info, err
+	}
+	if err := settle(tmp, info); err != nil {
+		return info, err
+	}
+	if err := check(tmp, info); err != nil {
+		return info, err
+	}
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return info, err
+	}
+	return info, os.Rename(tmp, dir)
+}
+
+// place writes one entry, closed to others until everything is verified.
+func place(tmp string, f File, content io.Reader) error {
+	path := filepath.Join(tmp, filepath.FromSlash(f.Path))
+	switch f.Mode.Type() {
+	case fs.ModeDir:
+		return os.Mkdir(path, 0o700)
+	case fs.ModeSymlink:
+		return os.Symlink(f.Link, path)
+	}
+	w, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, content)
+	if err == nil {
+		err = w.Sync()
+	}
+	return errors.Join(err, w.Close())
+}
+
+// settle gives files their owners and permissions, the innermost first.
+func settle(tmp string, info Info) error {
+	for _, f := range slices.Backward(info.Files) {
+		path := filepath.Join(tmp, filepath.FromSlash(f.Path))
+		if os.Geteuid() == 0 {
+			if err := os.Lchown(path, f.UID, f.GID); err != nil {
+				return err
+			}
+		}
+		if f.Mode&fs.ModeSymlink == 0 {
+			if err := os.Chmod(path, f.Mode.Perm()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

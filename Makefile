@@ -6,7 +6,7 @@ TOOL  := $(GO) tool -modfile=tools.mod
 DEPS  := mmdebstrap tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help build man install deps test short lint fmt bench fuzz audit-bits undo-fuzz cache-report resolver-report llama undo-table uml hardware-bench clean
+.PHONY: help build man install deps test short lint fmt bench fuzz audit-bits undo-fuzz cache-report resolver-report stress llama undo-table uml hardware-bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ cache-report: ## show which paraphrases the cache's key finds, and that it takes
 
 resolver-report: ## measure how often words find an accepted package, on LISTS (default: this machine's lists)
 	$(GO) test -count 1 -v -run '^TestReport$$' ./embedded/catalog -lists $${LISTS:-/var/lib/apt/lists}
+
+stress: deps ## many at once, ten times as much as in the tests, with the race detector, and figures (as root)
+	CORTEX_STRESS=long CORTEX_TESTBED=require $(GO) test -race -count 1 -timeout 30m -v -run '^Test(AHundred|AThousand|Readers|ManyCommands|Twenty|Questions)' ./cmd/stress ./cmd/render ./cmd/cortex ./producers/hardware ./consumers/analyst | grep -E '^(---|ok|FAIL|panic)|_test.go:|DATA RACE'
 
 llama: ## run the clients and the slot store against a real llama-server, fetched from Debian's unstable suite
 	LLAMA_SERVER="$$(bash embedded/kvcache/llamatest/fetch.sh $${XDG_CACHE_HOME:-$$HOME/.cache}/cortex-llama)" $(GO) test -count 1 -v -tags llamacpp -run '^TestARealServer$$' ./consumers/llm ./embedded/kvcache

@@ -203,3 +203,24 @@ func TestUndoRightAfterACrashMeansTheNewestTransaction(t *testing.T) {
 	m.vector(before)
 	m.truth()
 }
+
+func TestAptOrDpkgKilledBeforeItConfiguresIsMended(t *testing.T) {
+	for name, victims := range map[string][]string{"both": {"apt-get", "dpkg"}, "dpkg": {"dpkg"}, "apt": {"apt-get"}} {
+		t.Run(name, func(t *testing.T) {
+			m := setup(t)
+			m.must(0, "install", "cowsay", "--yes")
+			before := m.Vector(t)
+			m.WriteFile(t, "/etc/dpkg/dpkg.cfg.d/wait", `pre-invoke="if [ $DPKG_HOOK_ACTION = configure ] && [ ! -e /run/go ]; then touch /run/waits; while [ ! -e /run/go ]; do sleep 0.02; done; fi"`+"\n")
+			cmd := m.background("install", "toy-debconf", "toy-altern", "--yes")
+			m.until("dpkg to configure", func() bool { return m.Exists("/run/waits") })
+			m.Signal(syscall.SIGKILL, victims...)
+			m.WriteFile(t, "/run/go", "")
+			_ = cmd.Wait()
+			m.settled()
+			m.truth()
+			m.Run(t, "/bin/rm", "/etc/dpkg/dpkg.cfg.d/wait")
+			m.must(0, "rollback", "--to", "1", "--yes")
+			m.vector(before)
+		})
+	}
+}

@@ -45,20 +45,30 @@ func (m *Machine) Recover(ctx context.Context) (did []string, err error) {
 	return append(did, again...), err
 }
 
-// CutOff reports whether dpkg itself was interrupted: it refuses everything until
-// that is mended. A package whose script failed is no such case.
+// CutOff reports whether dpkg itself was interrupted: its journal is not empty, a
+// package must be unpacked again, or packages wait to be configured although no
+// script failed. A package whose script failed is no such case, nor are those that
+// wait for it.
 func (m *Machine) CutOff(ctx context.Context) (bool, error) {
 	journal, err := os.ReadDir(m.path("/var/lib/dpkg/updates"))
 	if err != nil && !os.IsNotExist(err) {
 		return false, fmt.Errorf("read dpkg's journal: %w", err)
 	}
 	inv, err := m.Inventory(ctx)
+	waits, failed := false, false
 	for _, s := range inv {
 		if s.Flag == events.FlagReinstreq {
 			return true, err
 		}
+		switch s.Status {
+		case events.StatusUnpacked, events.StatusTriggersPending, events.StatusTriggersAwaited:
+			waits = true
+		case events.StatusHalfConfigured, events.StatusHalfInstalled:
+			failed = true
+		case events.StatusInstalled, events.StatusConfigFiles, events.StatusNotInstalled:
+		}
 	}
-	return len(journal) > 0, err
+	return len(journal) > 0 || waits && !failed, err
 }
 
 // unpackAgain installs again what was cut off while it was unpacked: dpkg

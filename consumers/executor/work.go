@@ -23,6 +23,7 @@ type work struct {
 	base   *keeper.Image    // from before the first step that touches files; nil before that
 	first  keeper.Image     // from before the first step
 	lost   []string         // what goes and could not be kept
+	killed bool             // a step's program died of a signal
 }
 
 // run runs the steps up to the first that fails, and records the outcome.
@@ -65,10 +66,13 @@ func (w *work) end(ctx context.Context, failure error) error {
 // and says so in the failure.
 func (w *work) mend(ctx context.Context, failure error) error {
 	cutOff, err := w.machine.CutOff(ctx)
-	if err != nil || !cutOff {
+	if err != nil || !cutOff && !w.killed {
 		return failure
 	}
 	did, err := w.machine.Recover(ctx)
+	if err == nil && len(did) == 0 {
+		return failure // it died between two things
+	}
 	words := "dpkg was cut off and was brought back in order: " + strings.Join(did, "; ")
 	if err != nil {
 		words = fmt.Sprintf("dpkg was cut off and could not be brought back in order: %v", err)
@@ -117,6 +121,7 @@ func (w *work) step(ctx context.Context, i int, s events.Step) (failure, err err
 		result.Duration, result.ExitCode = w.scribe.Now().Sub(start), -1
 	} else {
 		result, failure = w.program(ctx, i, s)
+		w.killed = w.killed || failure != nil && len(result.Argv) > 0 && result.ExitCode < 0
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err() // apt goes on; the next start records its end

@@ -1,0 +1,293 @@
+package stress_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"cortex/cmd/parts"
+	"cortex/consumers/projector"
+	"cortex/consumers/scribe"
+	"cortex/embedded/broker"
+	"cortex/embedded/store"
+	"cortex/events"
+	"cortex/projections"
+	"cortex/projections/answers"
+	"cortex/projections/history"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// times is how much longer the long form is.
+func times() int {
+	if os.Getenv("CORTEX_STRESS") != "" {
+		return 10
+	}
+	return 1
+}
+
+// rig is a log on disk, and read models that follow it.
+type rig struct {
+	tb      testing.TB
+	broker  *broker.Broker
+	scribe  *scribe.Scribe
+	models  map[string]*projections.Model
+	project *projector.Projector
+	number  atomic.Int64
+}
+
+func newRig(tb testing.TB, names ...string) *rig {
+	tb.Helper()
+	dir := tb.TempDir()
+	b, err := broker.Open(tb.Context(), broker.Config{Dir: dir, Create: true, Now: time.Now, NewID: parts.NewID})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r := &rig{tb: tb, broker: b, models: map[string]*projections.Model{}}
+	r.scribe = &scribe.Scribe{Log: b.Log(), Now: time.Now, NewID: parts.NewID, Actor: events.Actor{User: "root", Program: "cortex"}}
+	open := func(ctx context.Context, path string) (projections.Store, error) {
+		return store.Open(ctx, store.Config{Path: path, PoolSize: 8})
+	}
+	var follow []projector.ReadModel
+	for _, name := range names {
+		p, err := parts.Projection(name)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		m, err := projections.New(p, open, projections.Config{Dir: filepath.Join(dir, "read"), Now: time.Now, Report: func(d projections.DeadLetter) { tb.Error(d) }})
+		if err == nil {
+			err = m.Open(tb.Context(), b.Log())
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
+		r.models[name] = m
+		follow = append(follow, m)
+	}
+	r.project = projector.New(b.Log(), follow, projector.Config{Report: func(model string, err error) { tb.Errorf("%s: %v", model, err) }})
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = r.project.Run(ctx) })
+	tb.Cleanup(func() {
+		stop()
+		running.Wait()
+		for _, m := range r.models {
+			if err := m.Close(); err != nil {
+				tb.Error(err)
+			}
+		}
+		if err := b.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return r
+}
+
+// request appends the fact that opens a transaction, and gives its place.
+func (r *rig) request(ctx context.Context) (events.Position, error) {
+	n := int(r.number.Add(1))
+	t := &events.Transaction{ID: events.TransactionID(parts.NewID())}
+	rec, err := r.scribe.Transaction(ctx, scribe.Cause{}, t, &events.Requested{Number: n, Intent: events.Intent{
+		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: events.PackageName(fmt.Sprintf("package-%d", n%200))}}, Words: "cortex install",
+	}})
+	return rec.Position, err
+}
+
+// answer appends a model's answer.
+func (r *rig) answer(ctx context.Context, n int) (events.Position, error) {
+	rec, err := r.scribe.Append(ctx, scribe.Cause{}, events.LogSubject(r.broker.Log().Host()), &events.LLMCompleted{
+		Task: events.TaskInstall, Provider: "local", Model: "m", Question: "q", Answer: strings.Repeat("answer ", 20),
+		Scope: "here", Exact: fmt.Sprintf("exact%d", n), Canon: fmt.Sprintf("canon%d", n),
+	}, events.Anything)
+	return rec.Position, err
+}
+
+// spans gathers how long things took.
+type spans struct {
+	mu   sync.Mutex
+	list []time.Duration
+}
+
+func (s *spans) since(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(s.list, time.Since(t))
+}
+
+func (s *spans) String() string {
+	slices.Sort(s.list)
+	at := func(q int) time.Duration { return s.list[(len(s.list)-1)*q/100].Round(10 * time.Microsecond) }
+	return fmt.Sprintf("p50 %s, p99 %s", at(50), at(99))
+}
+
+// all runs f in n goroutines and gives what went wrong.
+func all(n int, f func(i int) error) error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = f(i) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func TestAHundredPublishersLoseNothing(t *testing.T) {
+	r := newRig(t, history.Name)
+	const publishers = 100
+	each := 15 * times()
+	var durable, visible spans
+	begin := time.Now()
+	err := all(publishers, func(int) error {
+		for range each {
+			at := time.Now()
+			p, err := r.request(t.Context())
+			if err != nil {
+				return err
+			}
+			durable.since(at)
+			if err := r.project.WaitFor(t.Context(), p); err != nil {
+				return err
+			}
+			visible.since(at)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(begin)
+	want := publishers * each
+	seen := map[int]bool{}
+	err = r.models[history.Name].Read(t.Context(), func(db *sql.DB) error {
+		list, err := history.NewReader(db).List(t.Context(), history.Filter{})
+		for _, x := range list {
+			seen[x.Number] = true
+		}
+		if len(list) != want {
+			t.Errorf("%d transactions of %d are in the history", len(list), want)
+		}
+		return err
+	})
+	if err != nil || len(seen) != want {
+		t.Errorf("%d numbers of %d, %v", len(seen), want, err)
+	}
+	t.Logf("%d publishers, %d records, 0 errors: %.0f a second; durable %s; visible %s", publishers, want, float64(want)/took.Seconds(), &durable, &visible)
+}
+
+func TestReadersAndWritersOfTheCache(t *testing.T) {
+	r := newRig(t, answers.Name)
+	held := 1_000 * times()
+	var last events.Position
+	for i := range held {
+		p, err := r.answer(t.Context(), i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = p
+	}
+	if err := r.project.WaitFor(t.Context(), last); err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.OpenReader(t.Context(), r.models[answers.Name].Path(), 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := answers.NewReader(db)
+	defer func() {
+		if err := errors.Join(reader.Close(), db.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	const readers, reads, writers, writes = 200, 100, 20, 50
+	var read, written spans
+	err = all(readers+writers, func(i int) error {
+		if i >= readers {
+			for n := range writes {
+				at := time.Now()
+				if _, err := r.answer(t.Context(), held+(i-readers)*writes+n); err != nil {
+					return err
+				}
+				written.since(at)
+			}
+			return nil
+		}
+		for n := range reads {
+			at := time.Now()
+			want := fmt.Sprintf("exact%d", (i*reads+n)%held)
+			a, _, ok, err := reader.Lookup(t.Context(), answers.Wanted{Scope: "here", Exact: want, Now: at})
+			if err != nil || !ok || a.Exact != want {
+				return fmt.Errorf("%s: %+v, %v, %w", want, a, ok, err)
+			}
+			read.since(at)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := r.answer(t.Context(), held+writers*writes)
+	if err == nil {
+		err = r.project.WaitFor(t.Context(), p)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range held + writers*writes + 1 {
+		if _, _, ok, err := reader.Lookup(t.Context(), answers.Wanted{Scope: "here", Exact: fmt.Sprintf("exact%d", i), Now: time.Now()}); !ok || err != nil {
+			t.Fatalf("answer %d is lost: %v", i, err)
+		}
+	}
+	t.Logf("%d entries: %d readers × %d, 0 errors, %s; %d writers × %d, none lost, %s", held, readers, reads, &read, writers, writes, &written)
+}
+
+// BenchmarkPublish is a fact from its append until the read model shows it, beside an
+// append alone, for one publisher and for many.
+func BenchmarkPublish(b *testing.B) {
+	for _, publishers := range []int{1, 20, 100} {
+		for _, wait := range []bool{false, true} {
+			name := fmt.Sprintf("publishers=%d/durable", publishers)
+			if wait {
+				name = fmt.Sprintf("publishers=%d/visible", publishers)
+			}
+			b.Run(name, func(b *testing.B) {
+				r := newRig(b, history.Name)
+				var took spans
+				var left atomic.Int64
+				left.Store(int64(b.N))
+				b.ResetTimer()
+				err := all(publishers, func(int) error {
+					for left.Add(-1) >= 0 {
+						at := time.Now()
+						p, err := r.request(b.Context())
+						if err == nil && wait {
+							err = r.project.WaitFor(b.Context(), p)
+						}
+						if err != nil {
+							return err
+						}
+						took.since(at)
+					}
+					return nil
+				})
+				b.StopTimer()
+				if err != nil {
+					b.Fatal(err)
+				}
+				slices.Sort(took.list)
+				b.ReportMetric(float64(took.list[(len(took.list)-1)*99/100].Microseconds())/1000, "p99-ms")
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+			})
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Limits is what a group of processes may use. What is zero is not limited. Units
@@ -105,9 +106,9 @@ const (
 )
 
 var (
-	limitName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
-	limitUnit = regexp.MustCompile(`^[A-Za-z0-9:_.@-]+$`)
-	gpuList   = regexp.MustCompile(`^(none|[0-9]{1,3}(,[0-9]{1,3}){0,63})$`)
+	limitName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`) })
+	limitUnit = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9:_.@-]+$`) })
+	gpuList   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(none|[0-9]{1,3}(,[0-9]{1,3}){0,63})$`) })
 )
 
 // Indexes gives the numbers; some is false when all may be used.
@@ -165,7 +166,7 @@ func (l Limits) Validate() error {
 	bad(l.IOWeight >= 0 && l.IOWeight <= MaxIOWeight, "io weight %d is not within 1 and %d", l.IOWeight, MaxIOWeight)
 	bad(l.OOMScore >= -MaxOOMScore && l.OOMScore <= MaxOOMScore, "oom score %d is not within %d and %d", l.OOMScore, -MaxOOMScore, MaxOOMScore)
 	bad(l.GPUMemoryBytes >= 0, "gpu memory of %d bytes is less than nothing", l.GPUMemoryBytes)
-	bad(l.GPUs == "" || gpuList.MatchString(string(l.GPUs)), "%q is neither none nor a list of gpus", string(l.GPUs))
+	bad(l.GPUs == "" || gpuList().MatchString(string(l.GPUs)), "%q is neither none nor a list of gpus", string(l.GPUs))
 	if l.CPUs != "" {
 		_, err := l.CPUs.Indexes()
 		errs = append(errs, err)
@@ -175,7 +176,7 @@ func (l Limits) Validate() error {
 
 // Validate checks name and limits.
 func (p LimitProfile) Validate() error {
-	if !limitName.MatchString(p.Name) || len(p.Name) > MaxLimitName {
+	if !limitName().MatchString(p.Name) || len(p.Name) > MaxLimitName {
 		return fmt.Errorf("%q is no name of a profile: small letters, digits and dashes, at most %d", p.Name, MaxLimitName)
 	}
 	return p.Limits.Validate()
@@ -240,7 +241,7 @@ func (r *LimitsRequest) Validate() error {
 }
 
 func validUnit(u string) error {
-	if !limitUnit.MatchString(u) || len(u) > MaxPackageNameBytes {
+	if !limitUnit().MatchString(u) || len(u) > MaxPackageNameBytes {
 		return fmt.Errorf("%q is no name of a group of processes", u)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"sync"
 
 	"cortex/events"
 )
@@ -20,7 +21,7 @@ type Memo struct {
 	ForgetAll bool     `json:"forget_all,omitempty"`
 }
 
-var memoryName = regexp.MustCompile(`^[pcf][1-9][0-9]{0,18}(\.[0-9]{1,4})?$`)
+var memoryName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[pcf][1-9][0-9]{0,18}(\.[0-9]{1,4})?$`) })
 
 // Validate reports every problem, joined.
 func (m Memo) Validate() error {
@@ -45,7 +46,7 @@ func (m Memo) Validate() error {
 		names = append(names, m.Dismiss)
 	}
 	for _, n := range names {
-		if !memoryName.MatchString(n) {
+		if !memoryName().MatchString(n) {
 			errs = append(errs, fmt.Errorf("%q is no memory", n))
 		}
 	}

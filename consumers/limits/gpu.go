@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -21,7 +22,9 @@ type gpuNode struct {
 	major, minor uint32
 }
 
-var gpuName = regexp.MustCompile(`^(nvidia|dri/card|dri/renderD|nvidiactl$|nvidia-uvm$|nvidia-uvm-tools$|kfd$)([0-9]*)$`)
+var gpuName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(nvidia|dri/card|dri/renderD|nvidiactl$|nvidia-uvm$|nvidia-uvm-tools$|kfd$)([0-9]*)$`)
+})
 
 // gpuNodes lists the device files of graphics processors in dev.
 func gpuNodes(dev string) []gpuNode {
@@ -30,7 +33,7 @@ func gpuNodes(dev string) []gpuNode {
 		paths, _ := filepath.Glob(filepath.Join(dev, pattern)) // the pattern is well formed
 		for _, path := range paths {
 			name, err := filepath.Rel(dev, path)
-			m := gpuName.FindStringSubmatch(name)
+			m := gpuName().FindStringSubmatch(name)
 			var st unix.Stat_t
 			if err != nil || m == nil || unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR {
 				continue

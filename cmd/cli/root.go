@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -54,25 +55,102 @@ happened, and takes it back.
 	flags.BoolVar(&a.embedded, "embedded", false, "run the daemon's inside in this process")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	root.AddGroup(&cobra.Group{ID: "change", Title: "Change the machine:"}, &cobra.Group{ID: "look", Title: "Look at what happened:"}, &cobra.Group{ID: "tool", Title: "Run cortex itself:"})
-	add := func(group string, commands ...*cobra.Command) {
-		for _, c := range commands {
-			c.GroupID = group
+	for _, e := range commands {
+		if !a.needs(e.name) {
+			continue
+		}
+		c := e.make(a)
+		if c.GroupID = e.group; e.group != "" {
 			if c.Long == "" {
 				c.Long = c.Short + "."
 			}
 			c.Long += "\n\n" + exitCodes
-			root.AddCommand(c)
 		}
+		root.AddCommand(c)
 	}
-	add("change", newVerbs(a)...)
-	add("change", newApply(a), newUndo(a), newRedo(a), newRollback(a), newAttach(a))
-	add("look", newHistory(a), newShow(a), newPackages(a), newFile(a), newWhy(a), newEvents(a), newHardware(a), newAsk(a), newSuggest(a), newExplain(a), newAudit(a), newStatus(a))
-	add("tool", newConfig(a), newBackup(a), newPolicy(a), newDaemon(a), newReplay(a), newStore(a), newCatalog(a), newLLM(a), newCache(a), newMemory(a), newKVCache(a), newLimits(a), newDoctor(a), newHooks(a), newNotify(a), newShell(a), newLogs(a), newVersion(a))
-	root.AddCommand(newExitCodes(), newHook(a), newWorker(a))
 	root.SetHelpCommandGroupID("tool")
 	root.SetCompletionCommandGroupID("tool")
 	unknown(root)
 	return root
+}
+
+// entry is a command that is made when it is needed: making all of them is a sixth of
+// a start.
+type entry struct {
+	group, name string
+	make        func(*App) *cobra.Command
+}
+
+// needs reports whether a command must be there: all must, unless the first word names
+// one.
+func (a *App) needs(name string) bool {
+	if len(a.Args) == 0 || a.Args[0] == name {
+		return true
+	}
+	return !slices.ContainsFunc(commands, func(e entry) bool { return e.name == a.Args[0] })
+}
+
+// commands are all commands, in the order of their groups.
+var commands = []entry{
+	{"change", "install", func(a *App) *cobra.Command {
+		return newInstall(a, "install", "Install packages, by name or by what they are for")
+	}},
+	{"change", "plan", func(a *App) *cobra.Command {
+		return newInstall(a, "plan", "Show what an installation would do; the same as install --dry-run")
+	}},
+	{"change", "remove", func(a *App) *cobra.Command {
+		return newVerb(a, events.VerbRemove, "remove NAME[:ARCH]…", "Remove packages, keeping their configuration", cobra.MinimumNArgs(1))
+	}},
+	{"change", "purge", func(a *App) *cobra.Command {
+		return newVerb(a, events.VerbPurge, "purge NAME[:ARCH]…", "Remove packages and their configuration", cobra.MinimumNArgs(1))
+	}},
+	{"change", "upgrade", func(a *App) *cobra.Command {
+		return newVerb(a, events.VerbUpgrade, "upgrade [NAME[:ARCH]…]", "Upgrade packages, or all", cobra.ArbitraryArgs)
+	}},
+	{"change", "hold", func(a *App) *cobra.Command {
+		return newVerb(a, events.VerbHold, "hold NAME[:ARCH]…", "Keep packages at their version", cobra.MinimumNArgs(1))
+	}},
+	{"change", "unhold", func(a *App) *cobra.Command {
+		return newVerb(a, events.VerbUnhold, "unhold NAME[:ARCH]…", "Let packages change again", cobra.MinimumNArgs(1))
+	}},
+	{"change", "apply", newApply},
+	{"change", "undo", newUndo},
+	{"change", "redo", newRedo},
+	{"change", "rollback", newRollback},
+	{"change", "attach", newAttach},
+	{"look", "history", newHistory},
+	{"look", "show", newShow},
+	{"look", "packages", newPackages},
+	{"look", "file", newFile},
+	{"look", "why", newWhy},
+	{"look", "events", newEvents},
+	{"look", "hardware", newHardware},
+	{"look", "ask", newAsk},
+	{"look", "suggest", newSuggest},
+	{"look", "explain", newExplain},
+	{"look", "audit", newAudit},
+	{"look", "status", newStatus},
+	{"tool", "config", newConfig},
+	{"tool", "backup", newBackup},
+	{"tool", "policy", newPolicy},
+	{"tool", "daemon", newDaemon},
+	{"tool", "replay", newReplay},
+	{"tool", "store", newStore},
+	{"tool", "catalog", newCatalog},
+	{"tool", "llm", newLLM},
+	{"tool", "cache", newCache},
+	{"tool", "memory", newMemory},
+	{"tool", "kvcache", newKVCache},
+	{"tool", "limits", newLimits},
+	{"tool", "doctor", newDoctor},
+	{"tool", "hooks", newHooks},
+	{"tool", "notify", newNotify},
+	{"tool", "shell", newShell},
+	{"tool", "logs", newLogs},
+	{"tool", "version", newVersion},
+	{"", "exit-codes", func(*App) *cobra.Command { return newExitCodes() }},
+	{"", "hook", newHook},
+	{"", "worker", newWorker},
 }
 
 // unknown makes a wrong command a usage error with near ones.

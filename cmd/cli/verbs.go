@@ -11,19 +11,7 @@ import (
 	"cortex/producers/intent"
 )
 
-// newVerbs makes the commands that name packages.
-func newVerbs(a *App) []*cobra.Command {
-	return []*cobra.Command{
-		newInstall(a, "install", "Install packages, by name or by what they are for"),
-		newInstall(a, "plan", "Show what an installation would do; the same as install --dry-run"),
-		newVerb(a, events.VerbRemove, "remove NAME[:ARCH]…", "Remove packages, keeping their configuration", cobra.MinimumNArgs(1)),
-		newVerb(a, events.VerbPurge, "purge NAME[:ARCH]…", "Remove packages and their configuration", cobra.MinimumNArgs(1)),
-		newVerb(a, events.VerbUpgrade, "upgrade [NAME[:ARCH]…]", "Upgrade packages, or all", cobra.ArbitraryArgs),
-		newVerb(a, events.VerbHold, "hold NAME[:ARCH]…", "Keep packages at their version", cobra.MinimumNArgs(1)),
-		newVerb(a, events.VerbUnhold, "unhold NAME[:ARCH]…", "Let packages change again", cobra.MinimumNArgs(1)),
-	}
-}
-
+// newVerb makes a command that names packages.
 func newVerb(a *App, verb events.Verb, use, short string, args cobra.PositionalArgs) *cobra.Command {
 	var how consent
 	var o options

@@ -1,0 +1,30 @@
+package cli
+
+import "testing"
+
+// TestEntriesHaveTheNamesOfTheirCommands: a command is found by its entry's name.
+func TestEntriesHaveTheNamesOfTheirCommands(t *testing.T) {
+	seen := map[string]bool{}
+	for _, e := range commands {
+		c := e.make(&App{})
+		if c.Name() != e.name || len(c.Aliases) > 0 || seen[e.name] {
+			t.Errorf("%q makes %q, %q", e.name, c.Name(), c.Aliases)
+		}
+		seen[e.name] = true
+		one := newRoot(&App{Args: []string{e.name, "--help"}})
+		n := 0
+		for _, c := range one.Commands() {
+			if c.Name() == e.name {
+				n++
+			}
+		}
+		if n != 1 || len(one.Commands()) > 2 {
+			t.Errorf("%s: %d commands are made", e.name, len(one.Commands()))
+		}
+	}
+	for _, args := range [][]string{nil, {"help"}, {"instal"}, {"--json", "history"}, {"__complete", "his"}, {"completion", "bash"}} {
+		if n := len(newRoot(&App{Args: args}).Commands()); n < len(commands) {
+			t.Errorf("%q: %d commands of %d", args, n, len(commands))
+		}
+	}
+}

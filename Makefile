@@ -12,8 +12,8 @@ help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 build: ## build bin/cortex, and bin/cortexd beside it, which has the engine; static
-	CGO_ENABLED=0 $(GO) build -trimpath -tags noengine -o bin/cortex ./cmd/cortex
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/cortexd ./cmd/cortex
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -tags noengine -o bin/cortex ./cmd/cortex
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bin/cortexd ./cmd/cortex
 
 install: build ## install cortex and cortexd into /usr/local/bin (as root)
 	install -m 0755 bin/cortex bin/cortexd /usr/local/bin/

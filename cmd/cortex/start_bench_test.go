@@ -63,7 +63,7 @@ func BenchmarkStart(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	cortex, err := build("-tags", "noengine")
+	cortex, err := build("-tags", "noengine", "-ldflags", "-s -w") // as installed
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -63,7 +63,7 @@ resolver-report: ## measure how often words find an accepted package, on LISTS (
 	$(GO) test -count 1 -v -run '^TestReport$$' ./embedded/catalog -lists $${LISTS:-/var/lib/apt/lists}
 
 stress: deps ## many at once, ten times as much as in the tests, with the race detector, and figures (as root)
-	CORTEX_STRESS=long CORTEX_TESTBED=require $(GO) test -race -count 1 -timeout 30m -v -run '^Test(AHundred|AThousand|Readers|ManyCommands|Twenty|Questions)' ./cmd/stress ./cmd/render ./cmd/cortex ./producers/hardware ./consumers/analyst | grep -E '^(---|ok|FAIL|panic)|_test.go:|DATA RACE'
+	@set -o pipefail; CORTEX_STRESS=long CORTEX_TESTBED=require $(GO) test -race -count 1 -timeout 30m -v -run '^Test(AHundred|AThousand|Readers|ManyCommands|Twenty|Questions)' ./cmd/stress ./cmd/render ./cmd/cortex ./producers/hardware ./consumers/analyst | grep -E '^(---|ok|FAIL|panic)|_test.go:|DATA RACE'
 
 llama: ## run the clients and the slot store against a real llama-server, fetched from Debian's unstable suite
 	LLAMA_SERVER="$$(bash embedded/kvcache/llamatest/fetch.sh $${XDG_CACHE_HOME:-$$HOME/.cache}/cortex-llama)" $(GO) test -count 1 -v -tags llamacpp -run '^TestARealServer$$' ./consumers/llm ./embedded/kvcache

@@ -263,6 +263,37 @@ func TestAKeptAnswerThatDoesNotFitIsNotUsed(t *testing.T) {
 }
 
 // Five questions to a model that takes a second, one after the other and at once.
+// TestQuestionsOfManyAreAllAnswered: five ask three at once each; every answer is that
+// of its question, and every call is on record before and after.
+func TestQuestionsOfManyAreAllAnswered(t *testing.T) {
+	s := modeltest.Start(func(c modeltest.Call) modeltest.Reply {
+		i := strings.LastIndex(c.Prompt, "question ")
+		return modeltest.Reply{Text: "answer to " + strings.TrimSpace(c.Prompt[i:])}
+	})
+	defer s.Close()
+	a, log := newAnalyst(t, s.OpenAI(), &shelf{})
+	var wg sync.WaitGroup
+	for i := range 5 {
+		for j := range 3 {
+			wg.Go(func() {
+				text := fmt.Sprintf("question %d-%d", i, j)
+				r, err := a.Ask(t.Context(), events.Actor{}, events.Question{Task: events.TaskConversation, Text: text}, nil)
+				if err != nil || !strings.HasPrefix(r.Text, "answer to "+text) {
+					t.Errorf("%s: %q, %v", text, r.Text, err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	count := map[string]int{}
+	for _, f := range facts(t, log) {
+		count[fmt.Sprintf("%T", f)]++
+	}
+	if count["*events.LLMRequested"] != 15 || count["*events.LLMCompleted"] != 15 {
+		t.Errorf("%v", count)
+	}
+}
+
 func BenchmarkFiveQuestions(b *testing.B) {
 	s := modeltest.Start(func(modeltest.Call) modeltest.Reply {
 		return modeltest.Reply{Text: "ok", Delay: time.Second}

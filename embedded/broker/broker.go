@@ -42,6 +42,8 @@ type Config struct {
 	// MinFree is how many bytes must stay free on the disk; below, nothing is
 	// written. The server itself cannot go on after it has met a full disk.
 	MinFree int64
+	// Cluster keeps the log instead of a server in our process; nil is ours.
+	Cluster *Cluster
 
 	Now    func() time.Time
 	NewID  func() events.ID
@@ -79,9 +81,11 @@ func (c *Config) validate() error {
 		return errors.New("broker: limits must not be negative")
 	}
 	if c.Host != "" {
-		return c.Host.Validate()
+		if err := c.Host.Validate(); err != nil {
+			return err
+		}
 	}
-	return nil
+	return c.Cluster.validate()
 }
 
 func (c *Config) logDir() string { return filepath.Join(c.Dir, "log") }
@@ -133,6 +137,9 @@ func open(ctx context.Context, cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Cluster != nil {
+		return openCluster(ctx, cfg, m)
+	}
 	if m == nil {
 		return create(ctx, cfg)
 	}
@@ -140,7 +147,7 @@ func open(ctx context.Context, cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := startEngine(ctx, cfg, m.MaxBytes)
+	e, err := startEngine(ctx, cfg, m.Host, m.MaxBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -174,6 +181,7 @@ func (b *Broker) Host() events.HostID { return b.log.host }
 // Close stops everything and gives the directory up. It is safe to call twice.
 func (b *Broker) Close() error {
 	b.last.Do(func() {
+		b.engine.hurry()
 		b.closeSubscriptions()
 		b.log.close()
 		b.mu.Lock()

@@ -20,9 +20,12 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// open opens a broker that is closed when the test ends.
+// open opens a broker that is closed when the test ends, at the place of the test.
 func open(t testing.TB, cfg broker.Config) *broker.Broker {
 	t.Helper()
+	if cfg.Cluster == nil {
+		cfg.Cluster = place
+	}
 	b, err := broker.Open(context.Background(), cfg)
 	if err != nil {
 		t.Fatalf("open: %v", err)

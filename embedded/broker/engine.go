@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"reflect"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -22,10 +23,18 @@ const (
 	RequestsStream = "CORTEX_REQ"
 )
 
-// engine is a running server and our connections to it. Reads have a connection
-// of their own: a batch is served inline and would hold up an append.
+// engine is a running server, or a cluster elsewhere, and our connections to it.
+// Reads have a connection of their own: a batch is served inline and would hold up
+// an append.
 type engine struct {
-	srv   *server.Server
+	srv     *server.Server // nil when a cluster keeps the log
+	cluster *Cluster       // nil when the server is ours
+	seal    *sealer        // nil when the server is ours
+	wait    time.Duration  // for one answer
+	host    events.HostID
+	quit    chan struct{} // closed when nobody waits for the cluster any more
+	leave   sync.Once
+
 	conn  *nats.Conn
 	reads *nats.Conn
 	js    jetstream.JetStream
@@ -35,7 +44,7 @@ type engine struct {
 
 // startEngine starts the server on what lies in the log directory and connects.
 // It makes no streams.
-func startEngine(ctx context.Context, cfg Config, maxBytes int64) (*engine, error) {
+func startEngine(ctx context.Context, cfg Config, h events.HostID, maxBytes int64) (*engine, error) {
 	unavailable := func(err error) error {
 		return &events.Error{Op: "broker.startEngine", Kind: events.ErrUnavailable, Subject: cfg.logDir(), Err: err}
 	}
@@ -50,7 +59,7 @@ func startEngine(ctx context.Context, cfg Config, maxBytes int64) (*engine, erro
 	}
 	srv.SetLoggerV2(serverLog{cfg.Logger}, false, false, false)
 	srv.Start()
-	e := &engine{srv: srv}
+	e := &engine{srv: srv, wait: answerTimeout, host: h, quit: make(chan struct{})}
 	if !srv.ReadyForConnections(answerTimeout) {
 		e.stop()
 		return nil, unavailable(errors.New("the server did not start"))
@@ -81,65 +90,96 @@ func (e *engine) connect(logger *slog.Logger) error {
 	return err
 }
 
+// hurry ends the waiting for a cluster that is away.
+func (e *engine) hurry() { e.leave.Do(func() { close(e.quit) }) }
+
 func (e *engine) stop() {
+	e.hurry()
 	for _, conn := range []*nats.Conn{e.conn, e.reads} {
 		if conn != nil {
 			conn.Close()
 		}
 	}
-	e.srv.Shutdown()
-	e.srv.WaitForShutdown()
+	if e.srv != nil {
+		e.srv.Shutdown()
+		e.srv.WaitForShutdown()
+	}
 }
 
 // streamOf is the stream that holds a subject.
-func (e *engine) streamOf(h events.HostID, subject string) (jetstream.Stream, error) {
+func (e *engine) streamOf(subject string) (jetstream.Stream, error) {
 	switch {
-	case strings.HasPrefix(subject, "cortex.evt."+string(h)+"."):
+	case strings.HasPrefix(subject, "cortex.evt."+string(e.host)+"."):
 		return e.facts, nil
-	case strings.HasPrefix(subject, "cortex.req."+string(h)+"."):
+	case strings.HasPrefix(subject, "cortex.req."+string(e.host)+"."):
 		return e.requests, nil
 	}
 	return nil, &events.Error{Op: "broker.streamOf", Kind: events.ErrInternal, Subject: subject, Err: errors.New("no stream of this host holds it")}
 }
 
+// streamName is what a stream of ours is called: a cluster may keep the logs of many
+// hosts.
+func (e *engine) streamName(stream string) string {
+	if e.cluster == nil {
+		return stream
+	}
+	return stream + "_" + string(e.host)
+}
+
+// ours is the inverse of [engine.streamName].
+func (e *engine) ours(name string) string {
+	if e.cluster == nil {
+		return name
+	}
+	return strings.TrimSuffix(name, "_"+string(e.host))
+}
+
 // streamConfigs is what the streams of a host are made as, and must still be.
-func streamConfigs(h events.HostID, maxBytes int64) []jetstream.StreamConfig {
+func (e *engine) streamConfigs(maxBytes int64) []jetstream.StreamConfig {
 	common := jetstream.StreamConfig{
 		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
-		Replicas: 1, MaxConsumers: -1, MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1,
+		Replicas: e.replicas(), MaxConsumers: -1, MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1,
 		Duplicates: dedupeWindow, AllowDirect: true,
 	}
 	facts, requests := common, common
-	facts.Name, facts.Subjects = FactsStream, []string{"cortex.evt." + string(h) + ".>"}
+	facts.Name, facts.Subjects = e.streamName(FactsStream), []string{"cortex.evt." + string(e.host) + ".>"}
 	facts.MaxBytes, facts.DenyDelete, facts.DenyPurge = maxBytes, true, true
-	requests.Name, requests.Subjects = RequestsStream, []string{"cortex.req." + string(h) + ".>"}
+	requests.Name, requests.Subjects = e.streamName(RequestsStream), []string{"cortex.req." + string(e.host) + ".>"}
 	requests.MaxBytes, requests.MaxAge = maxRequestBytes, maxRequestAge
 	return []jetstream.StreamConfig{facts, requests}
 }
 
 // sameConfig compares what was configured, without what the server notes about
-// itself and its versions.
-func sameConfig(want, got jetstream.StreamConfig) bool {
+// itself and its versions. How many copies a cluster keeps, and where, is its
+// administrator's affair.
+func (e *engine) sameConfig(want, got jetstream.StreamConfig) bool {
 	got.Metadata, want.Metadata = nil, nil
+	if e.cluster != nil {
+		want.Replicas, want.Placement = got.Replicas, got.Placement
+	}
 	return reflect.DeepEqual(want, got)
 }
 
-// createStreams makes both streams and gives the time of each.
-func (e *engine) createStreams(ctx context.Context, h events.HostID, maxBytes int64) (map[string]time.Time, error) {
+// createStreams makes both streams, where they are not yet, and gives the time of each.
+func (e *engine) createStreams(ctx context.Context, maxBytes int64) (map[string]time.Time, error) {
 	created := map[string]time.Time{}
-	for _, cfg := range streamConfigs(h, maxBytes) {
-		s, err := e.js.CreateStream(ctx, cfg)
+	for _, cfg := range e.streamConfigs(maxBytes) {
+		var s jetstream.Stream
+		err := e.patiently(ctx, func() (err error) {
+			s, err = e.js.CreateStream(ctx, cfg)
+			return err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("create stream %s: %w", cfg.Name, err)
 		}
-		created[cfg.Name] = s.CachedInfo().Created
+		created[e.ours(cfg.Name)] = s.CachedInfo().Created
 		e.keep(s, cfg.Name)
 	}
 	return created, nil
 }
 
 func (e *engine) keep(s jetstream.Stream, name string) {
-	if name == FactsStream {
+	if e.ours(name) == FactsStream {
 		e.facts = s
 	} else {
 		e.requests = s

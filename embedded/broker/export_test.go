@@ -6,6 +6,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"cortex/events"
@@ -52,7 +53,7 @@ func (b *Broker) Sneak(ctx context.Context, e events.Event) error {
 	head := b.log.headNow()
 	r := events.Record{Event: e, Position: head.Position + 1, Prev: head.Hash}
 	r.Hash = events.Chain(r.Prev, r.Position, r.Event)
-	msg, err := encode(r)
+	msg, err := encode(r, b.engine.seal)
 	if err != nil {
 		return err
 	}
@@ -69,11 +70,33 @@ func OpenBare(ctx context.Context, dir string) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := startEngine(ctx, cfg, cfg.MaxBytes)
+	m := manifest{Host: events.HostID(cfg.NewID())}
+	e, err := startEngine(ctx, cfg, m.Host, cfg.MaxBytes)
 	if err != nil {
 		return nil, err
 	}
-	b := assemble(cfg, e, manifest{Host: events.HostID(cfg.NewID())}, events.Link{})
+	b := assemble(cfg, e, m, events.Link{})
 	b.lock = lk
 	return b, nil
+}
+
+// Forge stores a record as somebody would who may write to the streams, but has not
+// the key of this host.
+func Forge(ctx context.Context, conn *nats.Conn, r events.Record, subject string) error {
+	msg, err := envelope(r, subject, &sealer{key: make([]byte, 32)})
+	if err != nil {
+		return err
+	}
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return err
+	}
+	_, err = js.PublishMsg(ctx, msg)
+	return err
+}
+
+// Vanish cuts the connections, as the end of the process does.
+func (b *Broker) Vanish() {
+	b.engine.conn.Close()
+	b.engine.reads.Close()
 }

@@ -40,13 +40,15 @@ func inspect(cfg Config) (*manifest, error) {
 	switch {
 	case m == nil && present:
 		return nil, damaged(manifestPath(cfg.Dir), errors.New("it is missing, but there is a log"))
+	case m != nil && m.Cluster != (cfg.Cluster != nil):
+		return nil, elsewhere(cfg, *m)
 	case m == nil && !cfg.Create:
 		return nil, noStore(cfg.Dir)
 	case m == nil:
 		return nil, nil //nolint:nilnil // nothing there, to be made
-	case m.Creating:
+	case m.Creating && cfg.Cluster == nil:
 		return nil, unborn(cfg)
-	case !present:
+	case !present && cfg.Cluster == nil:
 		return nil, damaged(cfg.logDir(), errors.New("the log is missing"))
 	}
 	if cfg.Host != "" && cfg.Host != m.Host {
@@ -96,11 +98,11 @@ func create(ctx context.Context, cfg Config) (*Broker, error) {
 	if err := os.MkdirAll(cfg.logDir(), 0o700); err != nil {
 		return fail(err)
 	}
-	e, err := startEngine(ctx, cfg, m.MaxBytes)
+	e, err := startEngine(ctx, cfg, m.Host, m.MaxBytes)
 	if err != nil {
 		return nil, err
 	}
-	if m.Streams, err = e.createStreams(ctx, m.Host, m.MaxBytes); err != nil {
+	if m.Streams, err = e.createStreams(ctx, m.MaxBytes); err != nil {
 		e.stop()
 		return fail(err)
 	}
@@ -126,8 +128,10 @@ func (b *Broker) begin(ctx context.Context, m manifest) error {
 	if _, err := b.log.Append(ctx, first, events.Anything); err != nil {
 		return err
 	}
-	if err := syncTree(b.cfg.logDir()); err != nil {
-		return err
+	if b.engine.cluster == nil {
+		if err := syncTree(b.cfg.logDir()); err != nil {
+			return err
+		}
 	}
 	return b.keeper.born()
 }
@@ -176,8 +180,12 @@ func checkMeta(cfg Config, m manifest, name string) error {
 
 // checkStreams compares what the server opened with what must be there.
 func checkStreams(ctx context.Context, e *engine, m manifest, head events.Link) error {
-	for _, want := range streamConfigs(m.Host, m.MaxBytes) {
-		s, err := e.js.Stream(ctx, want.Name)
+	for _, want := range e.streamConfigs(m.MaxBytes) {
+		var s jetstream.Stream
+		err := e.patiently(ctx, func() (err error) {
+			s, err = e.js.Stream(ctx, want.Name)
+			return err
+		})
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			return damaged(want.Name, errors.New("the server cannot open the stream"))
 		}
@@ -185,13 +193,13 @@ func checkStreams(ctx context.Context, e *engine, m manifest, head events.Link) 
 			return &events.Error{Op: "broker.checkStreams", Kind: events.ErrUnavailable, Subject: want.Name, Err: err}
 		}
 		info := s.CachedInfo()
-		if !sameConfig(want, info.Config) {
+		if !e.sameConfig(want, info.Config) {
 			return damaged(want.Name, errors.New("the stream's configuration was changed"))
 		}
-		if !info.Created.Equal(m.Streams[want.Name]) {
+		if !info.Created.Equal(m.Streams[e.ours(want.Name)]) {
 			return damaged(want.Name, errors.New("it is not the stream that the manifest knows"))
 		}
-		if want.Name == FactsStream {
+		if e.ours(want.Name) == FactsStream {
 			if err := checkState(info.State, head); err != nil {
 				return err
 			}
@@ -201,14 +209,17 @@ func checkStreams(ctx context.Context, e *engine, m manifest, head events.Link) 
 	return nil
 }
 
-// checkState makes sure that the server sees what we saw in the files.
+// checkState makes sure that the server sees what we saw in the files; with a head
+// of nothing, that it has everything that there ever was.
 func checkState(s jetstream.StreamState, head events.Link) error {
 	switch {
+	case head.Position == 0 && s.LastSeq == 0:
+		return nil // the manifest knows whether there must be one
 	case s.FirstSeq != 1:
 		return damaged(FactsStream, fmt.Errorf("it begins at event %d", s.FirstSeq))
 	case s.NumDeleted > 0 || s.Msgs != s.LastSeq:
 		return damaged(FactsStream, fmt.Errorf("%d of its %d events are missing", s.LastSeq-s.Msgs, s.LastSeq))
-	case events.Position(s.LastSeq) != head.Position:
+	case head.Position > 0 && events.Position(s.LastSeq) != head.Position:
 		return damaged(FactsStream, fmt.Errorf("the server sees %d events, the files hold %d", s.LastSeq, head.Position))
 	}
 	return nil

@@ -140,13 +140,19 @@ func (l *factLog) Append(ctx context.Context, e events.Event, x events.Expect) (
 	if l.stopped {
 		return events.Record{}, unwritten(op, e.Subject, errClosed)
 	}
-	if err := l.faulty(); err != nil {
-		return events.Record{}, err
-	}
-	if err := l.resolve(ctx); err != nil {
-		return events.Record{}, unwritten(op, e.Subject, err)
-	}
-	return l.append(ctx, e, x)
+	var out events.Record
+	err := l.engine.patiently(ctx, func() error {
+		err := l.faulty()
+		if err != nil {
+			return err
+		}
+		if err = l.resolve(ctx); err != nil {
+			return unwritten(op, e.Subject, err)
+		}
+		out, err = l.append(ctx, e, x)
+		return err
+	})
+	return out, err
 }
 
 var errClosed = errors.New("the broker is closed")
@@ -183,7 +189,7 @@ func (l *factLog) append(ctx context.Context, e events.Event, x events.Expect) (
 		head := l.headNow()
 		r := events.Record{Event: e, Position: head.Position + 1, Prev: head.Hash}
 		r.Hash = events.Chain(r.Prev, r.Position, r.Event)
-		msg, err := encode(r)
+		msg, err := encode(r, l.engine.seal)
 		if err != nil {
 			return events.Record{}, err
 		}
@@ -242,6 +248,9 @@ func (l *factLog) resolve(ctx context.Context) error {
 		l.advance(r)
 	}
 	if have := l.headNow().Position; have != end {
+		if l.engine.cluster != nil { // a server that has just begun to lead does not know everything yet
+			return fmt.Errorf("the cluster shows %d events, and %d were stored", end, have)
+		}
 		l.condemn(damaged(FactsStream, fmt.Errorf("it ends at event %d, but event %d was stored", end, have)))
 		return l.faulty()
 	}

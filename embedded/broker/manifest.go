@@ -25,6 +25,7 @@ const keepEvery = 20 * time.Millisecond
 type manifest struct {
 	Format   int                  `json:"format"`
 	Creating bool                 `json:"creating,omitempty"` // nobody has been told of any event yet
+	Cluster  bool                 `json:"cluster,omitempty"`  // a cluster keeps the log, not files of ours
 	Host     events.HostID        `json:"host"`
 	MaxBytes int64                `json:"max_bytes"`
 	Streams  map[string]time.Time `json:"streams"` // name → when it was created
@@ -74,7 +75,7 @@ func writeManifest(dir string, m manifest, syncDir bool) error {
 		return fmt.Errorf("encode manifest: %w", err)
 	}
 	tmp := manifestPath(dir) + ".tmp"
-	if err := writeSynced(tmp, append(b, '\n')); err != nil {
+	if err := writeSynced(tmp, append(b, '\n'), 0o644); err != nil {
 		return fmt.Errorf("write manifest: %w", err)
 	}
 	if err := os.Rename(tmp, manifestPath(dir)); err != nil {
@@ -86,8 +87,8 @@ func writeManifest(dir string, m manifest, syncDir bool) error {
 	return syncDirectory(dir)
 }
 
-func writeSynced(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+func writeSynced(path string, b []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
 		return err
 	}

@@ -31,11 +31,15 @@ func (b *Broker) Submit(ctx context.Context, e events.Event) (events.Position, e
 	if err := enoughRoom(b.cfg); err != nil {
 		return 0, err
 	}
-	msg, err := envelope(events.Record{Event: e}, events.RequestSubject(e))
+	msg, err := envelope(events.Record{Event: e}, events.RequestSubject(e), b.engine.seal)
 	if err != nil {
 		return 0, err
 	}
-	ack, err := b.engine.js.PublishMsg(ctx, msg)
+	var ack *jetstream.PubAck
+	err = b.engine.patiently(ctx, func() (err error) {
+		ack, err = b.engine.js.PublishMsg(ctx, msg)
+		return err
+	})
 	if err != nil {
 		return 0, unwritten(op, e.Subject, err)
 	}
@@ -48,19 +52,19 @@ func (b *Broker) Message(ctx context.Context, stream string, p events.Position) 
 	notFound := func(err error) (events.Record, error) {
 		return events.Record{}, &events.Error{Op: "broker.Message", Kind: events.ErrNotFound, Subject: fmt.Sprintf("message %d of %s", p, stream), Err: err}
 	}
-	if stream != FactsStream && stream != RequestsStream {
-		return notFound(errors.New("no such stream"))
+	if p == 0 || stream != FactsStream && stream != RequestsStream {
+		return notFound(errors.New("there is no such place"))
 	}
 	msg, err := b.engine.get(ctx, stream, getRequest{Seq: uint64(p)})
 	switch {
-	case p == 0 || errors.Is(err, errNoMessage):
+	case errors.Is(err, errNoMessage):
 		return notFound(nil)
 	case err != nil:
 		return events.Record{}, err
 	case stream == FactsStream:
 		return b.log.decode(msg)
 	}
-	r, err := events.DecodeHeaders(flat(msg.Header), msg.Data)
+	r, err := b.engine.request(flat(msg.Header), msg.Data)
 	r.Position = p
 	return r, err
 }
@@ -70,7 +74,7 @@ func (b *Broker) Message(ctx context.Context, stream string, p events.Position) 
 // headers. Topics of facts are refused; facts are appended to the log. Closing
 // it leaves the broker open.
 func (b *Broker) Publisher() message.Publisher {
-	return &publisher{js: b.engine.js, room: func() error { return enoughRoom(b.cfg) }, allow: func(topic string) error {
+	return &publisher{js: b.engine.js, seal: b.engine.seal, room: func() error { return enoughRoom(b.cfg) }, allow: func(topic string) error {
 		if strings.HasPrefix(topic, "cortex.req."+string(b.Host())+".") {
 			return nil
 		}
@@ -80,6 +84,7 @@ func (b *Broker) Publisher() message.Publisher {
 
 type publisher struct {
 	js     jetstream.JetStream
+	seal   *sealer
 	room   func() error
 	allow  func(topic string) error
 	closed atomic.Bool
@@ -102,6 +107,13 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 			msg.Header[name] = []string{value}
 		}
 		msg.Header.Set(jetstream.MsgIDHeader, m.UUID)
+		if p.seal != nil {
+			r, err := events.DecodeHeaders(events.Headers(m.Metadata), m.Payload)
+			if err != nil {
+				return err
+			}
+			msg.Header.Set(sealHeader, p.seal.of(events.Record{Event: r.Event}))
+		}
 		if _, err := p.js.PublishMsg(m.Context(), msg); err != nil {
 			return unwritten("broker.Publish", text(topic), err)
 		}

@@ -111,6 +111,9 @@ func (l *factLog) decode(msg *nats.Msg) (events.Record, error) {
 		return events.Record{}, &events.Error{Op: "broker.decode", Kind: events.ErrUnavailable, Err: fmt.Errorf("the server's answer: %w", err)}
 	}
 	r, err := decodeRecord(l.host, seq, msg.Header.Get(jetstream.SubjectHeader), flat(msg.Header), msg.Data)
+	if err == nil {
+		err = l.engine.seal.check(r, msg.Header.Get(sealHeader))
+	}
 	if err != nil {
 		l.condemn(err)
 	}
@@ -118,19 +121,26 @@ func (l *factLog) decode(msg *nats.Msg) (events.Record, error) {
 }
 
 // get asks for one stored message.
-func (e *engine) get(ctx context.Context, stream string, q getRequest) (*nats.Msg, error) {
-	fail := func(err error) (*nats.Msg, error) {
-		return nil, &events.Error{Op: "broker.get", Kind: events.ErrUnavailable, Subject: stream, Err: err}
+func (e *engine) get(ctx context.Context, stream string, q getRequest) (msg *nats.Msg, err error) {
+	ask := e.getDirect
+	if e.cluster != nil {
+		ask = e.getFromLeader
 	}
-	body, err := json.Marshal(q)
+	err = e.patiently(ctx, func() error {
+		msg, err = ask(ctx, stream, q)
+		if err != nil && !errors.Is(err, errNoMessage) {
+			err = &events.Error{Op: "broker.get", Kind: events.ErrUnavailable, Subject: stream, Err: err}
+		}
+		return err
+	})
+	return msg, err
+}
+
+// getDirect asks whichever server has the stream. In our own process there is one.
+func (e *engine) getDirect(ctx context.Context, stream string, q getRequest) (*nats.Msg, error) {
+	msg, err := e.ask(ctx, "$JS.API.DIRECT.GET."+e.streamName(stream), q)
 	if err != nil {
-		return fail(err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	msg, err := e.reads.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+stream, body)
-	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	switch status := msg.Header.Get("Status"); status {
 	case "":
@@ -138,8 +148,59 @@ func (e *engine) get(ctx context.Context, stream string, q getRequest) (*nats.Ms
 	case "404":
 		return nil, errNoMessage
 	default:
-		return fail(fmt.Errorf("%s %s", status, msg.Header.Get("Description")))
+		return nil, fmt.Errorf("%s %s", status, msg.Header.Get("Description"))
 	}
+}
+
+// codeNoMessage is the leader's answer when nothing matches.
+const codeNoMessage = 10037
+
+// getFromLeader asks the server that leads the stream: the others of a cluster may
+// not have yet what was acknowledged.
+func (e *engine) getFromLeader(ctx context.Context, stream string, q getRequest) (*nats.Msg, error) {
+	raw, err := e.ask(ctx, "$JS.API.STREAM.MSG.GET."+e.streamName(stream), q)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Subject string `json:"subject"`
+			Seq     uint64 `json:"seq"`
+			Headers []byte `json:"hdrs"`
+			Data    []byte `json:"data"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(raw.Data, &answer); err != nil {
+		return nil, err
+	}
+	switch m := answer.Message; {
+	case answer.Error != nil && answer.Error.ErrorCode == codeNoMessage:
+		return nil, errNoMessage
+	case answer.Error != nil:
+		return nil, answer.Error
+	default:
+		msg := &nats.Msg{Subject: m.Subject, Data: m.Data, Header: nats.Header{}}
+		if len(m.Headers) > 0 {
+			if msg.Header, err = nats.DecodeHeadersMsg(m.Headers); err != nil {
+				return nil, err
+			}
+		}
+		msg.Header.Set(jetstream.SequenceHeader, strconv.FormatUint(m.Seq, 10))
+		msg.Header.Set(jetstream.SubjectHeader, m.Subject)
+		return msg, nil
+	}
+}
+
+// ask sends a question to the servers' interface and gives the answer.
+func (e *engine) ask(ctx context.Context, subject string, q getRequest) (*nats.Msg, error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.wait)
+	defer cancel()
+	return e.reads.RequestWithContext(ctx, subject, body)
 }
 
 // scan gives the records behind q.After that match, up to and including end, in

@@ -13,8 +13,8 @@ import (
 
 // encode writes a record as a message, and makes sure that it can be read back
 // as the same record.
-func encode(r events.Record) (*nats.Msg, error) {
-	msg, err := envelope(r, events.FactSubject(r.Event))
+func encode(r events.Record, s *sealer) (*nats.Msg, error) {
+	msg, err := envelope(r, events.FactSubject(r.Event), s)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func encode(r events.Record) (*nats.Msg, error) {
 }
 
 // envelope writes headers and data; the event's id is what it is stored once by.
-func envelope(r events.Record, subject string) (*nats.Msg, error) {
+func envelope(r events.Record, subject string, s *sealer) (*nats.Msg, error) {
 	headers, err := events.EncodeHeaders(r)
 	if err != nil {
 		return nil, err
@@ -43,6 +43,9 @@ func envelope(r events.Record, subject string) (*nats.Msg, error) {
 		msg.Header[name] = []string{value}
 	}
 	msg.Header.Set(jetstream.MsgIDHeader, string(r.ID))
+	if s != nil {
+		msg.Header.Set(sealHeader, s.of(r))
+	}
 	return msg, nil
 }
 

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -32,6 +33,9 @@ func (s *source) fill(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return &events.Error{Op: "broker.Read", Kind: events.ErrUnavailable, Err: err}
 	}
+	if s.log.engine.cluster != nil {
+		return s.fillFromCluster(ctx)
+	}
 	whole := s.next == 1
 	got, err := s.batch(ctx)
 	if err == nil && got == 0 && s.filter != "" && whole {
@@ -47,6 +51,32 @@ func (s *source) fill(ctx context.Context) error {
 		s.next = s.end + 1
 	}
 	return nil
+}
+
+// fillFromCluster is fill where several servers have the stream. Any of them gives a
+// batch, perhaps one that does not have everything yet; what it does not give, the
+// leader is asked for. So what matches a filter is asked of the leader alone: a batch
+// that ends early could not be told from one that is complete.
+func (s *source) fillFromCluster(ctx context.Context) error {
+	if s.filter == "" {
+		if err := s.log.engine.patiently(ctx, func() error {
+			_, err := s.batch(ctx)
+			return err
+		}); err != nil || len(s.buf) > 0 {
+			return err
+		}
+	}
+	msg, err := s.log.engine.get(ctx, FactsStream, getRequest{Seq: uint64(s.next), NextFor: s.filter})
+	switch {
+	case errors.Is(err, errNoMessage) && s.filter == "":
+		return s.log.unreadable(s.next)
+	case errors.Is(err, errNoMessage): // nothing matches behind here
+		s.next = s.end + 1
+		return nil
+	case err != nil:
+		return err
+	}
+	return s.take(msg)
 }
 
 // nothing makes sure that no record matches at all: to the server, what it
@@ -84,10 +114,10 @@ func (s *source) batch(ctx context.Context) (int, error) {
 		return fail(err)
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	if err := conn.PublishRequest("$JS.API.DIRECT.GET."+FactsStream, inbox, body); err != nil {
+	if err := conn.PublishRequest("$JS.API.DIRECT.GET."+s.log.engine.streamName(FactsStream), inbox, body); err != nil {
 		return fail(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.log.engine.wait)
 	defer cancel()
 	for got := 0; ; got++ {
 		msg, err := sub.NextMsgWithContext(ctx)

@@ -78,7 +78,7 @@ func (c *SubscriberConfig) validate() error {
 // logged and given up.
 func (b *Broker) Subscriber(cfg SubscriberConfig) message.Subscriber {
 	return b.subscriber(cfg, func(_ context.Context, topic string) (jetstream.Stream, error) {
-		return b.engine.streamOf(b.Host(), topic)
+		return b.engine.streamOf(topic)
 	})
 }
 
@@ -121,16 +121,26 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if err != nil {
 		return nil, err
 	}
-	iter, err := cons.Messages(jetstream.PullMaxMessages(pullAhead+s.cfg.MaxAckPending), jetstream.WithMessagesErrOnMissingHeartbeat(false))
+	pull := func() (jetstream.MessagesContext, error) {
+		opts := []jetstream.PullMessagesOpt{jetstream.PullMaxMessages(pullAhead + s.cfg.MaxAckPending), jetstream.WithMessagesErrOnMissingHeartbeat(false)}
+		if s.broker.engine.cluster != nil {
+			opts = append(opts, jetstream.PullExpiry(clusterPull))
+		}
+		return cons.Messages(opts...)
+	}
+	iter, err := pull()
 	if err != nil {
 		return nil, fmt.Errorf("subscribe %s: %w", s.cfg.Durable, err)
 	}
 	sub := &subscription{
 		cfg: s.cfg, logger: s.broker.cfg.Logger, key: stream + "/" + s.cfg.Durable,
-		iter: iter, out: make(chan *message.Message), done: make(chan struct{}),
+		iter: iter, proof: s.broker.engine.proof(stream), engine: s.broker.engine, out: make(chan *message.Message), done: make(chan struct{}),
 	}
 	if stream == FactsStream {
 		sub.settle = s.broker.log.catchUp
+	}
+	if s.broker.engine.cluster != nil {
+		sub.again = pull
 	}
 	sub.ctx, sub.cancel = context.WithCancel(ctx)
 	s.subs[sub] = struct{}{}
@@ -166,12 +176,16 @@ func (s *subscriber) consumer(ctx context.Context, topic string) (jetstream.Cons
 	fail := func(err error) (jetstream.Consumer, string, error) {
 		return nil, "", &events.Error{Op: "broker.Subscribe", Kind: events.ErrUnavailable, Subject: s.cfg.Durable, Err: err}
 	}
-	name := stream.CachedInfo().Config.Name
+	name := s.broker.engine.ours(stream.CachedInfo().Config.Name)
 	s.broker.mu.Lock()
 	defer s.broker.mu.Unlock()
-	cons, err := stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: s.cfg.Durable, FilterSubject: topic, AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: s.cfg.AckWait, MaxAckPending: s.cfg.MaxAckPending, DeliverPolicy: jetstream.DeliverAllPolicy,
+	var cons jetstream.Consumer
+	err = s.broker.engine.patiently(ctx, func() (err error) {
+		cons, err = stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+			Durable: s.cfg.Durable, FilterSubject: topic, AckPolicy: jetstream.AckExplicitPolicy,
+			AckWait: s.cfg.AckWait, MaxAckPending: s.cfg.MaxAckPending, DeliverPolicy: jetstream.DeliverAllPolicy,
+		})
+		return err
 	})
 	if err != nil {
 		return fail(err)

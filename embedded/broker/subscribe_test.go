@@ -117,8 +117,9 @@ func TestANameGoesOnWhereItStopped(t *testing.T) {
 	t.Run("after a crash in the middle", func(t *testing.T) {
 		c, _ := subscribe(t, b, filter)
 		next(t, c) // being handled when the lights go out
-		again := open(t, broker.Config{Dir: image(t, dir)})
-		c, _ = subscribe(t, again, filter)
+		again := image(t, dir)
+		b.Vanish()
+		c, _ = subscribe(t, open(t, broker.Config{Dir: again}), filter)
 		for i, want := range sent[1:] {
 			m := next(t, c)
 			if m.UUID != string(want.ID) {

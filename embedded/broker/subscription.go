@@ -23,6 +23,15 @@ type subscription struct {
 	// streams that are not the log.
 	settle func(context.Context, events.Position) error
 
+	// proof refuses a message that is not ours.
+	proof func(headers events.Headers, data []byte) error
+
+	// again begins to receive anew where a cluster has ended it; nil where that
+	// cannot happen.
+	again func() (jetstream.MessagesContext, error)
+
+	engine *engine
+
 	iter   jetstream.MessagesContext
 	out    chan *message.Message
 	ctx    context.Context // of every message; done when the subscription is to end
@@ -34,17 +43,43 @@ type subscription struct {
 func (s *subscription) run() {
 	defer close(s.out)
 	defer s.cancel()
+	for s.receive() && s.begin() {
+	}
+}
+
+// begin receives anew, as soon as the cluster lets us; false when that is not to be.
+func (s *subscription) begin() bool {
+	for pause := 50 * time.Millisecond; s.again != nil; pause = min(2*pause, time.Second) {
+		iter, err := s.again()
+		if err == nil {
+			s.iter = iter
+			return true
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-s.ctx.Done():
+			t.Stop()
+			return false
+		}
+	}
+	return false
+}
+
+// receive gives message after message until receiving ends; true when the
+// subscription itself is not to end yet.
+func (s *subscription) receive() bool {
 	stop := context.AfterFunc(s.ctx, s.iter.Drain)
 	defer stop()
 	for {
 		m, err := s.iter.Next()
 		switch {
 		case errors.Is(err, jetstream.ErrMsgIteratorClosed):
-			return
+			return s.ctx.Err() == nil && !errors.Is(err, jetstream.ErrConnectionClosed)
 		case err != nil:
 			s.logger.Error("subscription broken", "name", s.cfg.Durable, "error", err)
 			s.iter.Stop()
-			return
+			return s.ctx.Err() == nil
 		case s.ctx.Err() != nil: // on its way to us when we ended
 			s.answer("nak", m.Nak())
 		default:
@@ -61,6 +96,11 @@ func (s *subscription) handle(m jetstream.Msg) {
 		s.answer("term", m.TermWithReason("not an event"))
 		return
 	}
+	if err := s.proof(flat(m.Headers()), m.Data()); err != nil {
+		s.logger.Error("not written by this host's daemon; given up", "name", s.cfg.Durable, "subject", m.Subject(), "error", err)
+		s.answer("term", m.TermWithReason("not ours"))
+		return
+	}
 	if s.settle != nil {
 		if err := s.settle(s.ctx, events.Position(meta.Sequence.Stream)); err != nil {
 			s.answer("nak", m.Nak())
@@ -71,9 +111,7 @@ func (s *subscription) handle(m jetstream.Msg) {
 	for delivered := meta.NumDelivered; ; delivered++ {
 		switch s.give(m, meta, delivered) {
 		case acked:
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), answerTimeout)
-			s.answer("ack", m.DoubleAck(ctx))
-			cancel()
+			s.answer("ack", s.acknowledge(m))
 			return
 		case ended:
 			s.answer("nak", m.Nak())
@@ -86,6 +124,22 @@ func (s *subscription) handle(m jetstream.Msg) {
 			pause = min(2*pause, s.cfg.MaxNackPause)
 		}
 	}
+}
+
+// acknowledge returns when the broker knows that m is done. While a cluster is away it
+// is told again: until then nothing else would come.
+func (s *subscription) acknowledge(m jetstream.Msg) error {
+	first := true
+	return s.engine.patiently(s.ctx, func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.engine.wait)
+		defer cancel()
+		if first {
+			first = false
+			return m.DoubleAck(ctx)
+		}
+		_, err := s.engine.conn.RequestWithContext(ctx, m.Reply(), []byte("+ACK"))
+		return err
+	})
 }
 
 type outcome int
@@ -101,6 +155,7 @@ func (s *subscription) give(m jetstream.Msg, meta *jetstream.MsgMetadata, delive
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	msg := toMessage(m, meta, delivered)
+	msg.Metadata["cortex-stream"] = s.engine.ours(meta.Stream)
 	msg.SetContext(ctx)
 	beat := time.NewTicker(s.cfg.AckWait / 3)
 	defer beat.Stop()
@@ -165,7 +220,6 @@ func toMessage(m jetstream.Msg, meta *jetstream.MsgMetadata, delivered uint64) *
 	for name, value := range flat(m.Headers()) {
 		out.Metadata[name] = value
 	}
-	out.Metadata["cortex-stream"] = meta.Stream
 	out.Metadata["cortex-position"] = strconv.FormatUint(meta.Sequence.Stream, 10)
 	out.Metadata["cortex-delivered"] = strconv.FormatUint(delivered, 10)
 	return out

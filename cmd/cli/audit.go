@@ -121,7 +121,7 @@ func (a *App) verifyState(ctx context.Context, state string, p auditor.Places, o
 			return auditor.Verdict{}, err
 		}
 	}
-	files, err := a.Engine.Files(state)
+	files, err := a.Engine.Files(a.settings, state)
 	switch {
 	case err == nil:
 		e.Log = files.Records()

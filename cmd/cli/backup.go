@@ -106,7 +106,7 @@ func (a *App) createBackup(ctx context.Context, to string) error {
 		if release, err = a.alone(ctx); err != nil {
 			return err
 		}
-		files, err := a.Engine.Files(a.settings.State)
+		files, err := a.Engine.Files(a.settings, a.settings.State)
 		if err != nil {
 			return err
 		}
@@ -232,7 +232,7 @@ func (a *App) extract(ctx context.Context, file, dir string) (backup.Info, error
 	}
 	defer f.Close()
 	return backup.Extract(ctx, f, dir, func(tmp string, i backup.Info) error {
-		files, err := a.Engine.Files(tmp)
+		files, err := a.Engine.Files(a.settings, tmp)
 		if err != nil {
 			return err
 		}

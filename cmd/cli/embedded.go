@@ -21,9 +21,9 @@ type Engine struct {
 	// or nobody has needed it for a while, and tells ready when it can be asked, or
 	// why not.
 	Run func(ctx context.Context, s settings.Settings, build string, logger *slog.Logger, ready func(error)) error
-	// Files looks at the log's files in a state directory as they lie there, without
-	// a daemon.
-	Files func(state string) (LogFiles, error)
+	// Files looks at the log of a state directory as it lies there, or with the servers
+	// of the settings, without a daemon.
+	Files func(s settings.Settings, state string) (LogFiles, error)
 	// Own keeps every daemon away from a state directory until release is called.
 	Own func(state string) (release func(), err error)
 	// Policy judges plans, and PolicyCases the plans in a text.

@@ -17,6 +17,8 @@ func engine() cli.Engine {
 		Policy:      func(s settings.Settings) cli.Policy { return daemon.Policy(s) },
 		PolicyCases: rules.Cases,
 		Own:         broker.Own,
-		Files:       func(state string) (cli.LogFiles, error) { return broker.OpenFiles(state) },
+		Files: func(s settings.Settings, state string) (cli.LogFiles, error) {
+			return broker.OpenFiles(state, daemon.Cluster(s))
+		},
 	}
 }

@@ -72,6 +72,7 @@ func assemble(ctx context.Context, s settings.Settings, build string, logger *sl
 	name, _ := os.Hostname()
 	b, err := broker.Open(ctx, broker.Config{
 		Dir: s.State, Machine: name, Build: build, Create: true, Now: time.Now, NewID: parts.NewID, Logger: logger,
+		Cluster: Cluster(s), Listen: s.NATS.Listen,
 	})
 	if err != nil {
 		return nil, err

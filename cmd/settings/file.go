@@ -137,7 +137,7 @@ func scan(path string, text []byte) (entries []Entry, headers []header, errs []e
 		case unstable.Table:
 			table = name + "."
 			headers = append(headers, header{table, int(first.Offset)})
-			if name != "llm" && !strings.HasPrefix(name, "llm.") {
+			if name != "llm" && name != "nats" && !strings.HasPrefix(name, "llm.") {
 				errs = append(errs, problem(path, at.Line, at.Column, "", "there is no table %q", name))
 			}
 			continue
@@ -189,12 +189,18 @@ func (e Entry) check(path string) error {
 	return nil
 }
 
-// secret reports whether a setting is one by its name or by the form of its value.
+// secret reports whether a setting is one by its name or by the form of its value. The
+// name of a file that holds one is none.
 func secret(name, value string) bool {
+	if name == "nats.url" && strings.Contains(value, "@") { // what stands alone before it is a token
+		return true
+	}
 	for _, part := range strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return r == '.' || r == '_' || r == '-' }) {
 		switch part {
 		case "key", "apikey", "token", "secret", "password", "passwd", "passphrase", "credential", "credentials":
-			return true
+			if !strings.HasSuffix(name, "_file") {
+				return true
+			}
 		}
 	}
 	return regexp.MustCompile(`^(sk|pk|rk)-[A-Za-z0-9_-]{16,}|^gh[pousr]_[A-Za-z0-9]{20,}|^AKIA[0-9A-Z]{16}$|-----BEGIN |://[^/@]*:[^/@]*@`).MatchString(value)

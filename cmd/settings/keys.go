@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,13 +34,14 @@ func (k Key) Value(s Settings) string { return k.get(s) }
 // Keys lists everything that can be set, by name, but for the settings of single
 // providers of models: llm.NAME.url, model, protocol, price, rpm and tpm.
 func Keys() []Key {
-	return []Key{
+	return slices.Concat([]Key{
 		pool("db_pool_size", "read connections to each read model", func(s *Settings) *int { return &s.PoolSize }),
 		duration("idle_timeout", "after how long an idle daemon leaves; 0s never", MaxIdleTimeout, func(s *Settings) *time.Duration { return &s.IdleTimeout }),
 		duration("lock_timeout", "how long to wait for another package manager; --lock-timeout wins", events.MaxLockWait, func(s *Settings) *time.Duration { return &s.LockWait }),
 		model("llm.budget_day", "dollars that models may cost in a day", amount),
 		model("llm.budget_month", "dollars that models may cost in a month", amount),
 		model("llm.providers", "providers of models, in the order in which they are asked, by commas", providers),
+	}, nats(), []Key{
 		{
 			Name: "root", About: "the root directory of the machine, for images",
 			set: func(s *Settings, v string) error {
@@ -77,7 +79,7 @@ func Keys() []Key {
 			get: func(s Settings) string { return strconv.FormatInt(s.StoreBudget, 10) },
 		},
 		pool("thread_pool_size", "questions to models at once", func(s *Settings) *int { return &s.Threads }),
-	}
+	})
 }
 
 func absolute(v string) error {

@@ -47,6 +47,7 @@ type Settings struct {
 	IdleTimeout time.Duration // after which an idle daemon leaves; 0 never
 	LockWait    time.Duration // for another package manager
 	StoreBudget int64         // bytes up to which package files of what is installed are fetched; 0 fetches none
+	NATS        NATS          // where the log is kept, and who may listen
 
 	system string            // the state directory of the machine's own daemon
 	models map[string]string // what is set about models, by variable
@@ -192,6 +193,10 @@ func Trace(src Sources) (Settings, map[string]Origin, error) {
 	for _, k := range keys {
 		v := src.Env(k.Env())
 		if v == "" {
+			continue
+		}
+		if secret(k.Name, v) {
+			errs = append(errs, &events.Error{Op: "settings.Load", Kind: events.ErrUsage, Subject: k.Env(), Err: errors.New("it looks like a secret, and secrets do not belong into settings")})
 			continue
 		}
 		if err := k.set(&s, v); err != nil {

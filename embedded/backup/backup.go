@@ -43,7 +43,7 @@ const maxIndexBytes = 256 << 20
 
 // kept are the parts of a state directory that are copied. The first may be read
 // while a daemon runs: what is in it never changes once it is there.
-var kept = []string{"vault", "log", "manifest.json", "audit", "memory-keys", "kvcache"}
+var kept = []string{"vault", "log", "manifest.json", "cluster.key", "audit", "memory-keys", "kvcache"}
 
 // Info says what a backup is of.
 type Info struct {

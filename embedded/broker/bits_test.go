@@ -20,7 +20,7 @@ const facts = 200
 // verdict reads a store as it lies there and compares it, event by event, with
 // what was stored: "" when nothing is wrong and all is there.
 func verdict(dir string, want []events.Record) string {
-	files, err := broker.OpenFiles(dir)
+	files, err := broker.OpenFiles(dir, nil)
 	if err != nil {
 		return err.Error()
 	}

@@ -44,6 +44,9 @@ type Config struct {
 	MinFree int64
 	// Cluster keeps the log instead of a server in our process; nil is ours.
 	Cluster *Cluster
+	// Listen is HOST:PORT where NATS clients may listen to facts, which is all that
+	// they may; "" is nowhere. The server of a cluster listens for itself.
+	Listen string
 
 	Now    func() time.Time
 	NewID  func() events.ID
@@ -84,6 +87,9 @@ func (c *Config) validate() error {
 		if err := c.Host.Validate(); err != nil {
 			return err
 		}
+	}
+	if c.Cluster != nil && c.Listen != "" {
+		return errors.New("broker: clients of others connect to the cluster, not to us")
 	}
 	return c.Cluster.validate()
 }
@@ -128,6 +134,11 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		return nil, err
 	}
 	b.lock = lk
+	if b.engine.guests != nil {
+		if err := b.tell(b.engine.guests); err != nil {
+			return nil, errors.Join(err, b.Close())
+		}
+	}
 	return b, nil
 }
 

@@ -30,6 +30,7 @@ type engine struct {
 	srv     *server.Server // nil when a cluster keeps the log
 	cluster *Cluster       // nil when the server is ours
 	seal    *sealer        // nil when the server is ours
+	guests  *guests        // nil when nobody else may connect to our server
 	wait    time.Duration  // for one answer
 	host    events.HostID
 	quit    chan struct{} // closed when nobody waits for the cluster any more
@@ -48,18 +49,26 @@ func startEngine(ctx context.Context, cfg Config, h events.HostID, maxBytes int6
 	unavailable := func(err error) error {
 		return &events.Error{Op: "broker.startEngine", Kind: events.ErrUnavailable, Subject: cfg.logDir(), Err: err}
 	}
-	srv, err := server.NewServer(&server.Options{
+	opts := &server.Options{
 		ServerName: "cortex", DontListen: true, NoSigs: true, MaxPayload: maxPayload, MaxConn: 64,
 		JetStream: true, StoreDir: cfg.logDir(), SyncAlways: true, DisableJetStreamBanner: true,
 		JetStreamMaxStore: maxBytes + maxRequestBytes, JetStreamMaxMemory: 64 << 20,
 		JetStreamLimits: server.JSLimitOpts{Duplicates: dedupeWindow, DefaultMaxConsumers: 256},
-	})
+	}
+	e := &engine{wait: answerTimeout, host: h, quit: make(chan struct{})}
+	if cfg.Listen != "" {
+		e.guests = newGuests()
+		if err := e.guests.listenAt(opts, cfg.Listen); err != nil {
+			return nil, unavailable(err)
+		}
+	}
+	srv, err := server.NewServer(opts)
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	e.srv = srv
 	srv.SetLoggerV2(serverLog{cfg.Logger}, false, false, false)
 	srv.Start()
-	e := &engine{srv: srv, wait: answerTimeout, host: h, quit: make(chan struct{})}
 	if !srv.ReadyForConnections(answerTimeout) {
 		e.stop()
 		return nil, unavailable(errors.New("the server did not start"))
@@ -72,13 +81,20 @@ func startEngine(ctx context.Context, cfg Config, h events.HostID, maxBytes int6
 		e.stop()
 		return nil, unavailable(err)
 	}
+	if e.guests != nil {
+		e.guests.admit(srv)
+	}
 	return e, ctx.Err()
 }
 
 func (e *engine) connect(logger *slog.Logger) error {
 	var err error
+	word := ""
+	if e.guests != nil {
+		word = e.guests.word
+	}
 	for name, conn := range map[string]**nats.Conn{"cortex": &e.conn, "cortex-reads": &e.reads} {
-		*conn, err = nats.Connect("", nats.InProcessServer(e.srv), nats.Name(name), nats.NoReconnect(),
+		*conn, err = nats.Connect("", nats.InProcessServer(e.srv), nats.Name(name), nats.NoReconnect(), nats.Token(word),
 			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 				logger.Warn("nats connection", "name", name, "error", err)
 			}))

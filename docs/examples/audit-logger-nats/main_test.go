@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"cortex/embedded/broker"
+	"cortex/events"
+	"cortex/events/logtest"
+)
+
+// TestFollow: over restarts of the daemon, a half written line and facts that nobody
+// listened to, every fact is there once, in order.
+func TestFollow(t *testing.T) {
+	dir, path := t.TempDir(), filepath.Join(t.TempDir(), "facts")
+	for round := range 3 {
+		b, err := broker.Open(t.Context(), broker.Config{Dir: dir, Create: true, Listen: "127.0.0.1:0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 300 { // nobody listens yet
+			logtest.Append(t, b.Log(), logtest.NewTransaction(), &events.Cancelled{})
+		}
+		ended := make(chan error)
+		go func() { ended <- Follow(context.Background(), "nats://"+b.Listening(), path) }()
+		for range 20 {
+			logtest.Append(t, b.Log(), logtest.NewTransaction(), &events.Cancelled{})
+		}
+		want := 1 + (round+1)*320
+		for end := time.Now().Add(20 * time.Second); lines(t, path) < want && time.Now().Before(end); {
+			time.Sleep(5 * time.Millisecond)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; err == nil {
+			t.Error("it did not say that the daemon went")
+		}
+		if got := lines(t, path); got != want {
+			t.Fatalf("%d lines, want %d", got, want)
+		}
+		half(t, path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last uint64
+	for line := range bytes.Lines(text) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // the half line
+		}
+		p, err := positionOf(line)
+		if err != nil || p != last+1 {
+			t.Fatalf("fact %d follows fact %d: %v", p, last, err)
+		}
+		last = p
+	}
+}
+
+func lines(t *testing.T, path string) int {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return bytes.Count(text, []byte("\n"))
+}
+
+// half leaves what a crash leaves: a line that is not whole.
+func half(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err == nil {
+		_, err = f.WriteString(`{"position":`)
+	}
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

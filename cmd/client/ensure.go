@@ -52,9 +52,10 @@ func (c *Client) Ensure(ctx context.Context) (door.Ping, error) {
 }
 
 // retryable: somebody else may own the store for a moment, and a daemon that was
-// killed while it started may start the next time.
+// killed while it started may start the next time. One that says why it does not start
+// would say so again.
 func retryable(err error) bool {
-	return errors.Is(err, events.ErrConflict) || errors.Is(err, events.ErrUnavailable)
+	return errors.Is(err, events.ErrConflict) || errors.Is(err, errDied)
 }
 
 func (c *Client) startOnce(ctx context.Context) error {

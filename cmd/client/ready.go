@@ -36,6 +36,9 @@ func Ready(fd string) func(error) {
 	}
 }
 
+// errDied: it said nothing.
+var errDied = errors.New("it ended before it was ready")
+
 // ready reads what the daemon says: "ready", or its failure as JSON. Nothing
 // means that it died.
 func ready(ctx context.Context, r *os.File, s settings.Settings) error {
@@ -55,6 +58,6 @@ func ready(ctx context.Context, r *os.File, s settings.Settings) error {
 		if json.Unmarshal([]byte(line), &f) == nil && f.Kind != "" {
 			return f.AsError()
 		}
-		return &events.Error{Op: "client.ready", Kind: events.ErrUnavailable, Subject: "daemon", Err: errors.New("it ended before it was ready"), Hint: "see " + s.LogFile()}
+		return &events.Error{Op: "client.ready", Kind: events.ErrUnavailable, Subject: "daemon", Err: errDied, Hint: "see " + s.LogFile()}
 	}
 }

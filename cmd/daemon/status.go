@@ -18,6 +18,7 @@ func (in *inside) Status(ctx context.Context) (door.Status, error) {
 	s := door.Status{
 		State: in.settings.State, Head: h.Head.Position, LogBytes: h.Facts.Bytes + h.Requests.Bytes,
 		FreeBytes: uint64(max(0, h.FreeDisk)), Writable: h.Writable, Running: in.executor.Running(),
+		Servers: in.settings.NATS.URL, Listening: in.broker.Listening(),
 	}
 	if h.Problem != nil {
 		s.Problem = h.Problem.Error()

@@ -40,6 +40,8 @@ type Status struct {
 	Head        events.Position `json:"head"`
 	LogBytes    uint64          `json:"log_b"`
 	FreeBytes   uint64          `json:"free_b"`
+	Servers     string          `json:"servers,omitempty"`   // that keep the log, when it is not the daemon
+	Listening   string          `json:"listening,omitempty"` // where NATS clients hear facts
 	Writable    bool            `json:"writable"`
 	Problem     string          `json:"problem,omitempty"` // why it is not
 	Running     bool            `json:"running"`           // a transaction is being carried out

@@ -21,6 +21,12 @@ func Status(w io.Writer, s door.Status) {
 		{"host", string(s.Host)},
 		{"log", fmt.Sprintf("%s, %s; %s free", Count(int(s.Head), "event"), Bytes(int64(s.LogBytes)), Bytes(int64(s.FreeBytes)))},
 	}
+	if s.Servers != "" {
+		rows = append(rows, []string{"kept by", s.Servers})
+	}
+	if s.Listening != "" {
+		rows = append(rows, []string{"tells", "NATS clients at " + s.Listening})
+	}
 	if !s.Writable {
 		rows = append(rows, []string{"PROBLEM", s.Problem})
 	}

@@ -59,7 +59,7 @@ func startEngine(ctx context.Context, cfg Config, h events.HostID, maxBytes int6
 	if cfg.Listen != "" {
 		e.guests = newGuests()
 		if err := e.guests.listenAt(opts, cfg.Listen); err != nil {
-			return nil, unavailable(err)
+			return nil, &events.Error{Op: "broker.listen", Kind: events.ErrUnavailable, Subject: cfg.Listen, Err: err, Hint: "nats.listen says where clients may listen"}
 		}
 	}
 	srv, err := server.NewServer(opts)

@@ -70,6 +70,11 @@ func (g *guests) listenAt(opts *server.Options, address string) error {
 	if opts.Port, err = strconv.Atoi(port); err != nil {
 		return err
 	}
+	free, err := net.Listen("tcp", address) // the server itself would only be silent
+	if err != nil {
+		return err
+	}
+	free.Close()
 	if opts.Port == 0 {
 		opts.Port = server.RANDOM_PORT
 	}

@@ -388,3 +388,68 @@ func TestACredentialsFileOfOthersIsRefused(t *testing.T) {
 	cfg.Cluster.CA = ""
 	turnedAway(t, cfg, events.ErrUnavailable, "certificate")
 }
+
+// TestTheRightsInTheDocumentAreEnough works as a user with the rights that docs/nats.md
+// lists, and makes sure that they are not enough to harm the log.
+func TestTheRightsInTheDocumentAreEnough(t *testing.T) {
+	c := brokertest.New(t, 1)
+	host := events.HostID(logtest.NewID())
+	publish, subscribed := rights(t, host)
+	c.Restrict(publish, subscribed)
+	dir := t.TempDir()
+	cfg := broker.Config{Dir: dir, Host: host, Create: true, Cluster: c.Config()}
+	cfg.Cluster.Patience = patience
+	b := open(t, cfg)
+	fill(t, b.Log(), 700)
+	got, _ := subscribe(t, b, events.RequestFilter(host))
+	facts, _ := subscribe(t, b, events.KindFilter(host, events.KindStepSucceeded))
+	e := submit(t, b)
+	if m := next(t, got); m.UUID != string(e.ID) {
+		t.Errorf("request %s", m.UUID)
+	} else {
+		m.Ack()
+	}
+	next(t, facts).Ack()
+	next(t, facts).Ack()
+	for _, stream := range []string{broker.RequestsStream, broker.FactsStream} {
+		if _, err := b.Message(t.Context(), stream, 1); err != nil {
+			t.Error(err)
+		}
+	}
+	if h := b.Health(t.Context()); !h.Writable {
+		t.Error(h.Problem)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	mine := events.TransactionID(logtest.NewID())
+	told := b.FollowProgress(ctx, mine)
+	b.SendProgress(events.Progress{Transaction: mine, Message: "x"})
+	if p := <-told; p.Message != "x" {
+		t.Errorf("told %+v", p)
+	}
+	cancel()
+	before := len(logtest.VerifyAll(t, b.Log()))
+	js, err := jetstream.New(c.Connect(), jetstream.WithDefaultTimeout(100*time.Millisecond))
+	check(t, err)
+	stream := broker.FactsStream + "_" + string(host)
+	if js.DeleteStream(t.Context(), stream) == nil || again(t.Context(), js, stream) == nil {
+		t.Error("they are enough to remove the log")
+	}
+	closeBroker(t, b)
+	cfg.Create = false
+	if got := len(logtest.VerifyAll(t, open(t, cfg).Log())); got != before {
+		t.Errorf("%d events, not %d", got, before)
+	}
+}
+
+// rights reads what the document says that the daemon's user needs.
+func rights(t *testing.T, host events.HostID) (publish, subscribe []string) {
+	t.Helper()
+	text := string(read(t, "../../docs/nats.md"))
+	_, block, _ := strings.Cut(text, "```\npublish\n")
+	block, _, found := strings.Cut(block, "```")
+	if !found {
+		t.Fatal("docs/nats.md has no list of rights")
+	}
+	first, second, _ := strings.Cut(strings.ReplaceAll(block, "HOST", string(host)), "subscribe\n")
+	return strings.Fields(first), strings.Fields(second)
+}

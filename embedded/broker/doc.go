@@ -1,5 +1,6 @@
 // Package broker runs NATS JetStream inside our process and keeps a host's log
-// of facts on it. It is the only package that imports nats-server.
+// of facts on it. It is the only package that imports nats-server, but for brokertest, which
+// runs servers for tests.
 //
 // It promises:
 //
@@ -13,6 +14,10 @@
 //     events.ErrCorrupt, naming what is wrong.
 //   - Durable appends. What [events.Log] acknowledges has been synced to disk; it
 //     survives kill -9 and the loss of power.
+//   - Where servers of others keep the log (see [Cluster]), the same but for the
+//     files: what is not sealed by this host is neither read nor acted on, and what
+//     fails because they are away is done again until patience ends.
+//   - Guests (see Config.Listen) hear facts, and can do nothing else.
 //   - Requests are stored in a stream of their own, once for each event id.
 //   - Subscriptions are durable, ordered and at least once; see [Broker.Subscriber].
 //

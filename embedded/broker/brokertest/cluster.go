@@ -120,6 +120,18 @@ func (c *Cluster) StopAll() {
 	}
 }
 
+// Restrict starts the servers again with a user who has these rights only.
+func (c *Cluster) Restrict(publish, subscribe []string) {
+	c.t.Helper()
+	c.StopAll()
+	for _, o := range c.opts {
+		o.Nkeys = []*server.NkeyUser{{Nkey: o.Nkeys[0].Nkey, Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: subscribe},
+		}}}
+	}
+	c.StartAll()
+}
+
 // Connect is a connection of somebody who may do everything, such as who administers
 // the cluster.
 func (c *Cluster) Connect() *nats.Conn {

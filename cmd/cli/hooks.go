@@ -95,6 +95,9 @@ func (a *App) installHooks() error {
 			return err
 		}
 	}
+	if a.json {
+		return a.hooksStatus()
+	}
 	a.say("apt and dpkg now tell what they change; 'cortex history' shows it")
 	return nil
 }
@@ -130,6 +133,9 @@ func (a *App) uninstallHooks() error {
 		if err != nil {
 			return &events.Error{Op: "cli.hooks", Kind: events.ErrUnavailable, Subject: d.path, Err: err}
 		}
+	}
+	if a.json {
+		return a.hooksStatus()
 	}
 	a.say("the hooks are gone")
 	return nil

@@ -48,6 +48,7 @@ happened, and takes it back.
 		PersistentPreRunE: a.prepare,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		a.json = a.json || wantsJSON(a.Args) // it may stand behind the flag that is wrong
 		return usage(cmd, err)
 	})
 	flags := root.PersistentFlags()
@@ -72,6 +73,19 @@ happened, and takes it back.
 	root.SetCompletionCommandGroupID("tool")
 	unknown(root)
 	return root
+}
+
+// wantsJSON reports whether --json stands among arguments that were not understood.
+func wantsJSON(args []string) bool {
+	for _, arg := range args {
+		switch arg {
+		case "--":
+			return false
+		case "--json", "--json=true":
+			return true
+		}
+	}
+	return false
 }
 
 // entry is a command that is made when it is needed: making all of them is a sixth of

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"errors"
 	"io"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -52,7 +54,7 @@ func newSuggestDismiss(a *App) *cobra.Command {
 					return a.remember(cmd.Context(), door.Memo{Dismiss: s.ID}, "dismissed")
 				}
 			}
-			return &events.Error{Op: "cli.suggest", Kind: events.ErrNotFound, Subject: args[0], Hint: "'cortex suggest' tells what there is"}
+			return &events.Error{Op: "cli.suggest", Kind: events.ErrNotFound, Subject: strconv.Quote(args[0]), Err: errors.New("there is no such suggestion"), Hint: "'cortex suggest' tells what there is"}
 		},
 	}
 }

@@ -49,7 +49,9 @@ func (a *App) transact(ctx context.Context, in events.Intent, how consent) error
 		if !errors.Is(err, events.ErrStale) || try == replans {
 			return err
 		}
-		fmt.Fprintln(a.Stderr, "the machine changed meanwhile; planning again")
+		if !a.json { // the next plan tells
+			fmt.Fprintln(a.Stderr, "the machine changed meanwhile; planning again")
+		}
 	}
 }
 

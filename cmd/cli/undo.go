@@ -19,8 +19,9 @@ func newUndo(a *App) *cobra.Command {
 	return newBack(a, events.VerbUndo, "undo [ID | N..M]…", "Take transactions back",
 		`Take transactions back: package versions, states, marks and holds, configuration
 files (content, mode, owner, absence), debconf's answers, alternatives, diversions.
-Without ID, the newest that changed something and was not undone; last-2 is the
-second before the newest; 4..8 are all from 4 to 8 that can be undone.
+Without ID, the newest that changed something and was not undone; last is the newest
+that changed something, last-2 the second before it; 4..8 are all from 4 to 8 that can
+be undone.
 
 The plan is shown first, with what it cannot bring back. Something that was changed
 since stands in the way and is named. Undoing is a transaction of its own.
@@ -223,8 +224,8 @@ func (a *App) targets(ctx context.Context, verb events.Verb, args []string) (out
 func named(ctx context.Context, r *history.Reader, arg string) ([]history.Transaction, error) {
 	first, last, isRange := strings.Cut(arg, "..")
 	if !isRange {
-		d, err := r.Show(ctx, arg)
-		return []history.Transaction{d.Transaction}, err
+		t, err := r.ResolveChanged(ctx, arg)
+		return []history.Transaction{t}, err
 	}
 	from, err1 := strconv.Atoi(first)
 	to, err2 := strconv.Atoi(last)

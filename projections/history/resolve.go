@@ -60,6 +60,18 @@ func (r *Reader) find(ctx context.Context, ref string) (Transaction, error) {
 	return Transaction{}, usage(fmt.Sprintf("%q", ref), errors.New("not the name of a transaction"))
 }
 
+// ResolveChanged is the transaction that ref names where one is to be taken back: last
+// and last-N count only those that changed something. What was refused or only planned
+// stands in between for nobody who wants to undo.
+func (r *Reader) ResolveChanged(ctx context.Context, ref string) (Transaction, error) {
+	back, ok := lastRef(strings.ToLower(strings.TrimSpace(ref)))
+	if !ok {
+		return r.find(ctx, ref)
+	}
+	return r.one(ctx, notFound("history.ResolveChanged", ref, "so many transactions have not changed anything"), `SELECT `+lineColumns+` FROM transactions x
+		WHERE x.number = (SELECT number FROM transactions WHERE ended_position > 0 AND changed + files + settings > 0 ORDER BY number DESC LIMIT 1 OFFSET ?)`, back)
+}
+
 // lastRef reads last and last-N.
 func lastRef(ref string) (back int, ok bool) {
 	rest, ok := strings.CutPrefix(ref, "last")

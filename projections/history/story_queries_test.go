@@ -131,6 +131,25 @@ func TestByPlanIsTheNewestThatWaits(t *testing.T) {
 	}
 }
 
+// TestResolveChanged: between two installations something was only planned.
+func TestResolveChanged(t *testing.T) {
+	s := newStory()
+	ids := []events.TransactionID{"", s.install("cowsay"), s.install("sl")}
+	s.request(events.Intent{Verb: events.VerbInstall, Packages: refs("fortune")})
+	_, reader := build(t, t.TempDir(), s.records)
+	for ref, want := range map[string]int{"last": 2, " LAST": 2, "last-1": 1, "1": 1} {
+		if got, err := reader.ResolveChanged(t.Context(), ref); err != nil || got.ID != ids[want] {
+			t.Errorf("%q is %d, %v, not %d", ref, got.Number, err, want)
+		}
+	}
+	if got, err := reader.ResolveChanged(t.Context(), "3"); err != nil || got.Number != 3 {
+		t.Errorf("by number: %d, %v", got.Number, err)
+	}
+	if _, err := reader.ResolveChanged(t.Context(), "last-2"); !errors.Is(err, events.ErrNotFound) {
+		t.Errorf("before the first: %v", err)
+	}
+}
+
 func TestResolve(t *testing.T) {
 	s := newStory()
 	ids := []events.TransactionID{"", s.install("cowsay"), s.install("sl"), s.install("cowsay")}

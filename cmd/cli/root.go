@@ -72,6 +72,7 @@ happened, and takes it back.
 	root.SetHelpCommandGroupID("tool")
 	root.SetCompletionCommandGroupID("tool")
 	unknown(root)
+	exemplify(root)
 	return root
 }
 

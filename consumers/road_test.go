@@ -260,6 +260,21 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
+// TestAskingForWhatIsNotParkedParksNothing: settle fails when a handler does, and what
+// a handler fails at is parked.
+func TestAskingForWhatIsNotParkedParksNothing(t *testing.T) {
+	r := setup(t)
+	before, err := r.log.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ask("", &events.RetryRequest{Parked: "01940000-0000-7000-8000-ffffffffffff"}, 0)
+	r.settle(r.start(t.Context()), 2)
+	if after, err := r.log.Head(t.Context()); err != nil || after != before {
+		t.Errorf("the log grew from %d to %d, %v", before.Position, after.Position, err)
+	}
+}
+
 func TestAPlanThatNoLongerFitsIsStale(t *testing.T) {
 	r := setup(t)
 	id := r.ask("", install("toy-app"), 0)

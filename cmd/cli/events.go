@@ -1,16 +1,20 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"cortex/cmd/client"
+	"cortex/cmd/door"
 	"cortex/cmd/render"
 	"cortex/events"
 )
@@ -211,11 +215,48 @@ func newEventsRetry(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			is, err := parkedStill(cmd.Context(), c, id)
+			if err != nil {
+				return err
+			}
+			if !is {
+				return notParked(id)
+			}
 			if err := a.producer(c, ping.Host).Retry(cmd.Context(), id); err != nil {
 				return err
 			}
-			a.say("asked for; 'cortex status' shows whether it is still parked")
-			return nil
+			return a.retried(cmd.Context(), c, id)
 		},
 	}
 }
+
+func notParked(id events.ID) error {
+	return &events.Error{Op: "cli.retry", Kind: events.ErrNotFound, Subject: string(id), Err: errors.New("no parked event has this id"), Hint: "'cortex status' lists them"}
+}
+
+func parkedStill(ctx context.Context, c *client.Client, id events.ID) (bool, error) {
+	s, err := c.Status(ctx)
+	return slices.ContainsFunc(s.Parked, func(p door.ParkedEvent) bool { return p.ID == id }), err
+}
+
+// retried waits until what was given to its handler again is not parked any more.
+func (a *App) retried(ctx context.Context, c *client.Client, id events.ID) error {
+	for end := time.Now().Add(retryPatience); time.Now().Before(end); {
+		is, err := parkedStill(ctx, c, id)
+		if err != nil {
+			return err
+		}
+		if !is {
+			return a.answer(map[string]any{"version": 1, "retried": id}, func(io.Writer) { a.say("its handler has done it now") })
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return &events.Error{Op: "cli.retry", Kind: events.ErrUnavailable, Subject: string(id), Err: errors.New("its handler did not take it"), Hint: "'cortex status' tells why, 'cortex logs' more"}
+}
+
+// retryPatience is how long a handler has for what it is given again.
+const retryPatience = 15 * time.Second

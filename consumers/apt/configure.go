@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -15,6 +16,11 @@ import (
 // Registry gives dpkg's registry of configuration files for every package that
 // has some: lines "PATH HASH [obsolete]".
 func (m *Machine) Registry(ctx context.Context) (map[events.PackageKey]string, error) {
+	registry, err := m.registry.get(m, func() (map[events.PackageKey]string, error) { return m.readRegistry(ctx) })
+	return maps.Clone(registry), err
+}
+
+func (m *Machine) readRegistry(ctx context.Context) (map[events.PackageKey]string, error) {
 	native, err := m.Native(ctx)
 	if err != nil {
 		return nil, err

@@ -41,6 +41,9 @@ type Config struct {
 type Machine struct {
 	cfg  Config
 	arch atomic.Pointer[events.Architecture] // once it is known
+
+	inventory memo[events.Inventory]
+	registry  memo[map[events.PackageKey]string]
 }
 
 // New returns a machine; nothing is read yet.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 
@@ -19,8 +20,13 @@ const stateFormat = `${Package}\t${Architecture}\t${Version}\t${db:Status-Want}\
 
 // Inventory reads the state of every package: dpkg-query for what dpkg knows (it
 // sees dpkg's journal, the status file alone does not), extended_states for apt's
-// automatic marks.
+// automatic marks. Dpkg is not asked again while its files are as they were.
 func (m *Machine) Inventory(ctx context.Context) (events.Inventory, error) {
+	inv, err := m.inventory.get(m, func() (events.Inventory, error) { return m.readInventory(ctx) })
+	return maps.Clone(inv), err
+}
+
+func (m *Machine) readInventory(ctx context.Context) (events.Inventory, error) {
 	native, err := m.Native(ctx)
 	if err != nil {
 		return nil, err

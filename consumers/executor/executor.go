@@ -6,8 +6,8 @@
 //   - Intent before effect: a transaction and each of its steps are on record as
 //     started before anything runs. The append is the lock: a redelivered
 //     approval finds the transaction started and does nothing.
-//   - Exactly the approved plan: it is made again right before, and another
-//     result refuses the transaction as stale.
+//   - Exactly the approved plan: it is made again right before, unless all that apt
+//     plans from is as it was, and another result refuses the transaction as stale.
 //   - No durable image of what is, no dpkg: while dpkg's lock is held and before it
 //     starts, the machine is compared with what the plan was made on, what an undo
 //     needs is kept and on record; otherwise nothing happens.
@@ -56,9 +56,9 @@ type Debs interface {
 	Deb(k events.PackageKey, v events.Version) (events.Deb, bool)
 }
 
-// Plans makes a transaction's plan again; see planner.Planner.Make.
+// Plans makes a transaction's plan again; see planner.Planner.Again.
 type Plans interface {
-	Make(ctx context.Context, t *events.Transaction) (events.Plan, string, error)
+	Again(ctx context.Context, t *events.Transaction) (events.Plan, string, error)
 }
 
 // Finisher makes history agree with the machine: it ends a transaction that is on
@@ -186,7 +186,7 @@ func (x *Executor) ready(ctx context.Context, t *events.Transaction) (before eve
 	if err != nil {
 		return nil, nil, err
 	}
-	plan, _, err := x.plans.Make(ctx, t)
+	plan, _, err := x.plans.Again(ctx, t)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -306,6 +306,13 @@ func (m *Machine) Fetch(context.Context, events.PackageKey, events.Version, func
 	return &events.Error{Op: "papertest.Fetch", Kind: events.ErrNotFound, Err: errors.New("there are no files on paper")}
 }
 
+// Inputs names the packages and what is offered.
+func (m *Machine) Inputs() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return fmt.Sprint(m.state.Hash(), m.offers)
+}
+
 // ListsEmpty is false: there is always something on offer.
 func (m *Machine) ListsEmpty() bool { return false }
 

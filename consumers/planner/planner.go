@@ -10,6 +10,7 @@ package planner
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"cortex/consumers/keeper"
 	"cortex/consumers/policy"
@@ -28,6 +29,8 @@ type Machine interface {
 	Data(ctx context.Context, names []events.PackageName) (map[events.PackageName][]string, error)
 	Services(ctx context.Context, keys []events.PackageKey) ([]string, error)
 	ListsEmpty() bool
+	// Inputs names all that a plan is made from, as it is now; "" when it cannot.
+	Inputs() string
 	Refresh(ctx context.Context, tell func(events.Progress)) error
 }
 
@@ -64,6 +67,17 @@ type Planner struct {
 	debs    Debs
 	policy  policy.Judge
 	cfg     Config
+
+	mu   sync.Mutex
+	made made // the newest plan, until it is carried out
+}
+
+// made is a plan, and what it was made from.
+type made struct {
+	by     events.TransactionID
+	inputs string
+	plan   events.Plan
+	base   string
 }
 
 // New returns a planner.
@@ -84,10 +98,12 @@ func (p *Planner) Handle(ctx context.Context, r events.Record) error {
 	if err := p.refreshLists(ctx, r, t); err != nil {
 		return p.refuse(ctx, r, t, err)
 	}
+	inputs := p.machine.Inputs()
 	plan, base, err := p.Make(ctx, t)
 	if err != nil {
 		return p.refuse(ctx, r, t, err)
 	}
+	p.remember(made{t.ID, inputs, plan, base})
 	verdict, rules := p.policy.Judge(policy.CaseOf(t, plan, p.scribe.Now()))
 	planned, err := p.scribe.Transaction(ctx, scribe.After(r), t, &events.Planned{
 		PlanID: plan.ID(), Plan: plan, Base: base, Policy: rules, Denial: verdict,
@@ -165,6 +181,29 @@ func (p *Planner) Make(ctx context.Context, t *events.Transaction) (events.Plan,
 		return events.Plan{}, "", err
 	}
 	return plan, now.Hash(), nil
+}
+
+// remember keeps a plan for [Planner.Again].
+func (p *Planner) remember(m made) {
+	if m.inputs == "" || m.inputs != p.machine.Inputs() || m.by == "" {
+		m = made{}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.made = m
+}
+
+// Again is [Planner.Make] for a plan that is about to be carried out: while all that it
+// was made from is as it was, apt would say the same again, and is not asked. What takes
+// something back is made from more than apt reads, and is always made again.
+func (p *Planner) Again(ctx context.Context, t *events.Transaction) (events.Plan, string, error) {
+	p.mu.Lock()
+	m := p.made
+	p.mu.Unlock()
+	if m.by == t.ID && !t.Intent.Verb.TakesBack() && t.Intent.Verb != events.VerbImport && m.inputs == p.machine.Inputs() {
+		return m.plan, m.base, nil
+	}
+	return p.Make(ctx, t)
 }
 
 // forward plans what names packages.

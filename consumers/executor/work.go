@@ -81,17 +81,20 @@ func (w *work) mend(ctx context.Context, failure error) error {
 }
 
 func (w *work) effects(ctx context.Context) (events.Effects, error) {
+	var img keeper.Image
+	captured := make(chan error, 1)
+	go func() { // while dpkg is asked
+		var err error
+		img, err = w.keep.Capture(ctx)
+		captured <- err
+	}()
 	after, err := w.machine.Inventory(ctx)
-	if err != nil {
+	if err = errors.Join(err, <-captured); err != nil {
 		return events.Effects{}, err
 	}
 	e := events.Effects{Changes: events.Diff(w.before, after)}
 	if w.base == nil && len(e.Changes) == 0 {
 		return e, nil
-	}
-	img, err := w.keep.Capture(ctx)
-	if err != nil {
-		return e, err
 	}
 	base := w.first
 	if w.base != nil {

@@ -208,9 +208,6 @@ func (p *Planner) Again(ctx context.Context, t *events.Transaction) (events.Plan
 
 // forward plans what names packages.
 func (p *Planner) forward(ctx context.Context, in events.Intent, now events.Inventory) (events.Plan, error) {
-	if err := p.machine.Resolve(ctx, in.Packages); err != nil {
-		return events.Plan{}, err
-	}
 	step := events.Step{
 		Op: events.Op(in.Verb), Reinstall: in.Options.Reinstall,
 		NoRecommends: in.Options.NoRecommends, AllowHeld: in.Options.AllowHeld,
@@ -219,7 +216,7 @@ func (p *Planner) forward(ctx context.Context, in events.Intent, now events.Inve
 		step.Targets = append(step.Targets, events.Target{PackageRef: ref})
 		step.AllowDowngrade = step.AllowDowngrade || ref.Version != ""
 	}
-	plan, err := p.machine.Simulate(ctx, []events.Step{step})
+	plan, err := p.resolved(ctx, in.Packages, step)
 	if err != nil {
 		return events.Plan{}, err
 	}
@@ -228,6 +225,32 @@ func (p *Planner) forward(ctx context.Context, in events.Intent, now events.Inve
 	}
 	plan.Risks, err = p.risks(ctx, plan)
 	return plan, err
+}
+
+// resolved simulates a step whose names exist exactly as given. Both are asked at once:
+// apt reads an unknown name as a pattern, and then what it says is thrown away.
+func (p *Planner) resolved(ctx context.Context, names []events.PackageRef, step events.Step) (plan events.Plan, err error) {
+	for _, r := range names {
+		if err := r.Validate(); err != nil {
+			return events.Plan{}, err
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	simulated := make(chan error, 1)
+	go func() {
+		var err error
+		plan, err = p.machine.Simulate(ctx, []events.Step{step})
+		simulated <- err
+	}()
+	unknown := p.machine.Resolve(ctx, names)
+	if unknown != nil {
+		cancel()
+	}
+	if err := <-simulated; unknown == nil {
+		return plan, err
+	}
+	return events.Plan{}, unknown
 }
 
 // refuseHeld stops a plan that would change a package on hold without leave.

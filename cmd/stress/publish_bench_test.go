@@ -56,7 +56,7 @@ func flood(b *testing.B, publishers int, put func(context.Context) error) {
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	b.ResetTimer()
-	err := all(publishers, func(int) error {
+	err := crowd(publishers, func(int) error {
 		for left.Add(-1) >= 0 {
 			at := time.Now()
 			if err := put(b.Context()); err != nil {

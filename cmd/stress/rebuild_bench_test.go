@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -51,33 +52,32 @@ func BenchmarkRebuild(b *testing.B) {
 		}
 		perSecond(b, n, "events/s")
 	})
+	var models []*projections.Model
+	finished := map[string][]table{}
+	rows := 0
 	for _, p := range parts.Projections() {
 		m := model(b, p, log)
-		b.Run(p.Name(), func(b *testing.B) {
-			for b.Loop() {
-				rebuild(b, m, log)
-			}
-			perSecond(b, n, "events/s")
-		})
-		tables := contents(b, m.Path())
-		b.Run(p.Name()+"-rows", func(b *testing.B) {
-			for b.Loop() {
-				b.StopTimer()
-				path := filepath.Join(b.TempDir(), "rows.db")
-				b.StartTimer()
-				insertRows(b, path, p.Schema(), tables)
-			}
-			perSecond(b, n, "events/s")
-			rows := 0
-			for _, t := range tables {
-				rows += len(t.rows)
-			}
-			perSecond(b, rows, "rows/s")
-		})
-		if err := m.Close(); err != nil {
-			b.Fatal(err)
+		models, finished[p.Name()] = append(models, m), contents(b, m.Path())
+		for _, t := range finished[p.Name()] {
+			rows += len(t.rows)
 		}
+		b.Run("model="+p.Name(), func(b *testing.B) { rebuild(b, n, log, m) })
 	}
+	b.Run("model=all", func(b *testing.B) { rebuild(b, n, log, models...) })
+	b.Run("rows-of-all", func(b *testing.B) {
+		for b.Loop() {
+			dir := b.TempDir()
+			all := parts.Projections()
+			if err := crowd(len(all), func(i int) error {
+				p := all[i]
+				return insertRows(b.Context(), filepath.Join(dir, p.Name()), p.Schema(), finished[p.Name()])
+			}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		perSecond(b, n, "events/s")
+		perSecond(b, rows, "rows/s")
+	})
 }
 
 func perSecond(b *testing.B, n int, unit string) {
@@ -173,6 +173,11 @@ func model(b *testing.B, p projections.Projection, log events.Log) *projections.
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			b.Error(err)
+		}
+	})
 	return m
 }
 
@@ -180,11 +185,14 @@ func openStore(ctx context.Context, path string) (projections.Store, error) {
 	return store.Open(ctx, store.Config{Path: path})
 }
 
-func rebuild(b *testing.B, m *projections.Model, log events.Log) {
+func rebuild(b *testing.B, n int, log events.Log, models ...*projections.Model) {
 	b.Helper()
-	if err := m.Rebuild(b.Context(), log); err != nil {
-		b.Fatal(err)
+	for b.Loop() {
+		if err := projections.RebuildAll(b.Context(), log, models...); err != nil {
+			b.Fatal(err)
+		}
 	}
+	perSecond(b, n, "events/s")
 }
 
 // table is all that is in one.
@@ -233,33 +241,29 @@ func query(b *testing.B, db *sql.DB, q string) (out [][]any) {
 }
 
 // insertRows writes tables into an empty file, 500 rows in a transaction.
-func insertRows(b *testing.B, path, schema string, tables []table) {
-	b.Helper()
-	s, err := openStore(b.Context(), path)
-	if err == nil {
-		err = s.Write(b.Context(), func(tx *sql.Tx) error {
-			_, err := tx.ExecContext(b.Context(), schema)
-			return err
-		})
+func insertRows(ctx context.Context, path, schema string, tables []table) error {
+	s, err := openStore(ctx, path)
+	if err != nil {
+		return err
 	}
+	err = s.Write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, schema)
+		return err
+	})
 	for _, t := range tables {
-		for i := 0; err == nil && i < len(t.rows); i += projections.DefaultBatch {
-			batch := t.rows[i:min(i+projections.DefaultBatch, len(t.rows))]
-			err = s.Write(b.Context(), func(tx *sql.Tx) error {
-				insert, err := tx.PrepareContext(b.Context(), `INSERT INTO "`+t.name+`" VALUES (?`+strings.Repeat(", ?", len(batch[0])-1)+`)`)
-				for _, row := range batch {
-					if err == nil {
-						_, err = insert.ExecContext(b.Context(), row...)
-					}
-				}
-				return err
-			})
+		for batch := range slices.Chunk(t.rows, projections.DefaultBatch) {
+			err = errors.Join(err, s.Write(ctx, func(tx *sql.Tx) error { return insertBatch(ctx, tx, t.name, batch) }))
 		}
 	}
-	if err == nil {
-		err = s.Close()
+	return errors.Join(err, s.Close())
+}
+
+func insertBatch(ctx context.Context, tx *sql.Tx, table string, rows [][]any) error {
+	insert, err := tx.PrepareContext(ctx, `INSERT INTO "`+table+`" VALUES (?`+strings.Repeat(", ?", len(rows[0])-1)+`)`)
+	for _, row := range rows {
+		if err == nil {
+			_, err = insert.ExecContext(ctx, row...)
+		}
 	}
-	if err != nil {
-		b.Fatal(err)
-	}
+	return err
 }

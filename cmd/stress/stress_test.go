@@ -131,8 +131,8 @@ func (s *spans) String() string {
 	return fmt.Sprintf("p50 %s, p99 %s", at(50), at(99))
 }
 
-// all runs f in n goroutines and gives what went wrong.
-func all(n int, f func(i int) error) error {
+// crowd runs f in n goroutines and gives what went wrong.
+func crowd(n int, f func(i int) error) error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
@@ -148,7 +148,7 @@ func TestAHundredPublishersLoseNothing(t *testing.T) {
 	each := 15 * times()
 	var durable, visible spans
 	begin := time.Now()
-	err := all(publishers, func(int) error {
+	err := crowd(publishers, func(int) error {
 		for range each {
 			at := time.Now()
 			p, err := r.request(t.Context())
@@ -211,7 +211,7 @@ func TestReadersAndWritersOfTheCache(t *testing.T) {
 	}()
 	const readers, reads, writers, writes = 200, 100, 20, 50
 	var read, written spans
-	err = all(readers+writers, func(i int) error {
+	err = crowd(readers+writers, func(i int) error {
 		if i >= readers {
 			for n := range writes {
 				at := time.Now()

@@ -2,5 +2,8 @@
 
 package stress_test
 
-// peers are measured with the tag of that name only.
-var peers []contender
+// Others are measured with the tag peers only.
+var (
+	peers   []contender
+	lookers []looker
+)

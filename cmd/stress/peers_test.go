@@ -95,17 +95,14 @@ func oneTable(b *testing.B, publishers int) {
 // counts those that are not there afterwards. wait is the seconds that a connection
 // waits for a lock; 5 is what Python does unasked.
 func connectionPerCall(b *testing.B, publishers int, wait string) {
-	out, err := exec.CommandContext(b.Context(), "python3", "testdata/publish.py", filepath.Join(b.TempDir(), "records.db"), fmt.Sprint(publishers), fmt.Sprint(b.N), wait).Output()
-	if err != nil {
-		b.Fatal(err)
-	}
 	var got struct {
 		Seconds float64   `json:"seconds"`
 		Ms      []float64 `json:"ms"`
 		Kept    int       `json:"kept"`
 	}
-	if err := json.Unmarshal(out, &got); err != nil || len(got.Ms) == 0 {
-		b.Fatalf("%v: %s", err, out)
+	python(b, &got, "publish.py", filepath.Join(b.TempDir(), "records.db"), fmt.Sprint(publishers), fmt.Sprint(b.N), wait)
+	if len(got.Ms) == 0 {
+		b.Fatal("nothing was kept")
 	}
 	took := make([]time.Duration, len(got.Ms))
 	for i, ms := range got.Ms {
@@ -114,4 +111,31 @@ func connectionPerCall(b *testing.B, publishers int, wait string) {
 	report(b, took, time.Duration(got.Seconds*float64(time.Second)))
 	b.ReportMetric(float64(b.N-got.Kept), "lost")
 	b.ReportMetric(got.Seconds*1e9/float64(b.N), "ns/op") // without the start of Python
+}
+
+var lookers = []looker{{"python", connectionPerLookup}}
+
+func connectionPerLookup(b *testing.B, entries int, hit bool) {
+	what := "miss"
+	if hit {
+		what = "hit"
+	}
+	times := max(b.N, 5) // the first one is slower
+	var got struct {
+		Seconds float64 `json:"seconds"`
+	}
+	python(b, &got, "lookup.py", filepath.Join(b.TempDir(), "answers.db"), fmt.Sprint(entries), fmt.Sprint(times), what)
+	b.ReportMetric(got.Seconds*1e9/float64(times), "ns/op") // without the start of Python and the making of the entries
+}
+
+// python runs a script of testdata and reads what it says.
+func python(b *testing.B, into any, script string, args ...string) {
+	b.Helper()
+	out, err := exec.CommandContext(b.Context(), "python3", append([]string{filepath.Join("testdata", script)}, args...)...).Output()
+	if err == nil {
+		err = json.Unmarshal(out, into)
+	}
+	if err != nil {
+		b.Fatalf("%s: %v: %s", script, err, out)
+	}
 }

@@ -6,7 +6,7 @@ TOOL  := $(GO) tool -modfile=tools.mod
 DEPS  := mmdebstrap tmux
 
 .DEFAULT_GOAL := help
-.PHONY: help build man install deps test short lint fmt bench fuzz audit-bits undo-fuzz cache-report resolver-report stress llama undo-table uml hardware-bench clean
+.PHONY: help build man install deps test short lint fmt bench peers fuzz audit-bits undo-fuzz cache-report resolver-report stress llama undo-table uml hardware-bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -33,7 +33,7 @@ short: ## run the tests that need neither root nor a test bed
 
 lint: ## gofumpt, go vet, staticcheck
 	@out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted (make fmt):"; echo "$$out"; exit 1; fi
-	$(GO) vet ./... && $(GO) vet -tags peers ./cmd/cortex
+	$(GO) vet ./... && $(GO) vet -tags peers ./cmd/cortex ./cmd/stress && $(GO) -C cmd/stress/watermill vet ./...
 	$(TOOL) staticcheck ./...
 
 fmt: ## format every Go file
@@ -41,6 +41,13 @@ fmt: ## format every Go file
 
 bench: ## run every benchmark six times, readable by benchstat
 	$(GO) test -run '^$$' -bench . -benchmem -count 6 ./...
+
+peers: deps ## benchmarks beside others, COUNT times: JetStream, SQLite, Watermill's adapter, Python, apt, dnf5 (as root, minutes; undo beside others: 'make undo-table')
+	@command -v python3 >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends python3; }
+	$(GO) test -tags peers -run '^$$' -bench Publish -benchtime 1500x -count $${COUNT:-1} ./cmd/stress
+	$(GO) -C cmd/stress/watermill test -run '^$$' -bench . -benchtime 1500x -count $${COUNT:-1} ./...
+	$(GO) test -tags peers -run '^$$' -bench 'Lookup|Rebuild' -count $${COUNT:-1} -timeout 1h ./cmd/stress
+	CORTEX_TESTBED=require $(GO) test -tags peers -run '^$$' -bench Start -count $${COUNT:-1} -timeout 1h ./cmd/cortex
 
 fuzz: ## fuzz every parser for FUZZTIME each (default 30s)
 	@for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \

@@ -92,7 +92,7 @@ func (d *database) load(ctx context.Context) error {
 
 // apply brings records in. What is already in is skipped; what follows a fault
 // in the log is not touched.
-func (d *database) apply(ctx context.Context, records []events.Record) error {
+func (d *database) apply(ctx context.Context, records []entry) error {
 	if err := d.load(ctx); err != nil {
 		return err
 	}
@@ -108,9 +108,9 @@ func (d *database) apply(ctx context.Context, records []events.Record) error {
 
 // accept gives the records that follow the checkpoint, up to the first that does
 // not follow the one before it.
-func (d *database) accept(records []events.Record) (good []events.Record, alarm error) {
+func (d *database) accept(records []entry) (good []entry, alarm error) {
 	at := d.at
-	fail := func(r events.Record, why string) error {
+	fail := func(r entry, why string) error {
 		return &events.Error{Op: "projections.Apply", Kind: events.ErrCorrupt, Subject: fmt.Sprintf("event %d", r.Position), Err: errors.New(why)}
 	}
 	for i, r := range records {
@@ -127,13 +127,10 @@ func (d *database) accept(records []events.Record) (good []events.Record, alarm 
 		case r.Host != d.host:
 			return good, fail(r, "is of host "+string(r.Host))
 		}
-		if err := r.Verify(at); err != nil {
+		if err := r.follows(at); err != nil {
 			return good, err
 		}
-		if good == nil {
-			good = records[i:i:len(records)]
-		}
-		good = append(good, r)
+		good = records[i-len(good) : i+1]
 		at = r.Link()
 	}
 	return good, nil
@@ -142,7 +139,7 @@ func (d *database) accept(records []events.Record) (good []events.Record, alarm 
 // write commits records and their checkpoint. The first attempt assumes that
 // every record can be applied; only when one cannot is each put into a savepoint
 // of its own.
-func (d *database) write(ctx context.Context, records []events.Record) error {
+func (d *database) write(ctx context.Context, records []entry) error {
 	blamed := false
 	err := d.commit(ctx, records, func(tx *Tx) error {
 		for _, r := range records {
@@ -179,7 +176,7 @@ func (d *database) write(ctx context.Context, records []events.Record) error {
 	return nil
 }
 
-func (d *database) commit(ctx context.Context, records []events.Record, f func(*Tx) error) error {
+func (d *database) commit(ctx context.Context, records []entry, f func(*Tx) error) error {
 	last := records[len(records)-1].Link()
 	err := d.store.Write(ctx, func(sqlTx *sql.Tx) error {
 		tx := newTx(sqlTx)
@@ -204,7 +201,7 @@ func (d *database) commit(ctx context.Context, records []events.Record, f func(*
 
 // tryOne applies a record in a savepoint. When it cannot be applied it is put
 // aside and why says so; err is any other failure.
-func (d *database) tryOne(ctx context.Context, tx *Tx, r events.Record) (why, err error) {
+func (d *database) tryOne(ctx context.Context, tx *Tx, r entry) (why, err error) {
 	if _, err := tx.Exec("SAVEPOINT record"); err != nil {
 		return nil, err
 	}
@@ -230,15 +227,15 @@ func (d *database) tryOne(ctx context.Context, tx *Tx, r events.Record) (why, er
 
 // applyOne turns a panic of a projection into an error, so that one fact cannot
 // take the process down again and again.
-func (d *database) applyOne(tx *Tx, r events.Record) (err error) {
+func (d *database) applyOne(tx *Tx, r entry) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	f, err := events.Decode(r.Event)
+	f, err := r.decode()
 	if err != nil {
 		return err
 	}
-	return d.p.Apply(tx, r, f)
+	return d.p.Apply(tx, r.Record, f)
 }

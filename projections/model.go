@@ -119,7 +119,7 @@ func (m *Model) Apply(ctx context.Context, records []events.Record) error {
 	if err != nil {
 		return err
 	}
-	return live.apply(ctx, records)
+	return live.apply(ctx, entries(records))
 }
 
 func (m *Model) opened() (*database, error) {

@@ -3,8 +3,9 @@ package projections
 import (
 	"context"
 	"errors"
-	"fmt"
+	"iter"
 	"math"
+	"sync"
 	"time"
 
 	"cortex/events"
@@ -18,13 +19,39 @@ const wholeLog = events.Position(math.MaxUint64)
 // until the new ones are at least as far. It serves Open, so the model need not
 // be open. When it fails everything is as before.
 func (m *Model) Rebuild(ctx context.Context, log events.Log) error {
+	return RebuildAll(ctx, log, m)
+}
+
+// RebuildAll rebuilds several models, each as [Model.Rebuild] does, at once: the
+// log is read once for all of them. One that fails does not keep the others from
+// being rebuilt. No model may be given twice.
+func RebuildAll(ctx context.Context, log events.Log, models ...*Model) error {
+	shares, errs := make([]*share, len(models)), make([]error, len(models))
+	most := math.MaxInt
+	var running sync.WaitGroup
+	for i, m := range models {
+		s := newShare()
+		shares[i], most = s, min(most, m.cfg.Batch)
+		running.Go(func() {
+			defer s.leave()
+			errs[i] = m.rebuild(ctx, log, s.all())
+		})
+	}
+	spread(batches(ctx, log, 0, wholeLog, most), shares)
+	running.Wait()
+	return errors.Join(errs...)
+}
+
+// rebuild makes a generation of what it is given, which is the log as it was not
+// long ago.
+func (m *Model) rebuild(ctx context.Context, log events.Log, in iter.Seq2[[]entry, error]) error {
 	m.shadowing.Lock()
 	defer m.shadowing.Unlock()
 	generation, err := m.files.next()
 	if err != nil {
 		return m.fail(err)
 	}
-	shadow, err := m.shadow(ctx, log, generation, wholeLog)
+	shadow, err := m.shadow(ctx, log.Host(), generation, in)
 	if err != nil {
 		return err
 	}
@@ -34,8 +61,8 @@ func (m *Model) Rebuild(ctx context.Context, log events.Log) error {
 	return nil
 }
 
-// shadow builds a generation up to a position. On failure nothing is left of it.
-func (m *Model) shadow(ctx context.Context, log events.Log, generation string, until events.Position) (*database, error) {
+// shadow builds a generation of what it is given. On failure nothing is left of it.
+func (m *Model) shadow(ctx context.Context, host events.HostID, generation string, in iter.Seq2[[]entry, error]) (*database, error) {
 	store, err := m.open(ctx, m.files.path(generation))
 	if err != nil {
 		return nil, m.fail(errors.Join(err, m.files.remove(generation)))
@@ -44,9 +71,9 @@ func (m *Model) shadow(ctx context.Context, log events.Log, generation string, u
 	if generation == verifyGeneration {
 		cfg.Report = func(DeadLetter) {} // the live model has told already
 	}
-	d := &database{p: m.p, cfg: &cfg, host: log.Host(), store: store}
+	d := &database{p: m.p, cfg: &cfg, host: host, store: store}
 	if err = d.create(ctx); err == nil {
-		err = d.replay(ctx, log, until)
+		err = d.replay(ctx, in)
 	}
 	if err != nil {
 		return nil, errors.Join(err, store.Close(), m.files.remove(generation))
@@ -54,36 +81,17 @@ func (m *Model) shadow(ctx context.Context, log events.Log, generation string, u
 	return d, nil
 }
 
-// replay applies the log from the checkpoint up to a position, or to its head.
-func (d *database) replay(ctx context.Context, log events.Log, until events.Position) error {
-	batch := make([]events.Record, 0, d.cfg.Batch)
-	size := 0
-	flush := func() error {
-		err := d.apply(ctx, batch)
-		batch, size = batch[:0], 0
-		return err
-	}
-	if d.at.Position >= until {
-		return nil
-	}
-	for r, err := range log.Read(ctx, events.Query{After: d.at.Position}) {
+// replay applies what it is given.
+func (d *database) replay(ctx context.Context, in iter.Seq2[[]entry, error]) error {
+	for batch, err := range in {
+		if err == nil {
+			err = d.apply(ctx, batch)
+		}
 		if err != nil {
-			return fmt.Errorf("read the log: %w", err)
-		}
-		batch, size = append(batch, r), size+len(r.Data)
-		if len(batch) == d.cfg.Batch || size >= maxBatchBytes {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-		if r.Position >= until {
-			break
+			return err
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return flush()
+	return ctx.Err()
 }
 
 // swap lets the shadow catch up with what was applied meanwhile and makes it the
@@ -91,7 +99,7 @@ func (d *database) replay(ctx context.Context, log events.Log, until events.Posi
 func (m *Model) swap(ctx context.Context, log events.Log, shadow *database, generation string) error {
 	m.writing.Lock()
 	defer m.writing.Unlock()
-	if err := shadow.replay(ctx, log, wholeLog); err != nil {
+	if err := shadow.replay(ctx, batches(ctx, log, shadow.at.Position, wholeLog, m.cfg.Batch)); err != nil {
 		return err
 	}
 	if err := m.files.point(generation); err != nil {

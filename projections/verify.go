@@ -72,7 +72,7 @@ func (m *Model) verify(ctx context.Context, log events.Log, live *sql.Tx) (diff 
 	if err != nil {
 		return Difference{}, err
 	}
-	shadow, err := m.shadow(ctx, log, verifyGeneration, at.link.Position)
+	shadow, err := m.shadow(ctx, log.Host(), verifyGeneration, batches(ctx, log, 0, at.link.Position, m.cfg.Batch))
 	if err != nil {
 		return Difference{}, err
 	}

@@ -71,7 +71,7 @@ var rpms = struct {
 }{}
 
 // rpmRepository puts the packages into /rpms.
-func rpmRepository(t *testing.T, bed *testbed.Bed) {
+func rpmRepository(t testing.TB, bed *testbed.Bed) {
 	t.Helper()
 	rpms.Lock()
 	defer rpms.Unlock()

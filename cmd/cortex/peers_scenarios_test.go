@@ -15,7 +15,7 @@ import (
 type peer struct {
 	name  string
 	suite testbed.Suite                                    // the root; the bed's own when empty
-	begin func(*testing.T, *testbed.Bed)                   // more than the script's begin
+	begin func(testing.TB, *testbed.Bed)                   // more than the script's begin
 	look  func(*testing.T, *testbed.Bed) map[string]string // the state vector; nil when nothing is measured
 	// said are cells that are not measured, by the scenario's name; "" is for all
 	// that are not named.

@@ -1,11 +1,13 @@
 package main_test
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,8 +18,22 @@ import (
 	"cortex/events"
 )
 
-// past makes a state directory with n installations in it.
+// past makes a state directory with n installations in it. It is written in memory
+// where the machine has a file system for that, for there a sync costs nothing.
 func past(b *testing.B, dir string, n int) {
+	b.Helper()
+	scratch, err := os.MkdirTemp("/dev/shm", "cortex-bench")
+	if err != nil {
+		scratch = b.TempDir()
+	}
+	defer func() { _ = os.RemoveAll(scratch) }()
+	install(b, scratch, n)
+	if err := os.CopyFS(dir, os.DirFS(scratch)); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func install(b *testing.B, dir string, n int) {
 	b.Helper()
 	id := func() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
 	br, err := broker.Open(b.Context(), broker.Config{Dir: dir, Create: true, Now: time.Now, NewID: id})
@@ -55,10 +71,21 @@ func past(b *testing.B, dir string, n int) {
 	}
 }
 
+// starter is a program that tells of a past of some length.
+type starter struct {
+	name string
+	run  func(b *testing.B)
+}
+
 // BenchmarkStart times whole processes: a Go program that does nothing, and
-// commands that read the history of 1,000 transactions, as they are installed and
-// whole, with the engine in them.
+// commands that read the history of 1,000 transactions, or as many as
+// CORTEX_BENCH_TRANSACTIONS says; as they are installed and whole, with the engine
+// in them. With the tag peers ('make peers') also what apt and dnf5 tell of as many.
 func BenchmarkStart(b *testing.B) {
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("CORTEX_BENCH_TRANSACTIONS"), "1000"))
+	if err != nil {
+		b.Fatal(err)
+	}
 	whole, err := binary()
 	if err != nil {
 		b.Fatal(err)
@@ -68,6 +95,57 @@ func BenchmarkStart(b *testing.B) {
 		b.Fatal(err)
 	}
 	dir := b.TempDir()
+	hello, state := nothing(b, dir), filepath.Join(dir, "state")
+	past(b, state, n)
+	run := func(b *testing.B, name string, args ...string) {
+		b.Helper()
+		cmd := exec.Command(name, args...)
+		cmd.Env = append(os.Environ(), "CORTEX_STATE_DIR="+state)
+		execute(b, cmd)
+	}
+	run(b, whole, "replay")
+	run(b, whole, "daemon", "stop")
+	one := strconv.Itoa(n / 2)
+	var all []starter
+	for _, c := range []struct {
+		name, program string
+		args          []string
+	}{
+		{"hello", hello, nil},
+		{"version", cortex, []string{"version"}},
+		{"history", cortex, []string{"history"}},
+		{"history-whole", whole, []string{"history"}},
+		{"history-all", cortex, []string{"history", "-n", "0"}},
+		{"show", cortex, []string{"show", one}},
+		{"status", cortex, []string{"status"}},
+	} {
+		all = append(all, starter{c.name, func(b *testing.B) {
+			if c.name == "status" { // which asks the daemon
+				run(b, whole, "daemon", "start")
+				b.Cleanup(func() { run(b, whole, "daemon", "stop") })
+			}
+			for b.Loop() {
+				run(b, c.program, c.args...)
+			}
+		}})
+	}
+	for _, s := range append(all, elsewhere(b, n)...) {
+		b.Run(fmt.Sprintf("of=%d/%s", n, s.name), s.run)
+	}
+}
+
+// execute runs a command that has to go well, and throws away what it says.
+func execute(b *testing.B, cmd *exec.Cmd) {
+	b.Helper()
+	cmd.Stdout = io.Discard
+	if err := cmd.Run(); err != nil {
+		b.Fatalf("%q: %v", cmd.Args, err)
+	}
+}
+
+// nothing builds a program that does nothing.
+func nothing(b *testing.B, dir string) string {
+	b.Helper()
 	hello := filepath.Join(dir, "hello")
 	if err := os.WriteFile(hello+".go", []byte("package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"hello\") }\n"), 0o600); err != nil {
 		b.Fatal(err)
@@ -77,34 +155,5 @@ func BenchmarkStart(b *testing.B) {
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
-	state := filepath.Join(dir, "state")
-	past(b, state, 1000)
-	run := func(b *testing.B, name string, args ...string) {
-		b.Helper()
-		cmd := exec.Command(name, args...)
-		cmd.Env = append(os.Environ(), "CORTEX_STATE_DIR="+state)
-		cmd.Stdout = io.Discard
-		if err := cmd.Run(); err != nil {
-			b.Fatalf("%s %q: %v", name, args, err)
-		}
-	}
-	run(b, whole, "replay", "history")
-	run(b, whole, "daemon", "stop")
-	for _, tc := range []struct {
-		name, program string
-		args          []string
-	}{
-		{"hello", hello, nil},
-		{"version", cortex, []string{"version"}},
-		{"history", cortex, []string{"history"}},
-		{"history-whole", whole, []string{"history"}},
-		{"history-all", cortex, []string{"history", "-n", "0"}},
-		{"show", cortex, []string{"show", "500"}},
-	} {
-		b.Run(tc.name, func(b *testing.B) {
-			for b.Loop() {
-				run(b, tc.program, tc.args...)
-			}
-		})
-	}
+	return hello
 }

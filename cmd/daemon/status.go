@@ -52,33 +52,30 @@ func (in *inside) parked(ctx context.Context) (list []history.Parked, err error)
 
 // Replay implements [door.Backend].
 func (in *inside) Replay(ctx context.Context, name string, verify bool) ([]door.Replayed, error) {
-	var done []door.Replayed
+	var chosen []*projections.Model
 	for _, m := range in.models {
-		if name != "" && m.Name() != name {
-			continue
+		if name == "" || m.Name() == name {
+			chosen = append(chosen, m)
 		}
-		r, err := in.replay(ctx, m, verify)
-		if err != nil {
-			return done, err
-		}
-		done = append(done, r)
 	}
-	if len(done) == 0 {
+	if len(chosen) == 0 {
 		_, err := parts.Projection(name)
 		return nil, err
 	}
-	return done, nil
+	if verify {
+		return in.verify(ctx, chosen)
+	}
+	return in.rebuild(ctx, chosen)
 }
 
-func (in *inside) replay(ctx context.Context, m *projections.Model, verify bool) (door.Replayed, error) {
-	start := time.Now()
-	r := door.Replayed{Projection: m.Name(), Verified: verify}
-	if verify {
+func (in *inside) verify(ctx context.Context, models []*projections.Model) (done []door.Replayed, err error) {
+	for _, m := range models {
+		start := time.Now()
 		d, err := m.VerifyAgainst(ctx, in.broker.Log())
 		if err != nil {
-			return r, err
+			return done, err
 		}
-		r.Events = int(d.Position)
+		r := door.Replayed{Projection: m.Name(), Verified: true, Events: int(d.Position)}
 		if !d.Empty() {
 			r.Differences = append(r.Differences, d.String())
 			for _, t := range d.Tables {
@@ -87,19 +84,28 @@ func (in *inside) replay(ctx context.Context, m *projections.Model, verify bool)
 				}
 			}
 		}
-	} else {
-		if err := m.Rebuild(ctx, in.broker.Log()); err != nil {
-			return r, err
-		}
+		r.DurationMs = time.Since(start).Milliseconds()
+		done = append(done, r)
+	}
+	return done, nil
+}
+
+// rebuild rebuilds all at once, so that each took as long as all.
+func (in *inside) rebuild(ctx context.Context, models []*projections.Model) (done []door.Replayed, err error) {
+	start := time.Now()
+	if err := projections.RebuildAll(ctx, in.broker.Log(), models...); err != nil {
+		return nil, err
+	}
+	took := time.Since(start).Milliseconds()
+	for _, m := range models {
 		if err := in.projector.Resume(m.Name()); err != nil { // it may have stopped at what is mended now
-			return r, err
+			return done, err
 		}
 		at, err := m.Checkpoint(ctx)
 		if err != nil {
-			return r, err
+			return done, err
 		}
-		r.Events = int(at.Position)
+		done = append(done, door.Replayed{Projection: m.Name(), Events: int(at.Position), DurationMs: took})
 	}
-	r.DurationMs = time.Since(start).Milliseconds()
-	return r, nil
+	return done, nil
 }

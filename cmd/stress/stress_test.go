@@ -131,8 +131,8 @@ func (s *spans) String() string {
 	return fmt.Sprintf("p50 %s, p99 %s", at(50), at(99))
 }
 
-// all runs f in n goroutines and gives what went wrong.
-func all(n int, f func(i int) error) error {
+// crowd runs f in n goroutines and gives what went wrong.
+func crowd(n int, f func(i int) error) error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
@@ -148,7 +148,7 @@ func TestAHundredPublishersLoseNothing(t *testing.T) {
 	each := 15 * times()
 	var durable, visible spans
 	begin := time.Now()
-	err := all(publishers, func(int) error {
+	err := crowd(publishers, func(int) error {
 		for range each {
 			at := time.Now()
 			p, err := r.request(t.Context())
@@ -211,7 +211,7 @@ func TestReadersAndWritersOfTheCache(t *testing.T) {
 	}()
 	const readers, reads, writers, writes = 200, 100, 20, 50
 	var read, written spans
-	err = all(readers+writers, func(i int) error {
+	err = crowd(readers+writers, func(i int) error {
 		if i >= readers {
 			for n := range writes {
 				at := time.Now()
@@ -249,45 +249,4 @@ func TestReadersAndWritersOfTheCache(t *testing.T) {
 		}
 	}
 	t.Logf("%d entries: %d readers × %d, 0 errors, %s; %d writers × %d, none lost, %s", held, readers, reads, &read, writers, writes, &written)
-}
-
-// BenchmarkPublish is a fact from its append until the read model shows it, beside an
-// append alone, for one publisher and for many.
-func BenchmarkPublish(b *testing.B) {
-	for _, publishers := range []int{1, 20, 100} {
-		for _, wait := range []bool{false, true} {
-			name := fmt.Sprintf("publishers=%d/durable", publishers)
-			if wait {
-				name = fmt.Sprintf("publishers=%d/visible", publishers)
-			}
-			b.Run(name, func(b *testing.B) {
-				r := newRig(b, history.Name)
-				var took spans
-				var left atomic.Int64
-				left.Store(int64(b.N))
-				b.ResetTimer()
-				err := all(publishers, func(int) error {
-					for left.Add(-1) >= 0 {
-						at := time.Now()
-						p, err := r.request(b.Context())
-						if err == nil && wait {
-							err = r.project.WaitFor(b.Context(), p)
-						}
-						if err != nil {
-							return err
-						}
-						took.since(at)
-					}
-					return nil
-				})
-				b.StopTimer()
-				if err != nil {
-					b.Fatal(err)
-				}
-				slices.Sort(took.list)
-				b.ReportMetric(float64(took.list[(len(took.list)-1)*99/100].Microseconds())/1000, "p99-ms")
-				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
-			})
-		}
-	}
 }

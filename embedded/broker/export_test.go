@@ -100,3 +100,10 @@ func (b *Broker) Vanish() {
 	b.engine.conn.Close()
 	b.engine.reads.Close()
 }
+
+// TailLength is how many records the log has in memory.
+func (b *Broker) TailLength() int {
+	b.log.mu.Lock()
+	defer b.log.mu.Unlock()
+	return len(b.log.recent.records)
+}

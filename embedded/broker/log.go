@@ -33,6 +33,7 @@ type factLog struct {
 
 	mu     sync.Mutex // guards the fields below, and is never held while waiting
 	head   events.Link
+	recent tail          // ends at head, unless it is empty
 	fault  error         // once set, the log is read-only
 	grown  chan struct{} // closed and replaced when head moves
 	closed chan struct{}
@@ -71,6 +72,7 @@ func (l *factLog) advance(r events.Record) {
 	l.byID[r.ID], l.last[r.Subject] = r.Position, r.Position
 	l.mu.Lock()
 	l.head = r.Link()
+	l.recent.add(r)
 	close(l.grown)
 	l.grown = make(chan struct{})
 	l.mu.Unlock()

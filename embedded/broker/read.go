@@ -31,13 +31,19 @@ func (l *factLog) Read(ctx context.Context, q events.Query) iter.Seq2[events.Rec
 	}
 }
 
-// Follow implements [events.Log].
+// Follow implements [events.Log]. What was appended a moment ago it has from memory.
 func (l *factLog) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
 	return func(yield func(events.Record, error) bool) {
 		for {
 			l.mu.Lock()
-			head, grown := l.head.Position, l.grown
+			head, grown, fresh := l.head.Position, l.grown, l.recent.after(q.After)
 			l.mu.Unlock()
+			for _, r := range fresh {
+				if ctx.Err() != nil || q.Match(r) && !yield(r, nil) {
+					return
+				}
+				q.After = r.Position
+			}
 			for r, err := range l.scan(ctx, q, head) {
 				if ctx.Err() != nil || !yield(r, err) || err != nil {
 					return

@@ -1,0 +1,87 @@
+package stress_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"cortex/cmd/parts"
+	"cortex/embedded/store"
+	"cortex/events"
+	"cortex/events/memlog"
+	"cortex/projections/answers"
+)
+
+// looker looks things up in a cache of so many entries.
+type looker struct {
+	name string // the last part of the benchmark's name
+	run  func(b *testing.B, entries int, hit bool)
+}
+
+// BenchmarkLookup is a look into the cache of answers as the daemon does it, for a
+// question that was asked before and for one that was not; with the tag peers the
+// same in Python, through a connection for each look and a comparison of every
+// entry.
+func BenchmarkLookup(b *testing.B) {
+	for _, entries := range []int{100, 1_000, 10_000, 100_000} {
+		reader := cache(b, entries)
+		ours := looker{"cortex", func(b *testing.B, entries int, hit bool) {
+			for i := 0; b.Loop(); i++ {
+				w := answers.Wanted{Scope: "here", Exact: "no such", Canon: "nor such", Now: time.Now()}
+				if hit {
+					w.Exact = exact(i * 7919 % entries)
+				}
+				if _, _, ok, err := reader.Lookup(b.Context(), w); ok != hit || err != nil {
+					b.Fatal(ok, err)
+				}
+			}
+		}}
+		for _, by := range append([]looker{ours}, lookers...) {
+			for _, what := range []string{"hit", "miss"} {
+				b.Run(fmt.Sprintf("entries=%d/%s/by=%s", entries, what, by.name), func(b *testing.B) { by.run(b, entries, what == "hit") })
+			}
+		}
+	}
+}
+
+// exact is the key of an entry, as long as a real one.
+func exact(i int) string { return fmt.Sprintf("%032x", i) }
+
+// cache is one of so many short answers; long ones would not all be kept.
+func cache(b *testing.B, entries int) *answers.Reader {
+	b.Helper()
+	log := memlog.New(events.HostID(parts.NewID()))
+	for i := range entries {
+		e, err := events.New(events.Event{
+			ID: parts.NewID(), Host: log.Host(), Subject: events.LogSubject(log.Host()), Time: time.Now(), Actor: events.Actor{Program: "cortex"},
+		}, &events.LLMCompleted{Task: events.TaskInstall, Provider: "local", Model: "m", Question: "q", Answer: "a", Scope: "here", Exact: exact(i)})
+		if err == nil {
+			_, err = log.Append(b.Context(), e, events.Anything)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	p, err := parts.Projection(answers.Name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := model(b, p, log)
+	db, err := store.OpenReader(b.Context(), m.Path(), 4)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := answers.NewReader(db)
+	b.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			b.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	if t, err := r.Totals(b.Context()); err != nil || t.Answers != int64(entries) {
+		b.Fatal(t, err)
+	}
+	return r
+}

@@ -1,0 +1,84 @@
+package stress_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cortex/projections/history"
+)
+
+// contender is a way to put records where the loss of power cannot take them.
+type contender struct {
+	name string // until=what/by=whom
+	run  func(b *testing.B, publishers int)
+}
+
+// BenchmarkPublish is a fact from its append until it is durable, and until the
+// read model shows it, for one publisher and for many; with the tag peers ('make
+// peers') the same of other ways.
+func BenchmarkPublish(b *testing.B) {
+	all := append([]contender{{"until=durable/by=cortex", appended}, {"until=visible/by=cortex", projected}}, peers...)
+	for _, publishers := range []int{1, 20, 100} {
+		for _, c := range all {
+			b.Run(fmt.Sprintf("publishers=%d/%s", publishers, c.name), func(b *testing.B) { c.run(b, publishers) })
+		}
+	}
+}
+
+func appended(b *testing.B, publishers int) {
+	r := newRig(b, history.Name)
+	flood(b, publishers, func(ctx context.Context) error {
+		_, err := r.request(ctx)
+		return err
+	})
+}
+
+func projected(b *testing.B, publishers int) {
+	r := newRig(b, history.Name)
+	flood(b, publishers, func(ctx context.Context) error {
+		p, err := r.request(ctx)
+		if err == nil {
+			err = r.project.WaitFor(ctx, p)
+		}
+		return err
+	})
+}
+
+// flood lets publishers put b.N records between them, and reports how long each
+// took.
+func flood(b *testing.B, publishers int, put func(context.Context) error) {
+	b.Helper()
+	var took spans
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	b.ResetTimer()
+	err := crowd(publishers, func(int) error {
+		for left.Add(-1) >= 0 {
+			at := time.Now()
+			if err := put(b.Context()); err != nil {
+				return err
+			}
+			took.since(at)
+		}
+		return nil
+	})
+	b.StopTimer()
+	if err != nil {
+		b.Fatal(err)
+	}
+	report(b, took.list, b.Elapsed())
+}
+
+// report tells how long records took, and how many a second there were.
+func report(b *testing.B, took []time.Duration, all time.Duration) {
+	b.Helper()
+	slices.Sort(took)
+	ms := func(q int) float64 { return float64(took[(len(took)-1)*q/100].Microseconds()) / 1000 }
+	b.ReportMetric(ms(50), "p50-ms")
+	b.ReportMetric(ms(99), "p99-ms")
+	b.ReportMetric(float64(len(took))/all.Seconds(), "events/s")
+}

@@ -80,8 +80,16 @@ func (x *routed) set(fail func(events.Record, int) error) {
 // tell appends a fact that the handler reacts to.
 func (x *routed) tell(t *testing.T) events.Record {
 	t.Helper()
+	return x.tellAs(t, newID())
+}
+
+// tellAs appends it under an id.
+func (x *routed) tellAs(t *testing.T, id events.ID) events.Record {
+	t.Helper()
 	txn := events.TransactionID(newID())
-	r, err := x.scribe.Append(t.Context(), scribe.Cause{}.For(txn), events.TransactionSubject(txn), &events.Cancelled{}, events.Anything)
+	s := *x.scribe
+	s.NewID = func() events.ID { return id }
+	r, err := s.Append(t.Context(), scribe.Cause{}.For(txn), events.TransactionSubject(txn), &events.Cancelled{}, events.Anything)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,16 +136,14 @@ func TestWhatFailsForGoodIsParkedAndTheNextGetsItsTurn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := route(t)
-			poison := x.scribe.NewID()
+			poison := newID()
 			x.set(func(r events.Record, _ int) error {
 				if r.ID == poison {
 					return fail()
 				}
 				return nil
 			})
-			x.scribe.NewID = func() events.ID { return poison }
-			bad := x.tell(t)
-			x.scribe.NewID = newID
+			bad := x.tellAs(t, poison)
 			good := x.tell(t)
 			fact, parked := x.parked(t, bad.Position)
 			if parked.Handler != "worker" || parked.Event != bad.ID || parked.Of != bad.Kind || parked.Position != bad.Position || parked.Failure.Message == "" {

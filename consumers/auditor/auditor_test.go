@@ -307,10 +307,12 @@ func TestAHeadThatWasTamperedWithIsNoHead(t *testing.T) {
 	}
 	good := b.heads()[0].Note
 	for i := range good {
-		bad := []byte(good)
-		bad[i] ^= 1
-		if h, err := auditor.OpenHead(b.verifier(), string(bad)); err == nil {
-			t.Errorf("byte %d (%q): accepted as %+v", i, good[i], h)
+		for bit := range 8 {
+			bad := []byte(good)
+			bad[i] ^= 1 << bit
+			if h, err := auditor.OpenHead(b.verifier(), string(bad)); err == nil {
+				t.Errorf("bit %d of byte %d (%q): accepted as %+v", bit, i, good[i], h)
+			}
 		}
 	}
 	_, public, err := note.GenerateKey(rand.Reader, auditor.Origin(host))

@@ -47,6 +47,12 @@ func OpenHead(v note.Verifier, signed string) (Head, error) {
 	if err != nil {
 		return fail(err)
 	}
+	// A note may end in bits that mean nothing, and carry signatures of others: neither
+	// is in what we sign.
+	sig, err := base64.StdEncoding.Strict().DecodeString(n.Sigs[0].Base64)
+	if err != nil || signed != n.Text+"\n— "+v.Name()+" "+base64.StdEncoding.EncodeToString(sig)+"\n" {
+		return fail(errors.New("it is not written as it was signed"))
+	}
 	lines := strings.Split(n.Text, "\n")
 	if len(lines) != 4 || lines[3] != "" {
 		return fail(errors.New("it has not three lines"))

@@ -89,12 +89,16 @@ func (w *work) effects(ctx context.Context) (events.Effects, error) {
 		captured <- err
 	}()
 	after, err := w.machine.Inventory(ctx)
-	if err = errors.Join(err, <-captured); err != nil {
+	failed := <-captured
+	if err != nil {
 		return events.Effects{}, err
 	}
 	e := events.Effects{Changes: events.Diff(w.before, after)}
 	if w.base == nil && len(e.Changes) == 0 {
-		return e, nil
+		return e, nil // whatever became of the image
+	}
+	if failed != nil {
+		return e, failed
 	}
 	base := w.first
 	if w.base != nil {

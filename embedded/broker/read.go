@@ -20,6 +20,10 @@ const (
 	batchBytes   = 8 << 20
 )
 
+// fromFiles is the length of a stretch from which on it is read from the files: three
+// times as fast as from the server, and whole blocks at a time.
+const fromFiles = 4 * batchRecords
+
 // Read implements [events.Log].
 func (l *factLog) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
 	return func(yield func(events.Record, error) bool) {
@@ -213,6 +217,9 @@ func (e *engine) ask(ctx context.Context, subject string, q getRequest) (*nats.M
 // order. An error is the last thing it gives. A short stretch is read whole and
 // filtered here: that is faster, and a record that is missing is noticed.
 func (l *factLog) scan(ctx context.Context, q events.Query, end events.Position) iter.Seq2[events.Record, error] {
+	if len(q.Filters) == 0 && l.engine.cluster == nil && end > q.After+fromFiles {
+		return l.scanFiles(ctx, q, end)
+	}
 	filters := q.Filters
 	if len(filters) == 0 || end <= q.After+batchRecords {
 		filters = []string{""}
@@ -257,4 +264,40 @@ func oldest(ctx context.Context, sources []*source) (events.Record, bool, error)
 	r := best.buf[0]
 	best.buf = best.buf[1:]
 	return r, true, nil
+}
+
+// scanFiles is scan of everything behind q.After, from the blocks as they lie on disk.
+// What was acknowledged is in them, up to end at least; the server only adds to them.
+func (l *factLog) scanFiles(ctx context.Context, q events.Query, end events.Position) iter.Seq2[events.Record, error] {
+	return func(yield func(events.Record, error) bool) {
+		last, left := q.After, false
+		c := chainCheck{host: l.host, met: true}
+		c.visit = func(r events.Record) bool {
+			if r.Position > q.After && r.Position <= end && ctx.Err() == nil {
+				last, left = r.Position, !yield(r, nil)
+			}
+			return !left && last < end && ctx.Err() == nil
+		}
+		blocks, err := listBlocks(l.cfg)
+		for i, b := range blocks {
+			if i+1 < len(blocks) && blocks[i+1].first != 0 && blocks[i+1].first <= uint64(q.After)+1 {
+				continue // the first that is wanted is in a later one
+			}
+			if err = c.block(b, i == len(blocks)-1); err != nil || left || last >= end || ctx.Err() != nil {
+				break
+			}
+		}
+		switch {
+		case left, err == nil && last >= end:
+			return
+		case ctx.Err() != nil:
+			err = &events.Error{Op: "broker.Read", Kind: events.ErrUnavailable, Err: ctx.Err()}
+		default:
+			if err == nil {
+				err = damaged(FactsStream, fmt.Errorf("it ends at event %d, but event %d was stored", last, end))
+			}
+			l.condemn(err)
+		}
+		yield(events.Record{}, err)
+	}
 }

@@ -124,8 +124,13 @@ func MakeState(s settings.Settings) error {
 
 func stateError(s settings.Settings, err error) error {
 	e := &events.Error{Op: "client.state", Kind: events.ErrUnavailable, Subject: s.State, Err: err}
-	if errors.Is(err, fs.ErrPermission) {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
 		e.Kind, e.Hint = events.ErrConfirmation, "run the command with sudo"
+	case errors.Is(err, syscall.EROFS):
+		e.Hint = "make that disk writable; nothing was changed, and 'cortex history' works as it is"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		e.Kind, e.Hint = events.ErrFull, "make room on that disk; nothing was changed"
 	}
 	return e
 }

@@ -3,16 +3,12 @@ package main_test
 import (
 	"bufio"
 	"encoding/json"
-	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"cortex/events"
 )
@@ -44,24 +40,29 @@ func (m *machine) sound() {
 	m.truth()
 }
 
-// tmpfs puts a small disk where a directory of the machine is, with what the
-// directory holds on it. It is gone with the test.
-func (m *machine) tmpfs(dir, size string) {
+// followed begins a command and gives its next line on stderr, each time it is
+// asked, as soon as there is one.
+func (m *machine) followed(args ...string) (*exec.Cmd, func() string) {
 	m.t.Helper()
-	path := filepath.Join(m.Root(), dir)
-	m.sh("mkdir -p " + dir + " /run/kept && cp -a " + dir + "/. /run/kept/")
-	if err := unix.Mount("faults", path, "tmpfs", 0, "mode=755,size="+size); err != nil {
+	cmd, _, _ := m.command(args...)
+	r, w, err := os.Pipe()
+	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.t.Cleanup(func() { _ = unix.Unmount(path, unix.MNT_DETACH) })
-	m.sh("cp -a /run/kept/. " + dir + "/ && rm -r /run/kept")
-}
-
-// remount makes a small disk read-only, or writable again.
-func (m *machine) remount(dir string, flags uintptr) {
-	m.t.Helper()
-	if err := unix.Mount("faults", filepath.Join(m.Root(), dir), "", unix.MS_REMOUNT|flags, ""); err != nil {
+	m.t.Cleanup(func() { r.Close() })
+	cmd.Stderr = w
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
 		m.t.Fatal(err)
+	}
+	lines := bufio.NewReader(r)
+	return cmd, func() string {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			m.t.Fatalf("%q said no more: %v", args, err)
+		}
+		return line
 	}
 }
 
@@ -77,21 +78,8 @@ func TestAStoppedDaemonIsWaitedForAndNothingIsLost(t *testing.T) {
 	if out := m.must(0, "history").out; !strings.Contains(out, "install sl") {
 		t.Errorf("history needs the daemon:\n%s", out)
 	}
-	said := func(cmd *exec.Cmd) io.Reader { // what it says as soon as it does
-		r, w, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { r.Close(); w.Close() })
-		cmd.Stderr = w
-		return r
-	}
-	waits, _, _ := m.command("install", "cowsay", "--yes")
-	words := bufio.NewReader(said(waits))
-	if err := waits.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if line, _ := words.ReadString('\n'); !strings.Contains(line, "does not answer; waiting") {
+	waits, lines := m.followed("install", "cowsay", "--yes")
+	if line := lines(); !strings.Contains(line, "does not answer; waiting") {
 		t.Errorf("it says %q", line)
 	}
 	if long() { // until it gives up
@@ -142,133 +130,4 @@ func TestADaemonStoppedWhileAptRunsGoesOnAfterwards(t *testing.T) {
 		t.Errorf("%s with %v", got.State, got.PackageChanges)
 	}
 	m.sound()
-}
-
-// makeRoom and takeRoom change how much is free on the disk of the state directory.
-func (m *machine) takeRoom(dir string) {
-	m.t.Helper()
-	m.Try("/bin/sh", "-c", "dd if=/dev/zero of="+dir+"/filler bs=64k 2>/dev/null; dd if=/dev/zero of="+dir+"/filler bs=1 oflag=append conv=notrunc count=65536 2>/dev/null")
-}
-
-func (m *machine) makeRoom(dir string) {
-	m.t.Helper()
-	m.Remove(m.t, dir+"/filler")
-}
-
-const state = "/var/lib/cortex"
-
-func TestAReadOnlyStateDirectoryIsSaidAndLosesNothing(t *testing.T) {
-	m := setup(t)
-	m.tmpfs(state, "128m")
-	m.must(0, "install", "sl", "--yes")
-	before := m.Vector(t)
-	for _, running := range []bool{true, false} {
-		if !running {
-			m.must(0, "daemon", "stop")
-		}
-		m.remount(state, unix.MS_RDONLY)
-		r := m.must(1, "install", "cowsay", "--yes")
-		t.Logf("running %v: %s", running, r.err)
-		t.Logf("history: %+v", m.cortex("history"))
-		m.vector(before)
-		m.remount(state, 0)
-		t.Logf("%+v", m.cortex("history"))
-		m.sound()
-	}
-	m.must(0, "install", "cowsay", "--yes")
-	m.sound()
-}
-
-func TestAFullDiskRefusesAndLosesNothing(t *testing.T) {
-	t.Run("before the first start", func(t *testing.T) {
-		m := setup(t)
-		m.tmpfs(state, "128m")
-		m.takeRoom(state)
-		before := m.Vector(t)
-		r := m.must(1, "install", "cowsay", "--yes")
-		t.Log(r.err)
-		m.vector(before)
-		m.makeRoom(state)
-		m.must(0, "install", "cowsay", "--yes")
-		m.sound()
-	})
-	t.Run("before a request", func(t *testing.T) {
-		m := setup(t)
-		m.tmpfs(state, "128m")
-		m.must(0, "install", "sl", "--yes")
-		before := m.Vector(t)
-		m.takeRoom(state)
-		r := m.must(1, "install", "cowsay", "--yes")
-		t.Log(r.err)
-		m.vector(before)
-		m.makeRoom(state)
-		m.must(0, "install", "cowsay", "--yes")
-		m.sound()
-	})
-	t.Run("before a start", func(t *testing.T) {
-		m := setup(t)
-		m.tmpfs(state, "128m")
-		m.must(0, "install", "sl", "--yes")
-		m.must(0, "daemon", "stop")
-		before := m.Vector(t)
-		m.takeRoom(state)
-		r := m.must(1, "install", "cowsay", "--yes")
-		t.Log(r.err)
-		t.Logf("%+v", m.cortex("history"))
-		m.vector(before)
-		m.makeRoom(state)
-		m.must(0, "install", "cowsay", "--yes")
-		m.sound()
-	})
-	t.Run("between plan and approval", func(t *testing.T) {
-		m := setup(t)
-		m.tmpfs(state, "128m")
-		before := m.Vector(t)
-		plan := m.plan("install", "cowsay")
-		m.takeRoom(state)
-		r := m.must(1, "apply", plan)
-		t.Log(r.err)
-		m.vector(before)
-		m.makeRoom(state)
-		m.must(0, "apply", plan)
-		m.sound()
-		m.must(0, "undo", "--yes")
-		m.vector(before)
-	})
-	t.Run("while apt runs", func(t *testing.T) {
-		m := setup(t)
-		m.tmpfs(state, "128m")
-		m.must(0, "install", "sl", "--yes")
-		before := m.Vector(t)
-		cmd := m.slow()
-		m.takeRoom(state)
-		m.WriteFile(t, "/run/toy-slow.go", "")
-		err := cmd.Wait()
-		t.Log(err)
-		m.makeRoom(state)
-		d := m.ended("2")
-		t.Log(d.State, d.PackageChanges)
-		m.sound()
-		m.must(0, "undo", "--yes")
-		m.vector(before)
-		m.sound()
-	})
-}
-
-// plan plans and gives the plan's id.
-func (m *machine) plan(args ...string) string {
-	m.t.Helper()
-	var v struct {
-		Plan struct {
-			ID string `json:"plan_id"`
-		} `json:"plan"`
-	}
-	for line := range strings.Lines(m.must(0, append(args, "--dry-run", "--json")...).out) {
-		if strings.Contains(line, `"type":"plan"`) {
-			if err := json.Unmarshal([]byte(line), &v); err != nil {
-				m.t.Fatal(err)
-			}
-		}
-	}
-	return v.Plan.ID
 }

@@ -44,7 +44,7 @@ func bare(b *testing.B, always bool) jetstream.JetStream {
 	check(b, err)
 	srv.Start()
 	b.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
-	if !srv.ReadyForConnections(10*time.Second) {
+	if !srv.ReadyForConnections(10 * time.Second) {
 		b.Fatal("the server did not start")
 	}
 	nc, err := nats.Connect("", nats.InProcessServer(srv))

@@ -3,10 +3,10 @@ SHELL := /bin/bash
 GO    ?= go
 TOOL  := $(GO) tool -modfile=tools.mod
 # The test bed needs these from Debian; they are installed when missing.
-DEPS  := mmdebstrap tmux
+DEPS  := mmdebstrap tmux strace
 
 .DEFAULT_GOAL := help
-.PHONY: help build man install deps test short lint fmt bench peers fuzz audit-bits undo-fuzz cache-report resolver-report stress llama undo-table uml hardware-bench clean
+.PHONY: help build man install deps test short lint fmt bench peers fuzz audit-bits undo-fuzz cache-report resolver-report stress crash llama undo-table uml hardware-bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -71,6 +71,11 @@ resolver-report: ## measure how often words find an accepted package, on LISTS (
 
 stress: deps ## many at once, ten times as much as in the tests, with the race detector, and figures (as root)
 	@set -o pipefail; CORTEX_STRESS=long CORTEX_TESTBED=require $(GO) test -race -count 1 -timeout 30m -v -run '^Test(AHundred|AThousand|Readers|ManyCommands|Twenty|Questions)' ./cmd/stress ./cmd/render ./cmd/cortex ./producers/hardware ./consumers/analyst | grep -E '^(---|ok|FAIL|panic)|_test.go:|DATA RACE'
+
+crash: deps ## every fault of docs/faults.md in its long form; N crashes at random instants (default 60), from SEED (as root)
+	@names=$$(grep -oE 'Test[A-Za-z0-9]+' docs/faults.md | sort -u | paste -sd '|'); log=$$(mktemp); set -o pipefail; \
+	CORTEX_CRASH=long CORTEX_TESTBED=require CORTEX_UNDO_CASES=$${N:-60} CORTEX_UNDO_SEED=$${SEED:-$$(date +%s)} $(GO) test -count 1 -timeout 1h -v -run "^($$names)\$$" ./cmd/... ./consumers/... ./embedded/... ./projections/... 2>&1 | tee $$log | grep -E '^( *--- |ok|FAIL|panic)|_test.go:' | grep -v 'no tests to run' \
+	&& rm $$log || { echo "all that was said is in $$log"; exit 1; }
 
 llama: ## run the clients and the slot store against a real llama-server, fetched from Debian's unstable suite
 	LLAMA_SERVER="$$(bash embedded/kvcache/llamatest/fetch.sh $${XDG_CACHE_HOME:-$$HOME/.cache}/cortex-llama)" $(GO) test -count 1 -v -tags llamacpp -run '^TestARealServer$$' ./consumers/llm ./embedded/kvcache

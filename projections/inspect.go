@@ -24,6 +24,9 @@ func (m *Model) inspect(ctx context.Context, log events.Log) (live *database, ge
 		return nil, "", wasUnreadable(err), nil
 	}
 	store, err := m.open(ctx, m.files.path(generation))
+	if errors.Is(err, events.ErrFull) {
+		return nil, "", "", m.fail(err) // building it anew would need more room, not less
+	}
 	if err != nil {
 		return nil, generation, wasUnreadable(err), ctx.Err()
 	}

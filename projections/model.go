@@ -105,7 +105,11 @@ func (m *Model) fail(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &events.Error{Op: "projections", Kind: events.ErrUnavailable, Subject: "read model " + m.Name(), Err: err}
+	kind := events.ErrUnavailable
+	if errors.Is(err, events.ErrFull) { // trying again does not help
+		kind = events.ErrFull
+	}
+	return &events.Error{Op: "projections", Kind: kind, Subject: "read model " + m.Name(), Err: err}
 }
 
 // Apply brings records of the log in, in its order. Those already in are

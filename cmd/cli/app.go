@@ -147,6 +147,9 @@ func (a *App) dial() *client.Client {
 			start = a.startEmbedded
 		}
 		a.client = client.New(a.settings, Build(), start)
+		a.client.Silent = func(d time.Duration) {
+			fmt.Fprintf(a.Stderr, "the daemon is there and does not answer; waiting for it up to %s\n", d)
+		}
 	}
 	return a.client
 }

@@ -38,6 +38,10 @@ type Start func(ctx context.Context) error
 
 // Client is a connection to a daemon. It is safe for concurrent use.
 type Client struct {
+	// Silent is called, when it is set before the first call, once somebody
+	// listens who does not answer, with how long that is waited for.
+	Silent func(patience time.Duration)
+
 	settings settings.Settings
 	start    Start
 	http     *http.Client

@@ -22,18 +22,26 @@ var errPermission = fs.ErrPermission
 
 // Ensure returns once a daemon answers, starting one if need be: ask; if nobody
 // answers take the start lock, ask again, and only then start. Many commands at
-// once thus start one daemon.
+// once thus start one daemon. Where somebody listens who does not answer (a daemon
+// that was stopped, or has no time), it waits for half a minute, says so through
+// Silent, and never starts a second one beside it.
 func (c *Client) Ensure(ctx context.Context) (door.Ping, error) {
 	deadline := time.Now().Add(patience)
+	told := false
 	for {
 		p, err := c.Ping(ctx)
+		silent := errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
+		if silent && !told && c.Silent != nil {
+			told = true
+			c.Silent(patience)
+		}
 		if err == nil && p.Protocol == door.Protocol {
 			return p, nil
 		}
 		if err != nil && !errors.Is(err, events.ErrUnavailable) || c.start == nil || ctx.Err() != nil {
 			return p, err
 		}
-		if errors.Is(err, context.DeadlineExceeded) && time.Now().Before(deadline) {
+		if silent && time.Now().Before(deadline) {
 			continue // somebody listens: systemd, whose daemon is about to be ready
 		}
 		if err == nil { // another version: it leaves when it has nothing to do
@@ -42,6 +50,12 @@ func (c *Client) Ensure(ctx context.Context) (door.Ping, error) {
 			}
 		}
 		err = c.startOnce(ctx)
+		if silent && errors.Is(err, events.ErrConflict) {
+			return p, &events.Error{
+				Op: "client.Ensure", Kind: events.ErrUnavailable, Subject: "daemon", Err: fmt.Errorf("it is there and does not answer: %w", err),
+				Hint: "was it stopped ('kill -CONT' lets it go on), or is the machine very busy? see " + c.settings.LogFile(),
+			}
+		}
 		if err != nil && (!retryable(err) || time.Now().After(deadline)) {
 			return p, err
 		}
@@ -110,8 +124,13 @@ func MakeState(s settings.Settings) error {
 
 func stateError(s settings.Settings, err error) error {
 	e := &events.Error{Op: "client.state", Kind: events.ErrUnavailable, Subject: s.State, Err: err}
-	if errors.Is(err, fs.ErrPermission) {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
 		e.Kind, e.Hint = events.ErrConfirmation, "run the command with sudo"
+	case errors.Is(err, syscall.EROFS):
+		e.Hint = "make that disk writable; nothing was changed, and 'cortex history' works as it is"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		e.Kind, e.Hint = events.ErrFull, "make room on that disk; nothing was changed"
 	}
 	return e
 }

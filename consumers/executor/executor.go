@@ -111,7 +111,8 @@ func (x *Executor) Drain() {
 	x.drained = true
 }
 
-// Handle reacts to an approval.
+// Handle reacts to an approval. When there is no room to record how it goes on, it
+// says so to who follows, and whoever calls tries again.
 func (x *Executor) Handle(ctx context.Context, r events.Record) error {
 	x.turn.Lock()
 	defer x.turn.Unlock()
@@ -122,6 +123,15 @@ func (x *Executor) Handle(ctx context.Context, r events.Record) error {
 	if err != nil {
 		return err
 	}
+	err = x.carryOut(ctx, r, t)
+	if errors.Is(err, events.ErrFull) {
+		x.tell(t, events.Progress{Stage: events.StageWaiting, Percent: -1, Message: "waiting for room to record it: " + err.Error()})
+	}
+	return err
+}
+
+// carryOut does what an approved transaction, as it stands, still needs.
+func (x *Executor) carryOut(ctx context.Context, r events.Record, t *events.Transaction) error {
 	switch {
 	case t.State == events.StateRunning:
 		// It is our turn, so nobody runs it: an earlier delivery could not

@@ -103,6 +103,7 @@ type Broker struct {
 	keeper *keeper
 	engine *engine
 	log    *factLog
+	names  *names // of the requests' files
 
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
@@ -175,7 +176,7 @@ func open(ctx context.Context, cfg Config) (*Broker, error) {
 
 // assemble wires a running engine into a broker whose log ends at head.
 func assemble(cfg Config, e *engine, m manifest, head events.Link) *Broker {
-	b := &Broker{cfg: cfg, engine: e, subs: map[*subscription]struct{}{}}
+	b := &Broker{cfg: cfg, engine: e, names: newNames(cfg, RequestsStream), subs: map[*subscription]struct{}{}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.keeper = newKeeper(cfg, m)
 	b.log = newFactLog(cfg, m.Host, e, head, b.keeper)

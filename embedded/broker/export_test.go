@@ -34,7 +34,7 @@ func (b *Broker) Adapter(cfg SubscriberConfig) (message.Publisher, message.Subsc
 		}
 		return s, err
 	}
-	pub := &publisher{js: b.engine.js, room: func() error { return nil }, allow: func(topic string) error {
+	pub := &publisher{js: b.engine.js, room: func() error { return nil }, settle: func() error { return nil }, allow: func(topic string) error {
 		_, err := find(context.Background(), topic)
 		return err
 	}}

@@ -23,6 +23,7 @@ type factLog struct {
 	host   events.HostID
 	engine *engine
 	keeper *keeper
+	names  *names
 
 	// turn is held by the one that appends. It guards the fields below.
 	turn    chan struct{}
@@ -43,7 +44,7 @@ var _ events.Log = (*factLog)(nil)
 
 func newFactLog(cfg Config, h events.HostID, e *engine, head events.Link, k *keeper) *factLog {
 	return &factLog{
-		cfg: cfg, host: h, engine: e, keeper: k, head: head,
+		cfg: cfg, host: h, engine: e, keeper: k, head: head, names: newNames(cfg, FactsStream),
 		turn: make(chan struct{}, 1), byID: map[events.ID]events.Position{}, last: map[events.Subject]events.Position{},
 		grown: make(chan struct{}), closed: make(chan struct{}),
 	}
@@ -205,6 +206,9 @@ func (l *factLog) append(ctx context.Context, e events.Event, x events.Expect) (
 // publish sends the record and makes sense of the answer.
 func (l *factLog) publish(ctx context.Context, r events.Record, msg *nats.Msg) (events.Record, error) {
 	ack, err := l.engine.js.PublishMsg(ctx, msg)
+	if err == nil {
+		err = l.names.settle()
+	}
 	switch {
 	case err == nil && ack.Duplicate:
 		return l.at(ctx, events.Position(ack.Sequence))

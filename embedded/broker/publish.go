@@ -40,6 +40,9 @@ func (b *Broker) Submit(ctx context.Context, e events.Event) (events.Position, e
 		ack, err = b.engine.js.PublishMsg(ctx, msg)
 		return err
 	})
+	if err == nil {
+		err = b.names.settle()
+	}
 	if err != nil {
 		return 0, unwritten(op, e.Subject, err)
 	}
@@ -74,7 +77,7 @@ func (b *Broker) Message(ctx context.Context, stream string, p events.Position) 
 // headers. Topics of facts are refused; facts are appended to the log. Closing
 // it leaves the broker open.
 func (b *Broker) Publisher() message.Publisher {
-	return &publisher{js: b.engine.js, seal: b.engine.seal, room: func() error { return enoughRoom(b.cfg) }, allow: func(topic string) error {
+	return &publisher{js: b.engine.js, seal: b.engine.seal, room: func() error { return enoughRoom(b.cfg) }, settle: b.names.settle, allow: func(topic string) error {
 		if strings.HasPrefix(topic, "cortex.req."+string(b.Host())+".") {
 			return nil
 		}
@@ -86,6 +89,7 @@ type publisher struct {
 	js     jetstream.JetStream
 	seal   *sealer
 	room   func() error
+	settle func() error // makes durable what the server has left
 	allow  func(topic string) error
 	closed atomic.Bool
 }
@@ -114,7 +118,11 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 			}
 			msg.Header.Set(sealHeader, p.seal.of(events.Record{Event: r.Event}))
 		}
-		if _, err := p.js.PublishMsg(m.Context(), msg); err != nil {
+		_, err := p.js.PublishMsg(m.Context(), msg)
+		if err == nil {
+			err = p.settle()
+		}
+		if err != nil {
 			return unwritten("broker.Publish", text(topic), err)
 		}
 	}

@@ -22,8 +22,9 @@ func IsCorrupt(err error) bool {
 	return false
 }
 
-// isFull reports whether there was no room to write.
+// isFull reports whether there was no room to write, be it only the index that is
+// shared with readers.
 func isFull(err error) bool {
 	var e *sqlite.Error
-	return errors.Is(err, unix.ENOSPC) || errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_FULL
+	return errors.Is(err, unix.ENOSPC) || errors.As(err, &e) && (e.Code()&0xff == sqlite3.SQLITE_FULL || e.Code() == sqlite3.SQLITE_IOERR_SHMSIZE)
 }

@@ -43,14 +43,25 @@ func OpenReader(_ context.Context, path string, size int) (*sql.DB, error) {
 	return db, nil
 }
 
+// minRoom is what must be free on a disk, in bytes, for the index that is shared
+// with a writer to be made there.
+const minRoom = 64 << 10
+
+// wholeIndex is the least size of that index, in bytes; one that is smaller could
+// not be made for want of room, and nobody uses it.
+const wholeIndex = 32 << 10
+
 // liesAlone reports whether the file must be read without the index that is
-// shared with a writer: there is none, we could not make it, and it is not
-// needed because everything is in the file itself.
+// shared with a writer: there is none, we could not make it for want of rights or
+// of room, and it is not needed because everything is in the file itself.
 func liesAlone(path string) (bool, error) {
-	if _, err := os.Stat(path + "-shm"); err == nil {
+	if index, err := os.Stat(path + "-shm"); err == nil && index.Size() >= wholeIndex {
 		return false, nil
 	}
-	if unix.Access(filepath.Dir(path), unix.W_OK) == nil {
+	var disk unix.Statfs_t
+	dir := filepath.Dir(path)
+	full := unix.Statfs(dir, &disk) == nil && int64(disk.Bavail)*disk.Bsize < minRoom //nolint:gosec // no disk has 2^63 blocks
+	if !full && unix.Access(dir, unix.W_OK) == nil {
 		return false, nil
 	}
 	if log, err := os.Stat(path + "-wal"); err != nil || log.Size() == 0 {
@@ -58,8 +69,8 @@ func liesAlone(path string) (bool, error) {
 	}
 	return false, &events.Error{
 		Op: "store.OpenReader", Kind: events.ErrUnavailable, Subject: path,
-		Err:  errors.New("it was not closed in order, and only its owner can repair that"),
-		Hint: "run the command once as root, or start the daemon",
+		Err:  errors.New("it was not closed in order, and repairing that needs its owner, and room"),
+		Hint: "run the command once as root, or start the daemon; is the disk full?",
 	}
 }
 

@@ -150,7 +150,7 @@ func failed(op, path string, err error) error {
 	case IsCorrupt(err):
 		e.Kind = events.ErrCorrupt
 	case isFull(err):
-		e.Kind, e.Hint = events.ErrFull, "make room on that disk"
+		e.Kind, e.Hint, e.Err = events.ErrFull, "make room on that disk", fmt.Errorf("the disk is full: %w", err)
 	case errors.Is(err, os.ErrNotExist):
 		e.Kind = events.ErrNotFound
 	case errors.Is(err, os.ErrPermission):

@@ -1,0 +1,198 @@
+package main_test
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cortex/events"
+)
+
+// state is the state directory.
+const state = "/var/lib/cortex"
+
+// tmpfs puts a small disk where a directory of the machine is, with what the
+// directory holds on it. It is gone with the test.
+func (m *machine) tmpfs(dir, size string) {
+	m.t.Helper()
+	path := filepath.Join(m.Root(), dir)
+	m.sh("mkdir -p " + dir + " /run/kept && cp -a " + dir + "/. /run/kept/")
+	if err := unix.Mount("faults", path, "tmpfs", 0, "mode=755,size="+size); err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() { _ = unix.Unmount(path, unix.MNT_DETACH) })
+	m.sh("cp -a /run/kept/. " + dir + "/ && rm -r /run/kept")
+}
+
+// remount makes a small disk read-only, or writable again.
+func (m *machine) remount(dir string, flags uintptr) {
+	m.t.Helper()
+	if err := unix.Mount("faults", filepath.Join(m.Root(), dir), "", unix.MS_REMOUNT|flags, ""); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// fill leaves no byte free on the disk of a directory.
+func (m *machine) fill(dir string) {
+	m.t.Helper()
+	m.Try("/bin/sh", "-c", "dd if=/dev/zero of="+dir+"/filler bs=64k 2>/dev/null; dd if=/dev/zero of="+dir+"/filler bs=512 oflag=append conv=notrunc count=256 2>/dev/null")
+}
+
+// makeRoom takes back what fill did.
+func (m *machine) makeRoom(dir string) {
+	m.t.Helper()
+	m.Remove(m.t, dir+"/filler")
+}
+
+// plan plans and gives the plan's id.
+func (m *machine) plan(args ...string) string {
+	m.t.Helper()
+	var v struct {
+		Plan struct {
+			ID string `json:"plan_id"`
+		} `json:"plan"`
+	}
+	for line := range strings.Lines(m.must(0, append(args, "--dry-run", "--json")...).out) {
+		if strings.Contains(line, `"type":"plan"`) {
+			if err := json.Unmarshal([]byte(line), &v); err != nil {
+				m.t.Fatal(err)
+			}
+		}
+	}
+	return v.Plan.ID
+}
+
+func TestAReadOnlyStateDirectoryIsSaidAndLosesNothing(t *testing.T) {
+	m := setup(t)
+	m.tmpfs(state, "128m")
+	m.must(0, "install", "sl", "--yes")
+	m.must(0, "daemon", "stop")
+	before := m.Vector(t)
+	m.remount(state, unix.MS_RDONLY)
+	began := time.Now()
+	r := m.must(1, "install", "cowsay", "--yes")
+	if !strings.Contains(r.err, "read-only file system") || !strings.Contains(r.err, "hint: make that disk writable") {
+		t.Errorf("it says:\n%s", r.err)
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it said so after %s: waiting does not help", took)
+	}
+	if out := m.must(0, "history").out; !strings.Contains(out, "install sl") {
+		t.Errorf("history cannot be read:\n%s", out)
+	}
+	m.must(0, "audit", "verify")
+	m.vector(before)
+	m.remount(state, 0)
+	m.must(0, "install", "cowsay", "--yes")
+	m.sound()
+}
+
+// Whenever the disk of the state directory gets full, nothing is changed that is not
+// on record, and once there is room all goes on.
+func TestAFullDiskRefusesAndLosesNothing(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prepare func(*machine)
+		say     string
+	}{
+		"before anything":  {func(*machine) {}, "are free on its disk"},
+		"before a start":   {func(m *machine) { m.must(0, "install", "sl", "--yes"); m.must(0, "daemon", "stop") }, "full"},
+		"before a request": {func(m *machine) { m.must(0, "install", "sl", "--yes") }, "are free on its disk"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := setup(t)
+			m.tmpfs(state, "96m")
+			tc.prepare(m)
+			before := m.Vector(t)
+			m.fill(state)
+			began := time.Now()
+			r := m.must(1, "install", "cowsay", "--yes")
+			if !strings.Contains(r.err, tc.say) || !strings.Contains(r.err, "hint: make room") {
+				t.Errorf("it says:\n%s", r.err)
+			}
+			if took := time.Since(began); took > 20*time.Second {
+				t.Errorf("it said so after %s: waiting does not help", took)
+			}
+			if r := m.cortex("history"); m.Exists(state+"/manifest.json") && r.code != 0 && !strings.Contains(r.err, "no history yet") {
+				t.Errorf("history exits %d:\n%s", r.code, r.err)
+			}
+			m.vector(before)
+			m.makeRoom(state)
+			m.must(0, "install", "cowsay", "--yes")
+			m.sound()
+			m.must(0, "undo", "--yes")
+			m.vector(before)
+		})
+	}
+}
+
+func TestADiskThatIsFullBetweenPlanAndApprovalRefusesThePlan(t *testing.T) {
+	m := setup(t)
+	m.tmpfs(state, "96m")
+	before := m.Vector(t)
+	plan := m.plan("install", "cowsay")
+	m.fill(state)
+	if r := m.must(1, "apply", plan); !strings.Contains(r.err, "hint: make room") {
+		t.Errorf("it says:\n%s", r.err)
+	}
+	m.vector(before)
+	m.makeRoom(state)
+	m.must(0, "apply", plan)
+	m.sound()
+	m.must(0, "undo", "--yes")
+	m.vector(before)
+}
+
+func TestADiskThatGetsFullWhileAptRunsHoldsUpTheRecordUntilThereIsRoom(t *testing.T) {
+	for name, killed := range map[string]bool{"the daemon waits": false, "the daemon dies meanwhile": true} {
+		t.Run(name, func(t *testing.T) {
+			m := setup(t)
+			m.tmpfs(state, "96m")
+			m.must(0, "install", "sl", "--yes")
+			before := m.Vector(t)
+			cmd, lines := m.followed("install", "toy-slow", "--yes")
+			m.until("the slow package", func() bool { return m.Exists("/run/toy-slow.waiting") })
+			m.fill(state)
+			m.WriteFile(t, "/run/toy-slow.go", "")
+			for !strings.Contains(lines(), "waiting for room to record it") {
+			}
+			if killed {
+				m.killDaemon()
+			}
+			m.makeRoom(state)
+			_ = cmd.Wait()
+			d := m.ended("2")
+			if d.State != events.StateInterrupted && d.State != events.StateSucceeded || len(d.PackageChanges) != 1 {
+				t.Errorf("history says %s, %v", d.State, d.PackageChanges)
+			}
+			m.sound()
+			m.must(0, "undo", "--yes")
+			m.vector(before)
+			m.sound()
+		})
+	}
+}
+
+// Apt's own cache is another disk than the log's.
+func TestAFullCacheOfAptIsAFailureThatChangesNothing(t *testing.T) {
+	m := setup(t)
+	const archives = "/var/cache/apt/archives"
+	m.tmpfs(archives, "64k")
+	m.sh("mkdir -p " + archives + "/partial")
+	m.must(0, "install", "sl", "--yes")
+	m.Run(t, "/usr/bin/apt-get", "clean")
+	before := m.Vector(t)
+	m.fill(archives)
+	r := m.must(100, "install", "toy-many", "--yes")
+	if !strings.Contains(r.err, "space") {
+		t.Errorf("it says:\n%s", r.err)
+	}
+	m.vector(before)
+	m.makeRoom(archives)
+	m.sound()
+	m.must(0, "install", "cowsay", "--yes")
+	m.sound()
+}

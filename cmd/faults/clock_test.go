@@ -1,0 +1,141 @@
+package faults_test
+
+import (
+	"encoding/binary"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"cortex/consumers/llm/route"
+	"cortex/consumers/scribe"
+	"cortex/embedded/broker"
+	"cortex/embedded/store"
+	"cortex/events"
+	"cortex/projections/history"
+)
+
+// jumps are by how much a clock is wrong, one after the other.
+var jumps = []time.Duration{0, -365 * 24 * time.Hour, 10 * 365 * 24 * time.Hour, -time.Hour, 0, -40 * 365 * 24 * time.Hour, 24 * time.Hour, 0}
+
+// clock is a wall clock that somebody sets.
+type clock struct {
+	mu    sync.Mutex
+	wrong time.Duration
+}
+
+func (c *clock) set(wrong time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wrong = wrong
+}
+
+// Now is what it shows, without the reading that no setting changes.
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.wrong).Round(0)
+}
+
+// NewID makes an id that sorts by this clock.
+func (c *clock) NewID() events.ID {
+	id := uuid.Must(uuid.NewV7())
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(max(0, c.Now().UnixMilli())))
+	copy(id[:6], ms[2:])
+	return events.ID(id.String())
+}
+
+func TestAClockThatJumpsChangesNoOrder(t *testing.T) {
+	var c clock
+	dir := t.TempDir()
+	n := 0
+	var asked []events.Event
+	for _, wrong := range jumps { // a start at each, and a jump while it runs
+		b, err := broker.Open(t.Context(), broker.Config{Dir: dir, Create: true, Now: c.Now, NewID: c.NewID})
+		check(t, err)
+		m := openModel(t, filepath.Join(dir, "read"), b.Log())
+		if why := m.Rebuilt(); why != "" && n > 0 {
+			t.Errorf("%s", why)
+		}
+		for range 2 {
+			n++
+			s := scribe.Scribe{Log: b.Log(), Now: c.Now, NewID: c.NewID, Actor: events.Actor{User: "root"}}
+			tx := &events.Transaction{ID: events.TransactionID(c.NewID())}
+			r, err := s.Transaction(t.Context(), scribe.Cause{}, tx, &events.Requested{Number: n, Intent: events.Intent{
+				Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "cowsay"}}, Words: "cortex install",
+			}})
+			check(t, err)
+			if want := events.Position(n + 1); r.Position != want {
+				t.Errorf("transaction %d is at %d, not at %d", n, r.Position, want)
+			}
+			e, err := events.NewRequest(events.Event{
+				ID: c.NewID(), Host: b.Host(), Subject: events.TransactionSubject(tx.ID), Transaction: tx.ID, Time: c.Now(),
+			}, &events.CancelRequest{Reason: "for a test"})
+			check(t, err)
+			asked = append(asked, e)
+			c.set(wrong)
+		}
+		for i, e := range asked { // once more, after all jumps so far
+			p, err := b.Submit(t.Context(), e)
+			if err != nil || int(p) != i+1 {
+				t.Errorf("request %d is at %d, %v", i+1, p, err)
+			}
+		}
+		follow(t, m, b.Log())
+		diff, err := m.VerifyAgainst(t.Context(), b.Log())
+		if err != nil || !diff.Empty() {
+			t.Errorf("%v, %v", diff, err)
+		}
+		ordered(t, m.Path(), n)
+		check(t, m.Close())
+		check(t, b.Close())
+	}
+}
+
+// ordered wants history to be in the order of the log.
+func ordered(t *testing.T, path string, n int) {
+	t.Helper()
+	db, err := store.OpenReader(t.Context(), path, 1)
+	check(t, err)
+	defer func() { check(t, db.Close()) }()
+	r := history.NewReader(db)
+	last, err := r.Show(t.Context(), "last")
+	check(t, err)
+	if last.Number != n {
+		t.Errorf("the last transaction is %d, not %d", last.Number, n)
+	}
+	list, err := r.List(t.Context(), history.Filter{})
+	check(t, err)
+	var numbers []int
+	for _, tx := range list {
+		numbers = append(numbers, tx.Number)
+	}
+	for i, got := range numbers {
+		if want := n - i; got != want {
+			t.Fatalf("history lists %v", numbers)
+		}
+	}
+	if len(numbers) != n {
+		t.Errorf("history lists %v", numbers)
+	}
+}
+
+func TestABudgetFollowsTheClockAndNeverStops(t *testing.T) {
+	var c clock
+	b := route.NewBudget(100, 1000, c.Now)
+	const year = 365 * 24 * time.Hour
+	for i, wrong := range []time.Duration{0, -year, 10 * year, -40 * year, 0} {
+		c.set(wrong)
+		settle, err := b.Reserve(60)
+		if err != nil {
+			t.Fatalf("jump %d, by %s: %v", i, wrong, err)
+		}
+		settle(60)
+		if _, err := b.Reserve(60); events.KindOf(err) != events.ErrDenied {
+			t.Errorf("jump %d: a second one of the day: %v", i, err)
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package faults_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"cortex/cmd/parts"
+	"cortex/consumers/scribe"
+	"cortex/embedded/broker"
+	"cortex/embedded/store"
+	"cortex/events"
+	"cortex/projections"
+	"cortex/projections/history"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(appendingVariable); dir != "" {
+		os.Exit(appending(dir))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// long tells whether 'make crash' asked for the long forms.
+func long() bool { return os.Getenv("CORTEX_CRASH") == "long" }
+
+func check(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// openLog opens the log in dir, and makes it the first time.
+func openLog(tb testing.TB, dir string, now func() time.Time) *broker.Broker {
+	tb.Helper()
+	b, err := broker.Open(context.Background(), broker.Config{Dir: dir, Create: true, Now: now, NewID: parts.NewID})
+	check(tb, err)
+	tb.Cleanup(func() { check(tb, b.Close()) })
+	return b
+}
+
+// request appends the fact that opens transaction n.
+func request(l events.Log, now func() time.Time, n int, words string) (events.Record, error) {
+	s := scribe.Scribe{Log: l, Now: now, NewID: parts.NewID, Actor: events.Actor{User: "root", Program: "cortex"}}
+	t := &events.Transaction{ID: events.TransactionID(parts.NewID())}
+	return s.Transaction(context.Background(), scribe.Cause{}, t, &events.Requested{Number: n, Intent: events.Intent{
+		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: events.PackageName(fmt.Sprintf("package-%d", n%50))}}, Words: words,
+	}})
+}
+
+// openModel opens the read model of history in dir.
+func openModel(tb testing.TB, dir string, l events.Log) *projections.Model {
+	tb.Helper()
+	open := func(ctx context.Context, path string) (projections.Store, error) {
+		return store.Open(ctx, store.Config{Path: path, PoolSize: 1})
+	}
+	m, err := projections.New(history.Projection{}, open, projections.Config{Dir: dir, Now: time.Now, Report: func(d projections.DeadLetter) { tb.Error(d) }})
+	check(tb, err)
+	check(tb, m.Open(tb.Context(), l))
+	return m
+}
+
+// follow brings a model up to the log's head, one fact at a time.
+func follow(tb testing.TB, m *projections.Model, l events.Log) {
+	tb.Helper()
+	at, err := m.Checkpoint(tb.Context())
+	check(tb, err)
+	for r, err := range l.Read(tb.Context(), events.Query{After: at.Position}) {
+		check(tb, err)
+		check(tb, m.Apply(tb.Context(), []events.Record{r}))
+	}
+}
+
+// image copies a directory as a crash would leave it.
+func image(tb testing.TB, dir string) string {
+	tb.Helper()
+	to := filepath.Join(tb.TempDir(), "image")
+	check(tb, os.CopyFS(to, os.DirFS(dir)))
+	return to
+}

@@ -70,7 +70,7 @@ resolver-report: ## measure how often words find an accepted package, on LISTS (
 	$(GO) test -count 1 -v -run '^TestReport$$' ./embedded/catalog -lists $${LISTS:-/var/lib/apt/lists}
 
 stress: deps ## many at once, ten times as much as in the tests, with the race detector, and figures (as root)
-	@set -o pipefail; CORTEX_STRESS=long CORTEX_TESTBED=require $(GO) test -race -count 1 -timeout 30m -v -run '^Test(AHundred|AThousand|Readers|ManyCommands|Twenty|Questions)' ./cmd/stress ./cmd/render ./cmd/cortex ./producers/hardware ./consumers/analyst | grep -E '^(---|ok|FAIL|panic)|_test.go:|DATA RACE'
+	@set -o pipefail; CORTEX_STRESS=long CORTEX_TESTBED=require $(GO) test -race -count 1 -timeout 30m -v -run '^Test(AHundred|TheReadModels|AThousand|Readers|ManyCommands|Twenty|Questions)' ./cmd/stress ./cmd/render ./cmd/cortex ./producers/hardware ./consumers/analyst | grep -E '^(---|ok|FAIL|panic)|_test.go:|DATA RACE'
 
 crash: deps ## every fault of docs/faults.md in its long form; N crashes at random instants (default 60), from SEED (as root)
 	@names=$$(grep -oE 'Test[A-Za-z0-9]+' docs/faults.md | sort -u | paste -sd '|'); log=$$(mktemp); set -o pipefail; \

@@ -185,6 +185,59 @@ func TestAHundredPublishersLoseNothing(t *testing.T) {
 	t.Logf("%d publishers, %d records, 0 errors: %.0f a second; durable %s; visible %s", publishers, want, float64(want)/took.Seconds(), &durable, &visible)
 }
 
+// TestTheReadModelsKeepUp: twenty publishers that wait for nobody, and all read models
+// behind them. How far they are behind is bounded by what they take in at once, not by
+// how long it goes on; in the end it is nothing.
+func TestTheReadModelsKeepUp(t *testing.T) {
+	var names []string
+	for _, p := range parts.Projections() {
+		names = append(names, p.Name())
+	}
+	r := newRig(t, names...)
+	each := 150 * times()
+	const publishers, bound = 20, 1500
+	done := make(chan error, 1)
+	go func() {
+		done <- crowd(publishers, func(int) error {
+			for range each {
+				if _, err := r.request(t.Context()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}()
+	most := map[string]uint64{}
+	for running := true; running; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			running = false
+		case <-time.After(2 * time.Millisecond):
+		}
+		for _, s := range r.project.Status(t.Context()) {
+			most[s.Name] = max(most[s.Name], s.Lag)
+		}
+	}
+	for name, lag := range most {
+		if lag > bound {
+			t.Errorf("%s was %d events behind", name, lag)
+		}
+	}
+	head, err := r.broker.Log().Head(t.Context())
+	if err == nil {
+		err = r.project.WaitFor(t.Context(), head.Position)
+	}
+	for _, s := range r.project.Status(t.Context()) {
+		if err != nil || s.Lag > 0 {
+			t.Errorf("in the end %s is %d events behind, %v", s.Name, s.Lag, err)
+		}
+	}
+	t.Logf("%d records; the farthest behind: %v", publishers*each, most)
+}
+
 func TestReadersAndWritersOfTheCache(t *testing.T) {
 	r := newRig(t, answers.Name)
 	held := 1_000 * times()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -122,4 +123,35 @@ func (m *Machine) waitForOrphans(ctx context.Context) (waited bool, err error) {
 		case <-tick.C:
 		}
 	}
+}
+
+// waitForDpkg returns when no dpkg of this machine runs. One that apt-get had just
+// started when it was killed holds no lock yet, and begins its work all the same, only to
+// die of nobody reading what it tells.
+func (m *Machine) waitForDpkg(ctx context.Context) error {
+	program, err := os.Stat(m.path(m.find("dpkg")))
+	if err != nil {
+		return nil //nolint:nilerr // then none runs
+	}
+	tick := time.NewTicker(pollLock / 10)
+	defer tick.Stop()
+	for runs(program) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// runs reports whether a process has this program.
+func runs(program os.FileInfo) bool {
+	processes, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, p := range processes {
+		if info, err := os.Stat(p); err == nil && os.SameFile(info, program) {
+			return true
+		}
+	}
+	return false
 }

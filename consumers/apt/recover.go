@@ -23,6 +23,9 @@ func (m *Machine) Recover(ctx context.Context) (did []string, err error) {
 	if waited {
 		did = append(did, "waited for the running step to end")
 	}
+	if err := m.waitForDpkg(ctx); err != nil {
+		return did, err
+	}
 	if err := m.WaitForLock(ctx, 0, nil); err != nil {
 		return did, err
 	}

@@ -1,0 +1,49 @@
+package apt
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+)
+
+// TestADpkgThatHoldsNoLockYetIsWaitedFor: a program at dpkg's place in a root of its own
+// that does nothing but run.
+func TestADpkgThatHoldsNoLockYetIsWaitedFor(t *testing.T) {
+	m := New(Config{Root: t.TempDir()})
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(sleep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, m, "/usr/bin/dpkg", string(text))
+	if err := os.Chmod(m.path("/usr/bin/dpkg"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.waitForDpkg(t.Context()); err != nil {
+		t.Errorf("none runs: %v", err)
+	}
+	cmd := exec.Command(m.path("/usr/bin/dpkg"), "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := m.waitForDpkg(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while it runs: %v", err)
+	}
+	waited := make(chan error, 1)
+	go func() { waited <- m.waitForDpkg(t.Context()) }()
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if err := <-waited; err != nil {
+		t.Errorf("when it is gone: %v", err)
+	}
+}

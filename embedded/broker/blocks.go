@@ -44,12 +44,27 @@ type block struct {
 	first uint64 // sequence of its first record; 0 when it is empty
 }
 
-// listBlocks gives the blocks of the facts stream in order.
+// listBlocks gives the blocks of the facts stream in order, each with its size and
+// where it begins.
 func listBlocks(cfg Config) ([]block, error) {
 	dir := filepath.Join(cfg.streamDir(FactsStream), "msgs")
-	entries, err := os.ReadDir(dir)
+	blocks, err := blocksIn(dir)
 	if err != nil {
 		return nil, damaged(dir, err)
+	}
+	for i := range blocks {
+		if err := blocks[i].look(); err != nil {
+			return nil, damaged(blocks[i].path, err)
+		}
+	}
+	return blocks, nil
+}
+
+// blocksIn gives the names of the blocks in a stream's directory, in order.
+func blocksIn(dir string) ([]block, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
 	}
 	var blocks []block
 	for _, entry := range entries {
@@ -57,11 +72,7 @@ func listBlocks(cfg Config) ([]block, error) {
 		if n, err := fmt.Sscanf(entry.Name(), "%d.blk", &index); n != 1 || err != nil || entry.Name() != fmt.Sprintf("%d.blk", index) {
 			continue
 		}
-		b := block{path: filepath.Join(dir, entry.Name()), index: index}
-		if err := b.look(); err != nil {
-			return nil, damaged(b.path, err)
-		}
-		blocks = append(blocks, b)
+		blocks = append(blocks, block{path: filepath.Join(dir, entry.Name()), index: index})
 	}
 	slices.SortFunc(blocks, func(a, b block) int { return a.index - b.index })
 	return blocks, nil
@@ -199,19 +210,33 @@ func parseRecord(b []byte) (stored, error) {
 	return m, nil
 }
 
-// restTorn reports whether what is left in the block can be the write that a
-// crash cut off: a record that reaches to the end of the file or beyond, or
-// nothing but zeros.
+// restTorn reports whether what is left in the block can be writes that a crash or the
+// loss of power cut off: a record that reaches to the end of the file or beyond, or
+// several of which the disk kept some sectors and not others.
 func (r *blockReader) restTorn() bool {
 	rest := r.buf[r.at:]
-	if !slices.ContainsFunc(rest, func(b byte) bool { return b != 0 }) {
-		return true
-	}
 	if len(rest) < recordHeader+recordChecksum {
 		return true
 	}
 	length := int(binary.LittleEndian.Uint32(rest) &^ hasHeadersBit)
-	return length >= len(rest) && length <= maxRecord
+	return length >= len(rest) && length <= maxRecord || r.sectorLost()
+}
+
+// sector is what a disk keeps whole or not at all. Of a file that only grows, one that was
+// not kept is zeros; nothing that we write has so many.
+const sector = 512
+
+// sectorLost reports whether a sector behind the whole records is nothing but zeros.
+func (r *blockReader) sectorLost() bool {
+	for begin := r.at; begin < len(r.buf); {
+		end := min(begin/sector*sector+sector, len(r.buf))
+		checksum := end == len(r.buf) && end-begin < recordChecksum // zeros by chance
+		if !checksum && !slices.ContainsFunc(r.buf[begin:end], func(b byte) bool { return b != 0 }) {
+			return true
+		}
+		begin = end
+	}
+	return false
 }
 
 // metaSum is the checksum that belongs to a stream's description.

@@ -103,7 +103,7 @@ type Broker struct {
 	keeper *keeper
 	engine *engine
 	log    *factLog
-	names  *names // of the requests' files
+	disk   *syncer // of the requests' files
 
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
@@ -168,6 +168,10 @@ func open(ctx context.Context, cfg Config) (*Broker, error) {
 		return nil, err
 	}
 	b := assemble(cfg, e, *m, window.last)
+	if err := b.settle(); err != nil {
+		b.abandon()
+		return nil, err
+	}
 	if window.first > 1 {
 		b.wg.Go(func() { b.log.verifyOlder(b.ctx, cfg, window) })
 	}
@@ -176,12 +180,30 @@ func open(ctx context.Context, cfg Config) (*Broker, error) {
 
 // assemble wires a running engine into a broker whose log ends at head.
 func assemble(cfg Config, e *engine, m manifest, head events.Link) *Broker {
-	b := &Broker{cfg: cfg, engine: e, names: newNames(cfg, RequestsStream), subs: map[*subscription]struct{}{}}
+	b := &Broker{cfg: cfg, engine: e, disk: newSyncer(cfg, RequestsStream), subs: map[*subscription]struct{}{}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.keeper = newKeeper(cfg, m)
 	b.log = newFactLog(cfg, m.Host, e, head, b.keeper)
 	b.wg.Go(func() { b.keeper.run(b.ctx) })
 	return b
+}
+
+// settle makes durable what a process that was killed had left to the kernel, before
+// anybody is shown it.
+func (b *Broker) settle() error {
+	if err := errors.Join(b.log.disk.settle(), b.disk.settle()); err != nil {
+		return &events.Error{Op: "broker.Open", Kind: events.ErrUnavailable, Subject: b.cfg.logDir(), Err: err}
+	}
+	return nil
+}
+
+// abandon stops what was assembled and is not to be used.
+func (b *Broker) abandon() {
+	b.cancel()
+	b.wg.Wait()
+	b.engine.stop()
+	b.disk.close()
+	b.log.disk.close()
 }
 
 // Log is the host's log of facts.
@@ -201,6 +223,8 @@ func (b *Broker) Close() error {
 		b.mu.Unlock()
 		b.wg.Wait()
 		b.engine.stop()
+		b.disk.close()
+		b.log.disk.close()
 		b.err = b.keeper.save()
 		b.lock.release()
 	})

@@ -182,7 +182,7 @@ func (l *factLog) examine(ctx context.Context, m manifest, last events.Position)
 		return window{}, err
 	}
 	l.mu.Lock()
-	l.head = c.prev
+	l.tip, l.head = c.prev, c.prev
 	l.mu.Unlock()
 	l.keeper.note(c.prev)
 	return window{first: c.first, before: c.before, last: c.prev}, nil

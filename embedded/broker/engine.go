@@ -51,7 +51,7 @@ func startEngine(ctx context.Context, cfg Config, h events.HostID, maxBytes int6
 	}
 	opts := &server.Options{
 		ServerName: "cortex", DontListen: true, NoSigs: true, MaxPayload: maxPayload, MaxConn: 64,
-		JetStream: true, StoreDir: cfg.logDir(), SyncAlways: true, DisableJetStreamBanner: true,
+		JetStream: true, StoreDir: cfg.logDir(), DisableJetStreamBanner: true,
 		JetStreamMaxStore: maxBytes + maxRequestBytes, JetStreamMaxMemory: 64 << 20,
 		JetStreamLimits: server.JSLimitOpts{Duplicates: dedupeWindow, DefaultMaxConsumers: 256},
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"os"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats-server/v2/server"
@@ -106,4 +107,11 @@ func (b *Broker) TailLength() int {
 	b.log.mu.Lock()
 	defer b.log.mu.Unlock()
 	return len(b.log.recent.records)
+}
+
+// SyncWith has the files of facts be synced by a function of the test's.
+func (b *Broker) SyncWith(sync func(*os.File) error) {
+	b.log.disk.mu.Lock()
+	defer b.log.disk.mu.Unlock()
+	b.log.disk.sync = sync
 }

@@ -108,9 +108,7 @@ func create(ctx context.Context, cfg Config) (*Broker, error) {
 	}
 	b := assemble(cfg, e, m, events.Link{})
 	if err := b.begin(ctx, m); err != nil {
-		b.cancel()
-		b.wg.Wait()
-		e.stop()
+		b.abandon()
 		return fail(err)
 	}
 	return b, nil
@@ -136,14 +134,18 @@ func (b *Broker) begin(ctx context.Context, m manifest) error {
 	return b.keeper.born()
 }
 
-// syncTree makes the names of new files durable, which the server leaves to the
-// file system.
+// syncTree makes durable what the server has written when it made its streams, and the
+// names of the files.
 func syncTree(root string) error {
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
+		if err != nil || !d.IsDir() && !d.Type().IsRegular() {
 			return err
 		}
-		return syncDirectory(path)
+		err = syncPath(path)
+		if errors.Is(err, fs.ErrNotExist) && !d.IsDir() {
+			return nil // the server replaced it meanwhile
+		}
+		return err
 	})
 }
 

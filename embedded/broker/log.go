@@ -15,15 +15,15 @@ import (
 // ids, and the last position of their aggregates.
 const remembered = 8192
 
-// factLog is the [events.Log] on the facts stream. Appends go through one
-// goroutine at a time, which alone knows the head; readers use what was
-// acknowledged.
+// factLog is the [events.Log] on the facts stream. Appends reach the server through one
+// goroutine at a time, which alone knows the tip; those that do so while another waits for
+// the disk are synced together. Readers are shown what is durable.
 type factLog struct {
 	cfg    Config
 	host   events.HostID
 	engine *engine
 	keeper *keeper
-	names  *names
+	disk   *syncer
 
 	// turn is held by the one that appends. It guards the fields below.
 	turn    chan struct{}
@@ -31,12 +31,15 @@ type factLog struct {
 	byID    map[events.ID]events.Position
 	last    map[events.Subject]events.Position
 	stopped bool
+	syncing sync.WaitGroup // who had a turn and waits for the disk
 
-	mu     sync.Mutex // guards the fields below, and is never held while waiting
-	head   events.Link
-	recent tail          // ends at head, unless it is empty
-	fault  error         // once set, the log is read-only
-	grown  chan struct{} // closed and replaced when head moves
+	mu     sync.Mutex      // guards the fields below, and is never held while waiting
+	tip    events.Link     // the last that the server has
+	fresh  []events.Record // behind head, up to tip: not known to be durable
+	head   events.Link     // the last that readers are shown
+	recent tail            // ends at head, unless it is empty
+	fault  error           // once set, the log is read-only
+	grown  chan struct{}   // closed and replaced when head moves
 	closed chan struct{}
 }
 
@@ -44,7 +47,7 @@ var _ events.Log = (*factLog)(nil)
 
 func newFactLog(cfg Config, h events.HostID, e *engine, head events.Link, k *keeper) *factLog {
 	return &factLog{
-		cfg: cfg, host: h, engine: e, keeper: k, head: head, names: newNames(cfg, FactsStream),
+		cfg: cfg, host: h, engine: e, keeper: k, tip: head, head: head, disk: newSyncer(cfg, FactsStream),
 		turn: make(chan struct{}, 1), byID: map[events.ID]events.Position{}, last: map[events.Subject]events.Position{},
 		grown: make(chan struct{}), closed: make(chan struct{}),
 	}
@@ -62,8 +65,14 @@ func (l *factLog) headNow() events.Link {
 	return l.head
 }
 
-// advance publishes a new head to readers and to the manifest.
-func (l *factLog) advance(r events.Record) {
+func (l *factLog) tipNow() events.Link {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tip
+}
+
+// accept takes note of a record that the server has, in its turn.
+func (l *factLog) accept(r events.Record) {
 	if len(l.byID) >= remembered {
 		clear(l.byID)
 	}
@@ -72,17 +81,44 @@ func (l *factLog) advance(r events.Record) {
 	}
 	l.byID[r.ID], l.last[r.Subject] = r.Position, r.Position
 	l.mu.Lock()
-	l.head = r.Link()
-	l.recent.add(r)
-	close(l.grown)
-	l.grown = make(chan struct{})
+	l.tip = r.Link()
+	l.fresh = append(l.fresh, r)
 	l.mu.Unlock()
-	l.keeper.note(r.Link())
 }
 
-// condemn makes the log read-only because the store was found damaged.
+// settle makes durable what the server has, and then shows it to readers and to the
+// manifest.
+func (l *factLog) settle() error {
+	tip := l.tipNow().Position
+	if l.headNow().Position >= tip {
+		return nil
+	}
+	if err := l.disk.settle(); err != nil {
+		if l.disk.broken() {
+			l.condemn(err)
+		}
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.head.Position >= tip {
+		return nil // who came later was faster
+	}
+	for len(l.fresh) > 0 && l.fresh[0].Position <= tip {
+		l.head = l.fresh[0].Link()
+		l.recent.add(l.fresh[0])
+		l.fresh = l.fresh[1:]
+	}
+	close(l.grown)
+	l.grown = make(chan struct{})
+	l.keeper.note(l.head)
+	return nil
+}
+
+// condemn makes the log read-only because the store was found damaged, or the disk
+// failed to keep it.
 func (l *factLog) condemn(err error) {
-	l.cfg.Logger.Error("the log is damaged and stays read-only", "error", err)
+	l.cfg.Logger.Error("the log cannot be trusted to this disk and stays read-only", "error", err)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fault == nil {
@@ -96,11 +132,12 @@ func (l *factLog) faulty() error {
 	return l.fault
 }
 
-// close refuses further appends once the running one is done, and ends followers.
+// close refuses further appends once the running ones are done, and ends followers.
 func (l *factLog) close() {
 	l.turn <- struct{}{}
 	l.stopped = true
 	<-l.turn
+	l.syncing.Wait()
 	close(l.closed)
 }
 
@@ -112,16 +149,24 @@ func (l *factLog) catchUp(ctx context.Context, p events.Position) error {
 		return nil
 	}
 	select {
-	case l.turn <- struct{}{}: // the append that is going on has ended
-		defer func() { <-l.turn }()
+	case l.turn <- struct{}{}: // who sends something has its answer
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if l.headNow().Position >= p {
-		return nil
+	var err error
+	if l.tipNow().Position < p {
+		l.unsure = true // its answer was lost
+		err = l.resolve(ctx)
 	}
-	l.unsure = true // its answer was lost
-	return l.resolve(ctx)
+	return errors.Join(err, l.leave())
+}
+
+// leave ends a turn and returns when what came of it is durable.
+func (l *factLog) leave() error {
+	l.syncing.Add(1)
+	defer l.syncing.Done()
+	<-l.turn
+	return l.settle()
 }
 
 // Append implements [events.Log].
@@ -136,15 +181,23 @@ func (l *factLog) Append(ctx context.Context, e events.Event, x events.Expect) (
 	}
 	select {
 	case l.turn <- struct{}{}:
-		defer func() { <-l.turn }()
 	case <-ctx.Done():
 		return events.Record{}, unwritten(op, e.Subject, ctx.Err())
 	}
+	out, err := l.send(ctx, e, x)
+	if syncErr := l.leave(); err == nil && syncErr != nil {
+		return events.Record{}, unwritten(op, e.Subject, syncErr)
+	}
+	return out, err
+}
+
+// send has the server store e, in its turn.
+func (l *factLog) send(ctx context.Context, e events.Event, x events.Expect) (out events.Record, err error) {
+	const op = "broker.Append"
 	if l.stopped {
 		return events.Record{}, unwritten(op, e.Subject, errClosed)
 	}
-	var out events.Record
-	err := l.engine.patiently(ctx, func() error {
+	err = l.engine.patiently(ctx, func() error {
 		err := l.faulty()
 		if err != nil {
 			return err
@@ -172,7 +225,7 @@ func (l *factLog) check(e events.Event) error {
 	return err
 }
 
-// append stores e when it is this goroutine's turn and the head is known. It
+// append stores e when it is this goroutine's turn and the tip is known. It
 // tries again when the log turned out to be further than was known: an earlier
 // append had been stored although its answer was lost.
 func (l *factLog) append(ctx context.Context, e events.Event, x events.Expect) (events.Record, error) {
@@ -189,15 +242,15 @@ func (l *factLog) append(ctx context.Context, e events.Event, x events.Expect) (
 		if err := enoughRoom(l.cfg); err != nil {
 			return events.Record{}, err
 		}
-		head := l.headNow()
-		r := events.Record{Event: e, Position: head.Position + 1, Prev: head.Hash}
+		tip := l.tipNow()
+		r := events.Record{Event: e, Position: tip.Position + 1, Prev: tip.Hash}
 		r.Hash = events.Chain(r.Prev, r.Position, r.Event)
 		msg, err := encode(r, l.engine.seal)
 		if err != nil {
 			return events.Record{}, err
 		}
 		out, err := l.publish(ctx, r, msg)
-		if !wrongLast(err) || l.headNow() == head {
+		if !wrongLast(err) || l.tipNow() == tip {
 			return out, err
 		}
 	}
@@ -206,14 +259,11 @@ func (l *factLog) append(ctx context.Context, e events.Event, x events.Expect) (
 // publish sends the record and makes sense of the answer.
 func (l *factLog) publish(ctx context.Context, r events.Record, msg *nats.Msg) (events.Record, error) {
 	ack, err := l.engine.js.PublishMsg(ctx, msg)
-	if err == nil {
-		err = l.names.settle()
-	}
 	switch {
 	case err == nil && ack.Duplicate:
 		return l.at(ctx, events.Position(ack.Sequence))
 	case err == nil:
-		l.advance(r) // the server stores it at the expected place or not at all
+		l.accept(r) // the server stores it at the expected place or not at all
 		return r, nil
 	case kindOf(err) == events.ErrFull:
 		l.unsure = true // it is not stored; but look once more before the next
@@ -232,7 +282,7 @@ func (l *factLog) publish(ctx context.Context, r events.Record, msg *nats.Msg) (
 }
 
 // resolve finds out what became of an append with an unknown outcome, by reading
-// what is behind the known head.
+// what is behind the known tip.
 func (l *factLog) resolve(ctx context.Context) error {
 	if !l.unsure {
 		return nil
@@ -241,19 +291,19 @@ func (l *factLog) resolve(ctx context.Context) error {
 	clear(l.last)
 	info, err := l.engine.facts.Info(ctx)
 	if err != nil {
-		return fmt.Errorf("ask for the head: %w", err)
+		return fmt.Errorf("ask for the log's end: %w", err)
 	}
 	end := events.Position(info.State.LastSeq)
-	for r, err := range l.scan(ctx, events.Query{After: l.headNow().Position}, end) {
+	for r, err := range l.scan(ctx, events.Query{After: l.tipNow().Position}, end) {
 		if err == nil {
-			err = follows(r, l.headNow())
+			err = follows(r, l.tipNow())
 		}
 		if err != nil {
 			return err
 		}
-		l.advance(r)
+		l.accept(r)
 	}
-	if have := l.headNow().Position; have != end {
+	if have := l.tipNow().Position; have != end {
 		if l.engine.cluster != nil { // a server that has just begun to lead does not know everything yet
 			return fmt.Errorf("the cluster shows %d events, and %d were stored", end, have)
 		}
@@ -274,7 +324,7 @@ func (l *factLog) expect(ctx context.Context, id events.ID, x events.Expect) (ev
 			return events.Record{}, err
 		}
 		last = r.Position
-		if last > l.headNow().Position { // an append whose answer was lost
+		if last > l.tipNow().Position { // an append whose answer was lost
 			l.unsure = true
 			if err := l.resolve(ctx); err != nil {
 				return events.Record{}, unwritten("broker.Append", x.Subject, err)
@@ -288,7 +338,7 @@ func (l *factLog) expect(ctx context.Context, id events.ID, x events.Expect) (ev
 	}
 	if last > x.Last {
 		q := events.Query{After: x.Last, Filters: []string{events.FactFilter(l.host, x.Subject)}}
-		for r, err := range l.Read(ctx, q) {
+		for r, err := range l.scan(ctx, q, l.tipNow().Position) {
 			if err != nil || r.ID == id {
 				return r, err
 			}

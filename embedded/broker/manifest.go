@@ -84,7 +84,7 @@ func writeManifest(dir string, m manifest, syncDir bool) error {
 	if !syncDir {
 		return nil
 	}
-	return syncDirectory(dir)
+	return syncPath(dir)
 }
 
 func writeSynced(path string, b []byte, mode fs.FileMode) error {
@@ -96,12 +96,13 @@ func writeSynced(path string, b []byte, mode fs.FileMode) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-func syncDirectory(dir string) error {
-	d, err := os.Open(dir)
+// syncPath makes a file durable, or the names in a directory.
+func syncPath(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // keeper writes the manifest behind the appends: it lags by milliseconds, and

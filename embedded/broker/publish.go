@@ -41,7 +41,7 @@ func (b *Broker) Submit(ctx context.Context, e events.Event) (events.Position, e
 		return err
 	})
 	if err == nil {
-		err = b.names.settle()
+		err = b.disk.settle()
 	}
 	if err != nil {
 		return 0, unwritten(op, e.Subject, err)
@@ -77,7 +77,7 @@ func (b *Broker) Message(ctx context.Context, stream string, p events.Position) 
 // headers. Topics of facts are refused; facts are appended to the log. Closing
 // it leaves the broker open.
 func (b *Broker) Publisher() message.Publisher {
-	return &publisher{js: b.engine.js, seal: b.engine.seal, room: func() error { return enoughRoom(b.cfg) }, settle: b.names.settle, allow: func(topic string) error {
+	return &publisher{js: b.engine.js, seal: b.engine.seal, room: func() error { return enoughRoom(b.cfg) }, settle: b.disk.settle, allow: func(topic string) error {
 		if strings.HasPrefix(topic, "cortex.req."+string(b.Host())+".") {
 			return nil
 		}
@@ -89,7 +89,7 @@ type publisher struct {
 	js     jetstream.JetStream
 	seal   *sealer
 	room   func() error
-	settle func() error // makes durable what the server has left
+	settle func() error // makes durable what the server has acknowledged
 	allow  func(topic string) error
 	closed atomic.Bool
 }

@@ -31,7 +31,7 @@ func loadSealer(dir string, create bool) (*sealer, error) {
 		key = make([]byte, sha256.Size)
 		_, _ = rand.Read(key) // never fails
 		if err = writeSynced(sealPath(dir), key, 0o600); err == nil {
-			err = syncDirectory(dir)
+			err = syncPath(dir)
 		}
 	}
 	switch {

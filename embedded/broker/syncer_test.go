@@ -1,0 +1,97 @@
+package broker_test
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"cortex/embedded/broker"
+	"cortex/events"
+	"cortex/events/logtest"
+)
+
+// Appends that reach the server while the disk works for another are synced together,
+// and none is shown or acknowledged before it is.
+func TestAppendsAtOnceShareASync(t *testing.T) {
+	const many = 20
+	b := open(t, broker.Config{Dir: t.TempDir(), Create: true})
+	fill(t, b.Log(), 1)
+	before, err := b.Log().Head(t.Context())
+	check(t, err)
+	var syncs atomic.Int32
+	first, goOn := make(chan struct{}), make(chan struct{})
+	b.SyncWith(func(f *os.File) error {
+		if syncs.Add(1) == 1 {
+			close(first)
+			<-goOn
+		}
+		return f.Sync()
+	})
+	var wg sync.WaitGroup
+	var acknowledged atomic.Int32
+	add := func() {
+		wg.Go(func() {
+			_, err := b.Log().Append(t.Context(), logtest.Event(t, b.Host(), logtest.NewTransaction(), &events.Cancelled{}), events.Anything)
+			if err != nil {
+				t.Error(err)
+			}
+			acknowledged.Add(1)
+		})
+	}
+	add()
+	<-first
+	for range many {
+		add()
+	}
+	stored := func() events.Position {
+		s, err := b.JetStream().Stream(t.Context(), broker.FactsStream)
+		check(t, err)
+		return events.Position(s.CachedInfo().State.LastSeq)
+	}
+	eventually(t, func() bool { return stored() == before.Position+1+many })
+	if head, err := b.Log().Head(t.Context()); err != nil || head != before || acknowledged.Load() != 0 {
+		t.Errorf("while the disk works the log ends at %d and %d are acknowledged, want %d and none (%v)", head.Position, acknowledged.Load(), before.Position, err)
+	}
+	close(goOn)
+	wg.Wait()
+	if n := syncs.Load(); n > many/2 {
+		t.Errorf("%d syncs for %d appends at once", n, many+1)
+	}
+	if got := len(logtest.VerifyAll(t, b.Log())); events.Position(got) != before.Position+1+many {
+		t.Errorf("%d events, want %d", got, before.Position+1+many)
+	}
+}
+
+// The kernel tells once that it could not write, and then takes the data for written.
+func TestAfterASyncThatFailedNothingIsAcknowledged(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, broker.Config{Dir: dir, Create: true})
+	fill(t, b.Log(), 3)
+	before, err := b.Log().Head(t.Context())
+	check(t, err)
+	b.SyncWith(func(*os.File) error { return syscall.EIO })
+	add := func() error {
+		_, err := b.Log().Append(t.Context(), logtest.Event(t, b.Host(), logtest.NewTransaction(), &events.Cancelled{}), events.Anything)
+		return err
+	}
+	if err := add(); !errors.Is(err, events.ErrUnavailable) || !errors.Is(err, syscall.EIO) {
+		t.Errorf("an append that could not be synced: %v", err)
+	}
+	b.SyncWith((*os.File).Sync)
+	if err := add(); !errors.Is(err, syscall.EIO) {
+		t.Errorf("the next append: %v", err)
+	}
+	if head, err := b.Log().Head(t.Context()); err != nil || head != before {
+		t.Errorf("readers are shown %d, want %d (%v)", head.Position, before.Position, err)
+	}
+	closeBroker(t, b)
+	b = open(t, broker.Config{Dir: dir})
+	check(t, func() error {
+		_, err := b.Log().Append(t.Context(), logtest.Event(t, b.Host(), logtest.NewTransaction(), &events.Cancelled{}), events.Anything)
+		return err
+	}())
+	logtest.VerifyAll(t, b.Log())
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -52,7 +53,8 @@ type Config struct {
 	NewID  func() events.ID
 	Logger *slog.Logger
 
-	verifyFirst uint64 // see defaultVerifyFirst
+	verifyFirst uint64               // see defaultVerifyFirst
+	sync        func(*os.File) error // of the log's blocks
 }
 
 func (c *Config) setDefaults() {
@@ -67,6 +69,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.sync == nil {
+		c.sync = (*os.File).Sync
 	}
 	if c.NewID == nil {
 		c.NewID = func() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }

@@ -12,8 +12,8 @@
 //     with a manifest kept outside JetStream, their checksums and the hash chain
 //     of the facts are checked, and what differs is refused with
 //     events.ErrCorrupt, naming what is wrong.
-//   - Durable appends. What [events.Log] acknowledges has been synced to disk; it
-//     survives kill -9 and the loss of power.
+//   - Durable appends. What [events.Log] acknowledges or shows has been synced to disk,
+//     together with what was appended at once; it survives kill -9 and the loss of power.
 //   - Where servers of others keep the log (see [Cluster]), the same but for the
 //     files: what is not sealed by this host is neither read nor acted on, and what
 //     fails because they are away is done again until patience ends.

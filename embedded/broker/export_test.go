@@ -109,9 +109,8 @@ func (b *Broker) TailLength() int {
 	return len(b.log.recent.records)
 }
 
-// SyncWith has the files of facts be synced by a function of the test's.
-func (b *Broker) SyncWith(sync func(*os.File) error) {
-	b.log.disk.mu.Lock()
-	defer b.log.disk.mu.Unlock()
-	b.log.disk.sync = sync
+// Syncing gives cfg with another way to sync the files of the log.
+func Syncing(cfg Config, sync func(*os.File) error) Config {
+	cfg.sync = sync
+	return cfg
 }

@@ -18,7 +18,7 @@ import (
 // appends at once they share it.
 type syncer struct {
 	dir  string
-	sync func(*os.File) error // os.File.Sync, but in a test
+	sync func(*os.File) error
 
 	asked atomic.Uint64 // tickets given out
 
@@ -39,7 +39,7 @@ func newSyncer(cfg Config, stream string) *syncer {
 	if cfg.Cluster != nil {
 		return nil
 	}
-	return &syncer{dir: filepath.Join(cfg.streamDir(stream), "msgs"), sync: (*os.File).Sync}
+	return &syncer{dir: filepath.Join(cfg.streamDir(stream), "msgs"), sync: cfg.sync}
 }
 
 // settle returns once everything that the server had acknowledged before is durable.

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"errors"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -17,19 +18,20 @@ import (
 // and none is shown or acknowledged before it is.
 func TestAppendsAtOnceShareASync(t *testing.T) {
 	const many = 20
-	b := open(t, broker.Config{Dir: t.TempDir(), Create: true})
-	fill(t, b.Log(), 1)
-	before, err := b.Log().Head(t.Context())
-	check(t, err)
 	var syncs atomic.Int32
+	syncs.Store(-1000) // until it begins
 	first, goOn := make(chan struct{}), make(chan struct{})
-	b.SyncWith(func(f *os.File) error {
+	b := open(t, broker.Syncing(broker.Config{Dir: t.TempDir(), Create: true}, func(f *os.File) error {
 		if syncs.Add(1) == 1 {
 			close(first)
 			<-goOn
 		}
 		return f.Sync()
-	})
+	}))
+	fill(t, b.Log(), 1)
+	before, err := b.Log().Head(t.Context())
+	check(t, err)
+	syncs.Store(0)
 	var wg sync.WaitGroup
 	var acknowledged atomic.Int32
 	add := func() {
@@ -68,11 +70,17 @@ func TestAppendsAtOnceShareASync(t *testing.T) {
 // The kernel tells once that it could not write, and then takes the data for written.
 func TestAfterASyncThatFailedNothingIsAcknowledged(t *testing.T) {
 	dir := t.TempDir()
-	b := open(t, broker.Config{Dir: dir, Create: true})
+	var fails atomic.Bool
+	b := open(t, broker.Syncing(broker.Config{Dir: dir, Create: true}, func(f *os.File) error {
+		if fails.Load() {
+			return syscall.EIO
+		}
+		return f.Sync()
+	}))
 	fill(t, b.Log(), 3)
 	before, err := b.Log().Head(t.Context())
 	check(t, err)
-	b.SyncWith(func(*os.File) error { return syscall.EIO })
+	fails.Store(true)
 	add := func() error {
 		_, err := b.Log().Append(t.Context(), logtest.Event(t, b.Host(), logtest.NewTransaction(), &events.Cancelled{}), events.Anything)
 		return err
@@ -80,7 +88,7 @@ func TestAfterASyncThatFailedNothingIsAcknowledged(t *testing.T) {
 	if err := add(); !errors.Is(err, events.ErrUnavailable) || !errors.Is(err, syscall.EIO) {
 		t.Errorf("an append that could not be synced: %v", err)
 	}
-	b.SyncWith((*os.File).Sync)
+	fails.Store(false)
 	if err := add(); !errors.Is(err, syscall.EIO) {
 		t.Errorf("the next append: %v", err)
 	}
@@ -94,4 +102,24 @@ func TestAfterASyncThatFailedNothingIsAcknowledged(t *testing.T) {
 		return err
 	}())
 	logtest.VerifyAll(t, b.Log())
+}
+
+// A process that is killed may leave facts that the kernel has and the disk has not. They
+// are in the file that the next one opens: it syncs them before it shows them.
+func TestAnOpenedLogHasBeenSynced(t *testing.T) {
+	left := used(t)["crashed"]
+	for _, stream := range []string{broker.FactsStream, broker.RequestsStream} {
+		cfg := broker.Syncing(broker.Config{Dir: image(t, left)}, func(f *os.File) error {
+			if strings.Contains(f.Name(), stream) {
+				return syscall.EIO
+			}
+			return f.Sync()
+		})
+		if b, err := broker.Open(t.Context(), cfg); !errors.Is(err, syscall.EIO) {
+			t.Errorf("with files of %s that cannot be synced: %v", stream, err)
+			if err == nil {
+				closeBroker(t, b)
+			}
+		}
+	}
 }

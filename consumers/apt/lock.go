@@ -145,13 +145,26 @@ func (m *Machine) waitForDpkg(ctx context.Context) error {
 	return nil
 }
 
-// runs reports whether a process has this program.
+// runs reports whether a process has this program. Where we may not look into other
+// processes, as in the hardened unit, root's of that name are taken for it.
 func runs(program os.FileInfo) bool {
-	processes, _ := filepath.Glob("/proc/[0-9]*/exe")
+	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, p := range processes {
-		if info, err := os.Stat(p); err == nil && os.SameFile(info, program) {
+		info, err := os.Stat(p + "/exe")
+		if err == nil && os.SameFile(info, program) || errors.Is(err, os.ErrPermission) && ofRoot(p, program.Name()) {
 			return true
 		}
 	}
 	return false
+}
+
+// ofRoot reports whether a process is root's and has this name.
+func ofRoot(process, name string) bool {
+	info, err := os.Stat(process)
+	if err != nil {
+		return false
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	comm, err := os.ReadFile(process + "/comm")
+	return err == nil && ok && owner.Uid == 0 && strings.TrimSpace(string(comm)) == name
 }

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestADpkgThatHoldsNoLockYetIsWaitedFor: a program at dpkg's place in a root of its own
@@ -32,6 +35,13 @@ func TestADpkgThatHoldsNoLockYetIsWaitedFor(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	program, err := os.Stat(m.path("/usr/bin/dpkg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !runs(program) || os.Getuid() == 0 && !powerless(t, func() bool { return runs(program) }) {
+		t.Error("it is not seen")
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if err := m.waitForDpkg(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -46,4 +56,25 @@ func TestADpkgThatHoldsNoLockYetIsWaitedFor(t *testing.T) {
 	if err := <-waited; err != nil {
 		t.Errorf("when it is gone: %v", err)
 	}
+}
+
+// powerless calls f without any capability, as the hardened unit has hardly one.
+func powerless(t *testing.T, f func() bool) bool {
+	t.Helper()
+	answer := make(chan bool)
+	go func() {
+		defer close(answer)
+		runtime.LockOSThread() // and never unlocks: the thread ends with this function
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		none := [2]unix.CapUserData{}
+		if err := unix.Capset(&header, &none[0]); err != nil {
+			t.Error(err)
+			return
+		}
+		if _, err := os.Stat("/proc/1/exe"); !errors.Is(err, os.ErrPermission) {
+			t.Errorf("it still has powers: %v", err)
+		}
+		answer <- f()
+	}()
+	return <-answer
 }

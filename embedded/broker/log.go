@@ -148,17 +148,29 @@ func (l *factLog) catchUp(ctx context.Context, p events.Position) error {
 	if l.headNow().Position >= p {
 		return nil
 	}
-	select {
-	case l.turn <- struct{}{}: // who sends something has its answer
-	case <-ctx.Done():
-		return ctx.Err()
+	err := l.enter(ctx) // who sends something has its answer
+	if err != nil {
+		return err
 	}
-	var err error
 	if l.tipNow().Position < p {
 		l.unsure = true // its answer was lost
 		err = l.resolve(ctx)
 	}
 	return errors.Join(err, l.leave())
+}
+
+// enter waits for a turn.
+func (l *factLog) enter(ctx context.Context) error {
+	select {
+	case l.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if l.stopped {
+		<-l.turn
+		return errClosed
+	}
+	return nil
 }
 
 // leave ends a turn and returns when what came of it is durable.
@@ -179,10 +191,8 @@ func (l *factLog) Append(ctx context.Context, e events.Event, x events.Expect) (
 	if err := ctx.Err(); err != nil {
 		return events.Record{}, unwritten(op, e.Subject, err)
 	}
-	select {
-	case l.turn <- struct{}{}:
-	case <-ctx.Done():
-		return events.Record{}, unwritten(op, e.Subject, ctx.Err())
+	if err := l.enter(ctx); err != nil {
+		return events.Record{}, unwritten(op, e.Subject, err)
 	}
 	out, err := l.send(ctx, e, x)
 	if syncErr := l.leave(); err == nil && syncErr != nil {
@@ -193,17 +203,13 @@ func (l *factLog) Append(ctx context.Context, e events.Event, x events.Expect) (
 
 // send has the server store e, in its turn.
 func (l *factLog) send(ctx context.Context, e events.Event, x events.Expect) (out events.Record, err error) {
-	const op = "broker.Append"
-	if l.stopped {
-		return events.Record{}, unwritten(op, e.Subject, errClosed)
-	}
 	err = l.engine.patiently(ctx, func() error {
 		err := l.faulty()
 		if err != nil {
 			return err
 		}
 		if err = l.resolve(ctx); err != nil {
-			return unwritten(op, e.Subject, err)
+			return unwritten("broker.Append", e.Subject, err)
 		}
 		out, err = l.append(ctx, e, x)
 		return err

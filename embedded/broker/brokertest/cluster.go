@@ -66,7 +66,7 @@ func New(t testing.TB, n int) *Cluster {
 	}
 	c.config = broker.Cluster{
 		URL: strings.Join(urls, ","), CA: paper.ca, Cert: paper.cert, Key: paper.key,
-		Credentials: seed, Patience: time.Minute,
+		Credentials: seed,
 	}
 	t.Cleanup(c.StopAll)
 	c.StartAll()

@@ -14,7 +14,6 @@ import (
 	"pgregory.net/rapid"
 
 	"cortex/events"
-	"cortex/events/memlog"
 	"cortex/projections"
 	"cortex/projections/history"
 	"cortex/projections/projectiontest"
@@ -29,27 +28,7 @@ func TestContract(t *testing.T) {
 // build makes a model of records and a reader of its file.
 func build(t projectiontest.TB, dir string, records []events.Record) (*projections.Model, *history.Reader) {
 	t.Helper()
-	m, err := projections.New(history.Projection{}, projectiontest.Open, projections.Config{
-		Dir: dir, Report: func(d projections.DeadLetter) { t.Errorf("%s", d) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Open(context.Background(), memlog.New(projectiontest.Host)); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Apply(context.Background(), records); err != nil {
-		t.Fatal(err)
-	}
-	db, err := projectiontest.OpenReader(m.Path())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(db.Close(), m.Close()); err != nil {
-			t.Error(err)
-		}
-	})
+	m, db := projectiontest.Built(t, history.Projection{}, dir, records)
 	return m, history.NewReader(db)
 }
 

@@ -12,7 +12,6 @@ import (
 	"pgregory.net/rapid"
 
 	"cortex/events"
-	"cortex/events/memlog"
 	"cortex/projections"
 	"cortex/projections/limits"
 	"cortex/projections/projectiontest"
@@ -26,27 +25,7 @@ func TestContract(t *testing.T) {
 
 func build(t projectiontest.TB, dir string, records []events.Record) *limits.Reader {
 	t.Helper()
-	m, err := projections.New(limits.Projection{}, projectiontest.Open, projections.Config{
-		Dir: dir, Report: func(d projections.DeadLetter) { t.Errorf("%s", d) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Open(context.Background(), memlog.New(projectiontest.Host)); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Apply(context.Background(), records); err != nil {
-		t.Fatal(err)
-	}
-	db, err := projectiontest.OpenReader(m.Path())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(db.Close(), m.Close()); err != nil {
-			t.Error(err)
-		}
-	})
+	_, db := projectiontest.Built(t, limits.Projection{}, dir, records)
 	return limits.NewReader(db)
 }
 

@@ -27,27 +27,7 @@ func TestContract(t *testing.T) {
 
 func build(t projectiontest.TB, dir string, records []events.Record) *packages.Reader {
 	t.Helper()
-	m, err := projections.New(packages.Projection{}, projectiontest.Open, projections.Config{
-		Dir: dir, Report: func(d projections.DeadLetter) { t.Errorf("%s", d) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Open(context.Background(), memlog.New(projectiontest.Host)); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Apply(context.Background(), records); err != nil {
-		t.Fatal(err)
-	}
-	db, err := projectiontest.OpenReader(m.Path())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(db.Close(), m.Close()); err != nil {
-			t.Error(err)
-		}
-	})
+	_, db := projectiontest.Built(t, packages.Projection{}, dir, records)
 	return packages.NewReader(db)
 }
 

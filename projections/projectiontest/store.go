@@ -8,6 +8,8 @@ import (
 
 	_ "modernc.org/sqlite" // the driver
 
+	"cortex/events"
+	"cortex/events/memlog"
 	"cortex/projections"
 )
 
@@ -36,6 +38,26 @@ func Open(ctx context.Context, path string) (projections.Store, error) {
 // OpenReader opens a file as a command without a daemon does: read-only.
 func OpenReader(path string) (*sql.DB, error) {
 	return open(path, "mode=ro&_pragma=busy_timeout(5000)", 1)
+}
+
+// Built is a read model in dir that has these records, and a reader of its file. Both end
+// with the test; a dead letter fails it.
+func Built(t TB, p projections.Projection, dir string, records []events.Record) (*projections.Model, *sql.DB) {
+	t.Helper()
+	m, err := projections.New(p, Open, projections.Config{
+		Dir: dir, Report: func(d projections.DeadLetter) { t.Errorf("%s", d) },
+	})
+	must(t, err)
+	must(t, m.Open(context.Background(), memlog.New(Host)))
+	must(t, m.Apply(context.Background(), records))
+	db, err := OpenReader(m.Path())
+	must(t, err)
+	t.Cleanup(func() {
+		if err := errors.Join(db.Close(), m.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return m, db
 }
 
 func open(path, query string, connections int) (*sql.DB, error) {

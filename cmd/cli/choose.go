@@ -109,8 +109,7 @@ func choices(n events.Need, typed []string) ([]events.PackageName, error) {
 // answer too.
 func (a *App) askWhich(ctx context.Context, n events.Need) ([]events.PackageName, error) {
 	for {
-		fmt.Fprintf(a.Stderr, "Which? [1-%d, Enter for none] ", len(n.Candidates))
-		line, _, err := a.typed(ctx)
+		line, _, err := a.typed(ctx, fmt.Sprintf("Which? [1-%d, Enter for none] ", len(n.Candidates)))
 		if err != nil {
 			return nil, err
 		}

@@ -126,8 +126,8 @@ func (a *App) detach(ctx context.Context, s session, t *events.Transaction) erro
 	if a.interactive() {
 		again, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		fmt.Fprintf(a.Stderr, "Transaction %d goes on whatever you do. Leave it in the background? [Y/n] ", t.Number)
-		if line, more, err := a.typed(again); err == nil && more && (line == "n" || line == "N" || line == "no") {
+		question := fmt.Sprintf("Transaction %d goes on whatever you do. Leave it in the background? [Y/n] ", t.Number)
+		if line, more, err := a.typed(again, question); err == nil && more && (line == "n" || line == "N" || line == "no") {
 			return a.follow(again, s, t.ID, t, true)
 		}
 	}

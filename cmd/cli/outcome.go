@@ -146,8 +146,8 @@ func (a *App) offerHold(ctx context.Context, t *events.Transaction) error {
 		a.say("the next upgrade brings this forth again; to keep it: cortex hold %s", strings.Join(names, " "))
 		return nil
 	}
-	fmt.Fprintf(a.Stderr, "The next upgrade brings %s forth again. Hold? [y/N] ", strings.Join(names, ", "))
-	if yes, err := a.answerYes(ctx, false); err != nil || !yes {
+	question := fmt.Sprintf("The next upgrade brings %s forth again. Hold? [y/N] ", strings.Join(names, ", "))
+	if yes, err := a.answerYes(ctx, question, false); err != nil || !yes {
 		return nil // the undo itself is done
 	}
 	return a.transact(ctx, events.Intent{Verb: events.VerbHold, Packages: refs, Options: events.Options{LockWaitSec: t.Intent.Options.LockWaitSec}}, consent{yes: true})

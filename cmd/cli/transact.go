@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"cortex/cmd/client"
 	"cortex/cmd/door"
@@ -133,14 +136,13 @@ func (a *App) ask(ctx context.Context, p events.Plan) (bool, error) {
 	if removals > 0 || len(p.Residue) > 0 {
 		prompt = "Go ahead? [y/N] "
 	}
-	fmt.Fprint(a.Stderr, prompt)
-	return a.answerYes(ctx, strings.Contains(prompt, "[Y/n]"))
+	return a.answerYes(ctx, prompt, strings.Contains(prompt, "[Y/n]"))
 }
 
-// answerYes waits for an answer on the terminal; an empty one means other, and its
-// end means no.
-func (a *App) answerYes(ctx context.Context, other bool) (bool, error) {
-	line, more, err := a.typed(ctx)
+// answerYes asks on the terminal and waits for an answer; an empty one means other, and
+// its end means no.
+func (a *App) answerYes(ctx context.Context, question string, other bool) (bool, error) {
+	line, more, err := a.typed(ctx, question)
 	switch strings.ToLower(line) {
 	case "y", "yes":
 		return err == nil, err
@@ -150,9 +152,13 @@ func (a *App) answerYes(ctx context.Context, other bool) (bool, error) {
 	return false, err
 }
 
-// typed waits for a line on the terminal; more is false when the terminal ended
-// instead.
-func (a *App) typed(ctx context.Context) (line string, more bool, err error) {
+// typed asks on the terminal and waits for a line; more is false when the terminal
+// ended instead. What was typed before the question was there is no answer to it.
+func (a *App) typed(ctx context.Context, question string) (line string, more bool, err error) {
+	if file, ok := a.Stdin.(*os.File); ok {
+		_ = unix.IoctlSetInt(int(file.Fd()), unix.TCFLSH, unix.TCIFLUSH) // no terminal, nothing to drop
+	}
+	fmt.Fprint(a.Stderr, question)
 	if a.lines == nil {
 		a.lines = bufio.NewReader(a.Stdin)
 	}

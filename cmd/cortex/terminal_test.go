@@ -120,6 +120,19 @@ func TestRemovalsAreNotTheDefaultAnswer(t *testing.T) {
 	}
 }
 
+// Somebody may still be typing for another program when the question comes up.
+func TestWhatWasTypedBeforeTheQuestionIsNoAnswer(t *testing.T) {
+	m := setup(t)
+	m.must(0, "install", "cowsay", "--yes")
+	s := m.onTerminal("remove", "cowsay")
+	s.typed("y\n")
+	s.expect("Go ahead? [y/N]")
+	s.typed("n\n")
+	if code := s.exit(); code != 3 {
+		t.Errorf("exit %d:\n%s", code, s.text())
+	}
+}
+
 func TestCtrlCWhileAptRunsLeavesItRunning(t *testing.T) {
 	m := setup(t)
 	t.Cleanup(func() { m.WriteFile(t, "/run/toy-slow.go", "") })

@@ -13,7 +13,7 @@ type Worker interface {
 
 // Workers are the reactions of the road, in its order.
 type Workers struct {
-	Intake      Worker // requests → requested, approved, cancelled
+	Commands    Worker // requests → requested, approved, cancelled
 	Planner     Worker // requested → planned, refused, denied
 	Executor    Worker // approved → started … succeeded, failed, refused
 	Compensator Worker // ended undo → compensated
@@ -22,7 +22,7 @@ type Workers struct {
 // Handlers names each worker's subscription. The names are durable.
 func (w Workers) Handlers(h events.HostID) []Handler {
 	return []Handler{
-		{"intake", events.RequestFilter(h), w.Intake.Handle},
+		{"intake", events.RequestFilter(h), w.Commands.Handle},
 		{"planner", events.RequestedFilter(h), w.Planner.Handle},
 		{"executor", events.KindFilter(h, events.KindApproved), w.Executor.Handle},
 		{"compensator-succeeded", events.KindFilter(h, events.KindSucceeded), w.Compensator.Handle},

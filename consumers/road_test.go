@@ -16,19 +16,19 @@ import (
 	"go.uber.org/goleak"
 
 	"cortex/consumers"
+	"cortex/consumers/commands"
 	"cortex/consumers/executor"
-	"cortex/consumers/intake"
-	"cortex/consumers/keeper"
-	"cortex/consumers/ledger"
-	"cortex/consumers/observer"
-	"cortex/consumers/papertest"
+	"cortex/consumers/external"
+	"cortex/consumers/inventory"
+	"cortex/consumers/machine/blobstore"
+	"cortex/consumers/machine/confstate"
+	"cortex/consumers/machine/fakeapt"
 	"cortex/consumers/planner"
 	"cortex/consumers/policy"
-	"cortex/consumers/policy/rules"
-	"cortex/consumers/reconciler"
-	"cortex/consumers/scribe"
-	"cortex/consumers/undoer"
-	"cortex/consumers/vault"
+	"cortex/consumers/policy/cel"
+	"cortex/consumers/recorder"
+	"cortex/consumers/recovery"
+	"cortex/consumers/undo"
 	"cortex/events"
 	"cortex/events/memlog"
 )
@@ -43,9 +43,9 @@ const host = events.HostID("01940000-0000-7000-8000-000000000001")
 type road struct {
 	t       *testing.T
 	log     *memlog.Log
-	machine *papertest.Machine
-	scribe  *scribe.Scribe
-	rules   *rules.Rules
+	machine *fakeapt.Fake
+	scribe  *recorder.Recorder
+	rules   *cel.Rules
 
 	mu       sync.Mutex
 	n        int
@@ -54,8 +54,8 @@ type road struct {
 }
 
 func setup(t *testing.T) *road {
-	r := &road{t: t, log: memlog.New(host), machine: papertest.New(), rules: rules.New(t.TempDir(), os.Getuid(), policy.Invariants{})}
-	r.scribe = &scribe.Scribe{
+	r := &road{t: t, log: memlog.New(host), machine: fakeapt.New(), rules: cel.New(t.TempDir(), os.Getuid(), policy.Invariants{})}
+	r.scribe = &recorder.Recorder{
 		Log: r.log, Actor: events.Actor{Program: "cortexd"}, NewID: r.id,
 		Now: func() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) },
 	}
@@ -78,22 +78,22 @@ func (r *road) tell(p events.Progress) {
 
 // start makes the workers of a new daemon, which first reconciles.
 func (r *road) start(ctx context.Context) []consumers.Handler {
-	l := ledger.New(r.log)
-	v, err := vault.Open(r.t.TempDir())
+	l := inventory.New(r.log)
+	v, err := blobstore.Open(r.t.TempDir())
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	k := keeper.New(r.t.TempDir(), v, r.machine)
-	rc := reconciler.New(r.scribe, l, r.machine, k, observer.New(r.scribe, scribe.NewRegister(r.log), l, v, k, observer.Config{Dir: r.t.TempDir(), Logger: slog.New(slog.DiscardHandler)}))
+	k := confstate.New(r.t.TempDir(), v, r.machine)
+	rc := recovery.New(r.scribe, l, r.machine, k, external.New(r.scribe, recorder.NewSequence(r.log), l, v, k, external.Config{SpoolDir: r.t.TempDir(), Logger: slog.New(slog.DiscardHandler)}))
 	if err := rc.Run(ctx); err != nil {
 		r.t.Fatal(err)
 	}
-	p := planner.New(r.scribe, r.machine, k, v, r.rules, planner.Config{Tell: r.tell})
+	p := planner.New(r.scribe, r.machine, k, v, r.rules, planner.Config{OnProgress: r.tell})
 	return consumers.Workers{
-		Intake:      intake.New(r.scribe, scribe.NewRegister(r.log), intake.Config{MayChange: func(a events.Actor) bool { return a.UID == 0 }}),
+		Commands:    commands.New(r.scribe, recorder.NewSequence(r.log), commands.Config{MayChange: func(a events.Actor) bool { return a.UID == 0 }}),
 		Planner:     p,
-		Executor:    executor.New(r.scribe, r.machine, k, v, p, r.rules, rc, executor.Config{MayRun: true, Tell: r.tell}),
-		Compensator: undoer.NewCompensator(r.scribe, l),
+		Executor:    executor.New(r.scribe, r.machine, k, v, p, r.rules, rc, executor.Config{MayRun: true, OnProgress: r.tell}),
+		Compensator: undo.NewCompensator(r.scribe, l),
 	}.Handlers(host)
 }
 
@@ -104,7 +104,7 @@ func (r *road) ask(txn events.TransactionID, req events.Request, uid int) events
 	if txn == "" {
 		txn = events.TransactionID(id)
 	}
-	e, err := events.NewRequest(events.Event{
+	e, err := events.NewRequestEvent(events.Event{
 		ID: id, Host: host, Subject: events.TransactionSubject(txn), Time: time.Unix(1, 0), Transaction: txn,
 		Correlation: events.ID(txn), Actor: events.Actor{UID: uid, Program: "cortex"},
 	}, req)
@@ -238,9 +238,9 @@ func TestWhatIsRefused(t *testing.T) {
 	}{
 		"an unknown package": {install("cowsya"), nil, events.ErrNotFound},
 		"a held package": {install("toy-app"), func(r *road) {
-			held := papertest.Installed("1.0")
+			held := fakeapt.Installed("1.0")
 			held.Want = events.WantHold
-			r.machine.Set("toy-app", held)
+			r.machine.SetState("toy-app", held)
 		}, events.ErrConfirmation},
 		"undo of what never was": {&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbUndo, Target: "01940000-0000-7000-8000-ffffffffffff"}}, nil, events.ErrNotFound},
 	} {
@@ -268,7 +268,7 @@ func TestAskingForWhatIsNotParkedParksNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.ask("", &events.RetryRequest{Parked: "01940000-0000-7000-8000-ffffffffffff"}, 0)
+	r.ask("", &events.RetryRequest{DeadLetter: "01940000-0000-7000-8000-ffffffffffff"}, 0)
 	r.settle(r.start(t.Context()), 2)
 	if after, err := r.log.Head(t.Context()); err != nil || after != before {
 		t.Errorf("the log grew from %d to %d, %v", before.Position, after.Position, err)
@@ -279,7 +279,7 @@ func TestAPlanThatNoLongerFitsIsStale(t *testing.T) {
 	r := setup(t)
 	id := r.ask("", install("toy-app"), 0)
 	r.settle(r.start(t.Context()), 1)
-	r.machine.Set("toy-app", papertest.Installed("1.0"))
+	r.machine.SetState("toy-app", fakeapt.Installed("1.0"))
 	r.ask(id, &events.ApproveRequest{PlanID: r.load(id).PlanID, How: "test"}, 0)
 	r.settle(r.start(t.Context()), 1)
 	if got := r.load(id); got.State != events.StateRefused || got.Failure.Kind != events.ErrStale || len(r.machine.Runs()) != 0 {
@@ -309,7 +309,7 @@ func TestOnlyTheRightPeopleApprove(t *testing.T) {
 
 func TestAFailedStepIsOnRecordWithWhatChangedAllTheSame(t *testing.T) {
 	r := setup(t)
-	r.machine.Fail("sl")
+	r.machine.FailInstall("sl")
 	done := r.do(install("cowsay", "sl"), 3)
 	if done.State != events.StateFailed || len(done.Changes) != 2 || done.Failure.Kind != events.ErrApt || done.Steps[0].ExitCode != 100 {
 		t.Fatalf("%s, %d changes, %+v", done.State, len(done.Changes), done.Failure)
@@ -325,7 +325,7 @@ func TestADaemonThatDiesInAStepLeavesTheTruth(t *testing.T) {
 	id := r.ask("", install("cowsay"), 0)
 	handlers := r.start(t.Context())
 	r.settle(handlers, 1)
-	entered, release := r.machine.Hold()
+	entered, release := r.machine.BlockSteps()
 	defer release()
 	r.ask(id, &events.ApproveRequest{PlanID: r.load(id).PlanID, How: "test"}, 0)
 
@@ -347,7 +347,7 @@ func TestADaemonThatDiesInAStepLeavesTheTruth(t *testing.T) {
 	if got := r.load(id); got.State != events.StateRunning {
 		t.Fatalf("it is %s", got.State)
 	}
-	r.machine.Set("cowsay", papertest.Installed("1.0")) // apt went on without us
+	r.machine.SetState("cowsay", fakeapt.Installed("1.0")) // apt went on without us
 	r.settle(r.start(t.Context()), 3)
 	got := r.load(id)
 	if got.State != events.StateInterrupted || len(got.Changes) != 1 || !got.Undoable() {
@@ -381,10 +381,10 @@ func TestUndoRespectsWhatCameLater(t *testing.T) {
 
 func TestDriftIsOnRecordBeforeATransactionStarts(t *testing.T) {
 	r := setup(t)
-	r.machine.Set("toy-lib", papertest.Installed("1.0"))
+	r.machine.SetState("toy-lib", fakeapt.Installed("1.0"))
 	done := r.do(install("cowsay"), 1)
-	drift, ok, err := r.log.Last(t.Context(), events.KindFilter(host, events.KindDrifted))
-	if err != nil || !ok || drift.Position > done.Last {
+	drift, ok, err := r.log.Last(t.Context(), events.KindFilter(host, events.KindDriftDetected))
+	if err != nil || !ok || drift.Position > done.LastPosition {
 		t.Fatalf("no drift before the transaction: %v, %v", ok, err)
 	}
 	if len(done.Changes) != 1 || done.Changes[0].Name != "cowsay" {
@@ -399,7 +399,7 @@ func TestUndoingEverythingEndsWhereItBegan(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			r := setup(t)
-			r.machine.Set("toy-lib", papertest.Installed("1.0"))
+			r.machine.SetState("toy-lib", fakeapt.Installed("1.0"))
 			r.settle(r.start(t.Context()), 1)
 			before, err := r.machine.Inventory(t.Context())
 			if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 
-	"cortex/consumers/scribe"
+	"cortex/consumers/recorder"
 	"cortex/events"
 )
 
@@ -34,18 +34,18 @@ type Handler struct {
 // Subscribe opens the durable subscription of a handler.
 type Subscribe func(name, filter string) (message.Subscriber, error)
 
-// Fetch reads one stored message again.
-type Fetch func(ctx context.Context, stream string, p events.Position) (events.Record, error)
+// FetchMessage reads one stored message again.
+type FetchMessage func(ctx context.Context, stream string, p events.Position) (events.Record, error)
 
 // Config holds what may be tuned.
 type Config struct {
-	FirstPause time.Duration // before the first retry; doubles each time
-	Logger     *slog.Logger
+	InitialBackoff time.Duration // before the first retry; doubles each time
+	Logger         *slog.Logger
 }
 
 func (c *Config) setDefaults() {
-	if c.FirstPause == 0 {
-		c.FirstPause = 100 * time.Millisecond
+	if c.InitialBackoff == 0 {
+		c.InitialBackoff = 100 * time.Millisecond
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -56,17 +56,17 @@ func (c *Config) setDefaults() {
 type Router struct {
 	handlers  []Handler
 	subscribe Subscribe
-	fetch     Fetch
-	scribe    *scribe.Scribe
+	fetch     FetchMessage
+	recorder  *recorder.Recorder
 	cfg       Config
 	ready     chan struct{}
 }
 
 // NewRouter returns a router; [Router.Run] does the work. Handlers are added
 // with [Router.Add] before.
-func NewRouter(s *scribe.Scribe, subscribe Subscribe, fetch Fetch, cfg Config) *Router {
+func NewRouter(s *recorder.Recorder, subscribe Subscribe, fetch FetchMessage, cfg Config) *Router {
 	cfg.setDefaults()
-	return &Router{scribe: s, subscribe: subscribe, fetch: fetch, cfg: cfg, ready: make(chan struct{})}
+	return &Router{recorder: s, subscribe: subscribe, fetch: fetch, cfg: cfg, ready: make(chan struct{})}
 }
 
 // Add registers handlers. It must not be called once Run was.
@@ -89,11 +89,11 @@ func (r *Router) Run(ctx context.Context) error {
 		}
 		wh := wm.AddConsumerHandler(h.Name, h.Filter, sub, func(m *message.Message) error { return deliver(h, m) })
 		retry := middleware.Retry{
-			MaxRetries: events.MaxHandlerRetries, InitialInterval: r.cfg.FirstPause,
+			MaxRetries: events.MaxHandlerRetries, InitialInterval: r.cfg.InitialBackoff,
 			Multiplier: 2, RandomizationFactor: 0.3, MaxInterval: 10 * time.Second,
 			ShouldRetry: func(p middleware.RetryParams) bool { return !errors.Is(p.Err, context.Canceled) },
 		}
-		wh.AddMiddleware(r.park(h), retry.Middleware, middleware.Recoverer)
+		wh.AddMiddleware(r.deadLetter(h), retry.Middleware, middleware.Recoverer)
 	}
 	go func() {
 		<-wm.Running()
@@ -107,15 +107,15 @@ func (r *Router) Run(ctx context.Context) error {
 
 // deliver decodes a message and hands it to the worker.
 func deliver(h Handler, m *message.Message) error {
-	rec, err := recordOf(m)
+	rec, err := decodeRecord(m)
 	if err != nil {
 		return err
 	}
 	return h.Handle(m.Context(), rec)
 }
 
-// recordOf reads the envelope of a message.
-func recordOf(m *message.Message) (events.Record, error) {
+// decodeRecord reads the envelope of a message.
+func decodeRecord(m *message.Message) (events.Record, error) {
 	r, err := events.DecodeHeaders(events.Headers(m.Metadata), m.Payload)
 	if err != nil {
 		return events.Record{}, err
@@ -134,10 +134,10 @@ func position(m *message.Message) events.Position {
 	return events.Position(n)
 }
 
-// park is the outermost middleware: what still fails after the retries becomes a
+// deadLetter is the outermost middleware: what still fails after the retries becomes a
 // fact and is acknowledged. When the fact cannot be written either, the message
 // stays and is delivered again.
-func (r *Router) park(h Handler) message.HandlerMiddleware {
+func (r *Router) deadLetter(h Handler) message.HandlerMiddleware {
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(m *message.Message) ([]*message.Message, error) {
 			out, err := next(m)
@@ -145,29 +145,29 @@ func (r *Router) park(h Handler) message.HandlerMiddleware {
 				return out, err
 			}
 			r.cfg.Logger.Error("handler gave up", "handler", h.Name, "event", m.UUID, "error", err)
-			return nil, r.appendParked(m, h, err)
+			return nil, r.appendDeadLetter(m, h, err)
 		}
 	}
 }
 
-func (r *Router) appendParked(m *message.Message, h Handler, why error) error {
-	rec, err := recordOf(m)
+func (r *Router) appendDeadLetter(m *message.Message, h Handler, why error) error {
+	rec, err := decodeRecord(m)
 	if err != nil { // not even an envelope: say what is known
 		rec = events.Record{}
 	}
-	fact := &events.Parked{
-		Handler: h.Name, Stream: m.Metadata.Get(MetadataStream), Position: position(m),
-		Event: events.ID(m.UUID), Of: rec.Kind, Failure: events.FailureOf(why), Attempts: events.MaxHandlerRetries + 1,
+	fact := &events.DeadLettered{
+		Handler: h.Name, Stream: m.Metadata.Get(MetadataStream), StreamPosition: position(m),
+		EventID: events.ID(m.UUID), EventKind: rec.Kind, Failure: events.FailureOf(why), Attempts: events.MaxHandlerRetries + 1,
 	}
-	_, err = r.scribe.Append(m.Context(), scribe.After(rec), events.ParkedSubject(r.scribe.NewID()), fact, events.Anything)
+	_, err = r.recorder.Append(m.Context(), recorder.CausedBy(rec), events.DeadLetterSubject(r.recorder.NewID()), fact, events.NoExpectation)
 	return err
 }
 
 // Retry gives a parked message to its handler again, once.
-func (r *Router) Retry(ctx context.Context, p *events.Parked) error {
+func (r *Router) Retry(ctx context.Context, p *events.DeadLettered) error {
 	for _, h := range r.handlers {
 		if h.Name == p.Handler {
-			rec, err := r.fetch(ctx, p.Stream, p.Position)
+			rec, err := r.fetch(ctx, p.Stream, p.StreamPosition)
 			if err != nil {
 				return err
 			}

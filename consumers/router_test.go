@@ -12,8 +12,8 @@ import (
 	"github.com/google/uuid"
 
 	"cortex/consumers"
-	"cortex/consumers/scribe"
-	"cortex/embedded/broker"
+	"cortex/consumers/recorder"
+	"cortex/embedded/natslog"
 	"cortex/events"
 )
 
@@ -21,8 +21,8 @@ func newID() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
 
 // routed is a router with one handler over a real broker.
 type routed struct {
-	broker *broker.Broker
-	scribe *scribe.Scribe
+	broker *natslog.Broker
+	scribe *recorder.Recorder
 	router *consumers.Router
 	seen   chan events.ID
 
@@ -33,16 +33,16 @@ type routed struct {
 
 func route(t *testing.T) *routed {
 	t.Helper()
-	b, err := broker.Open(t.Context(), broker.Config{Dir: t.TempDir(), Create: true, Now: time.Now, NewID: newID})
+	b, err := natslog.Open(t.Context(), natslog.Config{Dir: t.TempDir(), Create: true, Now: time.Now, NewID: newID})
 	if err != nil {
 		t.Fatal(err)
 	}
 	x := &routed{broker: b, seen: make(chan events.ID, 100), runs: map[events.ID]int{}}
-	x.scribe = &scribe.Scribe{Log: b.Log(), Now: time.Now, NewID: newID, Actor: events.Actor{Program: "test"}}
+	x.scribe = &recorder.Recorder{Log: b.Log(), Now: time.Now, NewID: newID, Actor: events.Actor{Program: "test"}}
 	subscribe := func(name, _ string) (message.Subscriber, error) {
-		return b.Subscriber(broker.SubscriberConfig{Durable: name}), nil
+		return b.Subscriber(natslog.SubscriberConfig{Durable: name}), nil
 	}
-	x.router = consumers.NewRouter(x.scribe, subscribe, b.Message, consumers.Config{FirstPause: time.Millisecond})
+	x.router = consumers.NewRouter(x.scribe, subscribe, b.ReadMessage, consumers.Config{InitialBackoff: time.Millisecond})
 	x.router.Add(consumers.Handler{Name: "worker", Filter: events.KindFilter(b.Host(), events.KindCancelled), Handle: x.handle})
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -89,7 +89,7 @@ func (x *routed) tellAs(t *testing.T, id events.ID) events.Record {
 	txn := events.TransactionID(newID())
 	s := *x.scribe
 	s.NewID = func() events.ID { return id }
-	r, err := s.Append(t.Context(), scribe.Cause{}.For(txn), events.TransactionSubject(txn), &events.Cancelled{}, events.Anything)
+	r, err := s.Append(t.Context(), recorder.Cause{}.ForTransaction(txn), events.TransactionSubject(txn), &events.Cancelled{}, events.NoExpectation)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,9 +97,9 @@ func (x *routed) tellAs(t *testing.T, id events.ID) events.Record {
 }
 
 // parked waits for the next parked fact after a position.
-func (x *routed) parked(t *testing.T, after events.Position) (events.Record, *events.Parked) {
+func (x *routed) parked(t *testing.T, after events.Position) (events.Record, *events.DeadLettered) {
 	t.Helper()
-	for r, err := range x.broker.Log().Follow(t.Context(), events.Query{After: after, Filters: []string{events.KindFilter(x.broker.Host(), events.KindParked)}}) {
+	for r, err := range x.broker.Log().Follow(t.Context(), events.Query{After: after, Filters: []string{events.KindFilter(x.broker.Host(), events.KindDeadLettered)}}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +107,7 @@ func (x *routed) parked(t *testing.T, after events.Position) (events.Record, *ev
 		if err != nil {
 			t.Fatal(err)
 		}
-		return r, f.(*events.Parked)
+		return r, f.(*events.DeadLettered)
 	}
 	t.Fatal("nothing was parked")
 	return events.Record{}, nil
@@ -146,7 +146,7 @@ func TestWhatFailsForGoodIsParkedAndTheNextGetsItsTurn(t *testing.T) {
 			bad := x.tellAs(t, poison)
 			good := x.tell(t)
 			fact, parked := x.parked(t, bad.Position)
-			if parked.Handler != "worker" || parked.Event != bad.ID || parked.Of != bad.Kind || parked.Position != bad.Position || parked.Failure.Message == "" {
+			if parked.Handler != "worker" || parked.EventID != bad.ID || parked.EventKind != bad.Kind || parked.StreamPosition != bad.Position || parked.Failure.Message == "" {
 				t.Errorf("%+v", parked)
 			}
 			if fact.Transaction != bad.Transaction || fact.Causation != bad.ID {
@@ -181,7 +181,7 @@ func TestWhatFailsForGoodIsParkedAndTheNextGetsItsTurn(t *testing.T) {
 
 func TestRetryOfAnUnknownHandlerIsRefused(t *testing.T) {
 	x := route(t)
-	if err := x.router.Retry(t.Context(), &events.Parked{Handler: "nobody"}); !errors.Is(err, events.ErrNotFound) {
+	if err := x.router.Retry(t.Context(), &events.DeadLettered{Handler: "nobody"}); !errors.Is(err, events.ErrNotFound) {
 		t.Error(fmt.Sprint(err))
 	}
 }

@@ -1,16 +1,16 @@
 package events
 
-// AuditHead records a signed head of the tree over the log; see [Tree]. The note
+// TreeHeadSigned records a signed head of the tree over the log; see [MerkleTree]. The note
 // is in the format of golang.org/x/mod/sumdb/note and names the key that signed
 // it. Appended by the auditor now and then, so that a log that was rewritten
 // contradicts itself; nothing consumes it but who verifies.
-type AuditHead struct {
+type TreeHeadSigned struct {
 	Size Position `json:"size"` // how many records the tree holds; all are before this one
 	Root string   `json:"root"` // of the tree, 64 hexadecimal digits
 	Note string   `json:"note"` // the head as it was signed
 }
 
 // Kind implements [Fact].
-func (*AuditHead) Kind() Kind { return KindAuditHead }
-func (*AuditHead) fact()      {}
-func (*AuditHead) aside()     {}
+func (*TreeHeadSigned) Kind() Kind  { return KindTreeHeadSigned }
+func (*TreeHeadSigned) fact()       {}
+func (*TreeHeadSigned) standalone() {}

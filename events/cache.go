@@ -15,24 +15,24 @@ type AnswersForgotten struct {
 }
 
 // Kind implements [Fact].
-func (*AnswersForgotten) Kind() Kind { return KindAnswersForgotten }
-func (*AnswersForgotten) fact()      {}
-func (*AnswersForgotten) aside()     {}
+func (*AnswersForgotten) Kind() Kind  { return KindAnswersForgotten }
+func (*AnswersForgotten) fact()       {}
+func (*AnswersForgotten) standalone() {}
 
-// ForgetRequest asks for answers of models to be forgotten. Whoever runs the
+// ForgetAnswersRequest asks for answers of models to be forgotten. Whoever runs the
 // daemon, or may change the machine, may.
-type ForgetRequest struct {
+type ForgetAnswersRequest struct {
 	AnswersForgotten
 }
 
 // Kind implements [Request].
-func (*ForgetRequest) Kind() Kind { return KindForgetRequested }
+func (*ForgetAnswersRequest) Kind() Kind { return KindForgetAnswersRequested }
 
-// Changes implements [Request]: no package changes.
-func (*ForgetRequest) Changes() bool { return false }
+// MayChangeMachine implements [Request]: no package changes.
+func (*ForgetAnswersRequest) MayChangeMachine() bool { return false }
 
 // Validate implements [Request].
-func (r *ForgetRequest) Validate() error {
+func (r *ForgetAnswersRequest) Validate() error {
 	var errs []error
 	if r.All == (len(r.Answers) > 0) {
 		errs = append(errs, errors.New("either all answers are forgotten or some that are named"))
@@ -52,4 +52,4 @@ func (r *ForgetRequest) Validate() error {
 	return nil
 }
 
-func (*ForgetRequest) request() {}
+func (*ForgetAnswersRequest) request() {}

@@ -28,14 +28,14 @@ func ParseHash(s string) (Hash, error) {
 	return h, err
 }
 
-// Chain is the hash of event e at position p after a record with hash prev:
+// ChainHash is the hash of event e at position p after a record with hash prev:
 //
 //	SHA-256(prev ‖ position ‖ field… ‖ SHA-256(data))
 //
 // where every field of the envelope is written with its length before it, in a
 // fixed order, so that no two envelopes give the same bytes. Data enters by its
 // digest, so that it can be redacted later without breaking the chain.
-func Chain(prev Hash, p Position, e Event) Hash {
+func ChainHash(prev Hash, p Position, e Event) Hash {
 	h := sha256.New()
 	h.Write(prev[:])
 	var n [8]byte
@@ -53,19 +53,19 @@ func Chain(prev Hash, p Position, e Event) Hash {
 	return out
 }
 
-// Field is one part of an envelope as it enters the chain.
-type Field struct {
+// ChainField is one part of an envelope as it enters the chain.
+type ChainField struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 }
 
-// ChainFields are the fields of an envelope in the order in which [Chain] hashes
+// ChainFields are the fields of an envelope in the order in which [ChainHash] hashes
 // them. The actor is one: uid, user, login uid, sudo user, tty, program and pid
 // with a zero byte between them.
-func ChainFields(e Event) [10]Field {
+func ChainFields(e Event) [10]ChainField {
 	a := e.Actor
 	actor := fmt.Sprintf("%d\x00%s\x00%d\x00%s\x00%s\x00%s\x00%d", a.UID, a.User, a.LoginUID, a.SudoUser, a.TTY, a.Program, a.PID)
-	return [10]Field{
+	return [10]ChainField{
 		{"id", string(e.ID)},
 		{"kind", string(e.Kind)},
 		{"host", string(e.Host)},
@@ -100,7 +100,7 @@ func (r Record) Verify(prev Link) error {
 		return fail("follows event %d: the log has a hole", prev.Position)
 	case r.Prev != prev.Hash:
 		return fail("does not follow event %d as it is stored", prev.Position)
-	case r.Hash != Chain(r.Prev, r.Position, r.Event):
+	case r.Hash != ChainHash(r.Prev, r.Position, r.Event):
 		return fail("its content does not match its hash")
 	}
 	return nil

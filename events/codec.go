@@ -12,39 +12,39 @@ import (
 // Decode returns the fact an event carries. Unknown kinds, unknown fields and
 // trailing data are errors: what cannot be written back equal is not understood.
 func Decode(e Event) (Fact, error) {
-	f, err := newFact(e.Kind)
+	f, err := emptyFact(e.Kind)
 	if err != nil {
-		return nil, corrupt(e, err)
+		return nil, corruptError(e, err)
 	}
 	if err := decodeStrict(e.Data, f); err != nil {
-		return nil, corrupt(e, err)
+		return nil, corruptError(e, err)
 	}
 	if f.Kind() != e.Kind {
-		return nil, corrupt(e, fmt.Errorf("data says %s", f.Kind()))
+		return nil, corruptError(e, fmt.Errorf("data says %s", f.Kind()))
 	}
 	return f, nil
 }
 
 // DecodeRequest returns the request an event carries, validated.
 func DecodeRequest(e Event) (Request, error) {
-	r, err := newRequest(e.Kind)
+	r, err := emptyRequest(e.Kind)
 	if err != nil {
-		return nil, malformed(e, err)
+		return nil, malformedError(e, err)
 	}
 	if err := decodeStrict(e.Data, r); err != nil {
-		return nil, malformed(e, err)
+		return nil, malformedError(e, err)
 	}
 	if r.Kind() != e.Kind {
-		return nil, malformed(e, fmt.Errorf("data says %s", r.Kind()))
+		return nil, malformedError(e, fmt.Errorf("data says %s", r.Kind()))
 	}
 	return r, r.Validate()
 }
 
-func corrupt(e Event, err error) error {
+func corruptError(e Event, err error) error {
 	return &Error{Op: "events.Decode", Kind: ErrCorrupt, Subject: string(e.Kind), Err: err}
 }
 
-func malformed(e Event, err error) error {
+func malformedError(e Event, err error) error {
 	return &Error{Op: "events.DecodeRequest", Kind: ErrUsage, Subject: string(e.Kind), Err: err}
 }
 
@@ -73,8 +73,8 @@ const (
 	headerCorrelation = "ce-correlationid"
 	headerCausation   = "ce-causationid"
 	headerActor       = "ce-actor"
-	headerTrace       = "traceparent"
-	headerOrigin      = "ce-originposition"
+	headerTraceParent = "traceparent"
+	headerPosition    = "ce-originposition"
 	headerPrev        = "ce-prevhash"
 	headerHash        = "ce-hash"
 
@@ -104,10 +104,10 @@ func EncodeHeaders(r Record) (Headers, error) {
 		headerTransaction: string(r.Transaction),
 		headerCorrelation: string(r.Correlation),
 		headerCausation:   string(r.Causation),
-		headerTrace:       r.TraceParent,
+		headerTraceParent: r.TraceParent,
 	}
 	if r.Position > 0 {
-		optional[headerOrigin] = strconv.FormatUint(uint64(r.Position), 10)
+		optional[headerPosition] = strconv.FormatUint(uint64(r.Position), 10)
 		optional[headerPrev] = r.Prev.String()
 		optional[headerHash] = r.Hash.String()
 	}
@@ -135,7 +135,7 @@ func DecodeHeaders(h Headers, data []byte) (Record, error) {
 		Transaction: TransactionID(h[headerTransaction]),
 		Correlation: ID(h[headerCorrelation]),
 		Causation:   ID(h[headerCausation]),
-		TraceParent: h[headerTrace],
+		TraceParent: h[headerTraceParent],
 		Data:        json.RawMessage(data),
 	}}
 	fail := func(what string, err error) (Record, error) {
@@ -160,10 +160,10 @@ func DecodeHeaders(h Headers, data []byte) (Record, error) {
 	if err = decodeStrict([]byte(h[headerActor]), &r.Actor); err != nil {
 		return fail(headerActor, err)
 	}
-	if origin := h[headerOrigin]; origin != "" {
+	if origin := h[headerPosition]; origin != "" {
 		n, err := strconv.ParseUint(origin, 10, 64)
 		if err != nil {
-			return fail(headerOrigin, err)
+			return fail(headerPosition, err)
 		}
 		r.Position = Position(n)
 		if r.Prev, err = ParseHash(h[headerPrev]); err != nil {
@@ -183,8 +183,8 @@ func cutPrefix(s, prefix string) (string, bool) {
 	return s[len(prefix):], true
 }
 
-// structured is the CloudEvents 1.0 JSON form, used by exports and --json.
-type structured struct {
+// cloudEvent is the CloudEvents 1.0 JSON form, used by exports and --json.
+type cloudEvent struct {
 	SpecVersion string          `json:"specversion"`
 	ID          ID              `json:"id"`
 	Source      string          `json:"source"`
@@ -205,7 +205,7 @@ type structured struct {
 
 // MarshalJSON writes the CloudEvents structured form.
 func (r Record) MarshalJSON() ([]byte, error) {
-	s := structured{
+	s := cloudEvent{
 		SpecVersion: "1.0", ID: r.ID, Source: sourcePrefix + string(r.Host), Type: r.Kind,
 		Subject: r.Subject.String(), Time: r.Time.UTC(), Transaction: r.Transaction,
 		Correlation: r.Correlation, Causation: r.Causation, Actor: r.Actor, TraceParent: r.TraceParent,
@@ -219,7 +219,7 @@ func (r Record) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads the CloudEvents structured form.
 func (r *Record) UnmarshalJSON(b []byte) error {
-	var s structured
+	var s cloudEvent
 	if err := decodeStrict(b, &s); err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func TestEveryFactKindHasItsGoldenFormAndComesBackEqual(t *testing.T) {
 	for _, f := range sampleFacts() {
 		seen = append(seen, f.Kind())
 		t.Run(string(f.Kind()), func(t *testing.T) {
-			e, err := events.New(envelope(1, events.TransactionSubject(txn)), f)
+			e, err := events.NewFactEvent(envelope(1, events.TransactionSubject(txn)), f)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -60,7 +60,7 @@ func TestEveryFactKindHasItsGoldenFormAndComesBackEqual(t *testing.T) {
 			if diff := cmp.Diff(f, back); diff != "" {
 				t.Errorf("decoded fact differs (-want +got):\n%s", diff)
 			}
-			again, err := events.New(e, back)
+			again, err := events.NewFactEvent(e, back)
 			if err != nil || !bytes.Equal(again.Data, e.Data) {
 				t.Errorf("encoded again: %s, %v; want %s", again.Data, err, e.Data)
 			}
@@ -77,7 +77,7 @@ func TestEveryFactKindHasItsGoldenFormAndComesBackEqual(t *testing.T) {
 func TestFieldsThatCameLaterHaveTheirGoldenFormToo(t *testing.T) {
 	for _, f := range grownFacts() {
 		t.Run(string(f.Kind()), func(t *testing.T) {
-			e, err := events.New(envelope(3, events.TransactionSubject(txn)), f)
+			e, err := events.NewFactEvent(envelope(3, events.TransactionSubject(txn)), f)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,7 +98,7 @@ func TestEveryRequestKindHasItsGoldenFormAndComesBackEqual(t *testing.T) {
 	for _, r := range sampleRequests() {
 		seen = append(seen, r.Kind())
 		t.Run(string(r.Kind()), func(t *testing.T) {
-			e, err := events.NewRequest(envelope(1, events.TransactionSubject(txn)), r)
+			e, err := events.NewRequestEvent(envelope(1, events.TransactionSubject(txn)), r)
 			if err != nil {
 				t.Fatal(err)
 			}

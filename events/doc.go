@@ -10,7 +10,7 @@
 //   - Closed sets. [Fact] and [Request] are sealed interfaces; every kind is a
 //     versioned string with a golden JSON file in testdata that is never edited.
 //     Decoding and encoding again is the identity.
-//   - One order. A fact's [Position] in its host's log is its place in history;
+//   - One order. A fact's [StreamPosition] in its host's log is its place in history;
 //     times are information and never order anything.
 //   - One contract for the log. [Log] is implemented by the broker and, in
 //     memory, by package memlog; package logtest holds the suite both pass.

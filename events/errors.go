@@ -6,7 +6,7 @@ import (
 )
 
 // ErrorKind classifies an [Error]. Kinds are append-only; each has exactly one
-// exit code and one retry answer (see [ErrorKind.ExitCode], [ErrorKind.Retry]).
+// exit code and one retry answer (see [ErrorKind.ExitCode], [ErrorKind.Retryable]).
 type ErrorKind string
 
 // The kinds of error.
@@ -65,8 +65,8 @@ func (k ErrorKind) ExitCode() int {
 	return 1
 }
 
-// Retry reports whether the same call may succeed when simply made again later.
-func (k ErrorKind) Retry() bool {
+// Retryable reports whether the same call may succeed when simply made again later.
+func (k ErrorKind) Retryable() bool {
 	switch k {
 	case ErrUnavailable, ErrLockBusy, ErrConflict:
 		return true

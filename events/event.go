@@ -18,7 +18,7 @@ type HostID string
 // TransactionID is the UUID of a transaction; the id of the request that opened it.
 type TransactionID string
 
-// Position is a fact's place in its host's log: 1 is the first, 0 is before it.
+// StreamPosition is a fact's place in its host's log: 1 is the first, 0 is before it.
 type Position uint64
 
 // Validate checks the form of a UUID.
@@ -69,7 +69,7 @@ type Actor struct {
 	PID      int    `json:"pid,omitempty"`
 }
 
-// Event is a request or a fact with its envelope: CloudEvents 1.0 attributes
+// EventID is a request or a fact with its envelope: CloudEvents 1.0 attributes
 // plus ours. It has no position yet.
 type Event struct {
 	ID          ID
@@ -90,7 +90,7 @@ type Record struct {
 	Event
 	Position Position
 	Prev     Hash // the hash of the record before it; zero for the first
-	Hash     Hash // see [Chain]
+	Hash     Hash // see [ChainHash]
 }
 
 // Subject is where an event belongs: NOUN.ID, e.g. txn.0190…; the log adds host
@@ -121,8 +121,8 @@ func MachineSubject(h HostID) Subject { return Subject{"machine", string(h)} }
 // LogSubject is the aggregate of a host's log itself.
 func LogSubject(h HostID) Subject { return Subject{"log", string(h)} }
 
-// ParkedSubject is the aggregate of one message that a handler gave up on.
-func ParkedSubject(id ID) Subject { return Subject{"event", string(id)} }
+// DeadLetterSubject is the aggregate of one message that a handler gave up on.
+func DeadLetterSubject(id ID) Subject { return Subject{"event", string(id)} }
 
 func validToken(s string) bool {
 	if s == "" || len(s) > 64 {
@@ -136,7 +136,7 @@ func validToken(s string) bool {
 // FactSubject is the NATS subject of a fact:
 // cortex.evt.HOST.NOUN.ID.KIND, where KIND is the kind without its version.
 func FactSubject(e Event) string {
-	return "cortex.evt." + string(e.Host) + "." + e.Subject.String() + "." + e.Kind.base()
+	return "cortex.evt." + string(e.Host) + "." + e.Subject.String() + "." + e.Kind.withoutVersion()
 }
 
 // RequestSubject is the NATS subject of a request: cortex.req.HOST.VERB.ID.
@@ -158,7 +158,7 @@ func FactFilter(h HostID, s Subject) string {
 
 // KindFilter is the NATS filter of all facts of one kind.
 func KindFilter(h HostID, k Kind) string {
-	return "cortex.evt." + string(h) + ".*.*." + k.base()
+	return "cortex.evt." + string(h) + ".*.*." + k.withoutVersion()
 }
 
 // RequestedFilter is the NATS filter of the facts that open transactions.
@@ -167,19 +167,19 @@ func RequestedFilter(h HostID) string { return "cortex.evt." + string(h) + ".txn
 // RequestFilter is the NATS filter of all requests to one host.
 func RequestFilter(h HostID) string { return "cortex.req." + string(h) + ".>" }
 
-// New builds an event from a fact. The caller supplies everything that is not
-// in the fact; see [Event.Validate] for what must be set.
-func New(e Event, f Fact) (Event, error) { return build(e, f.Kind(), f) }
+// NewFactEvent builds an event from a fact. The caller supplies everything that is not
+// in the fact; see [EventID.Validate] for what must be set.
+func NewFactEvent(e Event, f Fact) (Event, error) { return newEvent(e, f.Kind(), f) }
 
-// NewRequest builds an event from a request.
-func NewRequest(e Event, r Request) (Event, error) {
+// NewRequestEvent builds an event from a request.
+func NewRequestEvent(e Event, r Request) (Event, error) {
 	if err := r.Validate(); err != nil {
 		return Event{}, err
 	}
-	return build(e, r.Kind(), r)
+	return newEvent(e, r.Kind(), r)
 }
 
-func build(e Event, k Kind, payload any) (Event, error) {
+func newEvent(e Event, k Kind, payload any) (Event, error) {
 	data, err := json.Marshal(payload)
 	if err != nil {
 		return Event{}, fmt.Errorf("encode %s: %w", k, err)

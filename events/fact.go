@@ -12,29 +12,29 @@ type Fact interface {
 	fact()
 }
 
-// Aside is a fact that belongs to no transaction and changes no package: it tells of
+// StandaloneFact is a fact that belongs to no transaction and changes no package: it tells of
 // models, hardware, caches and the like.
-type Aside interface {
+type StandaloneFact interface {
 	Fact
-	aside()
+	standalone()
 }
 
-// Opened is the first fact of every log, appended when the store is created.
-type Opened struct {
+// LogOpened is the first fact of every log, appended when the store is created.
+type LogOpened struct {
 	Host    HostID `json:"host"`
 	Machine string `json:"machine,omitempty"` // host name at that time, for people
 	Build   string `json:"build,omitempty"`
 }
 
-// Adopted records every package of the machine as first seen. Appended by the
+// BaselineRecorded records every package of the machine as first seen. Appended by the
 // reconciler on the first start; the base of the inventory.
-type Adopted struct {
+type BaselineRecorded struct {
 	Packages []Package `json:"packages"`
 }
 
-// Drifted records what changed on the machine outside any transaction of ours.
+// DriftDetected records what changed on the machine outside any transaction of ours.
 // Appended by the reconciler, and by the executor right before it starts.
-type Drifted struct {
+type DriftDetected struct {
 	Changes []PackageChange `json:"changes"`
 }
 
@@ -45,13 +45,13 @@ type IndexesRefreshed struct {
 	DurationMs int64  `json:"duration_ms"`
 }
 
-// Collected records that contents were dropped from the vault. Appended by the
+// GarbageCollected records that contents were dropped from the vault. Appended by the
 // custodian.
-type Collected struct {
-	Contents int   `json:"contents"`
-	Bytes    int64 `json:"bytes"`
-	// Forgotten are the transactions that cannot be undone exactly any more.
-	Forgotten []TransactionID `json:"forgotten,omitempty"`
+type GarbageCollected struct {
+	ContentsRemoved int   `json:"contents"`
+	BytesFreed      int64 `json:"bytes"`
+	// NoLongerUndoable are the transactions that cannot be undone exactly any more.
+	NoLongerUndoable []TransactionID `json:"forgotten,omitempty"`
 }
 
 // Requested opens a transaction: the request was authentic and well formed.
@@ -66,13 +66,13 @@ type Requested struct {
 // Planned holds the exact plan. Appended by the planner. A transaction whose
 // request was a dry run ends here until it is applied.
 type Planned struct {
-	PlanID PlanID `json:"plan_id"`
-	Plan   Plan   `json:"plan"`
-	Base   string `json:"base"` // hash of the inventory the plan was made on
-	// Policy is the version of the rules that judged the plan, and Denial what they
+	PlanID        PlanID `json:"plan_id"`
+	Plan          Plan   `json:"plan"`
+	InventoryHash string `json:"base"` // hash of the inventory the plan was made on
+	// PolicyVersion is the version of the rules that judged the plan, and Denial what they
 	// said against it; Denied follows.
-	Policy string  `json:"policy,omitempty"`
-	Denial *Denial `json:"denial,omitempty"`
+	PolicyVersion string  `json:"policy,omitempty"`
+	Denial        *Denial `json:"denial,omitempty"`
 }
 
 // Refused ends a transaction that cannot be planned, or whose plan no longer
@@ -90,9 +90,9 @@ type Approved struct {
 
 // Denied says that policy forbids the plan. Nothing ran.
 type Denied struct {
-	Rule    string `json:"rule"`
-	Message string `json:"message"`
-	Policy  string `json:"policy,omitempty"` // the version of the rules
+	Rule          string `json:"rule"`
+	Message       string `json:"message"`
+	PolicyVersion string `json:"policy,omitempty"` // the version of the rules
 }
 
 // Cancelled says that the person declined the plan. Nothing ran. Appended by
@@ -105,8 +105,8 @@ type Cancelled struct {
 // the executor with an expected position: the append is the lock, so a
 // redelivered approval cannot run twice.
 type Started struct {
-	PlanID PlanID `json:"plan_id"`
-	Base   string `json:"base"` // hash of the inventory right before
+	PlanID        PlanID `json:"plan_id"`
+	InventoryHash string `json:"base"` // hash of the inventory right before
 }
 
 // StepStarted is the intent to run one step.
@@ -132,14 +132,14 @@ type StepFailed struct {
 	DurationMs int64   `json:"duration_ms"`
 }
 
-// Prepared says that what an undo of the step will need is kept: the image of the
+// SnapshotTaken says that what an undo of the step will need is kept: the image of the
 // state vector right before, and the package files that come and go. Appended by
 // the executor while dpkg's lock is held; dpkg starts only when it is on record.
-type Prepared struct {
-	Index int      `json:"index"` // of the step, from 0
-	Image Digest   `json:"image"` // in the vault
-	Debs  []Deb    `json:"debs,omitempty"`
-	Lost  []string `json:"lost,omitempty"` // what goes and could not be kept, for people
+type SnapshotTaken struct {
+	Index     int      `json:"index"` // of the step, from 0
+	Snapshot  Digest   `json:"image"` // in the vault
+	Debs      []Deb    `json:"debs,omitempty"`
+	NotStored []string `json:"lost,omitempty"` // what goes and could not be kept, for people
 }
 
 // Succeeded ends a transaction whose steps all succeeded. Changes, Files and
@@ -179,7 +179,7 @@ type Observed struct {
 	Command  string          `json:"command,omitempty"` // as it was typed, masked
 	UID      int             `json:"uid"`
 	Started  time.Time       `json:"started,omitzero"`
-	Image    Digest          `json:"image,omitempty"` // of right before; "" when it was not captured
+	Snapshot Digest          `json:"image,omitempty"` // of right before; "" when it was not captured
 	Debs     []Deb           `json:"debs,omitempty"`
 	Changes  []PackageChange `json:"changes"`
 	Files    []FileChange    `json:"files,omitempty"`
@@ -194,73 +194,73 @@ type Compensated struct {
 	Residue []string      `json:"residue,omitempty"` // what is not as before
 }
 
-// Parked says that a handler gave up on a message after its retries.
-type Parked struct {
-	Handler  string   `json:"handler"`
-	Stream   string   `json:"stream"`
-	Position Position `json:"position"` // in that stream
-	Event    ID       `json:"event"`
-	Of       Kind     `json:"kind"`
-	Failure  Failure  `json:"failure"`
-	Attempts int      `json:"attempts"`
+// DeadLettered says that a handler gave up on a message after its retries.
+type DeadLettered struct {
+	Handler        string   `json:"handler"`
+	Stream         string   `json:"stream"`
+	StreamPosition Position `json:"position"` // in that stream
+	EventID        ID       `json:"event"`
+	EventKind      Kind     `json:"kind"`
+	Failure        Failure  `json:"failure"`
+	Attempts       int      `json:"attempts"`
 }
 
-// Retried says that a parked message was given to its handler again, and
+// DeadLetterRetried says that a parked message was given to its handler again, and
 // succeeded.
-type Retried struct {
-	Parked ID `json:"parked"` // the id of the Parked fact
+type DeadLetterRetried struct {
+	DeadLetter ID `json:"parked"` // the id of the Parked fact
 }
 
 // Kind implements [Fact]; it depends on the verb.
 func (f *Requested) Kind() Kind { return RequestedKind(f.Verb) }
 
 // The kinds of the other facts are fixed.
-func (*Opened) Kind() Kind           { return KindOpened }
-func (*Adopted) Kind() Kind          { return KindAdopted }
-func (*Drifted) Kind() Kind          { return KindDrifted }
-func (*IndexesRefreshed) Kind() Kind { return KindIndexesRefreshed }
-func (*Collected) Kind() Kind        { return KindCollected }
-func (*Planned) Kind() Kind          { return KindPlanned }
-func (*Refused) Kind() Kind          { return KindRefused }
-func (*Approved) Kind() Kind         { return KindApproved }
-func (*Denied) Kind() Kind           { return KindDenied }
-func (*Cancelled) Kind() Kind        { return KindCancelled }
-func (*Started) Kind() Kind          { return KindStarted }
-func (*Prepared) Kind() Kind         { return KindPrepared }
-func (*Observed) Kind() Kind         { return KindObserved }
-func (*StepStarted) Kind() Kind      { return KindStepStarted }
-func (*StepSucceeded) Kind() Kind    { return KindStepSucceeded }
-func (*StepFailed) Kind() Kind       { return KindStepFailed }
-func (*Succeeded) Kind() Kind        { return KindSucceeded }
-func (*Failed) Kind() Kind           { return KindFailed }
-func (*Interrupted) Kind() Kind      { return KindInterrupted }
-func (*Compensated) Kind() Kind      { return KindCompensated }
-func (*Parked) Kind() Kind           { return KindParked }
-func (*Retried) Kind() Kind          { return KindRetried }
+func (*LogOpened) Kind() Kind         { return KindLogOpened }
+func (*BaselineRecorded) Kind() Kind  { return KindBaselineRecorded }
+func (*DriftDetected) Kind() Kind     { return KindDriftDetected }
+func (*IndexesRefreshed) Kind() Kind  { return KindIndexesRefreshed }
+func (*GarbageCollected) Kind() Kind  { return KindGarbageCollected }
+func (*Planned) Kind() Kind           { return KindPlanned }
+func (*Refused) Kind() Kind           { return KindRefused }
+func (*Approved) Kind() Kind          { return KindApproved }
+func (*Denied) Kind() Kind            { return KindDenied }
+func (*Cancelled) Kind() Kind         { return KindCancelled }
+func (*Started) Kind() Kind           { return KindStarted }
+func (*SnapshotTaken) Kind() Kind     { return KindSnapshotTaken }
+func (*Observed) Kind() Kind          { return KindObserved }
+func (*StepStarted) Kind() Kind       { return KindStepStarted }
+func (*StepSucceeded) Kind() Kind     { return KindStepSucceeded }
+func (*StepFailed) Kind() Kind        { return KindStepFailed }
+func (*Succeeded) Kind() Kind         { return KindSucceeded }
+func (*Failed) Kind() Kind            { return KindFailed }
+func (*Interrupted) Kind() Kind       { return KindInterrupted }
+func (*Compensated) Kind() Kind       { return KindCompensated }
+func (*DeadLettered) Kind() Kind      { return KindDeadLettered }
+func (*DeadLetterRetried) Kind() Kind { return KindDeadLetterRetried }
 
-func (*Opened) fact()           {}
-func (*Adopted) fact()          {}
-func (*Drifted) fact()          {}
-func (*IndexesRefreshed) fact() {}
-func (*Requested) fact()        {}
-func (*Collected) fact()        {}
-func (*Planned) fact()          {}
-func (*Refused) fact()          {}
-func (*Approved) fact()         {}
-func (*Denied) fact()           {}
-func (*Cancelled) fact()        {}
-func (*Started) fact()          {}
-func (*Prepared) fact()         {}
-func (*Observed) fact()         {}
-func (*StepStarted) fact()      {}
-func (*StepSucceeded) fact()    {}
-func (*StepFailed) fact()       {}
-func (*Succeeded) fact()        {}
-func (*Failed) fact()           {}
-func (*Interrupted) fact()      {}
-func (*Compensated) fact()      {}
-func (*Parked) fact()           {}
-func (*Retried) fact()          {}
+func (*LogOpened) fact()         {}
+func (*BaselineRecorded) fact()  {}
+func (*DriftDetected) fact()     {}
+func (*IndexesRefreshed) fact()  {}
+func (*Requested) fact()         {}
+func (*GarbageCollected) fact()  {}
+func (*Planned) fact()           {}
+func (*Refused) fact()           {}
+func (*Approved) fact()          {}
+func (*Denied) fact()            {}
+func (*Cancelled) fact()         {}
+func (*Started) fact()           {}
+func (*SnapshotTaken) fact()     {}
+func (*Observed) fact()          {}
+func (*StepStarted) fact()       {}
+func (*StepSucceeded) fact()     {}
+func (*StepFailed) fact()        {}
+func (*Succeeded) fact()         {}
+func (*Failed) fact()            {}
+func (*Interrupted) fact()       {}
+func (*Compensated) fact()       {}
+func (*DeadLettered) fact()      {}
+func (*DeadLetterRetried) fact() {}
 
 // Request is something somebody wants. It may be refused, and forges nothing:
 // only the daemon turns it into facts.
@@ -269,8 +269,8 @@ func (*Retried) fact()          {}
 type Request interface {
 	// Kind is the versioned name under which the request is published.
 	Kind() Kind
-	// Changes reports whether granting it may change the machine.
-	Changes() bool
+	// MayChangeMachine reports whether granting it may change the machine.
+	MayChangeMachine() bool
 	// Validate checks the request's form.
 	Validate() error
 	request()
@@ -296,7 +296,7 @@ type CancelRequest struct {
 
 // RetryRequest asks to give a parked message to its handler again.
 type RetryRequest struct {
-	Parked ID `json:"parked"`
+	DeadLetter ID `json:"parked"`
 }
 
 // Kind implements [Request].
@@ -307,17 +307,17 @@ func (*ApproveRequest) Kind() Kind { return KindApproveRequested }
 func (*CancelRequest) Kind() Kind  { return KindCancelRequested }
 func (*RetryRequest) Kind() Kind   { return KindRetryRequested }
 
-// Changes implements [Request]: a plan changes nothing, a yes does.
-func (*TransactionRequest) Changes() bool { return false }
-func (*ApproveRequest) Changes() bool     { return true }
-func (*CancelRequest) Changes() bool      { return false }
-func (*RetryRequest) Changes() bool       { return true }
+// MayChangeMachine implements [Request]: a plan changes nothing, a yes does.
+func (*TransactionRequest) MayChangeMachine() bool { return false }
+func (*ApproveRequest) MayChangeMachine() bool     { return true }
+func (*CancelRequest) MayChangeMachine() bool      { return false }
+func (*RetryRequest) MayChangeMachine() bool       { return true }
 
 // Validate implements [Request].
 func (r *TransactionRequest) Validate() error { return r.Intent.Validate() }
 func (r *ApproveRequest) Validate() error     { return r.PlanID.Validate() }
 func (r *CancelRequest) Validate() error      { return nil }
-func (r *RetryRequest) Validate() error       { return r.Parked.Validate() }
+func (r *RetryRequest) Validate() error       { return r.DeadLetter.Validate() }
 
 func (*TransactionRequest) request() {}
 func (*ApproveRequest) request()     {}

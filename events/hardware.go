@@ -17,12 +17,12 @@ import (
 // from the newest snapshot or the machine was booted since, on request, and before
 // a plan for packages that depend on the hardware.
 type HardwareSnapshot struct {
-	Reason  SurveyReason   `json:"reason"`
-	BootID  string         `json:"boot_id,omitempty"`
-	Devices string         `json:"devices"` // hash of the set of devices; with BootID the key of the stable facts
-	Stable  string         `json:"stable"`  // hash of the stable facts' keys and values
-	Facts   []HardwareFact `json:"facts"`   // sorted by key, each key once
-	TookUs  int64          `json:"took_us"`
+	Reason      HardwareSnapshotReason `json:"reason"`
+	BootID      string                 `json:"boot_id,omitempty"`
+	DevicesHash string                 `json:"devices"` // hash of the set of devices; with BootID the key of the stable facts
+	StableHash  string                 `json:"stable"`  // hash of the stable facts' keys and values
+	Facts       []HardwareFact         `json:"facts"`   // sorted by key, each key once
+	TookUs      int64                  `json:"took_us"`
 }
 
 // HardwareChanged tells how the stable facts of two neighbouring snapshots
@@ -32,18 +32,18 @@ type HardwareChanged struct {
 	Changes []HardwareChange `json:"changes"`
 }
 
-// HardwareRequest asks for a snapshot. It changes nothing on the machine; the
+// HardwareSnapshotRequest asks for a snapshot. It changes nothing on the machine; the
 // snapshot names the request as its cause.
-type HardwareRequest struct{}
+type HardwareSnapshotRequest struct{}
 
-// SurveyReason is why a snapshot was taken.
-type SurveyReason string
+// HardwareSnapshotReason is why a snapshot was taken.
+type HardwareSnapshotReason string
 
 // The reasons.
 const (
-	SurveyAtStart    SurveyReason = "start"
-	SurveyOnRequest  SurveyReason = "request"
-	SurveyBeforePlan SurveyReason = "plan"
+	HardwareSnapshotAtStart    HardwareSnapshotReason = "start"
+	HardwareSnapshotOnRequest  HardwareSnapshotReason = "request"
+	HardwareSnapshotBeforePlan HardwareSnapshotReason = "plan"
 )
 
 // HardwareFact is one thing that is known, or that could not be found out. Units
@@ -64,10 +64,10 @@ type Confidence string
 
 // The degrees of confidence.
 const (
-	Certain Confidence = "certain" // read from the kernel, the firmware or the driver
-	Derived Confidence = "derived" // follows from certain ones by a rule or a table
-	Guess   Confidence = "guess"   // likely
-	Unknown Confidence = "unknown" // could not be found out; Error says why
+	ConfidenceCertain Confidence = "certain" // read from the kernel, the firmware or the driver
+	ConfidenceDerived Confidence = "derived" // follows from certain ones by a rule or a table
+	ConfidenceGuess   Confidence = "guess"   // likely
+	ConfidenceUnknown Confidence = "unknown" // could not be found out; Error says why
 )
 
 // HardwareChange is one stable fact that differs. An empty value says that the
@@ -127,8 +127,8 @@ func (v HardwareValue) Int() (n int64, ok bool) {
 	return n, err == nil
 }
 
-// True reports whether the value is the truth value true.
-func (v HardwareValue) True() bool { return v == "true" }
+// IsTrue reports whether the value is the truth value true.
+func (v HardwareValue) IsTrue() bool { return v == "true" }
 
 // List is the list; nil for any other value.
 func (v HardwareValue) List() []string {
@@ -175,8 +175,8 @@ func (v *HardwareValue) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// FindHardware gives the fact with that key out of sorted facts.
-func FindHardware(facts []HardwareFact, key string) (HardwareFact, bool) {
+// FindHardwareFact gives the fact with that key out of sorted facts.
+func FindHardwareFact(facts []HardwareFact, key string) (HardwareFact, bool) {
 	i, ok := slices.BinarySearchFunc(facts, key, func(f HardwareFact, k string) int { return cmp.Compare(f.Key, k) })
 	if !ok {
 		return HardwareFact{}, false
@@ -257,18 +257,18 @@ func (*HardwareSnapshot) Kind() Kind { return KindHardwareSnapshot }
 // Kind implements [Fact].
 func (*HardwareChanged) Kind() Kind { return KindHardwareChanged }
 
-func (*HardwareSnapshot) fact()  {}
-func (*HardwareSnapshot) aside() {}
-func (*HardwareChanged) fact()   {}
-func (*HardwareChanged) aside()  {}
+func (*HardwareSnapshot) fact()       {}
+func (*HardwareSnapshot) standalone() {}
+func (*HardwareChanged) fact()        {}
+func (*HardwareChanged) standalone()  {}
 
 // Kind implements [Request].
-func (*HardwareRequest) Kind() Kind { return KindHardwareRequested }
+func (*HardwareSnapshotRequest) Kind() Kind { return KindHardwareSnapshotRequested }
 
-// Changes implements [Request]: looking changes nothing.
-func (*HardwareRequest) Changes() bool { return false }
+// MayChangeMachine implements [Request]: looking changes nothing.
+func (*HardwareSnapshotRequest) MayChangeMachine() bool { return false }
 
 // Validate implements [Request].
-func (*HardwareRequest) Validate() error { return nil }
+func (*HardwareSnapshotRequest) Validate() error { return nil }
 
-func (*HardwareRequest) request() {}
+func (*HardwareSnapshotRequest) request() {}

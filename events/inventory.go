@@ -30,16 +30,16 @@ func (inv Inventory) Packages() []Package {
 	for k, s := range inv {
 		out = append(out, Package{k, s})
 	}
-	slices.SortFunc(out, func(a, b Package) int { return compareKeys(a.PackageKey, b.PackageKey) })
+	slices.SortFunc(out, func(a, b Package) int { return comparePackageKeys(a.PackageKey, b.PackageKey) })
 	return out
 }
 
-func compareKeys(a, b PackageKey) int {
+func comparePackageKeys(a, b PackageKey) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Arch, b.Arch))
 }
 
-// Diff lists what changed from before to after, sorted by name and architecture.
-func Diff(before, after Inventory) []PackageChange {
+// DiffInventories lists what changed from before to after, sorted by name and architecture.
+func DiffInventories(before, after Inventory) []PackageChange {
 	var out []PackageChange
 	for k, b := range before {
 		if a := after[k]; a != b {
@@ -51,14 +51,14 @@ func Diff(before, after Inventory) []PackageChange {
 			out = append(out, PackageChange{k, State{}, a})
 		}
 	}
-	slices.SortFunc(out, func(a, b PackageChange) int { return compareKeys(a.PackageKey, b.PackageKey) })
+	slices.SortFunc(out, func(a, b PackageChange) int { return comparePackageKeys(a.PackageKey, b.PackageKey) })
 	return out
 }
 
 // Apply folds one fact into the inventory; facts without package changes leave
 // it as it is.
 func (inv Inventory) Apply(f Fact) {
-	if adopted, ok := f.(*Adopted); ok {
+	if adopted, ok := f.(*BaselineRecorded); ok {
 		clear(inv)
 		for _, p := range adopted.Packages {
 			inv[p.PackageKey] = p.State
@@ -72,7 +72,7 @@ func (inv Inventory) Apply(f Fact) {
 // record none.
 func ChangesOf(f Fact) []PackageChange {
 	switch f := f.(type) {
-	case *Drifted:
+	case *DriftDetected:
 		return f.Changes
 	case *Succeeded:
 		return f.Changes
@@ -82,9 +82,9 @@ func ChangesOf(f Fact) []PackageChange {
 		return f.Changes
 	case *Observed:
 		return f.Changes
-	case *Prepared, *Adopted, *Requested, *Planned, *Refused, *Approved, *Denied, *Cancelled, *Started,
-		*StepStarted, *StepSucceeded, *StepFailed, *Compensated, *Opened, *IndexesRefreshed, *Collected,
-		*Parked, *Retried, Aside:
+	case *SnapshotTaken, *BaselineRecorded, *Requested, *Planned, *Refused, *Approved, *Denied, *Cancelled, *Started,
+		*StepStarted, *StepSucceeded, *StepFailed, *Compensated, *LogOpened, *IndexesRefreshed, *GarbageCollected,
+		*DeadLettered, *DeadLetterRetried, StandaloneFact:
 	}
 	return nil
 }
@@ -100,7 +100,7 @@ func (inv Inventory) apply(changes []PackageChange) {
 }
 
 // InventoryKinds are the kinds of fact that [Inventory.Apply] looks at.
-var InventoryKinds = []Kind{KindAdopted, KindDrifted, KindSucceeded, KindFailed, KindInterrupted, KindObserved}
+var InventoryKinds = []Kind{KindBaselineRecorded, KindDriftDetected, KindSucceeded, KindFailed, KindInterrupted, KindObserved}
 
 // Hash identifies the inventory's content: hex SHA-256 over its sorted packages.
 func (inv Inventory) Hash() string {

@@ -22,10 +22,10 @@ const (
 	KindRedoRequested    Kind = "redo.requested.v1"
 	KindImportRequested  Kind = "import.requested.v1"
 
-	KindApproveRequested Kind = "approve.requested.v1"
-	KindCancelRequested  Kind = "cancel.requested.v1"
-	KindRetryRequested   Kind = "retry.requested.v1"
-	KindForgetRequested  Kind = "forget.requested.v1"
+	KindApproveRequested       Kind = "approve.requested.v1"
+	KindCancelRequested        Kind = "cancel.requested.v1"
+	KindRetryRequested         Kind = "retry.requested.v1"
+	KindForgetAnswersRequested Kind = "forget.requested.v1"
 
 	KindLLMRequested   Kind = "llm.requested.v1"
 	KindLLMCompleted   Kind = "llm.completed.v1"
@@ -33,41 +33,41 @@ const (
 	KindLLMDenied      Kind = "llm.denied.v1"
 	KindLLMModeChanged Kind = "llm.mode-changed.v1"
 
-	KindHardwareRequested Kind = "hardware.requested.v1"
-	KindHardwareSnapshot  Kind = "hardware.snapshot.v1"
-	KindHardwareChanged   Kind = "hardware.changed.v1"
+	KindHardwareSnapshotRequested Kind = "hardware.requested.v1"
+	KindHardwareSnapshot          Kind = "hardware.snapshot.v1"
+	KindHardwareChanged           Kind = "hardware.changed.v1"
 
 	KindLimitsRequested Kind = "limits.requested.v1"
 	KindLimitProfileSet Kind = "limits.profile-set.v1"
 	KindLimitsApplied   Kind = "limits.applied.v1"
 	KindLimitsReverted  Kind = "limits.reverted.v1"
 
-	KindOpened           Kind = "log.opened.v1"
-	KindAdopted          Kind = "machine.adopted.v1"
-	KindDrifted          Kind = "machine.drifted.v1"
-	KindIndexesRefreshed Kind = "machine.indexes-refreshed.v1"
-	KindCollected        Kind = "machine.collected.v1"
-	KindPlanned          Kind = "transaction.planned.v1"
-	KindRefused          Kind = "transaction.refused.v1"
-	KindApproved         Kind = "transaction.approved.v1"
-	KindDenied           Kind = "transaction.denied.v1"
-	KindCancelled        Kind = "transaction.cancelled.v1"
-	KindStarted          Kind = "transaction.started.v1"
-	KindPrepared         Kind = "transaction.prepared.v1"
-	KindObserved         Kind = "transaction.observed.v1"
-	KindStepStarted      Kind = "step.started.v1"
-	KindStepSucceeded    Kind = "step.succeeded.v1"
-	KindStepFailed       Kind = "step.failed.v1"
-	KindSucceeded        Kind = "transaction.succeeded.v1"
-	KindFailed           Kind = "transaction.failed.v1"
-	KindInterrupted      Kind = "transaction.interrupted.v1"
-	KindCompensated      Kind = "transaction.compensated.v1"
-	KindParked           Kind = "event.parked.v1"
-	KindRetried          Kind = "event.retried.v1"
-	KindAnswersForgotten Kind = "answers.forgotten.v1"
-	KindAuditHead        Kind = "audit.head.v1"
+	KindLogOpened         Kind = "log.opened.v1"
+	KindBaselineRecorded  Kind = "machine.adopted.v1"
+	KindDriftDetected     Kind = "machine.drifted.v1"
+	KindIndexesRefreshed  Kind = "machine.indexes-refreshed.v1"
+	KindGarbageCollected  Kind = "machine.collected.v1"
+	KindPlanned           Kind = "transaction.planned.v1"
+	KindRefused           Kind = "transaction.refused.v1"
+	KindApproved          Kind = "transaction.approved.v1"
+	KindDenied            Kind = "transaction.denied.v1"
+	KindCancelled         Kind = "transaction.cancelled.v1"
+	KindStarted           Kind = "transaction.started.v1"
+	KindSnapshotTaken     Kind = "transaction.prepared.v1"
+	KindObserved          Kind = "transaction.observed.v1"
+	KindStepStarted       Kind = "step.started.v1"
+	KindStepSucceeded     Kind = "step.succeeded.v1"
+	KindStepFailed        Kind = "step.failed.v1"
+	KindSucceeded         Kind = "transaction.succeeded.v1"
+	KindFailed            Kind = "transaction.failed.v1"
+	KindInterrupted       Kind = "transaction.interrupted.v1"
+	KindCompensated       Kind = "transaction.compensated.v1"
+	KindDeadLettered      Kind = "event.parked.v1"
+	KindDeadLetterRetried Kind = "event.retried.v1"
+	KindAnswersForgotten  Kind = "answers.forgotten.v1"
+	KindTreeHeadSigned    Kind = "audit.head.v1"
 
-	KindMemoryStated        Kind = "memory.stated.v1"
+	KindPreferenceStated    Kind = "memory.stated.v1"
 	KindMemoryForgotten     Kind = "memory.forgotten.v1"
 	KindSuggestionDismissed Kind = "suggestion.dismissed.v1"
 )
@@ -78,15 +78,15 @@ func RequestedKind(v Verb) Kind { return Kind(string(v) + ".requested.v1") }
 // FactKinds lists the kind of every fact, in no meaningful order.
 func FactKinds() []Kind {
 	kinds := []Kind{
-		KindOpened, KindAdopted, KindDrifted, KindIndexesRefreshed, KindCollected, KindPlanned, KindRefused,
-		KindApproved, KindDenied, KindCancelled, KindStarted, KindPrepared, KindObserved, KindStepStarted, KindStepSucceeded,
-		KindStepFailed, KindSucceeded, KindFailed, KindInterrupted, KindCompensated, KindParked, KindRetried,
+		KindLogOpened, KindBaselineRecorded, KindDriftDetected, KindIndexesRefreshed, KindGarbageCollected, KindPlanned, KindRefused,
+		KindApproved, KindDenied, KindCancelled, KindStarted, KindSnapshotTaken, KindObserved, KindStepStarted, KindStepSucceeded,
+		KindStepFailed, KindSucceeded, KindFailed, KindInterrupted, KindCompensated, KindDeadLettered, KindDeadLetterRetried,
 		KindAnswersForgotten,
 		KindHardwareSnapshot, KindHardwareChanged,
 		KindLimitProfileSet, KindLimitsApplied, KindLimitsReverted,
 		KindLLMRequested, KindLLMCompleted, KindLLMFailed, KindLLMDenied, KindLLMModeChanged,
-		KindAuditHead,
-		KindMemoryStated, KindMemoryForgotten, KindSuggestionDismissed,
+		KindTreeHeadSigned,
+		KindPreferenceStated, KindMemoryForgotten, KindSuggestionDismissed,
 	}
 	for _, v := range Verbs {
 		kinds = append(kinds, RequestedKind(v))
@@ -96,26 +96,26 @@ func FactKinds() []Kind {
 
 // RequestKinds lists the kind of every request.
 func RequestKinds() []Kind {
-	kinds := []Kind{KindApproveRequested, KindCancelRequested, KindRetryRequested, KindForgetRequested, KindHardwareRequested, KindLimitsRequested}
+	kinds := []Kind{KindApproveRequested, KindCancelRequested, KindRetryRequested, KindForgetAnswersRequested, KindHardwareSnapshotRequested, KindLimitsRequested}
 	for _, v := range Verbs {
 		kinds = append(kinds, RequestedKind(v))
 	}
 	return kinds
 }
 
-// newFact returns an empty fact for a stored kind.
-func newFact(k Kind) (Fact, error) {
+// emptyFact returns an empty fact for a stored kind.
+func emptyFact(k Kind) (Fact, error) {
 	switch k {
-	case KindOpened:
-		return &Opened{}, nil
-	case KindAdopted:
-		return &Adopted{}, nil
-	case KindDrifted:
-		return &Drifted{}, nil
+	case KindLogOpened:
+		return &LogOpened{}, nil
+	case KindBaselineRecorded:
+		return &BaselineRecorded{}, nil
+	case KindDriftDetected:
+		return &DriftDetected{}, nil
 	case KindIndexesRefreshed:
 		return &IndexesRefreshed{}, nil
-	case KindCollected:
-		return &Collected{}, nil
+	case KindGarbageCollected:
+		return &GarbageCollected{}, nil
 	case KindPlanned:
 		return &Planned{}, nil
 	case KindRefused:
@@ -128,8 +128,8 @@ func newFact(k Kind) (Fact, error) {
 		return &Cancelled{}, nil
 	case KindStarted:
 		return &Started{}, nil
-	case KindPrepared:
-		return &Prepared{}, nil
+	case KindSnapshotTaken:
+		return &SnapshotTaken{}, nil
 	case KindObserved:
 		return &Observed{}, nil
 	case KindStepStarted:
@@ -146,10 +146,10 @@ func newFact(k Kind) (Fact, error) {
 		return &Interrupted{}, nil
 	case KindCompensated:
 		return &Compensated{}, nil
-	case KindParked:
-		return &Parked{}, nil
-	case KindRetried:
-		return &Retried{}, nil
+	case KindDeadLettered:
+		return &DeadLettered{}, nil
+	case KindDeadLetterRetried:
+		return &DeadLetterRetried{}, nil
 	case KindAnswersForgotten:
 		return &AnswersForgotten{}, nil
 	case KindHardwareSnapshot:
@@ -172,10 +172,10 @@ func newFact(k Kind) (Fact, error) {
 		return &LLMDenied{}, nil
 	case KindLLMModeChanged:
 		return &LLMModeChanged{}, nil
-	case KindAuditHead:
-		return &AuditHead{}, nil
-	case KindMemoryStated:
-		return &MemoryStated{}, nil
+	case KindTreeHeadSigned:
+		return &TreeHeadSigned{}, nil
+	case KindPreferenceStated:
+		return &PreferenceStated{}, nil
 	case KindMemoryForgotten:
 		return &MemoryForgotten{}, nil
 	case KindSuggestionDismissed:
@@ -187,8 +187,8 @@ func newFact(k Kind) (Fact, error) {
 	return nil, fmt.Errorf("unknown kind of fact %q", k)
 }
 
-// newRequest returns an empty request for a published kind.
-func newRequest(k Kind) (Request, error) {
+// emptyRequest returns an empty request for a published kind.
+func emptyRequest(k Kind) (Request, error) {
 	switch k {
 	case KindApproveRequested:
 		return &ApproveRequest{}, nil
@@ -196,10 +196,10 @@ func newRequest(k Kind) (Request, error) {
 		return &CancelRequest{}, nil
 	case KindRetryRequested:
 		return &RetryRequest{}, nil
-	case KindForgetRequested:
-		return &ForgetRequest{}, nil
-	case KindHardwareRequested:
-		return &HardwareRequest{}, nil
+	case KindForgetAnswersRequested:
+		return &ForgetAnswersRequest{}, nil
+	case KindHardwareSnapshotRequested:
+		return &HardwareSnapshotRequest{}, nil
 	case KindLimitsRequested:
 		return &LimitsRequest{}, nil
 	}
@@ -222,18 +222,18 @@ func isTransactionRequest(k Kind) bool {
 // whole kind, or one in which * stands for any run of characters, with or
 // without the version ("install.*", "*.failed", "step.*.v1").
 func (k Kind) Match(pattern string) bool {
-	return matchStar(pattern, string(k)) || matchStar(pattern, k.base())
+	return matchWildcard(pattern, string(k)) || matchWildcard(pattern, k.withoutVersion())
 }
 
-// base is the kind without its version.
-func (k Kind) base() string {
+// withoutVersion is the kind without its version.
+func (k Kind) withoutVersion() string {
 	if i := strings.LastIndex(string(k), ".v"); i > 0 {
 		return string(k[:i])
 	}
 	return string(k)
 }
 
-func matchStar(pattern, s string) bool {
+func matchWildcard(pattern, s string) bool {
 	head, rest, star := strings.Cut(pattern, "*")
 	if !strings.HasPrefix(s, head) {
 		return false
@@ -243,7 +243,7 @@ func matchStar(pattern, s string) bool {
 		return s == ""
 	}
 	for i := 0; i <= len(s); i++ {
-		if matchStar(rest, s[i:]) {
+		if matchWildcard(rest, s[i:]) {
 			return true
 		}
 	}

@@ -27,16 +27,16 @@ const (
 	MaxFilesPerEvent = 4_000
 	// MaxSettingsPerEvent bounds the settings that one fact or plan lists.
 	MaxSettingsPerEvent = 4_000
-	// MaxKeptFileBytes bounds the content of one configuration file that is kept.
-	MaxKeptFileBytes = 16 << 20
+	// MaxStoredFileBytes bounds the content of one configuration file that is kept.
+	MaxStoredFileBytes = 16 << 20
 	// MaxStepsPerPlan bounds the steps of one plan.
 	MaxStepsPerPlan = 64
 	// MaxChangesPerPlan bounds the package changes of one plan.
 	MaxChangesPerPlan = 20_000
 	// MaxOutputBytes bounds the captured output of one step; the tail is kept.
 	MaxOutputBytes = 32 << 10
-	// MaxWordsBytes bounds the free text of a request.
-	MaxWordsBytes = 4 << 10
+	// MaxTextBytes bounds the free text of a request.
+	MaxTextBytes = 4 << 10
 	// MaxPreferenceBytes bounds what one stated preference says.
 	MaxPreferenceBytes = 1 << 10
 	// MaxPreferences bounds the preferences that one person keeps stated.

@@ -7,54 +7,54 @@ import (
 
 // LLMAttempt is one call of a model, or why none was made.
 type LLMAttempt struct {
-	Provider  string `json:"provider"`
-	Model     string `json:"model"`
-	Class     string `json:"class,omitempty"`  // of the failure; "" when it answered
-	Status    int    `json:"status,omitempty"` // of HTTP, of a failure
-	Input     int    `json:"input_tokens,omitempty"`
-	Output    int    `json:"output_tokens,omitempty"`
-	Counted   bool   `json:"counted,omitempty"` // the provider told the tokens
-	Cost      int64  `json:"cost_uusd,omitempty"`
-	Priced    bool   `json:"priced,omitempty"` // the price is known
-	LatencyMs int64  `json:"latency_ms,omitempty"`
+	Provider       string `json:"provider"`
+	Model          string `json:"model"`
+	Class          string `json:"class,omitempty"`  // of the failure; "" when it answered
+	Status         int    `json:"status,omitempty"` // of HTTP, of a failure
+	InputTokens    int    `json:"input_tokens,omitempty"`
+	OutputTokens   int    `json:"output_tokens,omitempty"`
+	TokensReported bool   `json:"counted,omitempty"` // the provider told the tokens
+	Cost           int64  `json:"cost_uusd,omitempty"`
+	PriceKnown     bool   `json:"priced,omitempty"` // the price is known
+	LatencyMs      int64  `json:"latency_ms,omitempty"`
 }
 
 // LLMRequested records that a model is about to be asked. Appended by the analyst
 // before anything leaves the machine.
 type LLMRequested struct {
-	Task     Task   `json:"task"`
-	Question string `json:"question"`            // redacted
-	Prompt   string `json:"prompt_hash"`         // SHA-256 of all that is sent
-	Bytes    int    `json:"prompt_b"`            // of it
-	Provider string `json:"provider,omitempty"`  // the only one that may answer
-	Schema   string `json:"schema,omitempty"`    // of the answer's form
-	Exact    string `json:"exact_key,omitempty"` // under which the answer is kept
+	Task         LLMTask `json:"task"`
+	Question     string  `json:"question"`            // redacted
+	PromptHash   string  `json:"prompt_hash"`         // SHA-256 of all that is sent
+	PromptBytes  int     `json:"prompt_b"`            // of it
+	OnlyProvider string  `json:"provider,omitempty"`  // the only one that may answer
+	Schema       string  `json:"schema,omitempty"`    // of the answer's form
+	ExactKey     string  `json:"exact_key,omitempty"` // under which the answer is kept
 }
 
 // LLMCompleted records an answer, of a model or of the cache. Appended by the
 // analyst.
 type LLMCompleted struct {
-	Task      Task         `json:"task"`
-	Question  string       `json:"question"` // redacted
-	Prompt    string       `json:"prompt_hash"`
-	Answer    string       `json:"answer"` // redacted, bounded by MaxLLMAnswerBytes
-	Provider  string       `json:"provider"`
-	Model     string       `json:"model"`
-	Cache     string       `json:"cache,omitempty"` // exact, canonical; "" when a model was asked
-	From      ID           `json:"from,omitempty"`  // the event that holds the answer, when it is the cache's
-	Scope     string       `json:"scope,omitempty"` // what the answer depends on, as a hash
-	Exact     string       `json:"exact_key,omitempty"`
-	Canon     string       `json:"canonical_key,omitempty"`
-	Attempts  []LLMAttempt `json:"attempts,omitempty"`
-	Cost      int64        `json:"cost_uusd"` // of all attempts
-	Unpriced  bool         `json:"unpriced,omitempty"`
-	LatencyMs int64        `json:"latency_ms"`
+	Task         LLMTask      `json:"task"`
+	Question     string       `json:"question"` // redacted
+	PromptHash   string       `json:"prompt_hash"`
+	Answer       string       `json:"answer"` // redacted, bounded by MaxLLMAnswerBytes
+	Provider     string       `json:"provider"`
+	Model        string       `json:"model"`
+	Cache        string       `json:"cache,omitempty"` // exact, canonical; "" when a model was asked
+	CachedFrom   ID           `json:"from,omitempty"`  // the event that holds the answer, when it is the cache's
+	Scope        string       `json:"scope,omitempty"` // what the answer depends on, as a hash
+	ExactKey     string       `json:"exact_key,omitempty"`
+	CanonicalKey string       `json:"canonical_key,omitempty"`
+	Attempts     []LLMAttempt `json:"attempts,omitempty"`
+	Cost         int64        `json:"cost_uusd"` // of all attempts
+	Unpriced     bool         `json:"unpriced,omitempty"`
+	LatencyMs    int64        `json:"latency_ms"`
 }
 
 // LLMFailed records that nobody answered. Appended by the analyst; at the start
 // of the daemon also for a question whose end nobody saw.
 type LLMFailed struct {
-	Task      Task         `json:"task"`
+	Task      LLMTask      `json:"task"`
 	Class     string       `json:"class"`
 	Reason    string       `json:"reason"`
 	Attempts  []LLMAttempt `json:"attempts,omitempty"`
@@ -66,33 +66,33 @@ type LLMFailed struct {
 // LLMDenied records that a question was not asked because the budget does not
 // cover its worst case. Appended by the analyst. Amounts are micro-USD.
 type LLMDenied struct {
-	Task     Task         `json:"task"`
-	Reason   string       `json:"reason"`
-	Period   string       `json:"period,omitempty"` // day, month; "" when a price is not known
-	Limit    int64        `json:"limit_uusd,omitempty"`
-	Spent    int64        `json:"spent_uusd,omitempty"`
-	Would    int64        `json:"would_uusd,omitempty"`
-	Attempts []LLMAttempt `json:"attempts,omitempty"`
-	Cost     int64        `json:"cost_uusd,omitempty"` // of calls before the denial
+	Task          LLMTask      `json:"task"`
+	Reason        string       `json:"reason"`
+	Period        string       `json:"period,omitempty"` // day, month; "" when a price is not known
+	Limit         int64        `json:"limit_uusd,omitempty"`
+	Spent         int64        `json:"spent_uusd,omitempty"`
+	EstimatedCost int64        `json:"would_uusd,omitempty"`
+	Attempts      []LLMAttempt `json:"attempts,omitempty"`
+	Cost          int64        `json:"cost_uusd,omitempty"` // of calls before the denial
 }
 
-// Mode is how well words are understood.
-type Mode string
+// LLMMode is how well words are understood.
+type LLMMode string
 
 // The modes, the best first.
 const (
-	ModeFull    Mode = "full"    // a model answers
-	ModeCached  Mode = "cached"  // answers a model gave earlier, and the package lists
-	ModeOffline Mode = "offline" // the package lists
-	ModeNames   Mode = "names"   // names only
+	ModeFull    LLMMode = "full"    // a model answers
+	ModeCached  LLMMode = "cached"  // answers a model gave earlier, and the package lists
+	ModeOffline LLMMode = "offline" // the package lists
+	ModeNames   LLMMode = "names"   // names only
 )
 
 // LLMModeChanged records that words are understood better or worse from now on.
 // Appended by the analyst.
 type LLMModeChanged struct {
-	From   Mode   `json:"from,omitempty"`
-	To     Mode   `json:"to"`
-	Reason string `json:"reason"`
+	From   LLMMode `json:"from,omitempty"`
+	To     LLMMode `json:"to"`
+	Reason string  `json:"reason"`
 }
 
 // Kind implements [Fact].
@@ -102,16 +102,16 @@ func (*LLMFailed) Kind() Kind      { return KindLLMFailed }
 func (*LLMDenied) Kind() Kind      { return KindLLMDenied }
 func (*LLMModeChanged) Kind() Kind { return KindLLMModeChanged }
 
-func (*LLMRequested) fact()    {}
-func (*LLMRequested) aside()   {}
-func (*LLMCompleted) fact()    {}
-func (*LLMCompleted) aside()   {}
-func (*LLMFailed) fact()       {}
-func (*LLMFailed) aside()      {}
-func (*LLMDenied) fact()       {}
-func (*LLMDenied) aside()      {}
-func (*LLMModeChanged) fact()  {}
-func (*LLMModeChanged) aside() {}
+func (*LLMRequested) fact()         {}
+func (*LLMRequested) standalone()   {}
+func (*LLMCompleted) fact()         {}
+func (*LLMCompleted) standalone()   {}
+func (*LLMFailed) fact()            {}
+func (*LLMFailed) standalone()      {}
+func (*LLMDenied) fact()            {}
+func (*LLMDenied) standalone()      {}
+func (*LLMModeChanged) fact()       {}
+func (*LLMModeChanged) standalone() {}
 
 // Evidence is something that was found out on this machine and bears on a
 // question.
@@ -122,14 +122,14 @@ type Evidence struct {
 
 // Question is what a model may be asked, with all it is told.
 type Question struct {
-	Task     Task       `json:"task"`
-	Text     string     `json:"text"`
-	Machine  string     `json:"machine"`            // distribution and architecture, for people
-	Needs    []Need     `json:"needs,omitempty"`    // what the package lists offer
-	Evidence []Evidence `json:"evidence,omitempty"` // what was found out
-	Provider string     `json:"provider,omitempty"` // only this one
-	Scope    string     `json:"scope,omitempty"`    // what a kept answer depends on, as a hash; "" keeps none
-	Canon    string     `json:"canonical_key,omitempty"`
+	Task         LLMTask    `json:"task"`
+	Text         string     `json:"text"`
+	Machine      string     `json:"machine"`            // distribution and architecture, for people
+	Needs        []Need     `json:"needs,omitempty"`    // what the package lists offer
+	Evidence     []Evidence `json:"evidence,omitempty"` // what was found out
+	OnlyProvider string     `json:"provider,omitempty"` // only this one
+	Scope        string     `json:"scope,omitempty"`    // what a kept answer depends on, as a hash; "" keeps none
+	CanonicalKey string     `json:"canonical_key,omitempty"`
 }
 
 // Validate checks the question against its limits.
@@ -140,8 +140,8 @@ func (q *Question) Validate() error {
 	default:
 		errs = append(errs, fmt.Errorf("%q is no task", q.Task))
 	}
-	if q.Text == "" || len(q.Text) > MaxWordsBytes {
-		errs = append(errs, fmt.Errorf("a question of %d bytes is not from 1 to %d", len(q.Text), MaxWordsBytes))
+	if q.Text == "" || len(q.Text) > MaxTextBytes {
+		errs = append(errs, fmt.Errorf("a question of %d bytes is not from 1 to %d", len(q.Text), MaxTextBytes))
 	}
 	if len(q.Needs) > MaxNeeds {
 		errs = append(errs, fmt.Errorf("%d needs are more than %d", len(q.Needs), MaxNeeds))
@@ -158,7 +158,7 @@ func (q *Question) Validate() error {
 	if total > MaxEvidenceBytes {
 		errs = append(errs, fmt.Errorf("evidence of %d bytes is more than %d", total, MaxEvidenceBytes))
 	}
-	if len(q.Provider) > 64 || len(q.Scope) > 64 || len(q.Canon) > 128 || len(q.Machine) > 256 {
+	if len(q.OnlyProvider) > 64 || len(q.Scope) > 64 || len(q.CanonicalKey) > 128 || len(q.Machine) > 256 {
 		errs = append(errs, errors.New("a name or a key is too long"))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -169,12 +169,12 @@ func (q *Question) Validate() error {
 
 // Reply is an answer and where it came from.
 type Reply struct {
-	Mode     Mode   `json:"mode"`
-	Event    ID     `json:"event,omitempty"` // that holds the answer
-	Text     string `json:"text"`            // prose; JSON of needs for TaskInstall
-	Provider string `json:"provider,omitempty"`
-	Model    string `json:"model,omitempty"`
-	Cache    string `json:"cache,omitempty"`
-	Cost     int64  `json:"cost_uusd"`
-	Unpriced bool   `json:"unpriced,omitempty"`
+	Mode     LLMMode `json:"mode"`
+	EventID  ID      `json:"event,omitempty"` // that holds the answer
+	Text     string  `json:"text"`            // prose; JSON of needs for TaskInstall
+	Provider string  `json:"provider,omitempty"`
+	Model    string  `json:"model,omitempty"`
+	Cache    string  `json:"cache,omitempty"`
+	Cost     int64   `json:"cost_uusd"`
+	Unpriced bool    `json:"unpriced,omitempty"`
 }

@@ -30,7 +30,7 @@ type Log interface {
 	// Follow is Read that does not end at the head but waits there for more,
 	// until ctx is done; then the sequence ends without an error.
 	Follow(ctx context.Context, q Query) iter.Seq2[Record, error]
-	// Last gives the newest record that matches a NATS filter; ok is false when
+	// LastPosition gives the newest record that matches a NATS filter; ok is false when
 	// there is none.
 	Last(ctx context.Context, filter string) (r Record, ok bool, err error)
 	// Head is the place of the last record; the zero Link when there is none.
@@ -43,12 +43,12 @@ type Log interface {
 type Expect struct {
 	// Subject, when set, is the aggregate whose last fact must be at Last
 	// (0: it must have none). When it is the zero Subject nothing is expected.
-	Subject Subject
-	Last    Position
+	Subject      Subject
+	LastPosition Position
 }
 
-// Anything expects nothing.
-var Anything = Expect{}
+// NoExpectation expects nothing.
+var NoExpectation = Expect{}
 
 // Query selects records.
 type Query struct {

@@ -51,7 +51,7 @@ func TestManifestsAreChecked(t *testing.T) {
 		"install that fetches":  {Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "sl"}}, Options: events.Options{Refresh: true}},
 		"import that cascades":  {Verb: events.VerbImport, Manifest: &events.Manifest{}, Options: events.Options{Cascade: true}},
 		"import of a target":    {Verb: events.VerbImport, Manifest: &events.Manifest{}, Target: txn},
-		"import after position": {Verb: events.VerbImport, Manifest: &events.Manifest{}, After: 3},
+		"import after position": {Verb: events.VerbImport, Manifest: &events.Manifest{}, RollbackTo: 3},
 	} {
 		if err := in.Validate(); !errors.Is(err, events.ErrUsage) {
 			t.Errorf("%s: %v, want a usage error", name, err)

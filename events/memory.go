@@ -8,9 +8,9 @@ type Sealed struct {
 	Text  []byte `json:"text"` // encrypted and authenticated
 }
 
-// MemoryStated records that a person said what they prefer. Appended by the daemon
+// PreferenceStated records that a person said what they prefer. Appended by the daemon
 // for the one who said it; what was said is sealed.
-type MemoryStated struct {
+type PreferenceStated struct {
 	UID  int    `json:"uid"`
 	Text Sealed `json:"text"`
 }
@@ -32,13 +32,13 @@ type SuggestionDismissed struct {
 }
 
 // Kind implements [Fact].
-func (*MemoryStated) Kind() Kind        { return KindMemoryStated }
+func (*PreferenceStated) Kind() Kind    { return KindPreferenceStated }
 func (*MemoryForgotten) Kind() Kind     { return KindMemoryForgotten }
 func (*SuggestionDismissed) Kind() Kind { return KindSuggestionDismissed }
 
-func (*MemoryStated) fact()         {}
-func (*MemoryStated) aside()        {}
-func (*MemoryForgotten) fact()      {}
-func (*MemoryForgotten) aside()     {}
-func (*SuggestionDismissed) fact()  {}
-func (*SuggestionDismissed) aside() {}
+func (*PreferenceStated) fact()          {}
+func (*PreferenceStated) standalone()    {}
+func (*MemoryForgotten) fact()           {}
+func (*MemoryForgotten) standalone()     {}
+func (*SuggestionDismissed) fact()       {}
+func (*SuggestionDismissed) standalone() {}

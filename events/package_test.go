@@ -73,7 +73,7 @@ func TestIntentsAreCheckedWhole(t *testing.T) {
 		"remove with a version": {Verb: events.VerbRemove, Packages: []events.PackageRef{{Name: "cowsay", Version: "1"}}},
 		"too many":              {Verb: events.VerbInstall, Packages: many},
 		"option as a name":      {Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "-y"}}},
-		"words too long":        {Verb: events.VerbInstall, Packages: cow, Words: strings.Repeat("x", events.MaxWordsBytes+1)},
+		"words too long":        {Verb: events.VerbInstall, Packages: cow, CommandLine: strings.Repeat("x", events.MaxTextBytes+1)},
 		"negative wait":         {Verb: events.VerbInstall, Packages: cow, Options: events.Options{LockWaitSec: -1}},
 	} {
 		if err := in.Validate(); !errors.Is(err, events.ErrUsage) {

@@ -34,8 +34,8 @@ const (
 // Verbs lists every verb that can be asked for.
 var Verbs = []Verb{VerbInstall, VerbRemove, VerbPurge, VerbUpgrade, VerbHold, VerbUnhold, VerbUndo, VerbRedo, VerbRollback, VerbImport}
 
-// TakesBack reports whether the verb takes back what happened before.
-func (v Verb) TakesBack() bool { return v == VerbUndo || v == VerbRedo || v == VerbRollback }
+// Reverts reports whether the verb takes back what happened before.
+func (v Verb) Reverts() bool { return v == VerbUndo || v == VerbRedo || v == VerbRollback }
 
 // Options change how a request is planned and run.
 type Options struct {
@@ -63,15 +63,15 @@ type Intent struct {
 	Verb     Verb          `json:"verb"`
 	Packages []PackageRef  `json:"packages,omitempty"`
 	Target   TransactionID `json:"target,omitempty"` // for undo and redo
-	// Also are further transactions that an undo takes back in the same run.
-	Also []TransactionID `json:"also,omitempty"`
-	// After is for rollback: what was recorded after this position is taken back.
-	After Position `json:"after,omitempty"`
+	// AlsoUndo are further transactions that an undo takes back in the same run.
+	AlsoUndo []TransactionID `json:"also,omitempty"`
+	// RollbackTo is for rollback: what was recorded after this position is taken back.
+	RollbackTo Position `json:"after,omitempty"`
 	// Manifest is for import.
-	Manifest *Manifest `json:"manifest,omitempty"`
-	Options  Options   `json:"options,omitzero"`
-	DryRun   bool      `json:"dry_run,omitempty"` // asked only to see the plan
-	Words    string    `json:"words,omitempty"`   // the command line as typed
+	Manifest    *Manifest `json:"manifest,omitempty"`
+	Options     Options   `json:"options,omitzero"`
+	DryRun      bool      `json:"dry_run,omitempty"` // asked only to see the plan
+	CommandLine string    `json:"words,omitempty"`   // the command line as typed
 	// Chosen are the packages that a person chose for words, need by need.
 	Chosen []Choice `json:"chosen,omitempty"`
 }
@@ -128,8 +128,8 @@ func (in Intent) Validate() error {
 			add("%s: only install takes a version", p)
 		}
 	}
-	if len(in.Words) > MaxWordsBytes {
-		add("the command line is longer than %d bytes", MaxWordsBytes)
+	if len(in.CommandLine) > MaxTextBytes {
+		add("the command line is longer than %d bytes", MaxTextBytes)
 	}
 	if in.Options.LockWaitSec < 0 || in.Options.LockWaitSec > int(MaxLockWait/time.Second) {
 		add("lock wait is not between 0 and %d s", int(MaxLockWait/time.Second))
@@ -143,22 +143,22 @@ func (in Intent) Validate() error {
 func (in Intent) validateUndo() []error {
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	for _, t := range in.Also {
+	for _, t := range in.AlsoUndo {
 		if err := t.Validate(); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	o := in.Options
 	switch {
-	case len(in.Also) > 0 && in.Verb != VerbUndo:
+	case len(in.AlsoUndo) > 0 && in.Verb != VerbUndo:
 		add("only undo takes several transactions")
-	case len(in.Also) > MaxPackagesPerRequest:
+	case len(in.AlsoUndo) > MaxPackagesPerRequest:
 		add("more than %d transactions in one request", MaxPackagesPerRequest)
-	case in.Verb == VerbRollback && (in.After == 0 || len(in.Packages) > 0):
+	case in.Verb == VerbRollback && (in.RollbackTo == 0 || len(in.Packages) > 0):
 		add("rollback takes a position, and nothing else")
-	case in.Verb != VerbRollback && in.After != 0:
+	case in.Verb != VerbRollback && in.RollbackTo != 0:
 		add("only rollback takes a position")
-	case !in.Verb.TakesBack() && (o.Cascade || o.Hold || len(o.Force) > 0):
+	case !in.Verb.Reverts() && (o.Cascade || o.Hold || len(o.Force) > 0):
 		add("cascade, hold and force are for undo, redo and rollback")
 	case len(o.Force) > MaxFilesPerEvent:
 		add("more than %d paths to force", MaxFilesPerEvent)
@@ -176,30 +176,30 @@ type Action string
 
 // The actions of a plan.
 const (
-	ActionInstall   Action = "install"
-	ActionUpgrade   Action = "upgrade"
-	ActionDowngrade Action = "downgrade"
-	ActionReinstall Action = "reinstall"
-	ActionRemove    Action = "remove" // configuration stays
-	ActionPurge     Action = "purge"
-	ActionConfigure Action = "configure"
-	ActionHold      Action = "hold"
-	ActionUnhold    Action = "unhold"
-	ActionAuto      Action = "mark-auto"
-	ActionManual    Action = "mark-manual"
+	ActionInstall    Action = "install"
+	ActionUpgrade    Action = "upgrade"
+	ActionDowngrade  Action = "downgrade"
+	ActionReinstall  Action = "reinstall"
+	ActionRemove     Action = "remove" // configuration stays
+	ActionPurge      Action = "purge"
+	ActionConfigure  Action = "configure"
+	ActionHold       Action = "hold"
+	ActionUnhold     Action = "unhold"
+	ActionMarkAuto   Action = "mark-auto"
+	ActionMarkManual Action = "mark-manual"
 )
 
-// Change is one line of a plan: one action on one package.
-type Change struct {
+// PlannedChange is one line of a plan: one action on one package.
+type PlannedChange struct {
 	PackageKey
-	Action    Action  `json:"action"`
-	From      Version `json:"from,omitempty"` // installed now
-	To        Version `json:"to,omitempty"`   // installed afterwards
-	Automatic bool    `json:"automatic,omitempty"`
-	Origin    string  `json:"origin,omitempty"`      // e.g. "Debian:12.11/stable"
-	Download  int64   `json:"download_b,omitempty"`  // bytes to fetch
-	Essential bool    `json:"essential,omitempty"`   // removal of an essential or protected package
-	DiskDelta int64   `json:"disk_delta_b,omitzero"` // bytes on disk, + more, - less; 0 also when unknown
+	Action        Action  `json:"action"`
+	From          Version `json:"from,omitempty"` // installed now
+	To            Version `json:"to,omitempty"`   // installed afterwards
+	Automatic     bool    `json:"automatic,omitempty"`
+	Origin        string  `json:"origin,omitempty"`      // e.g. "Debian:12.11/stable"
+	DownloadBytes int64   `json:"download_b,omitempty"`  // bytes to fetch
+	Essential     bool    `json:"essential,omitempty"`   // removal of an essential or protected package
+	DiskDelta     int64   `json:"disk_delta_b,omitzero"` // bytes on disk, + more, - less; 0 also when unknown
 }
 
 // Op is the operation of one step.
@@ -207,16 +207,16 @@ type Op string
 
 // The operations an executor knows. No other thing ever runs.
 const (
-	OpInstall Op = "install" // apt-get install; targets marked Remove go in the same run
-	OpRemove  Op = "remove"  // apt-get remove
-	OpPurge   Op = "purge"   // apt-get purge
-	OpUpgrade Op = "upgrade" // apt-get upgrade (all), or install --only-upgrade (named)
-	OpForget  Op = "forget"  // dpkg --purge of what has only configuration or a failed install left
-	OpHold    Op = "hold"
-	OpUnhold  Op = "unhold"
-	OpAuto    Op = "mark-auto"
-	OpManual  Op = "mark-manual"
-	OpRestore Op = "restore" // files and settings, from the vault
+	OpInstall        Op = "install" // apt-get install; targets marked Remove go in the same run
+	OpRemove         Op = "remove"  // apt-get remove
+	OpPurge          Op = "purge"   // apt-get purge
+	OpUpgrade        Op = "upgrade" // apt-get upgrade (all), or install --only-upgrade (named)
+	OpPurgeLeftovers Op = "forget"  // dpkg --purge of what has only configuration or a failed install left
+	OpHold           Op = "hold"
+	OpUnhold         Op = "unhold"
+	OpMarkAuto       Op = "mark-auto"
+	OpMarkManual     Op = "mark-manual"
+	OpRestore        Op = "restore" // files and settings, from the vault
 )
 
 // Target is one package of a step.
@@ -240,21 +240,21 @@ type Step struct {
 
 	Files    []FileChange    `json:"files,omitempty"`    // for restore
 	Settings []SettingChange `json:"settings,omitempty"` // for restore
-	// Sweep makes a restore step also put back what the transaction's own earlier
+	// RevertSideEffects makes a restore step also put back what the transaction's own earlier
 	// steps changed besides.
-	Sweep bool `json:"sweep,omitempty"`
+	RevertSideEffects bool `json:"sweep,omitempty"`
 }
 
 // Plan is exactly what will happen, and how.
 type Plan struct {
-	Changes  []Change        `json:"changes"`
-	Steps    []Step          `json:"steps"`
-	Download int64           `json:"download_b"`        // bytes to fetch
-	Disk     int64           `json:"disk_delta_b"`      // bytes on disk, + more, - less
-	Residue  []string        `json:"residue,omitempty"` // what this plan cannot restore, said before it runs
-	Notes    []string        `json:"notes,omitempty"`   // what the reader should know
-	Risks    []string        `json:"risks,omitempty"`   // what an undo of this plan could not bring back, said before it runs
-	Undoes   []TransactionID `json:"undoes,omitempty"`  // the transactions this plan takes back
+	Changes       []PlannedChange `json:"changes"`
+	Steps         []Step          `json:"steps"`
+	DownloadBytes int64           `json:"download_b"`        // bytes to fetch
+	DiskDelta     int64           `json:"disk_delta_b"`      // bytes on disk, + more, - less
+	Residue       []string        `json:"residue,omitempty"` // what this plan cannot restore, said before it runs
+	Notes         []string        `json:"notes,omitempty"`   // what the reader should know
+	Risks         []string        `json:"risks,omitempty"`   // what an undo of this plan could not bring back, said before it runs
+	Undoes        []TransactionID `json:"undoes,omitempty"`  // the transactions this plan takes back
 }
 
 // Empty reports whether the plan changes nothing.
@@ -299,7 +299,7 @@ type PlanID string
 // ID is the first 12 hex digits of the SHA-256 of the plan's changes and steps.
 func (p Plan) ID() PlanID {
 	b, err := json.Marshal(struct {
-		Changes []Change
+		Changes []PlannedChange
 		Steps   []Step
 	}{p.Changes, p.Steps})
 	if err != nil {

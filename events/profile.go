@@ -80,7 +80,7 @@ type LimitUsage struct {
 	CPUUs           int64 `json:"cpu_us"`
 	ThrottledUs     int64 `json:"throttled_us"`
 	Pids            int64 `json:"pids"`
-	PidsRefused     int64 `json:"pids_refused"` // forks that the limit refused
+	ForksRefused    int64 `json:"pids_refused"` // forks that the limit refused
 }
 
 // UnknownUsage is what is told where nothing can be.
@@ -106,9 +106,9 @@ const (
 )
 
 var (
-	limitName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`) })
-	limitUnit = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9:_.@-]+$`) })
-	gpuList   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(none|[0-9]{1,3}(,[0-9]{1,3}){0,63})$`) })
+	limitNamePattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`) })
+	limitUnitPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9:_.@-]+$`) })
+	gpuListPattern   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(none|[0-9]{1,3}(,[0-9]{1,3}){0,63})$`) })
 )
 
 // Indexes gives the numbers; some is false when all may be used.
@@ -166,7 +166,7 @@ func (l Limits) Validate() error {
 	bad(l.IOWeight >= 0 && l.IOWeight <= MaxIOWeight, "io weight %d is not within 1 and %d", l.IOWeight, MaxIOWeight)
 	bad(l.OOMScore >= -MaxOOMScore && l.OOMScore <= MaxOOMScore, "oom score %d is not within %d and %d", l.OOMScore, -MaxOOMScore, MaxOOMScore)
 	bad(l.GPUMemoryBytes >= 0, "gpu memory of %d bytes is less than nothing", l.GPUMemoryBytes)
-	bad(l.GPUs == "" || gpuList().MatchString(string(l.GPUs)), "%q is neither none nor a list of gpus", string(l.GPUs))
+	bad(l.GPUs == "" || gpuListPattern().MatchString(string(l.GPUs)), "%q is neither none nor a list of gpus", string(l.GPUs))
 	if l.CPUs != "" {
 		_, err := l.CPUs.Indexes()
 		errs = append(errs, err)
@@ -176,7 +176,7 @@ func (l Limits) Validate() error {
 
 // Validate checks name and limits.
 func (p LimitProfile) Validate() error {
-	if !limitName().MatchString(p.Name) || len(p.Name) > MaxLimitName {
+	if !limitNamePattern().MatchString(p.Name) || len(p.Name) > MaxLimitName {
 		return fmt.Errorf("%q is no name of a profile: small letters, digits and dashes, at most %d", p.Name, MaxLimitName)
 	}
 	return p.Limits.Validate()
@@ -191,12 +191,12 @@ func (*LimitsApplied) Kind() Kind { return KindLimitsApplied }
 // Kind implements [Fact].
 func (*LimitsReverted) Kind() Kind { return KindLimitsReverted }
 
-func (*LimitProfileSet) fact()  {}
-func (*LimitProfileSet) aside() {}
-func (*LimitsApplied) fact()    {}
-func (*LimitsApplied) aside()   {}
-func (*LimitsReverted) fact()   {}
-func (*LimitsReverted) aside()  {}
+func (*LimitProfileSet) fact()       {}
+func (*LimitProfileSet) standalone() {}
+func (*LimitsApplied) fact()         {}
+func (*LimitsApplied) standalone()   {}
+func (*LimitsReverted) fact()        {}
+func (*LimitsReverted) standalone()  {}
 
 // Fact gives the one fact that is asked for, or nil.
 func (r *LimitsRequest) Fact() Fact {
@@ -214,8 +214,8 @@ func (r *LimitsRequest) Fact() Fact {
 // Kind implements [Request].
 func (*LimitsRequest) Kind() Kind { return KindLimitsRequested }
 
-// Changes implements [Request]: no package changes.
-func (*LimitsRequest) Changes() bool { return false }
+// MayChangeMachine implements [Request]: no package changes.
+func (*LimitsRequest) MayChangeMachine() bool { return false }
 
 // Validate implements [Request].
 func (r *LimitsRequest) Validate() error {
@@ -224,15 +224,15 @@ func (r *LimitsRequest) Validate() error {
 	case *LimitProfileSet:
 		err = f.Validate()
 	case *LimitsApplied:
-		err = errors.Join(validUnit(f.Unit), f.Limits.Validate(), short(f.Profile, f.How, f.Backend, f.Target))
+		err = errors.Join(validUnit(f.Unit), f.Limits.Validate(), checkLengths(f.Profile, f.How, f.Backend, f.Target))
 		if len(f.Effects) > maxLimitEffect {
 			err = errors.Join(err, fmt.Errorf("%d effects are more than %d", len(f.Effects), maxLimitEffect))
 		}
 		for _, e := range f.Effects {
-			err = errors.Join(err, short(e.Resource, e.Value, e.By, e.Reason, e.Before))
+			err = errors.Join(err, checkLengths(e.Resource, e.Value, e.By, e.Reason, e.Before))
 		}
 	case *LimitsReverted:
-		err = errors.Join(validUnit(f.Unit), short(f.Reason))
+		err = errors.Join(validUnit(f.Unit), checkLengths(f.Reason))
 	}
 	if err != nil {
 		return &Error{Op: "events.LimitsRequest.Validate", Kind: ErrUsage, Err: err}
@@ -241,13 +241,13 @@ func (r *LimitsRequest) Validate() error {
 }
 
 func validUnit(u string) error {
-	if !limitUnit().MatchString(u) || len(u) > MaxPackageNameBytes {
+	if !limitUnitPattern().MatchString(u) || len(u) > MaxPackageNameBytes {
 		return fmt.Errorf("%q is no name of a group of processes", u)
 	}
 	return nil
 }
 
-func short(texts ...string) error {
+func checkLengths(texts ...string) error {
 	for _, t := range texts {
 		if len(t) > MaxPathBytes {
 			return fmt.Errorf("a text of %d bytes is more than %d", len(t), MaxPathBytes)

@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// secrets are the forms in which secrets come into free text: what issuers mark
+// secretPattern are the forms in which secrets come into free text: what issuers mark
 // their keys with, and what people write before a password.
-var secrets = sync.OnceValue(func() *regexp.Regexp {
+var secretPattern = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)` +
 		`(-----BEGIN [A-Z ]*PRIVATE KEY-----)[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)` +
 		`|\b(sk-|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|AKIA|ASIA|AIza|hf_|npm_|pypi-)[A-Za-z0-9_\-]{8,}` +
@@ -18,19 +18,19 @@ var secrets = sync.OnceValue(func() *regexp.Regexp {
 })
 
 // home directories name people.
-var homes = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`/home/[^/\s:;,"']+`) })
+var homePattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`/home/[^/\s:;,"']+`) })
 
 // Redact takes from free text what must not be written down or sent: keys, tokens,
 // passwords, and the names in paths of home directories. What it does not know the
 // form of it cannot take.
 func Redact(s string) string {
-	s = secrets().ReplaceAllStringFunc(s, func(found string) string {
-		for _, m := range secrets().FindStringSubmatch(found)[1:] {
+	s = secretPattern().ReplaceAllStringFunc(s, func(found string) string {
+		for _, m := range secretPattern().FindStringSubmatch(found)[1:] {
 			if m != "" {
 				return m + "[redacted]"
 			}
 		}
 		return "[redacted]"
 	})
-	return homes().ReplaceAllString(s, "/home/[user]")
+	return homePattern().ReplaceAllString(s, "/home/[user]")
 }

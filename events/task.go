@@ -1,16 +1,16 @@
 package events
 
-// Task is what a model is asked for; it decides which providers are tried.
-type Task string
+// LLMTask is what a model is asked for; it decides which providers are tried.
+type LLMTask string
 
 // The tasks.
 const (
-	TaskConversation Task = "conversation"
-	TaskInstall      Task = "install"
-	TaskExplain      Task = "explain"
-	TaskDiagnose     Task = "diagnose"
-	TaskHardware     Task = "hardware"
+	TaskConversation LLMTask = "conversation"
+	TaskInstall      LLMTask = "install"
+	TaskExplain      LLMTask = "explain"
+	TaskDiagnose     LLMTask = "diagnose"
+	TaskHardware     LLMTask = "hardware"
 )
 
-// Tasks lists every task.
-var Tasks = []Task{TaskConversation, TaskInstall, TaskExplain, TaskDiagnose, TaskHardware}
+// LLMTasks lists every task.
+var LLMTasks = []LLMTask{TaskConversation, TaskInstall, TaskExplain, TaskDiagnose, TaskHardware}

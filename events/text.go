@@ -5,17 +5,17 @@ import (
 	"unicode"
 )
 
-// Line makes foreign text fit to keep and show: one line of valid UTF-8, without
+// SanitizeLine makes foreign text fit to keep and show: one line of valid UTF-8, without
 // control, direction and private characters, of at most max bytes.
-func Line(s string, max int) string {
+func SanitizeLine(s string, max int) string {
 	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, ""), func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r)
 	}), " ")
-	return cut(harmless(s), max)
+	return truncateBytes(stripInvisible(s), max)
 }
 
-// Lines is [Line] for text whose lines matter: line feeds stay.
-func Lines(s string, max int) string {
+// SanitizeText is [SanitizeLine] for text whose lines matter: line feeds stay.
+func SanitizeText(s string, max int) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n':
@@ -27,10 +27,10 @@ func Lines(s string, max int) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, ""))
-	return cut(harmless(s), max)
+	return truncateBytes(stripInvisible(s), max)
 }
 
-func harmless(s string) string {
+func stripInvisible(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r) {
 			return -1
@@ -39,7 +39,7 @@ func harmless(s string) string {
 	}, s)
 }
 
-func cut(s string, max int) string {
+func truncateBytes(s string, max int) string {
 	if len(s) <= max {
 		return s
 	}

@@ -14,7 +14,7 @@ func FuzzLine(f *testing.F) {
 	f.Add("\xff\xfeé", 2)
 	f.Fuzz(func(t *testing.T, s string, most int) {
 		most = max(0, most%200)
-		for name, got := range map[string]string{"Line": events.Line(s, most), "Lines": strings.ReplaceAll(events.Lines(s, most), "\n", "")} {
+		for name, got := range map[string]string{"Line": events.SanitizeLine(s, most), "Lines": strings.ReplaceAll(events.SanitizeText(s, most), "\n", "")} {
 			if len(got) > most || !utf8.ValidString(got) {
 				t.Errorf("%s: %q of %d bytes", name, got, len(got))
 			}
@@ -28,10 +28,10 @@ func FuzzLine(f *testing.F) {
 }
 
 func TestLineKeepsWords(t *testing.T) {
-	if got := events.Line(" a\r\n b\u200bc\x00d ", 100); got != "a bc d" {
+	if got := events.SanitizeLine(" a\r\n b\u200bc\x00d ", 100); got != "a bc d" {
 		t.Errorf("%q", got)
 	}
-	if got := events.Lines("a\tb\r\nc\x1b", 100); got != "a b\nc" {
+	if got := events.SanitizeText("a\tb\r\nc\x1b", 100); got != "a b\nc" {
 		t.Errorf("%q", got)
 	}
 }

@@ -72,12 +72,12 @@ type Transaction struct {
 	EndedAt       time.Time
 	PlanID        PlanID
 	Plan          Plan
-	Base          string // inventory hash the plan was made on
+	InventoryHash string // inventory hash the plan was made on
 	ApprovedBy    Actor
 	ApprovedHow   string
 	Denial        *Denial // what policy says against the plan; no yes helps
 	Steps         []StepRun
-	Prepared      []Prepared // what is kept for an undo, in the order of the steps
+	Snapshots     []SnapshotTaken // what is kept for an undo, in the order of the steps
 	Changes       []PackageChange
 	Files         []FileChange
 	Settings      []SettingChange
@@ -86,7 +86,7 @@ type Transaction struct {
 	CompensatedBy TransactionID
 	Exact         bool
 	Residue       []string
-	Last          Position // of its latest fact
+	LastPosition  Position // of its latest fact
 }
 
 // Undoable reports whether there is something to take back.
@@ -103,7 +103,7 @@ func (t *Transaction) Effects() Effects {
 // ErrCorrupt error and leaves t as it was; a record at or before t.Last is
 // skipped, so that applying twice is applying once.
 func (t *Transaction) Apply(r Record) error {
-	if r.Position <= t.Last {
+	if r.Position <= t.LastPosition {
 		return nil
 	}
 	f, err := Decode(r.Event)
@@ -123,8 +123,8 @@ func (t *Transaction) Apply(r Record) error {
 	if err := t.applySteps(f); err != nil {
 		return err
 	}
-	t.absorb(r, f)
-	t.State, t.Last = next, r.Position
+	t.applyData(r, f)
+	t.State, t.LastPosition = next, r.Position
 	if next.Ended() && t.EndedAt.IsZero() {
 		t.EndedAt = r.Time
 	}
@@ -150,7 +150,7 @@ func transition(s TransactionState, f Fact) (TransactionState, bool) {
 		return StateRunning, s == StateApproved
 	case *Observed:
 		return StateObserved, s == StateNone
-	case *StepStarted, *StepSucceeded, *StepFailed, *Prepared:
+	case *StepStarted, *StepSucceeded, *StepFailed, *SnapshotTaken:
 		return StateRunning, s == StateRunning
 	case *Succeeded:
 		return StateSucceeded, s == StateRunning
@@ -160,7 +160,7 @@ func transition(s TransactionState, f Fact) (TransactionState, bool) {
 		return StateInterrupted, s == StateRunning
 	case *Compensated:
 		return s, s.Ran()
-	case *Opened, *Adopted, *Drifted, *IndexesRefreshed, *Collected, *Parked, *Retried, Aside:
+	case *LogOpened, *BaselineRecorded, *DriftDetected, *IndexesRefreshed, *GarbageCollected, *DeadLettered, *DeadLetterRetried, StandaloneFact:
 		return s, false // not facts of a transaction
 	}
 	return s, false
@@ -204,8 +204,8 @@ func (t *Transaction) applySteps(f Fact) error {
 	return nil
 }
 
-// absorb copies what the fact says.
-func (t *Transaction) absorb(r Record, f Fact) {
+// applyData copies what the fact says.
+func (t *Transaction) applyData(r Record, f Fact) {
 	if e := EffectsOf(f); !e.Empty() {
 		t.Changes, t.Files, t.Settings = e.Changes, e.Files, e.Settings
 	}
@@ -214,39 +214,39 @@ func (t *Transaction) absorb(r Record, f Fact) {
 		t.ID, t.Number, t.Intent = r.Transaction, f.Number, f.Intent
 		t.Actor, t.Request, t.RequestedAt = r.Actor, r.ID, r.Time
 	case *Planned:
-		t.PlanID, t.Plan, t.Base, t.Denial = f.PlanID, f.Plan, f.Base, f.Denial
+		t.PlanID, t.Plan, t.InventoryHash, t.Denial = f.PlanID, f.Plan, f.InventoryHash, f.Denial
 	case *Refused:
 		t.Failure = &f.Failure
 	case *Approved:
 		t.ApprovedBy, t.ApprovedHow = r.Actor, f.How
 	case *Denied:
 		t.Failure = &Failure{Kind: ErrDenied, Subject: f.Rule, Message: f.Message}
-	case *Prepared:
-		t.Prepared = append(t.Prepared, *f)
+	case *SnapshotTaken:
+		t.Snapshots = append(t.Snapshots, *f)
 	case *Succeeded:
 	case *Failed:
 		t.Failure = &f.Failure
 	case *Observed:
 		t.ID, t.Number, t.Actor, t.Request, t.RequestedAt = r.Transaction, f.Number, r.Actor, r.ID, r.Time
-		t.Intent = Intent{Verb: VerbObserved, Words: f.Command}
+		t.Intent = Intent{Verb: VerbObserved, CommandLine: f.Command}
 	case *Interrupted:
 		t.Recovered = f.Recovered
 		t.Failure = &Failure{Kind: ErrInterrupted, Message: f.Reason}
 	case *Compensated:
 		t.CompensatedBy, t.Exact, t.Residue = f.By, f.Exact, f.Residue
 	case *Cancelled, *Started, *StepStarted, *StepSucceeded, *StepFailed,
-		*Opened, *Adopted, *Drifted, *IndexesRefreshed, *Collected, *Parked, *Retried, Aside:
+		*LogOpened, *BaselineRecorded, *DriftDetected, *IndexesRefreshed, *GarbageCollected, *DeadLettered, *DeadLetterRetried, StandaloneFact:
 	}
 }
 
-// maxTrail bounds how often an effect is followed through undo and redo.
-const maxTrail = 1000
+// maxCompensationDepth bounds how often an effect is followed through undo and redo.
+const maxCompensationDepth = 1000
 
-// Undone reports whether the transaction's effect is taken back now: it was
+// IsUndone reports whether the transaction's effect is taken back now: it was
 // undone, and that undo was not undone itself, and so on.
-func Undone(ctx context.Context, log Log, t *Transaction) (bool, error) {
+func IsUndone(ctx context.Context, log Log, t *Transaction) (bool, error) {
 	undone := false
-	for range maxTrail {
+	for range maxCompensationDepth {
 		if t.CompensatedBy == "" {
 			return undone, nil
 		}

@@ -35,7 +35,7 @@ var (
 	step0     = &events.StepStarted{Index: 0, Op: events.OpInstall}
 	step0ok   = &events.StepSucceeded{Index: 0, Output: "done"}
 	step0bad  = &events.StepFailed{Index: 0, ExitCode: 100}
-	step1     = &events.StepStarted{Index: 1, Op: events.OpAuto}
+	step1     = &events.StepStarted{Index: 1, Op: events.OpMarkAuto}
 	changes   = []events.PackageChange{{PackageKey: key("cowsay"), After: installed}}
 	succeeded = &events.Succeeded{Changes: changes}
 	failed    = &events.Failed{Changes: changes, Failure: events.Failure{Kind: events.ErrApt, Message: "x"}}
@@ -91,7 +91,7 @@ func TestImpossibleOrdersAreRefused(t *testing.T) {
 		"two ends":                 {requested, planned, approved, started, succeeded, failed},
 		"undone before it ran":     {requested, planned, undone},
 		"cancelled while running":  {requested, planned, approved, started, cancelled},
-		"a fact of the machine":    {requested, &events.Drifted{}},
+		"a fact of the machine":    {requested, &events.DriftDetected{}},
 		"planned after it started": {requested, planned, approved, started, planned},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -203,11 +203,11 @@ func TestDiffAndApplyAreInverse(t *testing.T) {
 		}
 		before, after := inventory("before"), inventory("after")
 		now := events.NewInventory(before.Packages())
-		now.Apply(&events.Succeeded{Changes: events.Diff(before, after)})
+		now.Apply(&events.Succeeded{Changes: events.DiffInventories(before, after)})
 		if diff := cmp.Diff(after, now); diff != "" {
 			rt.Fatalf("(-want +got):\n%s", diff)
 		}
-		if (before.Hash() == after.Hash()) != (len(events.Diff(before, after)) == 0) {
+		if (before.Hash() == after.Hash()) != (len(events.DiffInventories(before, after)) == 0) {
 			rt.Fatal("hash and difference disagree")
 		}
 	})

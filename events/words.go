@@ -14,19 +14,19 @@ type Candidate struct {
 // Need is one thing that was asked for, and the packages that may be meant, the
 // best first.
 type Need struct {
-	Words      string      `json:"words"`
+	Phrase     string      `json:"words"`
 	Candidates []Candidate `json:"candidates"`
-	// Exact says that the words are the name of the one candidate, so that nobody
+	// ExactName says that the words are the name of the one candidate, so that nobody
 	// has to choose.
-	Exact bool `json:"exact,omitempty"`
-	// Sure is the distance of the first candidate from the second, 0 to 1.
-	Sure float64 `json:"sure"`
+	ExactName bool `json:"exact,omitempty"`
+	// Margin is the distance of the first candidate from the second, 0 to 1.
+	Margin float64 `json:"sure"`
 }
 
 // Choice is what a person chose for one need.
 type Choice struct {
-	Words string        `json:"words"` // without secrets, in one line
-	Names []PackageName `json:"names"`
+	Phrase string        `json:"words"` // without secrets, in one line
+	Names  []PackageName `json:"names"`
 }
 
 // validateChosen reports what is wrong with the choices.
@@ -36,8 +36,8 @@ func (in Intent) validateChosen() []error {
 		errs = append(errs, fmt.Errorf("%d choices are more than %d", len(in.Chosen), MaxNeeds))
 	}
 	for _, c := range in.Chosen {
-		if c.Words == "" || len(c.Words) > MaxWordsBytes || len(c.Names) == 0 || len(c.Names) > MaxCandidates {
-			errs = append(errs, fmt.Errorf("a choice of %d packages for words of %d bytes", len(c.Names), len(c.Words)))
+		if c.Phrase == "" || len(c.Phrase) > MaxTextBytes || len(c.Names) == 0 || len(c.Names) > MaxCandidates {
+			errs = append(errs, fmt.Errorf("a choice of %d packages for words of %d bytes", len(c.Names), len(c.Phrase)))
 		}
 		for _, n := range c.Names {
 			errs = append(errs, n.Validate())

@@ -32,10 +32,10 @@ func compareTable(ctx context.Context, table string, live, replayed *sql.Tx) (Ta
 		order := compareRows(a.row, b.row)
 		if order < 0 {
 			t.Extra++
-			t.example("+", a.row)
+			t.addExample("+", a.row)
 		} else if order > 0 {
 			t.Missing++
-			t.example("-", b.row)
+			t.addExample("-", b.row)
 		}
 		if order <= 0 {
 			a.next()
@@ -47,7 +47,7 @@ func compareTable(ctx context.Context, table string, live, replayed *sql.Tx) (Ta
 	return t, rows, errors.Join(a.err, b.err)
 }
 
-func (t *TableDifference) example(sign string, row []any) {
+func (t *TableDifference) addExample(sign string, row []any) {
 	if len(t.Examples) == maxExamples {
 		return
 	}
@@ -143,7 +143,7 @@ func compareRows(a, b []any) int {
 
 // compareValues: NULL, numbers, text, blobs.
 func compareValues(a, b any) int {
-	if c := class(a) - class(b); c != 0 {
+	if c := typeRank(a) - typeRank(b); c != 0 {
 		return c
 	}
 	switch a := a.(type) {
@@ -151,9 +151,9 @@ func compareValues(a, b any) int {
 		if b, ok := b.(int64); ok {
 			return cmp.Compare(a, b)
 		}
-		return cmp.Compare(float64(a), number(b))
+		return cmp.Compare(float64(a), toFloat(b))
 	case float64:
-		return cmp.Compare(a, number(b))
+		return cmp.Compare(a, toFloat(b))
 	case string:
 		return strings.Compare(a, b.(string))
 	case []byte:
@@ -162,7 +162,7 @@ func compareValues(a, b any) int {
 	return 0
 }
 
-func class(v any) int {
+func typeRank(v any) int {
 	switch v.(type) {
 	case nil:
 		return 0
@@ -174,7 +174,7 @@ func class(v any) int {
 	return 3
 }
 
-func number(v any) float64 {
+func toFloat(v any) float64 {
 	switch v := v.(type) {
 	case int64:
 		return float64(v)

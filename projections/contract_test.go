@@ -4,7 +4,7 @@ import (
 	"context"
 	"testing"
 
-	"cortex/embedded/store"
+	"cortex/embedded/sqlite"
 	"cortex/projections"
 	"cortex/projections/projectiontest"
 )
@@ -17,7 +17,7 @@ func TestContract(t *testing.T) {
 
 func TestContractOnTheStoreOfTheProduct(t *testing.T) {
 	open := func(ctx context.Context, path string) (projections.Store, error) {
-		return store.Open(ctx, store.Config{Path: path})
+		return sqlite.Open(ctx, sqlite.Config{Path: path})
 	}
 	projectiontest.RunOn(t, func() projections.Projection { return tally{} }, open)
 }

@@ -12,39 +12,39 @@ import (
 )
 
 //go:embed schema.sql
-var ownSchema string
+var checkpointSchema string
 
 // database is one file of a read model: live or a shadow. It is used by one
 // goroutine at a time.
 type database struct {
-	p     Projection
-	cfg   *Config
-	host  events.HostID
-	store Store
-	at    events.Link // as committed; see known
-	known bool        // whether at is what the file says
+	p               Projection
+	cfg             *Config
+	host            events.HostID
+	store           Store
+	checkpoint      events.Link // as committed; see known
+	checkpointKnown bool        // whether at is what the file says
 }
 
 // create makes the tables of an empty file.
 func (d *database) create(ctx context.Context) error {
 	err := d.store.Write(ctx, func(tx *sql.Tx) error {
-		for _, script := range []string{ownSchema, d.p.Schema(), fmt.Sprintf("PRAGMA user_version = %d", d.p.Version())} {
+		for _, script := range []string{checkpointSchema, d.p.Schema(), fmt.Sprintf("PRAGMA user_version = %d", d.p.Version())} {
 			if _, err := tx.ExecContext(ctx, script); err != nil {
 				return err
 			}
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO checkpoint VALUES (1, ?, ?, ?, ?, 0, '', ?, ?)`,
-			d.p.Name(), d.p.Version(), fingerprint(d.p), string(d.host), events.Hash{}.String(), d.stamp())
+			d.p.Name(), d.p.Version(), fingerprint(d.p), string(d.host), events.Hash{}.String(), d.timestamp())
 		return err
 	})
 	if err != nil {
-		return storeError(d.p.Name(), fmt.Errorf("create tables: %w", err))
+		return classifyWriteError(d.p.Name(), fmt.Errorf("create tables: %w", err))
 	}
-	d.at, d.known = events.Link{}, true
+	d.checkpoint, d.checkpointKnown = events.Link{}, true
 	return nil
 }
 
-func (d *database) stamp() string { return d.cfg.Now().UTC().Format(time.RFC3339) }
+func (d *database) timestamp() string { return d.cfg.Now().UTC().Format(time.RFC3339) }
 
 // checkpoint is the row of that name.
 type checkpoint struct {
@@ -77,48 +77,48 @@ func readCheckpoint(ctx context.Context, q querier) (checkpoint, error) {
 	return c, nil
 }
 
-// load reads the checkpoint when it is not known.
-func (d *database) load(ctx context.Context) error {
-	if d.known {
+// loadCheckpoint reads the checkpoint when it is not known.
+func (d *database) loadCheckpoint(ctx context.Context) error {
+	if d.checkpointKnown {
 		return nil
 	}
 	c, err := readCheckpoint(ctx, d.store.Reader())
 	if err != nil {
-		return storeError(d.p.Name(), err)
+		return classifyWriteError(d.p.Name(), err)
 	}
-	d.at, d.known = c.link, true
+	d.checkpoint, d.checkpointKnown = c.link, true
 	return nil
 }
 
 // apply brings records in. What is already in is skipped; what follows a fault
 // in the log is not touched.
-func (d *database) apply(ctx context.Context, records []entry) error {
-	if err := d.load(ctx); err != nil {
+func (d *database) apply(ctx context.Context, records []feedRecord) error {
+	if err := d.loadCheckpoint(ctx); err != nil {
 		return err
 	}
-	good, alarm := d.accept(records)
+	good, alarm := d.selectFollowing(records)
 	if len(good) > 0 {
 		if err := d.write(ctx, good); err != nil {
-			d.known = false // it may have been committed all the same
-			return storeError(d.p.Name(), err)
+			d.checkpointKnown = false // it may have been committed all the same
+			return classifyWriteError(d.p.Name(), err)
 		}
 	}
 	return alarm
 }
 
-// accept gives the records that follow the checkpoint, up to the first that does
+// selectFollowing gives the records that follow the checkpoint, up to the first that does
 // not follow the one before it.
-func (d *database) accept(records []entry) (good []entry, alarm error) {
-	at := d.at
-	fail := func(r entry, why string) error {
+func (d *database) selectFollowing(records []feedRecord) (good []feedRecord, alarm error) {
+	at := d.checkpoint
+	fail := func(r feedRecord, why string) error {
 		return &events.Error{Op: "projections.Apply", Kind: events.ErrCorrupt, Subject: fmt.Sprintf("event %d", r.Position), Err: errors.New(why)}
 	}
 	for i, r := range records {
 		switch {
-		case r.Position < d.at.Position:
+		case r.Position < d.checkpoint.Position:
 			continue
-		case r.Position == d.at.Position:
-			if r.Hash != d.at.Hash {
+		case r.Position == d.checkpoint.Position:
+			if r.Hash != d.checkpoint.Hash {
 				return nil, fail(r, "is not the one that read model "+d.p.Name()+" has applied")
 			}
 			continue
@@ -127,7 +127,7 @@ func (d *database) accept(records []entry) (good []entry, alarm error) {
 		case r.Host != d.host:
 			return good, fail(r, "is of host "+string(r.Host))
 		}
-		if err := r.follows(at); err != nil {
+		if err := r.verifyFollows(at); err != nil {
 			return good, err
 		}
 		good = records[i-len(good) : i+1]
@@ -139,12 +139,12 @@ func (d *database) accept(records []entry) (good []entry, alarm error) {
 // write commits records and their checkpoint. The first attempt assumes that
 // every record can be applied; only when one cannot is each put into a savepoint
 // of its own.
-func (d *database) write(ctx context.Context, records []entry) error {
+func (d *database) write(ctx context.Context, records []feedRecord) error {
 	blamed := false
 	err := d.commit(ctx, records, func(tx *Tx) error {
 		for _, r := range records {
 			if err := d.applyOne(tx, r); err != nil {
-				blamed = ctx.Err() == nil && blamesRecord(err)
+				blamed = ctx.Err() == nil && isRecordError(err)
 				return err
 			}
 		}
@@ -157,7 +157,7 @@ func (d *database) write(ctx context.Context, records []entry) error {
 	err = d.commit(ctx, records, func(tx *Tx) error {
 		dead = dead[:0]
 		for _, r := range records {
-			why, err := d.tryOne(ctx, tx, r)
+			why, err := d.applyInSavepoint(ctx, tx, r)
 			if err != nil {
 				return err
 			}
@@ -171,12 +171,12 @@ func (d *database) write(ctx context.Context, records []entry) error {
 		return err
 	}
 	for _, letter := range dead {
-		d.cfg.Report(letter)
+		d.cfg.OnDeadLetter(letter)
 	}
 	return nil
 }
 
-func (d *database) commit(ctx context.Context, records []entry, f func(*Tx) error) error {
+func (d *database) commit(ctx context.Context, records []feedRecord, f func(*Tx) error) error {
 	last := records[len(records)-1].Link()
 	err := d.store.Write(ctx, func(sqlTx *sql.Tx) error {
 		tx := newTx(sqlTx)
@@ -186,7 +186,7 @@ func (d *database) commit(ctx context.Context, records []entry, f func(*Tx) erro
 		// The condition makes a second writer, or a file that was put in the
 		// place of ours, fail instead of being counted twice.
 		n, err := tx.Exec(`UPDATE checkpoint SET position = ?, event_id = ?, hash = ?, updated_at = ? WHERE id = 1 AND position = ?`,
-			int64(last.Position), string(last.ID), last.Hash.String(), d.stamp(), int64(d.at.Position))
+			int64(last.Position), string(last.ID), last.Hash.String(), d.timestamp(), int64(d.checkpoint.Position))
 		if err == nil && n != 1 {
 			err = &events.Error{Op: "projections.Apply", Kind: events.ErrConflict, Subject: "read model " + d.p.Name(), Err: errors.New("its checkpoint was moved by somebody else")}
 		}
@@ -195,13 +195,13 @@ func (d *database) commit(ctx context.Context, records []entry, f func(*Tx) erro
 	if err != nil {
 		return err
 	}
-	d.at = last
+	d.checkpoint = last
 	return nil
 }
 
-// tryOne applies a record in a savepoint. When it cannot be applied it is put
+// applyInSavepoint applies a record in a savepoint. When it cannot be applied it is put
 // aside and why says so; err is any other failure.
-func (d *database) tryOne(ctx context.Context, tx *Tx, r entry) (why, err error) {
+func (d *database) applyInSavepoint(ctx context.Context, tx *Tx, r feedRecord) (why, err error) {
 	if _, err := tx.Exec("SAVEPOINT record"); err != nil {
 		return nil, err
 	}
@@ -209,7 +209,7 @@ func (d *database) tryOne(ctx context.Context, tx *Tx, r entry) (why, err error)
 		if why = d.applyOne(tx, r); why == nil {
 			break
 		}
-		if ctx.Err() != nil || !blamesRecord(why) {
+		if ctx.Err() != nil || !isRecordError(why) {
 			return nil, why
 		}
 		if _, err := tx.Exec("ROLLBACK TO record"); err != nil {
@@ -227,7 +227,7 @@ func (d *database) tryOne(ctx context.Context, tx *Tx, r entry) (why, err error)
 
 // applyOne turns a panic of a projection into an error, so that one fact cannot
 // take the process down again and again.
-func (d *database) applyOne(tx *Tx, r entry) (err error) {
+func (d *database) applyOne(tx *Tx, r feedRecord) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)

@@ -1,6 +1,6 @@
 // Package projections turns facts into SQLite tables that answer questions. Each
 // read model is a folder of its own (doc.go, schema.sql, apply.go, query.go) and
-// is driven by a [Model].
+// is driven by a [ReadModel].
 //
 // A Model promises:
 //

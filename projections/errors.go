@@ -39,10 +39,10 @@ func sqliteCode(err error) int {
 	return coded.Code() & 0xff
 }
 
-// Unreadable reports whether err, from a query or from [CheckVersion], says that
+// NeedsRebuild reports whether err, from a query or from [CheckVersion], says that
 // the read model is missing, damaged or of another version: rebuilding helps,
 // asking again does not.
-func Unreadable(err error) bool {
+func NeedsRebuild(err error) bool {
 	if errors.Is(err, errUnreadable) || errors.Is(err, fs.ErrNotExist) {
 		return true
 	}
@@ -55,45 +55,45 @@ func Unreadable(err error) bool {
 	return false
 }
 
-// unreadable is the error for a read model that has to be rebuilt.
-func unreadable(name string, cause error) error {
+// needsRebuildError is the error for a read model that has to be rebuilt.
+func needsRebuildError(name string, cause error) error {
 	return &events.Error{
 		Op: "projections", Kind: events.ErrUnavailable, Subject: "read model " + name,
 		Err: fmt.Errorf("%w: %w", errUnreadable, cause), Hint: "'cortex replay' rebuilds it from the log",
 	}
 }
 
-// CheckVersion is what a reader without a [Model] asks first: whether db holds
+// CheckVersion is what a reader without a [ReadModel] asks first: whether db holds
 // the projection in the version this program knows. It costs one look at the
-// file's header. For every error, [Unreadable] tells whether a rebuild helps.
+// file's header. For every error, [NeedsRebuild] tells whether a rebuild helps.
 func CheckVersion(ctx context.Context, db *sql.DB, name string, version int) error {
 	var have int
 	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
-		return Explain(name, err)
+		return WrapError(name, err)
 	}
 	if have != version {
-		return unreadable(name, fmt.Errorf("it has version %d, this program knows %d", have, version))
+		return needsRebuildError(name, fmt.Errorf("it has version %d, this program knows %d", have, version))
 	}
 	return nil
 }
 
-// Explain makes a query's error one that a person can act upon.
-func Explain(name string, err error) error {
+// WrapError makes a query's error one that a person can act upon.
+func WrapError(name string, err error) error {
 	var known *events.Error
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
-	case Unreadable(err) && events.HintOf(err) == "":
-		return unreadable(name, err)
+	case NeedsRebuild(err) && events.HintOf(err) == "":
+		return needsRebuildError(name, err)
 	case errors.As(err, &known):
 		return err
 	}
 	return &events.Error{Op: "projections", Kind: events.ErrUnavailable, Subject: "read model " + name, Err: err}
 }
 
-// blamesRecord reports whether an error of applying one record is the record's
+// isRecordError reports whether an error of applying one record is the record's
 // own, rather than the database's or the caller's.
-func blamesRecord(err error) bool {
+func isRecordError(err error) bool {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, sql.ErrTxDone), errors.Is(err, sql.ErrConnDone), errors.Is(err, driver.ErrBadConn):
@@ -106,14 +106,14 @@ func blamesRecord(err error) bool {
 	return false
 }
 
-// storeError tells whose fault a failed write was: damage is ErrCorrupt and
+// classifyWriteError tells whose fault a failed write was: damage is ErrCorrupt and
 // stops the model, anything else may pass.
-func storeError(name string, err error) error {
+func classifyWriteError(name string, err error) error {
 	var known *events.Error
 	switch {
 	case errors.As(err, &known):
 		return err
-	case Unreadable(err):
+	case NeedsRebuild(err):
 		return &events.Error{
 			Op: "projections.Apply", Kind: events.ErrCorrupt, Subject: "read model " + name, Err: err,
 			Hint: "'cortex replay' rebuilds it from the log",

@@ -9,16 +9,16 @@ import (
 	"cortex/events"
 )
 
-// entry is a record on its way into models.
-type entry struct {
+// feedRecord is a record on its way into models.
+type feedRecord struct {
 	events.Record
-	fact  events.Fact // nil when it was not decoded
-	err   error       // why it cannot be decoded
-	sound bool        // known to be what its hash says
+	fact      events.Fact // nil when it was not decoded
+	decodeErr error       // why it cannot be decoded
+	verified  bool        // known to be what its hash says
 }
 
-func entries(records []events.Record) []entry {
-	out := make([]entry, len(records))
+func feedRecords(records []events.Record) []feedRecord {
+	out := make([]feedRecord, len(records))
 	for i, r := range records {
 		out[i].Record = r
 	}
@@ -26,41 +26,41 @@ func entries(records []events.Record) []entry {
 }
 
 // decode gives the fact, decoded now unless it was before.
-func (e entry) decode() (events.Fact, error) {
-	if e.fact != nil || e.err != nil {
-		return e.fact, e.err
+func (e feedRecord) decode() (events.Fact, error) {
+	if e.fact != nil || e.decodeErr != nil {
+		return e.fact, e.decodeErr
 	}
 	return events.Decode(e.Event)
 }
 
-// follows checks that the record follows at and is what its hash says.
-func (e entry) follows(at events.Link) error {
-	if e.sound && e.Position == at.Position+1 && e.Prev == at.Hash {
+// verifyFollows checks that the record follows at and is what its hash says.
+func (e feedRecord) verifyFollows(at events.Link) error {
+	if e.verified && e.Position == at.Position+1 && e.Prev == at.Hash {
 		return nil
 	}
 	return e.Verify(at)
 }
 
-// batches reads the log behind a position up to another, or to its head. An error
+// readBatches reads the log behind a position up to another, or to its head. An error
 // is the last thing it gives.
-func batches(ctx context.Context, log events.Log, after, until events.Position, most int) iter.Seq2[[]entry, error] {
-	return func(yield func([]entry, error) bool) {
+func readBatches(ctx context.Context, log events.Log, after, until events.Position, most int) iter.Seq2[[]feedRecord, error] {
+	return func(yield func([]feedRecord, error) bool) {
 		if after >= until {
 			return
 		}
-		var batch []entry
+		var batch []feedRecord
 		size := 0
 		for r, err := range log.Read(ctx, events.Query{After: after}) {
 			if err != nil {
 				yield(nil, fmt.Errorf("read the log: %w", err))
 				return
 			}
-			batch, size = append(batch, entry{Record: r}), size+len(r.Data)
+			batch, size = append(batch, feedRecord{Record: r}), size+len(r.Data)
 			if len(batch) >= most || size >= maxBatchBytes {
 				if !yield(batch, nil) {
 					return
 				}
-				batch, size = make([]entry, 0, most), 0 // that one is given away
+				batch, size = make([]feedRecord, 0, most), 0 // that one is given away
 			}
 			if r.Position >= until {
 				break
@@ -74,39 +74,39 @@ func batches(ctx context.Context, log events.Log, after, until events.Position, 
 	}
 }
 
-// share is one model's part in batches that several are given. Who has one calls
+// batchReceiver is one model's part in batches that several are given. Who has one calls
 // leave in the end, or all the others wait.
-type share struct {
-	batches chan []entry
-	failed  error // why there are no more; set before batches is closed
-	gone    chan struct{}
-	leave   func()
+type batchReceiver struct {
+	batches      chan []feedRecord
+	readErr      error // why there are no more; set before batches is closed
+	unsubscribed chan struct{}
+	unsubscribe  func()
 }
 
-func newShare() *share {
-	s := &share{batches: make(chan []entry, 1), gone: make(chan struct{})}
-	s.leave = sync.OnceFunc(func() { close(s.gone) })
+func newBatchReceiver() *batchReceiver {
+	s := &batchReceiver{batches: make(chan []feedRecord, 1), unsubscribed: make(chan struct{})}
+	s.unsubscribe = sync.OnceFunc(func() { close(s.unsubscribed) })
 	return s
 }
 
-// all gives the batches, which are for reading only. An error is the last thing it
+// receive gives the batches, which are for reading only. An error is the last thing it
 // gives.
-func (s *share) all() iter.Seq2[[]entry, error] {
-	return func(yield func([]entry, error) bool) {
+func (s *batchReceiver) receive() iter.Seq2[[]feedRecord, error] {
+	return func(yield func([]feedRecord, error) bool) {
 		for batch := range s.batches {
 			if !yield(batch, nil) {
 				return
 			}
 		}
-		if s.failed != nil {
-			yield(nil, s.failed)
+		if s.readErr != nil {
+			yield(nil, s.readErr)
 		}
 	}
 }
 
-// spread gives batches to all shares, decoded and checked once for all of them. It
+// distribute gives batches to all shares, decoded and checked once for all of them. It
 // returns when there are no more or everybody has left.
-func spread(in iter.Seq2[[]entry, error], shares []*share) {
+func distribute(in iter.Seq2[[]feedRecord, error], shares []*batchReceiver) {
 	var failed error
 	var at events.Link
 	for batch, err := range in {
@@ -116,8 +116,8 @@ func spread(in iter.Seq2[[]entry, error], shares []*share) {
 		}
 		for i := range batch {
 			e := &batch[i]
-			e.sound = e.Verify(at) == nil // each model says itself what is wrong
-			e.fact, e.err = events.Decode(e.Event)
+			e.verified = e.Verify(at) == nil // each model says itself what is wrong
+			e.fact, e.decodeErr = events.Decode(e.Event)
 			at = e.Link()
 		}
 		left := 0
@@ -125,7 +125,7 @@ func spread(in iter.Seq2[[]entry, error], shares []*share) {
 			select {
 			case s.batches <- batch:
 				left++
-			case <-s.gone:
+			case <-s.unsubscribed:
 			}
 		}
 		if left == 0 {
@@ -133,7 +133,7 @@ func spread(in iter.Seq2[[]entry, error], shares []*share) {
 		}
 	}
 	for _, s := range shares {
-		s.failed = failed
+		s.readErr = failed
 		close(s.batches)
 	}
 }

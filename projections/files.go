@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// files knows the names of one model's files:
+// generationFiles knows the names of one model's files:
 //
 //	NAME.db        a symbolic link to the live generation
 //	NAME-7.db      a generation, with its -wal and -shm
@@ -18,22 +18,24 @@ import (
 //
 // A generation's name is never used again while a file of it exists, so that a
 // -wal is never read with another's database.
-type files struct{ dir, name string }
+type generationFiles struct{ dir, name string }
 
 const verifyGeneration = "verify"
 
 // sidecars are what SQLite keeps beside a database.
 var sidecars = []string{"", "-wal", "-shm", "-journal"}
 
-func (f files) link() string { return filepath.Join(f.dir, f.name+".db") }
+func (f generationFiles) link() string { return filepath.Join(f.dir, f.name+".db") }
 
-func (f files) base(generation string) string { return f.name + "-" + generation + ".db" }
+func (f generationFiles) baseName(generation string) string { return f.name + "-" + generation + ".db" }
 
-func (f files) path(generation string) string { return filepath.Join(f.dir, f.base(generation)) }
+func (f generationFiles) path(generation string) string {
+	return filepath.Join(f.dir, f.baseName(generation))
+}
 
-// live gives the generation that the link names. A missing link or file is
+// liveGeneration gives the generation that the link names. A missing link or file is
 // fs.ErrNotExist; a link to anything but a generation of ours is an error too.
-func (f files) live() (string, error) {
+func (f generationFiles) liveGeneration() (string, error) {
 	target, err := os.Readlink(f.link())
 	if err != nil {
 		if info, statErr := os.Lstat(f.link()); statErr == nil && info.Mode()&fs.ModeSymlink == 0 {
@@ -41,7 +43,7 @@ func (f files) live() (string, error) {
 		}
 		return "", err
 	}
-	generation, ok := f.generation(target)
+	generation, ok := f.parseGeneration(target)
 	if !ok || generation == verifyGeneration {
 		return "", fmt.Errorf("its link leads to %s", target)
 	}
@@ -55,8 +57,8 @@ func (f files) live() (string, error) {
 	return generation, nil
 }
 
-// generation reads a base name; sidecars are no generations.
-func (f files) generation(base string) (string, bool) {
+// parseGeneration reads a base name; sidecars are no generations.
+func (f generationFiles) parseGeneration(base string) (string, bool) {
 	rest, ok := strings.CutPrefix(base, f.name+"-")
 	if !ok {
 		return "", false
@@ -68,8 +70,8 @@ func (f files) generation(base string) (string, bool) {
 	return generation, true
 }
 
-// all lists the generations of which any file exists.
-func (f files) all() ([]string, error) {
+// generations lists the generations of which any file exists.
+func (f generationFiles) generations() ([]string, error) {
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {
 		return nil, err
@@ -81,7 +83,7 @@ func (f files) all() ([]string, error) {
 		for _, suffix := range sidecars[1:] {
 			base = strings.TrimSuffix(base, suffix)
 		}
-		if g, ok := f.generation(base); ok && !seen[g] {
+		if g, ok := f.parseGeneration(base); ok && !seen[g] {
 			seen[g] = true
 			out = append(out, g)
 		}
@@ -89,9 +91,9 @@ func (f files) all() ([]string, error) {
 	return out, nil
 }
 
-// next is a generation that no file has.
-func (f files) next() (string, error) {
-	all, err := f.all()
+// nextGeneration is a generation that no file has.
+func (f generationFiles) nextGeneration() (string, error) {
+	all, err := f.generations()
 	if err != nil {
 		return "", err
 	}
@@ -105,7 +107,7 @@ func (f files) next() (string, error) {
 }
 
 // remove deletes a generation. Whoever has it open keeps it until closing.
-func (f files) remove(generation string) error {
+func (f generationFiles) remove(generation string) error {
 	var errs []error
 	for _, suffix := range sidecars {
 		if err := os.Remove(f.path(generation) + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -116,8 +118,8 @@ func (f files) remove(generation string) error {
 }
 
 // removeExcept deletes every generation but those.
-func (f files) removeExcept(keep ...string) error {
-	all, err := f.all()
+func (f generationFiles) removeExcept(keep ...string) error {
+	all, err := f.generations()
 	if err != nil {
 		return err
 	}
@@ -134,13 +136,13 @@ func (f files) removeExcept(keep ...string) error {
 	return errors.Join(errs...)
 }
 
-// point makes the link name a generation, in one rename.
-func (f files) point(generation string) error {
+// setLive makes the link name a generation, in one rename.
+func (f generationFiles) setLive(generation string) error {
 	fresh := f.link() + ".new"
 	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.Symlink(f.base(generation), fresh); err != nil {
+	if err := os.Symlink(f.baseName(generation), fresh); err != nil {
 		return err
 	}
 	if err := os.Rename(fresh, f.link()); err != nil {

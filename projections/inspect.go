@@ -11,27 +11,27 @@ import (
 	"cortex/events"
 )
 
-// missing is a reason to rebuild that is no news while the log is empty.
-const missing = "was missing"
+// reasonMissing is a reason to rebuild that is no news while the log is empty.
+const reasonMissing = "was missing"
 
-// inspect opens what there is. why is a reason to rebuild; then nothing is open.
-func (m *Model) inspect(ctx context.Context, log events.Log) (live *database, generation, why string, err error) {
-	generation, err = m.files.live()
+// openLive opens what there is. why is a reason to rebuild; then nothing is open.
+func (m *ReadModel) openLive(ctx context.Context, log events.Log) (live *database, generation, why string, err error) {
+	generation, err = m.files.liveGeneration()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, "", missing, nil
+		return nil, "", reasonMissing, nil
 	case err != nil:
-		return nil, "", wasUnreadable(err), nil
+		return nil, "", unreadableReason(err), nil
 	}
 	store, err := m.open(ctx, m.files.path(generation))
 	if errors.Is(err, events.ErrFull) {
-		return nil, "", "", m.fail(err) // building it anew would need more room, not less
+		return nil, "", "", m.wrapError(err) // building it anew would need more room, not less
 	}
 	if err != nil {
-		return nil, generation, wasUnreadable(err), ctx.Err()
+		return nil, generation, unreadableReason(err), ctx.Err()
 	}
 	live = &database{p: m.p, cfg: &m.cfg, host: log.Host(), store: store}
-	why, err = m.judge(ctx, live, log)
+	why, err = m.reasonToRebuild(ctx, live, log)
 	if err != nil || why != "" {
 		// The store is of no use any more; what closing it says is of none either.
 		_ = store.Close()
@@ -40,14 +40,14 @@ func (m *Model) inspect(ctx context.Context, log events.Log) (live *database, ge
 	return live, generation, "", nil
 }
 
-// judge says why a file cannot be used, or "".
-func (m *Model) judge(ctx context.Context, d *database, log events.Log) (why string, err error) {
+// reasonToRebuild says why a file cannot be used, or "".
+func (m *ReadModel) reasonToRebuild(ctx context.Context, d *database, log events.Log) (why string, err error) {
 	c, err := readCheckpoint(ctx, d.store.Reader())
 	switch {
 	case ctx.Err() != nil:
 		return "", ctx.Err()
 	case err != nil:
-		return wasUnreadable(err), nil
+		return unreadableReason(err), nil
 	case c.projection != m.p.Name():
 		return "held " + c.projection, nil
 	case c.version != m.p.Version():
@@ -57,13 +57,13 @@ func (m *Model) judge(ctx context.Context, d *database, log events.Log) (why str
 	case c.host != log.Host():
 		return "was of another host", nil
 	}
-	if why, err := damage(ctx, d.store.Reader()); why != "" || err != nil {
+	if why, err := checkPages(ctx, d.store.Reader()); why != "" || err != nil {
 		return why, err
 	}
-	return belongs(ctx, c.link, log)
+	return checkInLog(ctx, c.link, log)
 }
 
-func wasUnreadable(err error) string { return "was unreadable (" + oneLine(err.Error()) + ")" }
+func unreadableReason(err error) string { return "was unreadable (" + oneLine(err.Error()) + ")" }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
@@ -72,18 +72,18 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 // larger one is noticed when the page is used.
 const maxCheckedPages = 16 << 10
 
-// damage looks for pages that are not as SQLite writes them.
-func damage(ctx context.Context, db *sql.DB) (why string, err error) {
+// checkPages looks for pages that are not as SQLite writes them.
+func checkPages(ctx context.Context, db *sql.DB) (why string, err error) {
 	var pages int64
 	if err := db.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil {
-		return wasUnreadable(err), ctx.Err()
+		return unreadableReason(err), ctx.Err()
 	}
 	if pages > maxCheckedPages {
 		return "", nil
 	}
 	var verdict string
 	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
-		return wasUnreadable(err), ctx.Err()
+		return unreadableReason(err), ctx.Err()
 	}
 	if verdict != "ok" {
 		return "was damaged (" + oneLine(verdict) + ")", nil
@@ -91,8 +91,8 @@ func damage(ctx context.Context, db *sql.DB) (why string, err error) {
 	return "", nil
 }
 
-// belongs says why a checkpoint is not a place in the log, or "".
-func belongs(ctx context.Context, at events.Link, log events.Log) (why string, err error) {
+// checkInLog says why a checkpoint is not a place in the log, or "".
+func checkInLog(ctx context.Context, at events.Link, log events.Log) (why string, err error) {
 	if at.Position == 0 {
 		if !at.Hash.IsZero() {
 			return "had followed another log", nil

@@ -12,23 +12,23 @@ import (
 	"cortex/events"
 )
 
-// Model is a read model kept in a file. Use [New], then [Model.Open].
-type Model struct {
+// ReadModel is a read model kept in a file. Use [New], then [ReadModel.Open].
+type ReadModel struct {
 	p     Projection
 	open  OpenStore
 	cfg   Config
-	files files
+	files generationFiles
 
-	shadowing sync.Mutex           // one rebuild or verification at a time; guards retired
-	retired   map[string]time.Time // generations and when they were replaced
-	writing   sync.Mutex           // one Apply or swap at a time; guards live's checkpoint
-	mu        sync.RWMutex         // guards the fields below; read-held while live is read
-	live      *database
-	rebuilt   string
+	rebuildMu     sync.Mutex           // one rebuild or verification at a time; guards retired
+	retired       map[string]time.Time // generations and when they were replaced
+	applyMu       sync.Mutex           // one Apply or swap at a time; guards live's checkpoint
+	mu            sync.RWMutex         // guards the fields below; read-held while live is read
+	live          *database
+	rebuildReason string
 }
 
 // New returns the model of a projection. It touches nothing.
-func New(p Projection, open OpenStore, cfg Config) (*Model, error) {
+func New(p Projection, open OpenStore, cfg Config) (*ReadModel, error) {
 	if err := validName(p.Name()); err != nil {
 		return nil, err
 	}
@@ -36,31 +36,31 @@ func New(p Projection, open OpenStore, cfg Config) (*Model, error) {
 		return nil, &events.Error{Op: "projections.New", Kind: events.ErrInternal, Subject: p.Name(), Err: errors.New("a model needs a directory and an opener")}
 	}
 	cfg.setDefaults()
-	return &Model{p: p, open: open, cfg: cfg, files: files{cfg.Dir, p.Name()}, retired: map[string]time.Time{}}, nil
+	return &ReadModel{p: p, open: open, cfg: cfg, files: generationFiles{cfg.Dir, p.Name()}, retired: map[string]time.Time{}}, nil
 }
 
 // Name is the projection's.
-func (m *Model) Name() string { return m.p.Name() }
+func (m *ReadModel) Name() string { return m.p.Name() }
 
 // Path is the file that readers open: a link to the live generation.
-func (m *Model) Path() string { return m.files.link() }
+func (m *ReadModel) Path() string { return m.files.link() }
 
-// Rebuilt tells in one line that and why [Model.Open] rebuilt the model; "" when
+// RebuildReason tells in one line that and why [ReadModel.Open] rebuilt the model; "" when
 // it did not.
-func (m *Model) Rebuilt() string {
+func (m *ReadModel) RebuildReason() string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.rebuilt
+	return m.rebuildReason
 }
 
 // Open makes the model ready. A file that cannot be used is rebuilt from the
-// log, which takes a while for a long one; see [Model.Rebuilt]. When that fails
+// log, which takes a while for a long one; see [ReadModel.RebuildReason]. When that fails
 // the old file stays where it is.
-func (m *Model) Open(ctx context.Context, log events.Log) error {
-	if err := m.begin(); err != nil {
-		return m.fail(err)
+func (m *ReadModel) Open(ctx context.Context, log events.Log) error {
+	if err := m.resetState(); err != nil {
+		return m.wrapError(err)
 	}
-	live, current, why, err := m.inspect(ctx, log)
+	live, current, why, err := m.openLive(ctx, log)
 	if err != nil {
 		return err
 	}
@@ -68,10 +68,10 @@ func (m *Model) Open(ctx context.Context, log events.Log) error {
 		m.mu.Lock()
 		m.live = live
 		m.mu.Unlock()
-		return m.fail(m.files.removeExcept(current))
+		return m.wrapError(m.files.removeExcept(current))
 	}
 	if err := m.files.removeExcept(current); err != nil {
-		return m.fail(err)
+		return m.wrapError(err)
 	}
 	if err := m.Rebuild(ctx, log); err != nil {
 		return fmt.Errorf("rebuild read model %s, which %s: %w", m.Name(), why, err)
@@ -80,28 +80,28 @@ func (m *Model) Open(ctx context.Context, log events.Log) error {
 	if err != nil {
 		return err
 	}
-	if at.Position > 0 || why != missing {
+	if at.Position > 0 || why != reasonMissing {
 		m.mu.Lock()
-		m.rebuilt = fmt.Sprintf("read model %s %s: rebuilt from %d events", m.Name(), why, at.Position)
+		m.rebuildReason = fmt.Sprintf("read model %s %s: rebuilt from %d events", m.Name(), why, at.Position)
 		m.mu.Unlock()
 	}
 	return nil
 }
 
-// begin makes the directory and forgets what an earlier Open told.
-func (m *Model) begin() error {
-	m.shadowing.Lock()
-	defer m.shadowing.Unlock()
+// resetState makes the directory and forgets what an earlier Open told.
+func (m *ReadModel) resetState() error {
+	m.rebuildMu.Lock()
+	defer m.rebuildMu.Unlock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.live != nil {
 		return errors.New("is open already")
 	}
-	m.rebuilt, m.retired = "", map[string]time.Time{}
+	m.rebuildReason, m.retired = "", map[string]time.Time{}
 	return os.MkdirAll(m.cfg.Dir, 0o755)
 }
 
-func (m *Model) fail(err error) error {
+func (m *ReadModel) wrapError(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -116,51 +116,51 @@ func (m *Model) fail(err error) error {
 // skipped. The error is ErrCorrupt when a record does not follow the one before
 // it (what precedes it is in) or when the file is damaged; ErrUnavailable when
 // trying again may help.
-func (m *Model) Apply(ctx context.Context, records []events.Record) error {
-	m.writing.Lock()
-	defer m.writing.Unlock()
-	live, err := m.opened()
+func (m *ReadModel) Apply(ctx context.Context, records []events.Record) error {
+	m.applyMu.Lock()
+	defer m.applyMu.Unlock()
+	live, err := m.liveDatabase()
 	if err != nil {
 		return err
 	}
-	return live.apply(ctx, entries(records))
+	return live.apply(ctx, feedRecords(records))
 }
 
-func (m *Model) opened() (*database, error) {
+func (m *ReadModel) liveDatabase() (*database, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if m.live == nil {
-		return nil, m.fail(errors.New("is not open"))
+		return nil, m.wrapError(errors.New("is not open"))
 	}
 	return m.live, nil
 }
 
 // Read runs f with a pool of connections to the live generation, which stays
 // open until f returns. f must not call Read.
-func (m *Model) Read(_ context.Context, f func(*sql.DB) error) error {
+func (m *ReadModel) Read(_ context.Context, f func(*sql.DB) error) error {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if m.live == nil {
-		return m.fail(errors.New("is not open"))
+		return m.wrapError(errors.New("is not open"))
 	}
 	return f(m.live.store.Reader())
 }
 
 // Checkpoint is the last record that is in; the zero Link when none is.
-func (m *Model) Checkpoint(ctx context.Context) (at events.Link, err error) {
+func (m *ReadModel) Checkpoint(ctx context.Context) (at events.Link, err error) {
 	err = m.Read(ctx, func(db *sql.DB) error {
 		c, err := readCheckpoint(ctx, db)
 		at = c.link
 		return err
 	})
 	if err != nil && ctx.Err() == nil {
-		return events.Link{}, storeError(m.Name(), err)
+		return events.Link{}, classifyWriteError(m.Name(), err)
 	}
 	return at, err
 }
 
 // Lag is how many records of the log are not in yet.
-func (m *Model) Lag(ctx context.Context, log events.Log) (uint64, error) {
+func (m *ReadModel) Lag(ctx context.Context, log events.Log) (uint64, error) {
 	at, err := m.Checkpoint(ctx)
 	if err != nil {
 		return 0, err
@@ -173,31 +173,31 @@ func (m *Model) Lag(ctx context.Context, log events.Log) (uint64, error) {
 }
 
 // DeadLetters lists the facts that were put aside, oldest first.
-func (m *Model) DeadLetters(ctx context.Context) (out []DeadLetter, err error) {
+func (m *ReadModel) DeadLetters(ctx context.Context) (out []DeadLetter, err error) {
 	err = m.Read(ctx, func(db *sql.DB) error {
 		rows, err := db.QueryContext(ctx, `SELECT position, event_id, kind, error FROM dead_letter ORDER BY position`)
 		if err != nil {
-			return Explain(m.Name(), err)
+			return WrapError(m.Name(), err)
 		}
 		defer func() { _ = rows.Close() }() // its error is rows.Err
 		for rows.Next() {
 			d := DeadLetter{Projection: m.Name()}
 			if err := rows.Scan(&d.Position, &d.Event, &d.Kind, &d.Error); err != nil {
-				return Explain(m.Name(), err)
+				return WrapError(m.Name(), err)
 			}
 			out = append(out, d)
 		}
-		return Explain(m.Name(), rows.Err())
+		return WrapError(m.Name(), rows.Err())
 	})
 	return out, err
 }
 
 // Close closes the file. The model can be opened again.
-func (m *Model) Close() error {
-	m.shadowing.Lock()
-	defer m.shadowing.Unlock()
-	m.writing.Lock()
-	defer m.writing.Unlock()
+func (m *ReadModel) Close() error {
+	m.rebuildMu.Lock()
+	defer m.rebuildMu.Unlock()
+	m.applyMu.Lock()
+	defer m.applyMu.Unlock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.live == nil {
@@ -205,5 +205,5 @@ func (m *Model) Close() error {
 	}
 	err := m.live.store.Close()
 	m.live = nil
-	return m.fail(err)
+	return m.wrapError(err)
 }

@@ -21,7 +21,7 @@ import (
 
 // setup is an open model on a log that holds 40 facts, none applied yet.
 type setup struct {
-	*projections.Model
+	*projections.ReadModel
 	log     *memlog.Log
 	records []events.Record
 	dir     string
@@ -35,12 +35,12 @@ func newSetup(t *testing.T, p projections.Projection) *setup {
 	records := projectiontest.Generate(func(n int) int { x = x*1664525 + 1013904223; return int(x>>8) % n }, 40)
 	s := &setup{log: projectiontest.Log(t, records), records: records, dir: t.TempDir(), now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
 	m, err := projections.New(p, projectiontest.Open, projections.Config{
-		Dir: s.dir, Now: func() time.Time { return s.now }, Report: func(d projections.DeadLetter) { s.told = append(s.told, d) },
+		Dir: s.dir, Now: func() time.Time { return s.now }, OnDeadLetter: func(d projections.DeadLetter) { s.told = append(s.told, d) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Model = m
+	s.ReadModel = m
 	if err := m.Open(t.Context(), memlog.New(projectiontest.Host)); err != nil {
 		t.Fatal(err)
 	}
@@ -164,8 +164,8 @@ func TestModel(t *testing.T) {
 		if _, err := s.Checkpoint(t.Context()); !errors.Is(err, events.ErrUnavailable) {
 			t.Errorf("checkpoint: %v", err)
 		}
-		if err := s.Open(t.Context(), s.log); err != nil || s.Rebuilt() != "" {
-			t.Errorf("open: %v, %q", err, s.Rebuilt())
+		if err := s.Open(t.Context(), s.log); err != nil || s.RebuildReason() != "" {
+			t.Errorf("open: %v, %q", err, s.RebuildReason())
 		}
 		if err := s.Open(t.Context(), s.log); !errors.Is(err, events.ErrUnavailable) {
 			t.Errorf("open what is open: %v", err)
@@ -179,8 +179,8 @@ func TestModel(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := s.Open(t.Context(), s.log); err != nil || (s.Rebuilt() != "") != rebuilt {
-				t.Errorf("open: %v, it tells %q", err, s.Rebuilt())
+			if err := s.Open(t.Context(), s.log); err != nil || (s.RebuildReason() != "") != rebuilt {
+				t.Errorf("open: %v, it tells %q", err, s.RebuildReason())
 			}
 		}
 	})

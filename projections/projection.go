@@ -50,9 +50,9 @@ type Config struct {
 	// Now is the clock of the checkpoint's time stamp, which is for people, and
 	// of how long replaced files are kept.
 	Now func() time.Time
-	// Report is told about every fact that was put aside. It may be nil and must
+	// OnDeadLetter is told about every fact that was put aside. It may be nil and must
 	// not call the model.
-	Report func(DeadLetter)
+	OnDeadLetter func(DeadLetter)
 }
 
 const (
@@ -71,8 +71,8 @@ func (c *Config) setDefaults() {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Report == nil {
-		c.Report = func(DeadLetter) {}
+	if c.OnDeadLetter == nil {
+		c.OnDeadLetter = func(DeadLetter) {}
 	}
 }
 
@@ -93,7 +93,7 @@ func (d DeadLetter) String() string {
 // fingerprint changes with every character of the schema, so that a schema
 // changed without a new version is noticed too.
 func fingerprint(p Projection) string {
-	sum := sha256.Sum256([]byte(ownSchema + p.Schema()))
+	sum := sha256.Sum256([]byte(checkpointSchema + p.Schema()))
 	return hex.EncodeToString(sum[:8])
 }
 

@@ -11,47 +11,47 @@ import (
 	"cortex/events"
 )
 
-// wholeLog is a limit that no log reaches.
-const wholeLog = events.Position(math.MaxUint64)
+// noLimit is a limit that no log reaches.
+const noLimit = events.Position(math.MaxUint64)
 
 // Rebuild replays the whole log into a new generation and puts it in the place
 // of the old one. Apply and readers go on meanwhile; readers see the old rows
 // until the new ones are at least as far. It serves Open, so the model need not
 // be open. When it fails everything is as before.
-func (m *Model) Rebuild(ctx context.Context, log events.Log) error {
+func (m *ReadModel) Rebuild(ctx context.Context, log events.Log) error {
 	return RebuildAll(ctx, log, m)
 }
 
-// RebuildAll rebuilds several models, each as [Model.Rebuild] does, at once: the
+// RebuildAll rebuilds several models, each as [ReadModel.Rebuild] does, at once: the
 // log is read once for all of them. One that fails does not keep the others from
 // being rebuilt. No model may be given twice.
-func RebuildAll(ctx context.Context, log events.Log, models ...*Model) error {
-	shares, errs := make([]*share, len(models)), make([]error, len(models))
+func RebuildAll(ctx context.Context, log events.Log, models ...*ReadModel) error {
+	shares, errs := make([]*batchReceiver, len(models)), make([]error, len(models))
 	most := math.MaxInt
 	var running sync.WaitGroup
 	for i, m := range models {
-		s := newShare()
+		s := newBatchReceiver()
 		shares[i], most = s, min(most, m.cfg.Batch)
 		running.Go(func() {
-			defer s.leave()
-			errs[i] = m.rebuild(ctx, log, s.all())
+			defer s.unsubscribe()
+			errs[i] = m.rebuild(ctx, log, s.receive())
 		})
 	}
-	spread(batches(ctx, log, 0, wholeLog, most), shares)
+	distribute(readBatches(ctx, log, 0, noLimit, most), shares)
 	running.Wait()
 	return errors.Join(errs...)
 }
 
 // rebuild makes a generation of what it is given, which is the log as it was not
 // long ago.
-func (m *Model) rebuild(ctx context.Context, log events.Log, in iter.Seq2[[]entry, error]) error {
-	m.shadowing.Lock()
-	defer m.shadowing.Unlock()
-	generation, err := m.files.next()
+func (m *ReadModel) rebuild(ctx context.Context, log events.Log, in iter.Seq2[[]feedRecord, error]) error {
+	m.rebuildMu.Lock()
+	defer m.rebuildMu.Unlock()
+	generation, err := m.files.nextGeneration()
 	if err != nil {
-		return m.fail(err)
+		return m.wrapError(err)
 	}
-	shadow, err := m.shadow(ctx, log.Host(), generation, in)
+	shadow, err := m.buildShadow(ctx, log.Host(), generation, in)
 	if err != nil {
 		return err
 	}
@@ -61,15 +61,15 @@ func (m *Model) rebuild(ctx context.Context, log events.Log, in iter.Seq2[[]entr
 	return nil
 }
 
-// shadow builds a generation of what it is given. On failure nothing is left of it.
-func (m *Model) shadow(ctx context.Context, host events.HostID, generation string, in iter.Seq2[[]entry, error]) (*database, error) {
+// buildShadow builds a generation of what it is given. On failure nothing is left of it.
+func (m *ReadModel) buildShadow(ctx context.Context, host events.HostID, generation string, in iter.Seq2[[]feedRecord, error]) (*database, error) {
 	store, err := m.open(ctx, m.files.path(generation))
 	if err != nil {
-		return nil, m.fail(errors.Join(err, m.files.remove(generation)))
+		return nil, m.wrapError(errors.Join(err, m.files.remove(generation)))
 	}
 	cfg := m.cfg
 	if generation == verifyGeneration {
-		cfg.Report = func(DeadLetter) {} // the live model has told already
+		cfg.OnDeadLetter = func(DeadLetter) {} // the live model has told already
 	}
 	d := &database{p: m.p, cfg: &cfg, host: host, store: store}
 	if err = d.create(ctx); err == nil {
@@ -82,7 +82,7 @@ func (m *Model) shadow(ctx context.Context, host events.HostID, generation strin
 }
 
 // replay applies what it is given.
-func (d *database) replay(ctx context.Context, in iter.Seq2[[]entry, error]) error {
+func (d *database) replay(ctx context.Context, in iter.Seq2[[]feedRecord, error]) error {
 	for batch, err := range in {
 		if err == nil {
 			err = d.apply(ctx, batch)
@@ -96,14 +96,14 @@ func (d *database) replay(ctx context.Context, in iter.Seq2[[]entry, error]) err
 
 // swap lets the shadow catch up with what was applied meanwhile and makes it the
 // live generation.
-func (m *Model) swap(ctx context.Context, log events.Log, shadow *database, generation string) error {
-	m.writing.Lock()
-	defer m.writing.Unlock()
-	if err := shadow.replay(ctx, batches(ctx, log, shadow.at.Position, wholeLog, m.cfg.Batch)); err != nil {
+func (m *ReadModel) swap(ctx context.Context, log events.Log, shadow *database, generation string) error {
+	m.applyMu.Lock()
+	defer m.applyMu.Unlock()
+	if err := shadow.replay(ctx, readBatches(ctx, log, shadow.checkpoint.Position, noLimit, m.cfg.Batch)); err != nil {
 		return err
 	}
-	if err := m.files.point(generation); err != nil {
-		return m.fail(err)
+	if err := m.files.setLive(generation); err != nil {
+		return m.wrapError(err)
 	}
 	m.mu.Lock()
 	old := m.live
@@ -114,19 +114,19 @@ func (m *Model) swap(ctx context.Context, log events.Log, shadow *database, gene
 	if old != nil {
 		_ = old.store.Close()
 	}
-	_ = m.retire(generation)
+	_ = m.removeRetired(generation)
 	return nil
 }
 
-// grace is how long a generation stays on disk after it was replaced. A reader
+// retireDelay is how long a generation stays on disk after it was replaced. A reader
 // that has read the link opens the file a moment later, and SQLite looks at its
 // name once more when it opens the -wal beside it.
-const grace = time.Minute
+const retireDelay = time.Minute
 
-// retire removes the generations that were replaced long enough ago. The caller
+// removeRetired removes the generations that were replaced long enough ago. The caller
 // holds shadowing.
-func (m *Model) retire(live string) error {
-	all, err := m.files.all()
+func (m *ReadModel) removeRetired(live string) error {
+	all, err := m.files.generations()
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (m *Model) retire(live string) error {
 		case g == live:
 		case !known:
 			m.retired[g] = now
-		case now.Sub(since) >= grace:
+		case now.Sub(since) >= retireDelay:
 			errs = append(errs, m.files.remove(g))
 			delete(m.retired, g)
 		}

@@ -28,7 +28,7 @@ func TestRebuildAll(t *testing.T) {
 			t.Fatal(err)
 		}
 		log := &countedLog{Log: first.log, records: first.records}
-		if err := projections.RebuildAll(t.Context(), log, first.Model, broken, second.Model); !errors.Is(err, errUnlucky) {
+		if err := projections.RebuildAll(t.Context(), log, first.ReadModel, broken, second.ReadModel); !errors.Is(err, errUnlucky) {
 			t.Errorf("got %v", err)
 		}
 		if n, m := first.count(t), second.count(t); n != 40 || m != 39 || len(second.told) != 1 {
@@ -42,7 +42,7 @@ func TestRebuildAll(t *testing.T) {
 		first, second := newSetup(t, tally{}), newSetup(t, tally{})
 		forged := slices.Clone(first.records)
 		forged[20].Data = []byte(`{}`)
-		err := projections.RebuildAll(t.Context(), &countedLog{Log: first.log, records: forged}, first.Model, second.Model)
+		err := projections.RebuildAll(t.Context(), &countedLog{Log: first.log, records: forged}, first.ReadModel, second.ReadModel)
 		if n := strings.Count(fmt.Sprint(err), "event 21"); n != 2 || !errors.Is(err, events.ErrCorrupt) {
 			t.Errorf("got %v", err)
 		}

@@ -11,8 +11,8 @@ import (
 	"cortex/events"
 )
 
-// Difference is what distinguishes a model's rows from those that the log gives.
-type Difference struct {
+// ReplayDifference is what distinguishes a model's rows from those that the log gives.
+type ReplayDifference struct {
 	Projection string            `json:"projection"`
 	Position   events.Position   `json:"position"` // at which both were compared
 	Rows       int               `json:"rows"`     // compared
@@ -32,10 +32,10 @@ type TableDifference struct {
 const maxExamples = 5
 
 // Empty reports whether there is none.
-func (d Difference) Empty() bool { return len(d.Tables) == 0 }
+func (d ReplayDifference) Empty() bool { return len(d.Tables) == 0 }
 
 // String tells it in one line.
-func (d Difference) String() string {
+func (d ReplayDifference) String() string {
 	if d.Empty() {
 		return fmt.Sprintf("read model %s is what the log gives: %d rows at event %d", d.Projection, d.Rows, d.Position)
 	}
@@ -48,11 +48,11 @@ func (d Difference) String() string {
 
 // VerifyAgainst replays the log up to the model's checkpoint into a throw-away
 // file and compares both, row by row. The model goes on meanwhile.
-func (m *Model) VerifyAgainst(ctx context.Context, log events.Log) (diff Difference, err error) {
-	m.shadowing.Lock()
-	defer m.shadowing.Unlock()
+func (m *ReadModel) VerifyAgainst(ctx context.Context, log events.Log) (diff ReplayDifference, err error) {
+	m.rebuildMu.Lock()
+	defer m.rebuildMu.Unlock()
 	if err := m.files.remove(verifyGeneration); err != nil {
-		return Difference{}, m.fail(err)
+		return ReplayDifference{}, m.wrapError(err)
 	}
 	err = m.Read(ctx, func(db *sql.DB) error {
 		live, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
@@ -63,36 +63,36 @@ func (m *Model) VerifyAgainst(ctx context.Context, log events.Log) (diff Differe
 		diff, err = m.verify(ctx, log, live)
 		return err
 	})
-	return diff, Explain(m.Name(), err)
+	return diff, WrapError(m.Name(), err)
 }
 
 // verify compares the snapshot that live sees.
-func (m *Model) verify(ctx context.Context, log events.Log, live *sql.Tx) (diff Difference, err error) {
+func (m *ReadModel) verify(ctx context.Context, log events.Log, live *sql.Tx) (diff ReplayDifference, err error) {
 	at, err := readCheckpoint(ctx, live)
 	if err != nil {
-		return Difference{}, err
+		return ReplayDifference{}, err
 	}
-	shadow, err := m.shadow(ctx, log.Host(), verifyGeneration, batches(ctx, log, 0, at.link.Position, m.cfg.Batch))
+	shadow, err := m.buildShadow(ctx, log.Host(), verifyGeneration, readBatches(ctx, log, 0, at.link.Position, m.cfg.Batch))
 	if err != nil {
-		return Difference{}, err
+		return ReplayDifference{}, err
 	}
 	defer func() {
 		err = errors.Join(err, shadow.store.Close(), m.files.remove(verifyGeneration))
 	}()
 	replayed, err := shadow.store.Reader().BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return Difference{}, err
+		return ReplayDifference{}, err
 	}
 	defer func() { _ = replayed.Rollback() }() // it only reads
-	diff = Difference{Projection: m.Name(), Position: at.link.Position}
+	diff = ReplayDifference{Projection: m.Name(), Position: at.link.Position}
 	tables, err := tablesOf(ctx, live, replayed)
 	if err != nil {
-		return Difference{}, err
+		return ReplayDifference{}, err
 	}
 	for _, table := range tables {
 		t, rows, err := compareTable(ctx, table, live, replayed)
 		if err != nil {
-			return Difference{}, fmt.Errorf("compare table %s: %w", table, err)
+			return ReplayDifference{}, fmt.Errorf("compare table %s: %w", table, err)
 		}
 		diff.Rows += rows
 		if t.Missing+t.Extra > 0 {

@@ -77,13 +77,13 @@ func TestCheckVersion(t *testing.T) {
 		"another version": check(s.Path(), 2),
 		"no file":         check(filepath.Join(t.TempDir(), "none.db"), 1),
 		"garbage":         check(garbage, 1),
-		"no link":         projections.Explain("tally", fmt.Errorf("open: %w", fs.ErrNotExist)),
+		"no link":         projections.WrapError("tally", fmt.Errorf("open: %w", fs.ErrNotExist)),
 	} {
-		if !projections.Unreadable(err) || events.HintOf(err) == "" {
+		if !projections.NeedsRebuild(err) || events.HintOf(err) == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if projections.Unreadable(nil) || projections.Unreadable(context.Canceled) {
+	if projections.NeedsRebuild(nil) || projections.NeedsRebuild(context.Canceled) {
 		t.Error("no fault of the file is called one")
 	}
 }

@@ -14,11 +14,11 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"cortex/cmd/api"
 	"cortex/cmd/client"
-	"cortex/cmd/door"
+	"cortex/cmd/config"
+	"cortex/cmd/output"
 	"cortex/cmd/parts"
-	"cortex/cmd/render"
-	"cortex/cmd/settings"
 	"cortex/events"
 	"cortex/producers/intent"
 )
@@ -34,7 +34,7 @@ type App struct {
 	Engine Engine
 
 	json, embedded, quiet bool
-	settings              settings.Settings
+	settings              config.Settings
 	client                *client.Client
 	inner                 *embeddedDaemon
 	lines                 *bufio.Reader // of Stdin: one, for all questions
@@ -106,14 +106,14 @@ func (a *App) line(kind, field string, v any) {
 
 // prepare loads the settings; it runs before every command.
 func (a *App) prepare(*cobra.Command, []string) error {
-	s, err := settings.Load(a.sources())
+	s, err := config.Load(a.sources())
 	a.settings = s
 	return err
 }
 
 // sources are where this command's settings come from.
-func (a *App) sources() settings.Sources {
-	return settings.Sources{Env: a.Env, UID: a.UID, System: settings.SystemFile}
+func (a *App) sources() config.Sources {
+	return config.Sources{Env: a.Env, UID: a.UID, SystemFile: config.SystemFile}
 }
 
 // unprepared replaces prepare for commands that work without settings, or in spite
@@ -123,17 +123,17 @@ func unprepared(*cobra.Command, []string) error { return nil }
 // connect gives a client whose daemon answers, starting it if need be. Somebody
 // who is not root plans with the system's daemon when that runs, and otherwise
 // with one of their own.
-func (a *App) connect(ctx context.Context) (*client.Client, door.Ping, error) {
+func (a *App) connect(ctx context.Context) (*client.Client, api.Ping, error) {
 	c := a.dial()
-	if a.UID != 0 && a.settings.System() {
+	if a.UID != 0 && a.settings.IsSystem() {
 		if _, err := c.Ping(ctx); err != nil {
 			c.Close()
-			a.settings, a.client = a.settings.Own(a.Env), nil
+			a.settings, a.client = a.settings.ForUser(a.Env), nil
 			c = a.dial()
 		}
 	}
-	p, err := c.Ensure(ctx)
-	for _, note := range p.Notes {
+	p, err := c.EnsureRunning(ctx)
+	for _, note := range p.StartupNotes {
 		fmt.Fprintln(a.Stderr, "note: "+note)
 	}
 	return c, p, err
@@ -142,12 +142,12 @@ func (a *App) connect(ctx context.Context) (*client.Client, door.Ping, error) {
 // dial gives a client without asking whether anybody answers.
 func (a *App) dial() *client.Client {
 	if a.client == nil {
-		start := client.Spawn(a.settings)
+		start := client.NewDaemonStarter(a.settings)
 		if a.embedded {
 			start = a.startEmbedded
 		}
 		a.client = client.New(a.settings, Build(), start)
-		a.client.Silent = func(d time.Duration) {
+		a.client.OnUnresponsive = func(d time.Duration) {
 			fmt.Fprintf(a.Stderr, "the daemon is there and does not answer; waiting for it up to %s\n", d)
 		}
 	}
@@ -155,7 +155,7 @@ func (a *App) dial() *client.Client {
 }
 
 func (a *App) producer(c *client.Client, host events.HostID) intent.Producer {
-	return intent.Producer{Host: host, Submit: c, Now: time.Now, NewID: parts.NewID}
+	return intent.Producer{Host: host, Submitter: c, Now: time.Now, NewID: parts.NewID}
 }
 
 // terminal reports whether f is one.
@@ -168,16 +168,16 @@ func terminal(f any) bool {
 func (a *App) interactive() bool { return !a.json && terminal(a.Stdin) && terminal(a.Stderr) }
 
 // renderer chooses how to show what goes on.
-func (a *App) renderer() render.Renderer {
+func (a *App) renderer() output.ProgressRenderer {
 	switch {
 	case a.json:
-		return &render.NDJSON{W: a.Stdout}
+		return &output.NDJSONRenderer{Out: a.Stdout}
 	case a.quiet:
-		return render.Quiet{}
+		return output.QuietRenderer{}
 	case terminal(a.Stderr) && a.Env("TERM") != "dumb" && a.Env("ACCESSIBLE") == "":
-		return &render.Terminal{W: a.Stderr, Width: a.width}
+		return &output.TerminalRenderer{Out: a.Stderr, Width: a.width}
 	}
-	return &render.Plain{W: a.Stderr}
+	return &output.LineRenderer{Out: a.Stderr}
 }
 
 func (a *App) width() int {

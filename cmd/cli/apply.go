@@ -25,9 +25,9 @@ func (a *App) apply(ctx context.Context, plan events.PlanID) error {
 	if err := plan.Validate(); err != nil {
 		return err
 	}
-	var t history.Transaction
+	var t history.TransactionRow
 	err := a.readHistory(ctx, func(r *history.Reader) (err error) {
-		t, err = r.ByPlan(ctx, plan)
+		t, err = r.AwaitingApproval(ctx, plan)
 		return err
 	})
 	if err != nil {
@@ -45,6 +45,6 @@ func (a *App) apply(ctx context.Context, plan events.PlanID) error {
 	}
 	return a.run(ctx, session{
 		client: c, producer: a.producer(c, ping.Host), ping: ping, consent: consent{apply: true},
-		intent: events.Intent{Words: "cortex apply " + string(plan)},
+		intent: events.Intent{CommandLine: "cortex apply " + string(plan)},
 	}, t.ID)
 }

@@ -11,12 +11,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/askcontext"
 	"cortex/cmd/client"
-	"cortex/cmd/evidence"
-	"cortex/cmd/render"
-	"cortex/consumers/analyst"
-	"cortex/consumers/apt"
-	"cortex/consumers/llm/route"
+	"cortex/cmd/output"
+	"cortex/consumers/llm/ask"
+	"cortex/consumers/llm/router"
+	"cortex/consumers/machine/apt"
 	"cortex/events"
 	"cortex/projections/answers"
 	"cortex/projections/history"
@@ -41,7 +41,7 @@ names its sources; without one you see what was found. Nothing is changed.`,
 // askView is an answer as JSON.
 type askView struct {
 	Version  int               `json:"version"`
-	Mode     events.Mode       `json:"mode"`
+	Mode     events.LLMMode    `json:"mode"`
 	Answer   string            `json:"answer,omitempty"` // of a model
 	Origin   string            `json:"origin"`
 	Event    events.ID         `json:"event,omitempty"`
@@ -53,8 +53,8 @@ type askView struct {
 
 func (a *App) askQuestion(ctx context.Context, w *wish, text string) error {
 	found := a.evidence(ctx, text)
-	q := events.Question{Task: taskOf(text), Text: text, Machine: a.machineLine(ctx), Evidence: found, Provider: w.provider}
-	q.Scope = answers.Scope{Release: q.Machine, Schema: analyst.SchemaVersion}.Hash()
+	q := events.Question{Task: taskOf(text), Text: text, Machine: a.machineLine(ctx), Evidence: found, OnlyProvider: w.provider}
+	q.Scope = answers.Scope{Release: q.Machine, Schema: ask.SchemaVersion}.Hash()
 	if err := q.Validate(); err != nil {
 		return err
 	}
@@ -93,14 +93,14 @@ func (a *App) askQuestion(ctx context.Context, w *wish, text string) error {
 func (a *App) askModelFor(ctx context.Context, c *client.Client, q events.Question, view *askView) (done bool, err error) {
 	streamed := false
 	a.say("asking a model…")
-	reply, err := c.Ask(ctx, q, func(d route.Delta) {
+	reply, err := c.Ask(ctx, q, func(d router.Delta) {
 		switch {
 		case a.json:
 		case d.Restart && streamed:
 			fmt.Fprintln(a.Stdout, "\n[that answer broke off; another begins]")
 		default:
 			streamed = true
-			fmt.Fprint(a.Stdout, events.Lines(d.Text, events.MaxLLMAnswerBytes))
+			fmt.Fprint(a.Stdout, events.SanitizeText(d.Text, events.MaxLLMAnswerBytes))
 		}
 	})
 	if streamed {
@@ -109,7 +109,7 @@ func (a *App) askModelFor(ctx context.Context, c *client.Client, q events.Questi
 	if err != nil {
 		return false, err
 	}
-	view.Mode, view.Answer, view.Origin, view.Event, view.Cost = reply.Mode, reply.Text, origin(reply), reply.Event, reply.Cost
+	view.Mode, view.Answer, view.Origin, view.Event, view.Cost = reply.Mode, reply.Text, origin(reply), reply.EventID, reply.Cost
 	view.Cited, view.Uncited = cited(reply.Text, q.Evidence)
 	return true, a.answer(view, func(out io.Writer) {
 		if !streamed {
@@ -143,10 +143,10 @@ func cited(text string, given []events.Evidence) (known, unknown []string) {
 }
 
 // taskOf guesses what kind of question it is; it decides whom to ask first.
-func taskOf(text string) events.Task {
+func taskOf(text string) events.LLMTask {
 	lower := strings.ToLower(text)
 	for _, t := range []struct {
-		task  events.Task
+		task  events.LLMTask
 		words string
 	}{
 		{events.TaskDiagnose, "error fail failed fails broken broke wrong crash taken cannot can't doesn't"},
@@ -164,18 +164,18 @@ func taskOf(text string) events.Task {
 
 // evidence looks up what bears on a question.
 func (a *App) evidence(ctx context.Context, text string) []events.Evidence {
-	s := evidence.Sources{
+	s := askcontext.ContextSources{
 		Root: a.settings.Root, Machine: apt.New(apt.Config{Root: a.settings.Root}),
 		Hardware: func(ctx context.Context, w io.Writer) error {
 			r, err := a.look(ctx)
 			if err == nil {
-				render.Hardware(w, r.Facts)
+				output.Hardware(w, r.Facts)
 			}
 			return err
 		},
 	}
-	if exists(filepath.Join(a.settings.Reads(), history.Name+".db")) {
-		s.History = func(ctx context.Context, f history.Filter) (list []history.Transaction, err error) {
+	if exists(filepath.Join(a.settings.ReadModelsDir(), history.Name+".db")) {
+		s.History = func(ctx context.Context, f history.Filter) (list []history.TransactionRow, err error) {
 			err = a.askHistory(ctx, func(r *history.Reader) error {
 				list, err = r.List(ctx, f)
 				return err
@@ -187,5 +187,5 @@ func (a *App) evidence(ctx context.Context, text string) []events.Evidence {
 		defer c.Close()
 		s.Catalog = c
 	}
-	return evidence.Gather(ctx, s, text)
+	return askcontext.Gather(ctx, s, text)
 }

@@ -39,13 +39,13 @@ func (a *App) attach(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	s := session{client: c, producer: a.producer(c, ping.Host), ping: ping, intent: events.Intent{Words: t.Words}, attached: true}
+	s := session{client: c, producer: a.producer(c, ping.Host), ping: ping, intent: events.Intent{CommandLine: t.CommandLine}, attached: true}
 	return a.follow(ctx, s, t.ID, &events.Transaction{}, true)
 }
 
 // toAttach finds the transaction: the one named, or the newest that runs. One that
 // waits for a yes cannot be followed, for nobody gives it.
-func (a *App) toAttach(ctx context.Context, ref string) (history.Transaction, error) {
+func (a *App) toAttach(ctx context.Context, ref string) (history.TransactionRow, error) {
 	if ref != "" {
 		d, err := a.resolve(ctx, ref)
 		if err == nil && d.State == events.StatePlanned {
@@ -54,17 +54,17 @@ func (a *App) toAttach(ctx context.Context, ref string) (history.Transaction, er
 				Err: errors.New("it waits for a yes"), Hint: fmt.Sprintf("'cortex apply %s' gives it", d.PlanID),
 			}
 		}
-		return d.Transaction, err
+		return d.TransactionRow, err
 	}
 	for _, state := range []events.TransactionState{events.StateRunning, events.StateApproved} {
-		var list []history.Transaction
+		var list []history.TransactionRow
 		err := a.readHistory(ctx, func(r *history.Reader) (err error) {
 			list, err = r.List(ctx, history.Filter{State: state, Limit: 1})
 			return err
 		})
 		if err != nil || len(list) > 0 {
-			return append(list, history.Transaction{})[0], err
+			return append(list, history.TransactionRow{})[0], err
 		}
 	}
-	return history.Transaction{}, &events.Error{Op: "cli.attach", Kind: events.ErrNotFound, Err: errors.New("nothing runs"), Hint: "'cortex history' lists what there is; 'cortex attach ID' tells how one of them ended"}
+	return history.TransactionRow{}, &events.Error{Op: "cli.attach", Kind: events.ErrNotFound, Err: errors.New("nothing runs"), Hint: "'cortex history' lists what there is; 'cortex attach ID' tells how one of them ended"}
 }

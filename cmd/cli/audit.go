@@ -15,9 +15,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/render"
-	"cortex/consumers/auditor"
-	"cortex/embedded/store"
+	"cortex/cmd/output"
+	"cortex/consumers/treehead"
+	"cortex/embedded/sqlite"
 	"cortex/events"
 	"cortex/projections/audit"
 )
@@ -39,7 +39,7 @@ against them even root cannot change what was before.
 	return cmd
 }
 
-func (a *App) places() auditor.Places { return auditor.Places(a.settings.Audit()) }
+func (a *App) places() treehead.Dir { return treehead.Dir(a.settings.AuditDir()) }
 
 // verifyOptions say what is verified against.
 type verifyOptions struct {
@@ -69,16 +69,16 @@ func (a *App) auditVerify(ctx context.Context, o verifyOptions) error {
 	if !a.everUsed() {
 		return a.nothingYet()
 	}
-	v, err := a.verifyState(ctx, a.settings.State, a.places(), o)
+	v, err := a.verifyState(ctx, a.settings.StateDir, a.places(), o)
 	if err != nil {
 		return err
 	}
 	view := struct {
 		Version int  `json:"version"`
 		OK      bool `json:"ok"`
-		auditor.Verdict
+		treehead.VerifyResult
 	}{1, v.OK(), v}
-	if err := a.answer(view, func(w io.Writer) { render.Verdict(w, v) }); err != nil || v.OK() {
+	if err := a.answer(view, func(w io.Writer) { output.AuditVerification(w, v) }); err != nil || v.OK() {
 		return err
 	}
 	if a.json {
@@ -89,51 +89,51 @@ func (a *App) auditVerify(ctx context.Context, o verifyOptions) error {
 
 // verifyState verifies the store in a state directory. What cannot be read as
 // evidence is a fault too; an error means that verifying was not possible.
-func (a *App) verifyState(ctx context.Context, state string, p auditor.Places, o verifyOptions) (auditor.Verdict, error) {
+func (a *App) verifyState(ctx context.Context, state string, p treehead.Dir, o verifyOptions) (treehead.VerifyResult, error) {
 	if a.Engine.Files == nil {
-		return auditor.Verdict{}, a.becomeEngine()
+		return treehead.VerifyResult{}, a.becomeEngine()
 	}
 	if o.key == "" {
-		o.key = p.PublicKey()
+		o.key = p.PublicKeyPath()
 	}
-	key, err := auditor.ReadVerifier(o.key)
+	key, err := treehead.ReadVerifier(o.key)
 	if err != nil {
-		return auditor.Verdict{}, err
+		return treehead.VerifyResult{}, err
 	}
 	known, closeKnown := knownLeaves(ctx, state)
 	defer closeKnown()
-	e := auditor.Evidence{Verifier: key, Leaf: known}
-	var faults []auditor.Fault
-	if e.Heads, err = auditor.ReadHeads(p.Heads(), key); err != nil {
+	e := treehead.VerifyInput{Verifier: key, KnownLeaf: known}
+	var faults []treehead.Fault
+	if e.Heads, err = treehead.ReadHeads(p.HeadsPath(), key); err != nil {
 		if !errors.Is(err, events.ErrCorrupt) {
-			return auditor.Verdict{}, err
+			return treehead.VerifyResult{}, err
 		}
-		faults = append(faults, auditor.Fault{Message: err.Error()})
+		faults = append(faults, treehead.Fault{Message: err.Error()})
 	}
 	if o.since != "" {
-		h, err := auditor.ReadHeadFile(o.since, key)
+		h, err := treehead.ReadHeadFile(o.since, key)
 		switch {
 		case err == nil:
-			e.Since = &h
+			e.TrustedHead = &h
 		case errors.Is(err, events.ErrCorrupt):
-			faults = append(faults, auditor.Fault{Message: o.since + ": " + err.Error()})
+			faults = append(faults, treehead.Fault{Message: o.since + ": " + err.Error()})
 		default:
-			return auditor.Verdict{}, err
+			return treehead.VerifyResult{}, err
 		}
 	}
 	files, err := a.Engine.Files(a.settings, state)
 	switch {
 	case err == nil:
 		e.Log = files.Records()
-		if want := auditor.Origin(files.Host()); key.Name() != want {
-			faults = append(faults, auditor.Fault{Message: fmt.Sprintf("the key is of %s, the log of %s", key.Name(), want)})
+		if want := treehead.Origin(files.Host()); key.Name() != want {
+			faults = append(faults, treehead.Fault{Message: fmt.Sprintf("the key is of %s, the log of %s", key.Name(), want)})
 		}
 	case errors.Is(err, events.ErrCorrupt):
 		e.Log = noRecords(err)
 	default:
-		return auditor.Verdict{}, err
+		return treehead.VerifyResult{}, err
 	}
-	v := auditor.Verify(e)
+	v := treehead.Verify(e)
 	v.Faults = append(faults, v.Faults...)
 	return v, nil
 }
@@ -171,34 +171,34 @@ func newAuditKey(a *App) *cobra.Command {
 	}
 }
 
-func (a *App) newestHead() (auditor.Head, error) {
-	v, err := auditor.ReadVerifier(a.places().PublicKey())
+func (a *App) newestHead() (treehead.Head, error) {
+	v, err := treehead.ReadVerifier(a.places().PublicKeyPath())
 	if err != nil {
-		return auditor.Head{}, err
+		return treehead.Head{}, err
 	}
-	all, err := auditor.ReadHeads(a.places().Heads(), v)
+	all, err := treehead.ReadHeads(a.places().HeadsPath(), v)
 	if err == nil && len(all) == 0 {
-		err = &events.Error{Op: "cli.audit", Kind: events.ErrNotFound, Subject: a.places().Heads(), Err: errors.New("no head was signed yet"), Hint: "'cortex daemon start' signs one"}
+		err = &events.Error{Op: "cli.audit", Kind: events.ErrNotFound, Subject: a.places().HeadsPath(), Err: errors.New("no head was signed yet"), Hint: "'cortex daemon start' signs one"}
 	}
 	if err != nil {
-		return auditor.Head{}, err
+		return treehead.Head{}, err
 	}
 	return all[len(all)-1], nil
 }
 
 // readKey gives the public key as text, checked.
-func readKey(p auditor.Places) (string, error) {
-	if _, err := auditor.ReadVerifier(p.PublicKey()); err != nil {
+func readKey(p treehead.Dir) (string, error) {
+	if _, err := treehead.ReadVerifier(p.PublicKeyPath()); err != nil {
 		return "", err
 	}
-	b, err := os.ReadFile(p.PublicKey())
+	b, err := os.ReadFile(p.PublicKeyPath())
 	return strings.TrimSpace(string(b)), err
 }
 
 // knownLeaves gives what the read model of the tree knows, which helps to say
 // which event was changed.
 func knownLeaves(ctx context.Context, state string) (leaf func(events.Position) (events.Hash, bool), done func()) {
-	db, err := store.OpenReader(ctx, filepath.Join(state, "read", audit.Name+".db"), 1)
+	db, err := sqlite.OpenReader(ctx, filepath.Join(state, "read", audit.Name+".db"), 1)
 	if err != nil {
 		return nil, func() {}
 	}
@@ -249,12 +249,12 @@ func (a *App) auditProve(cmd *cobra.Command, ref string) error {
 		return err
 	}
 	a.json = true // a proof is for programs
-	return a.answer(auditor.NewProof(r, h, path, key), nil)
+	return a.answer(treehead.NewProof(r, h, path, key), nil)
 }
 
 // proofPath gives the newest head and the way to it from the event at p, or, when
 // p is 0, from the event with that id.
-func (a *App) proofPath(ctx context.Context, p events.Position, id events.ID) (h auditor.Head, path []events.Hash, at events.Position, err error) {
+func (a *App) proofPath(ctx context.Context, p events.Position, id events.ID) (h treehead.Head, path []events.Hash, at events.Position, err error) {
 	err = a.readModel(ctx, audit.Name, func(db *sql.DB) error {
 		r := audit.NewReader(db)
 		if p == 0 {
@@ -292,7 +292,7 @@ const (
 )
 
 // coveringHead gives the newest head once it covers p.
-func (a *App) coveringHead(ctx context.Context, p events.Position) (auditor.Head, error) {
+func (a *App) coveringHead(ctx context.Context, p events.Position) (treehead.Head, error) {
 	ctx, cancel := context.WithTimeout(ctx, headPatience)
 	defer cancel()
 	for {

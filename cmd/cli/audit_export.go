@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/render"
+	"cortex/cmd/output"
 	"cortex/events"
 	"cortex/projections/history"
 )
@@ -89,8 +89,8 @@ func (o *exportOptions) check() error {
 }
 
 // match reports whether an entry is selected by what the read model cannot.
-func (o *exportOptions) match(e render.AuditEntry) bool {
-	if o.who != "" && o.who != e.Who && o.who != strconv.Itoa(e.UID) && o.who != e.SudoUser {
+func (o *exportOptions) match(e output.AuditEntry) bool {
+	if o.who != "" && o.who != e.User && o.who != strconv.Itoa(e.UID) && o.who != e.SudoUser {
 		return false
 	}
 	if len(o.outcome) > 0 && !slices.Contains(o.outcome, string(e.Outcome)) {
@@ -99,7 +99,7 @@ func (o *exportOptions) match(e render.AuditEntry) bool {
 	if o.what == "" {
 		return true
 	}
-	for _, s := range []string{string(e.Verb), e.What, e.Words} {
+	for _, s := range []string{string(e.Verb), e.Summary, e.CommandLine} {
 		if events.Kind(s).Match(o.what) {
 			return true
 		}
@@ -111,7 +111,7 @@ func (a *App) auditExport(ctx context.Context, o exportOptions) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	var list []history.Transaction
+	var list []history.TransactionRow
 	err := a.readHistory(ctx, func(r *history.Reader) (err error) {
 		list, err = r.List(ctx, o.transactionFilters)
 		return err
@@ -120,20 +120,20 @@ func (a *App) auditExport(ctx context.Context, o exportOptions) error {
 		return err
 	}
 	slices.Reverse(list)
-	entries := []render.AuditEntry{}
+	entries := []output.AuditEntry{}
 	for _, t := range list {
-		if e := render.NewAuditEntry(t); o.match(e) {
+		if e := output.NewAuditEntry(t); o.match(e) {
 			entries = append(entries, e)
 		}
 	}
 	return a.intoNewFile(o.output, func(w io.Writer) error {
 		switch o.format {
 		case "csv":
-			return render.AuditCSV(w, entries)
+			return output.AuditCSV(w, entries)
 		case "html":
-			return render.AuditHTML(w, entries, "Changes to "+hostname(), fmt.Sprintf("%s, the oldest first.", render.Count(len(entries), "attempt")))
+			return output.AuditHTML(w, entries, "Changes to "+hostname(), fmt.Sprintf("%s, the oldest first.", output.Count(len(entries), "attempt")))
 		}
-		return render.AuditJSON(w, entries)
+		return output.AuditJSON(w, entries)
 	})
 }
 

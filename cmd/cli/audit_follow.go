@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/auditsink"
 	"cortex/cmd/client"
-	"cortex/cmd/follower"
 	"cortex/events"
 )
 
@@ -56,13 +56,13 @@ func (a *App) auditFollow(ctx context.Context, to, position string, once bool) e
 	if err != nil {
 		return err
 	}
-	before := sink.Mark().Position
+	before := sink.Checkpoint().Position
 	source := func(ctx context.Context, after events.Position) iter.Seq2[events.Record, error] {
-		return factsOf(ctx, c, client.Selection{After: after, Follow: !once})
+		return factsOf(ctx, c, client.StreamOptions{After: after, Follow: !once})
 	}
-	err = follower.Run(ctx, source, sink)
+	err = auditsink.Run(ctx, source, sink)
 	if ctx.Err() == nil || errors.Is(err, events.ErrCorrupt) {
-		a.say("%d facts copied, up to event %d", sink.Mark().Position-before, sink.Mark().Position)
+		a.say("%d facts copied, up to event %d", sink.Checkpoint().Position-before, sink.Checkpoint().Position)
 	} else {
 		err = nil // Ctrl-C is how it ends
 	}
@@ -70,21 +70,21 @@ func (a *App) auditFollow(ctx context.Context, to, position string, once bool) e
 }
 
 // openSink opens what facts are copied into.
-func (a *App) openSink(to, position string) (follower.Sink, error) {
+func (a *App) openSink(to, position string) (auditsink.Sink, error) {
 	if to != "syslog" {
-		return follower.OpenFile(to)
+		return auditsink.OpenFileSink(to)
 	}
 	if position == "" {
-		if err := os.MkdirAll(a.settings.Audit(), 0o755); err != nil {
-			return nil, &events.Error{Op: "cli.audit", Kind: events.ErrUnavailable, Subject: a.settings.Audit(), Err: err, Hint: "run it as root, or name a file with --position"}
+		if err := os.MkdirAll(a.settings.AuditDir(), 0o755); err != nil {
+			return nil, &events.Error{Op: "cli.audit", Kind: events.ErrUnavailable, Subject: a.settings.AuditDir(), Err: err, Hint: "run it as root, or name a file with --position"}
 		}
-		position = filepath.Join(a.settings.Audit(), "syslog.position")
+		position = filepath.Join(a.settings.AuditDir(), "syslog.position")
 	}
-	return follower.OpenSyslog(syslogSocket, position)
+	return auditsink.OpenSyslogSink(syslogSocket, position)
 }
 
 // factsOf gives the facts of the daemon's stream.
-func factsOf(ctx context.Context, c *client.Client, s client.Selection) iter.Seq2[events.Record, error] {
+func factsOf(ctx context.Context, c *client.Client, s client.StreamOptions) iter.Seq2[events.Record, error] {
 	return func(yield func(events.Record, error) bool) {
 		for l, err := range c.Events(ctx, s) {
 			switch {

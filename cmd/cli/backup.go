@@ -14,8 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/render"
-	"cortex/consumers/auditor"
+	"cortex/cmd/output"
+	"cortex/consumers/treehead"
 	"cortex/embedded/backup"
 	"cortex/events"
 )
@@ -64,7 +64,7 @@ func viewOf(file string, i backup.Info) backupView {
 func (a *App) tellBackup(v backupView, what string) error {
 	return a.answer(v, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %s\n", v.File, what)
-		fmt.Fprintf(w, "  %s of %s, %s in %s, made %s\n", render.Count(int(v.Head), "event"), v.Machine, render.Bytes(v.Bytes), render.Count(v.Files, "file"), v.Created.Local().Format(time.DateTime))
+		fmt.Fprintf(w, "  %s of %s, %s in %s, made %s\n", output.Count(int(v.Head), "event"), v.Machine, output.Bytes(v.Bytes), output.Count(v.Files, "file"), v.Created.Local().Format(time.DateTime))
 	})
 }
 
@@ -93,7 +93,7 @@ func (a *App) createBackup(ctx context.Context, to string) error {
 	now := time.Now().UTC()
 	machine, _ := os.Hostname()
 	if to == "" {
-		to = a.settings.Backups()
+		to = a.settings.BackupsDir()
 		if err := os.MkdirAll(to, 0o700); err != nil {
 			return a.ownersOnly(to, err)
 		}
@@ -106,16 +106,16 @@ func (a *App) createBackup(ctx context.Context, to string) error {
 		if release, err = a.alone(ctx); err != nil {
 			return err
 		}
-		files, err := a.Engine.Files(a.settings, a.settings.State)
+		files, err := a.Engine.Files(a.settings, a.settings.StateDir)
 		if err != nil {
 			return err
 		}
-		i.Host, i.Head, i.Machine, i.Build, i.Created = files.Host(), files.Stored(), machine, Build(), now
+		i.Host, i.Head, i.Machine, i.Build, i.Created = files.Host(), files.ManifestPosition(), machine, Build(), now
 		return nil
 	}
 	var info backup.Info
 	err := a.intoNewFile(to, func(w io.Writer) (err error) {
-		info, err = backup.Write(ctx, w, a.settings.State, still)
+		info, err = backup.Write(ctx, w, a.settings.StateDir, still)
 		return err
 	})
 	release()
@@ -139,7 +139,7 @@ func (a *App) alone(ctx context.Context) (release func(), err error) {
 		if err := a.dial().Stop(ctx); err != nil && !errors.Is(err, events.ErrUnavailable) {
 			return func() {}, err
 		}
-		release, err = a.Engine.Own(a.settings.State)
+		release, err = a.Engine.Own(a.settings.StateDir)
 		if err == nil {
 			return release, nil
 		}
@@ -158,7 +158,7 @@ func newBackupList(a *App) *cobra.Command {
 	return &cobra.Command{
 		Use: "list [DIR]", Short: "List backups, and whether each is whole", Args: some(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir := a.settings.Backups()
+			dir := a.settings.BackupsDir()
 			if len(args) == 1 {
 				dir = args[0]
 			}
@@ -190,7 +190,7 @@ func listBackups(w io.Writer, dir string, items []backupView) {
 			fmt.Fprintf(w, "%s: %s\n", x.File, x.Problem)
 			continue
 		}
-		fmt.Fprintf(w, "%s: %s of %s, %s\n", x.File, render.Count(int(x.Head), "event"), x.Machine, render.Bytes(x.Bytes))
+		fmt.Fprintf(w, "%s: %s of %s, %s\n", x.File, output.Count(int(x.Head), "event"), x.Machine, output.Bytes(x.Bytes))
 	}
 }
 
@@ -236,11 +236,11 @@ func (a *App) extract(ctx context.Context, file, dir string) (backup.Info, error
 		if err != nil {
 			return err
 		}
-		if files.Host() != i.Host || files.Stored() != i.Head {
+		if files.Host() != i.Host || files.ManifestPosition() != i.Head {
 			return notAsWritten(file)
 		}
-		places := auditor.Places(filepath.Join(tmp, "audit"))
-		if _, err := os.Stat(places.PublicKey()); errors.Is(err, fs.ErrNotExist) { // nothing was signed yet
+		places := treehead.Dir(filepath.Join(tmp, "audit"))
+		if _, err := os.Stat(places.PublicKeyPath()); errors.Is(err, fs.ErrNotExist) { // nothing was signed yet
 			for _, err := range files.Records() {
 				if err != nil {
 					return err
@@ -273,7 +273,7 @@ is found as drift.`,
 				return a.becomeEngine()
 			}
 			if into == "" {
-				into = a.settings.State
+				into = a.settings.StateDir
 			}
 			if list, err := os.ReadDir(into); err == nil && len(list) == 0 {
 				if err := os.Remove(into); err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"cortex/cmd/client"
-	"cortex/cmd/render"
-	"cortex/embedded/store"
+	"cortex/cmd/output"
+	"cortex/embedded/sqlite"
 	"cortex/events"
 	"cortex/projections"
 	"cortex/projections/answers"
@@ -37,13 +37,13 @@ stays in the log when it is forgotten here.`,
 // cannot be used it lets a daemon rebuild it and asks again.
 func (a *App) readAnswers(ctx context.Context, ask func(*answers.Reader) error) error {
 	err := a.askAnswers(ctx, ask)
-	if err == nil || !projections.Unreadable(err) {
+	if err == nil || !projections.NeedsRebuild(err) {
 		return err
 	}
 	if !a.everUsed() {
 		return a.nothingYet()
 	}
-	if a.UID != 0 && a.settings.System() {
+	if a.UID != 0 && a.settings.IsSystem() {
 		return &events.Error{Op: "cli.readAnswers", Kind: events.ErrConfirmation, Subject: "read model answers", Err: err, Hint: "run: sudo cortex replay answers"}
 	}
 	if _, _, err := a.connect(ctx); err != nil {
@@ -53,12 +53,12 @@ func (a *App) readAnswers(ctx context.Context, ask func(*answers.Reader) error) 
 }
 
 func (a *App) askAnswers(ctx context.Context, ask func(*answers.Reader) error) error {
-	db, err := store.OpenReader(ctx, filepath.Join(a.settings.Reads(), answers.Name+".db"), 1)
+	db, err := sqlite.OpenReader(ctx, filepath.Join(a.settings.ReadModelsDir(), answers.Name+".db"), 1)
 	if err != nil {
-		return projections.Explain(answers.Name, err)
+		return projections.WrapError(answers.Name, err)
 	}
 	r := answers.NewReader(db)
-	return projections.Explain(answers.Name, errors.Join(ask(r), r.Close(), db.Close()))
+	return projections.WrapError(answers.Name, errors.Join(ask(r), r.Close(), db.Close()))
 }
 
 func newCacheStats(a *App) *cobra.Command {
@@ -73,7 +73,7 @@ func newCacheStats(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": answers.FormatVersion, "cache": t}, func(w io.Writer) { render.CacheTotals(w, t) })
+			return a.answer(map[string]any{"version": answers.FormatVersion, "cache": t}, func(w io.Writer) { output.CacheTotals(w, t) })
 		},
 	}
 }
@@ -83,7 +83,7 @@ func newCacheList(a *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the answers, the one used last first", Args: some(cobra.NoArgs), Example: "  cortex cache list -n 10",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list := []answers.Answer{}
+			list := []answers.CachedAnswer{}
 			err := a.readAnswers(cmd.Context(), func(r *answers.Reader) error {
 				found, err := r.List(cmd.Context(), limit)
 				list = append(list, found...)
@@ -93,7 +93,7 @@ func newCacheList(a *App) *cobra.Command {
 				return err
 			}
 			return a.answer(map[string]any{"version": answers.FormatVersion, "answers": list}, func(w io.Writer) {
-				render.Answers(w, list, time.Local)
+				output.Answers(w, list, time.Local)
 			})
 		},
 	}
@@ -112,13 +112,13 @@ func newCacheShow(a *App) *cobra.Command {
 				return err
 			}
 			return a.answer(map[string]any{"version": answers.FormatVersion, "answer": found}, func(w io.Writer) {
-				render.Answer(w, found, time.Local)
+				output.Answer(w, found, time.Local)
 			})
 		},
 	}
 }
 
-func (a *App) findAnswer(ctx context.Context, ref string) (found answers.Answer, err error) {
+func (a *App) findAnswer(ctx context.Context, ref string) (found answers.CachedAnswer, err error) {
 	err = a.readAnswers(ctx, func(r *answers.Reader) (err error) {
 		found, err = r.Get(ctx, ref)
 		return err
@@ -162,20 +162,20 @@ func (a *App) forget(ctx context.Context, what events.AnswersForgotten) error {
 	if err != nil {
 		return err
 	}
-	if a.settings.System() && !ping.MayChange {
+	if a.settings.IsSystem() && !ping.MayChange {
 		return &events.Error{Op: "cli.forget", Kind: events.ErrConfirmation, Subject: "the system's cache", Err: errors.New("only root may change it"), Hint: "run the command as root"}
 	}
 	status, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}
-	id, err := a.producer(c, ping.Host).Forget(ctx, what)
+	id, err := a.producer(c, ping.Host).RequestForget(ctx, what)
 	if err != nil {
 		return err
 	}
 	waiting, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	for l, err := range c.Events(waiting, client.Selection{After: status.Head, Kind: string(events.KindAnswersForgotten), Follow: true}) {
+	for l, err := range c.Events(waiting, client.StreamOptions{After: status.Head, Kind: string(events.KindAnswersForgotten), Follow: true}) {
 		if err != nil {
 			return fmt.Errorf("wait for the cache to forget: %w", err)
 		}

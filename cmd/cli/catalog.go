@@ -7,10 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/render"
-	"cortex/cmd/words"
-	"cortex/consumers/apt"
-	"cortex/embedded/catalog"
+	"cortex/cmd/openindex"
+	"cortex/cmd/output"
+	"cortex/consumers/machine/apt"
+	"cortex/embedded/pkgindex"
 	"cortex/events"
 )
 
@@ -50,31 +50,31 @@ type catalogView struct {
 }
 
 func (a *App) catalogStatus(cmd *cobra.Command) error {
-	p := words.Of(a.settings, a.Env)
-	for _, path := range []string{p.Other, p.Own} {
+	p := openindex.LocationFor(a.settings, a.Env)
+	for _, path := range []string{p.SystemPath, p.WritablePath} {
 		if path == "" {
 			continue
 		}
-		c, err := catalog.Open(cmd.Context(), path)
+		c, err := pkgindex.Open(cmd.Context(), path)
 		if err != nil {
 			continue
 		}
 		defer c.Close()
-		v := catalogView{1, path, c.Total(), c.Sources(), c.Fresh(p.Dirs)}
+		v := catalogView{1, path, c.PackageCount(), c.Sources(), c.UpToDate(p.ListDirs)}
 		return a.answer(v, func(w io.Writer) {
 			state := "up to date"
 			if !v.Fresh {
 				state = "apt's lists are newer"
 			}
-			fmt.Fprintf(w, "%s, %s\nmade of %s\n%s\n", render.Count(v.Packages, "package"), state, v.Sources, v.Path)
+			fmt.Fprintf(w, "%s, %s\nmade of %s\n%s\n", output.Count(v.Packages, "package"), state, v.Sources, v.Path)
 		})
 	}
-	return &events.Error{Op: "cli.catalogStatus", Kind: events.ErrNotFound, Subject: p.Own, Err: errors.New("there is no index yet"), Hint: "the first search makes it, or: cortex catalog build"}
+	return &events.Error{Op: "cli.catalogStatus", Kind: events.ErrNotFound, Subject: p.WritablePath, Err: errors.New("there is no index yet"), Hint: "the first search makes it, or: cortex catalog build"}
 }
 
 func (a *App) catalogBuild(cmd *cobra.Command) error {
-	p := words.Of(a.settings, a.Env)
-	if err := catalog.Build(cmd.Context(), catalog.Config{Dirs: p.Dirs, Path: p.Own, Tell: func(stage string) { a.say("%s…", stage) }}); err != nil {
+	p := openindex.LocationFor(a.settings, a.Env)
+	if err := pkgindex.Build(cmd.Context(), pkgindex.Config{Dirs: p.ListDirs, Path: p.WritablePath, Progress: func(stage string) { a.say("%s…", stage) }}); err != nil {
 		return err
 	}
 	return a.catalogStatus(cmd)
@@ -88,8 +88,8 @@ func (a *App) catalogFetch(cmd *cobra.Command) error {
 		return &events.Error{Op: "cli.catalogFetch", Kind: events.ErrUsage, Subject: "CORTEX_ROOT", Err: errors.New("lists are fetched for the running system only")}
 	}
 	a.say("fetching lists with long descriptions…")
-	machine := apt.New(apt.Config{Root: a.settings.Root, WorkDir: a.settings.Work()})
-	if err := machine.FetchLists(cmd.Context(), a.settings.Lists()); err != nil {
+	machine := apt.New(apt.Config{Root: a.settings.Root, WorkDir: a.settings.WorkDir()})
+	if err := machine.FetchLists(cmd.Context(), a.settings.DescriptionListsDir()); err != nil {
 		return err
 	}
 	return a.catalogBuild(cmd)

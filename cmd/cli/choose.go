@@ -8,14 +8,14 @@ import (
 	"strconv"
 	"strings"
 
-	"cortex/cmd/render"
+	"cortex/cmd/output"
 	"cortex/events"
 )
 
 // choose has every need answered: by --pick, by a name that leaves no choice, or
 // on the terminal.
 func (a *App) choose(ctx context.Context, w *wish, v wordsView) ([]events.PackageName, error) {
-	open := slices.DeleteFunc(slices.Clone(v.Needs), func(n events.Need) bool { return n.Exact })
+	open := slices.DeleteFunc(slices.Clone(v.Needs), func(n events.Need) bool { return n.ExactName })
 	picks, err := picked(open, w.pick)
 	if err != nil {
 		return nil, err
@@ -25,7 +25,7 @@ func (a *App) choose(ctx context.Context, w *wish, v wordsView) ([]events.Packag
 	for i := range v.Needs {
 		n := v.Needs[i]
 		switch {
-		case n.Exact:
+		case n.ExactName:
 			out = append(out, n.Candidates[0].Name)
 		case len(picks) > 0:
 			out = append(out, picks[0]...)
@@ -33,7 +33,7 @@ func (a *App) choose(ctx context.Context, w *wish, v wordsView) ([]events.Packag
 			picks = picks[1:]
 		case w.first:
 			if !a.json {
-				render.Candidates(a.Stdout, []events.Need{n})
+				output.Candidates(a.Stdout, []events.Need{n})
 			}
 			a.say("the plan is for the first, %s; --pick chooses another", n.Candidates[0].Name)
 			out = append(out, n.Candidates[0].Name)
@@ -43,7 +43,7 @@ func (a *App) choose(ctx context.Context, w *wish, v wordsView) ([]events.Packag
 			}
 			return nil, choiceNeeded(v.Needs)
 		default:
-			render.Candidates(a.Stderr, []events.Need{n})
+			output.Candidates(a.Stderr, []events.Need{n})
 			if !shown {
 				a.origin(v)
 				shown = true
@@ -69,7 +69,7 @@ func picked(open []events.Need, pick []string) ([][]events.PackageName, error) {
 		return nil, nil
 	}
 	if len(open) == 0 || len(open) > 1 && len(pick) != len(open) {
-		return nil, &events.Error{Op: "cli.picked", Kind: events.ErrUsage, Subject: "--pick", Err: fmt.Errorf("%s for %s to choose for", render.Count(len(pick), "choice"), render.Count(len(open), "need")), Hint: "--candidates shows what there is to choose"}
+		return nil, &events.Error{Op: "cli.picked", Kind: events.ErrUsage, Subject: "--pick", Err: fmt.Errorf("%s for %s to choose for", output.Count(len(pick), "choice"), output.Count(len(open), "need")), Hint: "--candidates shows what there is to choose"}
 	}
 	if len(open) == 1 {
 		names, err := choices(open[0], pick)
@@ -96,7 +96,7 @@ func choices(n events.Need, typed []string) ([]events.PackageName, error) {
 			at = slices.IndexFunc(n.Candidates, func(c events.Candidate) bool { return string(c.Name) == t })
 		}
 		if at < 0 || at >= len(n.Candidates) {
-			return nil, &events.Error{Op: "cli.choices", Kind: events.ErrUsage, Subject: strconv.Quote(t), Err: fmt.Errorf("is not among the candidates for %q", n.Words), Hint: fmt.Sprintf("a number from 1 to %d, or a name", len(n.Candidates))}
+			return nil, &events.Error{Op: "cli.choices", Kind: events.ErrUsage, Subject: strconv.Quote(t), Err: fmt.Errorf("is not among the candidates for %q", n.Phrase), Hint: fmt.Sprintf("a number from 1 to %d, or a name", len(n.Candidates))}
 		}
 		if name := n.Candidates[at].Name; !slices.Contains(out, name) {
 			out = append(out, name)
@@ -124,7 +124,7 @@ func (a *App) askWhich(ctx context.Context, n events.Need) ([]events.PackageName
 func choiceNeeded(needs []events.Need) error {
 	var names []string
 	for _, n := range needs {
-		if !n.Exact {
+		if !n.ExactName {
 			names = append(names, string(n.Candidates[0].Name))
 		}
 	}

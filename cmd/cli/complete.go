@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/words"
-	"cortex/consumers/apt"
+	"cortex/cmd/openindex"
+	"cortex/consumers/machine/apt"
 	"cortex/events"
 	"cortex/projections/history"
 )
@@ -42,12 +42,12 @@ func (a *App) completePackages(cmd *cobra.Command, args []string, prefix string)
 // namesFrom asks the index of packages, which takes milliseconds, and without one apt,
 // which takes half a second where it has no cache of its own.
 func (a *App) namesFrom(ctx context.Context, prefix string) ([]string, error) {
-	c := words.Ready(ctx, words.Of(a.settings, a.Env))
+	c := openindex.OpenFresh(ctx, openindex.LocationFor(a.settings, a.Env))
 	if c == nil {
-		return apt.New(apt.Config{Root: a.settings.Root}).Names(ctx, prefix)
+		return apt.New(apt.Config{Root: a.settings.Root}).PackageNames(ctx, prefix)
 	}
 	defer c.Close()
-	found, err := c.Prefixed(ctx, prefix, maxNames)
+	found, err := c.WithPrefix(ctx, prefix, maxNames)
 	var names []string
 	for _, f := range found {
 		names = append(names, string(f.Name)+"\t"+f.Description)
@@ -88,7 +88,7 @@ func (a *App) completeTransactions(cmd *cobra.Command, args []string, _ string) 
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return a.completeFrom(cmd, history.Filter{Limit: completions}, func(t history.Transaction) string {
+	return a.completeFrom(cmd, history.Filter{Limit: completions}, func(t history.TransactionRow) string {
 		return fmt.Sprintf("%d\t%s %s (%s)", t.Number, t.Verb, t.Summary, t.State)
 	})
 }
@@ -97,12 +97,12 @@ func (a *App) completePlans(cmd *cobra.Command, args []string, _ string) ([]stri
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return a.completeFrom(cmd, history.Filter{Limit: completions, State: events.StatePlanned}, func(t history.Transaction) string {
+	return a.completeFrom(cmd, history.Filter{Limit: completions, State: events.StatePlanned}, func(t history.TransactionRow) string {
 		return fmt.Sprintf("%s\t%s %s", t.PlanID, t.Verb, t.Summary)
 	})
 }
 
-func (a *App) completeFrom(cmd *cobra.Command, f history.Filter, word func(history.Transaction) string) ([]string, cobra.ShellCompDirective) {
+func (a *App) completeFrom(cmd *cobra.Command, f history.Filter, word func(history.TransactionRow) string) ([]string, cobra.ShellCompDirective) {
 	if a.prepare(cmd, nil) != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}

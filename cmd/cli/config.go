@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/render"
-	"cortex/cmd/settings"
+	"cortex/cmd/config"
+	"cortex/cmd/output"
 	"cortex/events"
 )
 
@@ -20,7 +20,7 @@ func newConfig(a *App) *cobra.Command {
 		Long: `Show and change cortex's own settings, and the machine as a text: which packages
 were asked for, in which versions, what is on hold, and where packages come from.
 
-Settings come from ` + settings.SystemFile + `, then, for those who are not root, from
+Settings come from ` + config.SystemFile + `, then, for those who are not root, from
 cortex/cortex.toml under $XDG_CONFIG_HOME (~/.config), then from the environment
 (CORTEX_ and the name in capitals), then from flags; later ones win. Files are TOML.
 Secrets do not belong into them and are refused.`,
@@ -50,26 +50,26 @@ func newConfigShow(a *App) *cobra.Command {
 each says where its value comes from.`,
 		Example: "  cortex config show --origin",
 		RunE: func(*cobra.Command, []string) error {
-			s, origins, err := settings.Trace(a.sources())
+			s, origins, err := config.LoadWithOrigins(a.sources())
 			if err != nil {
 				return err
 			}
-			v := render.Config{Version: 1, Files: a.sources().Files()}
-			keys := settings.Keys()
+			v := output.ConfigView{Version: 1, Files: a.sources().Files()}
+			keys := config.SettingSpecs()
 			for name := range origins {
-				if k, err := settings.Find(name); err == nil && !slices.ContainsFunc(keys, func(x settings.Key) bool { return x.Name == name }) {
+				if k, err := config.FindSetting(name); err == nil && !slices.ContainsFunc(keys, func(x config.SettingSpec) bool { return x.Name == name }) {
 					keys = append(keys, k) // of one provider of models
 				}
 			}
-			slices.SortFunc(keys, func(a, b settings.Key) int { return strings.Compare(a.Name, b.Name) })
+			slices.SortFunc(keys, func(a, b config.SettingSpec) int { return strings.Compare(a.Name, b.Name) })
 			for _, k := range keys {
 				o := origins[k.Name]
-				v.Settings = append(v.Settings, render.Setting{
-					Key: k.Name, Value: k.Value(s), Number: k.Number, About: k.About, Env: k.Env(),
+				v.Settings = append(v.Settings, output.SettingView{
+					Key: k.Name, Value: k.Value(s), Number: k.IsNumber, Description: k.Description, Env: k.EnvName(),
 					Origin: o.String(), File: o.File, Line: o.Line, Column: o.Column,
 				})
 			}
-			return a.answer(v, func(w io.Writer) { v.Write(w, origin) })
+			return a.answer(v, func(w io.Writer) { v.WriteTOML(w, origin) })
 		},
 	}
 	cmd.Flags().BoolVar(&origin, "origin", false, "tell where each value comes from")
@@ -81,11 +81,11 @@ func newConfigGet(a *App) *cobra.Command {
 		Use: "get KEY", Short: "Print one setting", Args: some(cobra.ExactArgs(1)),
 		Example: "  cortex config get state_dir", ValidArgsFunction: completeSettings,
 		RunE: func(_ *cobra.Command, args []string) error {
-			k, err := settings.Find(args[0])
+			k, err := config.FindSetting(args[0])
 			if err != nil {
 				return err
 			}
-			s, origins, err := settings.Trace(a.sources())
+			s, origins, err := config.LoadWithOrigins(a.sources())
 			if err != nil {
 				return err
 			}
@@ -98,12 +98,12 @@ func newConfigGet(a *App) *cobra.Command {
 func newConfigSet(a *App) *cobra.Command {
 	return &cobra.Command{
 		Use: "set KEY VALUE", Short: "Change one setting in its file", Args: some(cobra.ExactArgs(2)),
-		Long: `Change one setting: root in ` + settings.SystemFile + `, others in their own file.
+		Long: `Change one setting: root in ` + config.SystemFile + `, others in their own file.
 Nothing else in the file is touched. A daemon that runs keeps what it started with.`,
 		Example: "  cortex config set lock_timeout 10m", ValidArgsFunction: completeSettings,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.editConfig(args[0], func(path string, text []byte) ([]byte, bool, error) {
-				out, err := settings.Set(path, text, args[0], args[1])
+				out, err := config.Set(path, text, args[0], args[1])
 				return out, true, err
 			})
 		},
@@ -116,7 +116,7 @@ func newConfigUnset(a *App) *cobra.Command {
 		Example: "  cortex config unset lock_timeout", ValidArgsFunction: completeSettings,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.editConfig(args[0], func(path string, text []byte) ([]byte, bool, error) {
-				return settings.Unset(path, text, args[0])
+				return config.Unset(path, text, args[0])
 			})
 		},
 	}
@@ -128,7 +128,7 @@ func (a *App) editConfig(key string, edit func(path string, text []byte) ([]byte
 	if err != nil {
 		return err
 	}
-	text, err := settings.Text(path, a.UID)
+	text, err := config.ReadFileText(path, a.UID)
 	if err != nil {
 		return err
 	}
@@ -137,12 +137,12 @@ func (a *App) editConfig(key string, edit func(path string, text []byte) ([]byte
 		return err
 	}
 	if changed {
-		if err := settings.Write(path, text); err != nil {
+		if err := config.WriteFile(path, text); err != nil {
 			return err
 		}
 	}
-	if k, err := settings.Find(key); err == nil && a.Env(k.Env()) != "" {
-		a.say("note: " + k.Env() + " is set and wins")
+	if k, err := config.FindSetting(key); err == nil && a.Env(k.EnvName()) != "" {
+		a.say("note: " + k.EnvName() + " is set and wins")
 	}
 	v := map[string]any{"version": 1, "key": key, "file": path, "changed": changed}
 	return a.answer(v, func(w io.Writer) {
@@ -166,9 +166,9 @@ with line and column. Exits 2 when something is.`,
 				if !exists(args[0]) {
 					return &events.Error{Op: "cli.configCheck", Kind: events.ErrNotFound, Subject: args[0], Err: errors.New("there is no such file")}
 				}
-				_, err = settings.ReadFile(args[0], max(a.UID, 1)) // whoever wrote it
+				_, err = config.ReadFile(args[0], max(a.UID, 1)) // whoever wrote it
 			} else {
-				_, err = settings.Load(a.sources())
+				_, err = config.Load(a.sources())
 			}
 			v := checked{Version: 1, OK: err == nil, Problems: []events.Failure{}}
 			for _, e := range single(err) {
@@ -222,8 +222,8 @@ func completeSettings(_ *cobra.Command, args []string, _ string) ([]string, cobr
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var out []string
-	for _, k := range settings.Keys() {
-		out = append(out, k.Name+"\t"+k.About)
+	for _, k := range config.SettingSpecs() {
+		out = append(out, k.Name+"\t"+k.Description)
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp
 }

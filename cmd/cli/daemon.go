@@ -8,9 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/api"
 	"cortex/cmd/client"
-	"cortex/cmd/door"
-	"cortex/cmd/render"
+	"cortex/cmd/output"
 	"cortex/events"
 	"cortex/projections/history"
 )
@@ -23,15 +23,15 @@ func newDaemon(a *App) *cobra.Command {
 	}
 	cmd.AddCommand(
 		&cobra.Command{Use: "run", Short: "Be the daemon, in the foreground", Args: some(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := client.MakeState(a.settings); err != nil {
+			if err := client.CreateStateDir(a.settings); err != nil {
 				return err
 			}
 			if a.Engine.Run == nil {
 				err := a.becomeEngine()
-				client.Ready(a.Env(client.ReadyFD))(err)
+				client.ReadyNotifier(a.Env(client.ReadyFDEnv))(err)
 				return err
 			}
-			return a.Engine.Run(cmd.Context(), a.settings, Build(), a.newLogger(), client.Ready(a.Env(client.ReadyFD)))
+			return a.Engine.Run(cmd.Context(), a.settings, Build(), a.newLogger(), client.ReadyNotifier(a.Env(client.ReadyFDEnv)))
 		}},
 		&cobra.Command{Use: "start", Short: "Start the daemon in the background", Args: some(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
 			_, p, err := a.connect(cmd.Context())
@@ -67,16 +67,16 @@ func newStatus(a *App) *cobra.Command {
 
 // statusView is what status tells as JSON.
 type statusView struct {
-	Version int          `json:"version"`
-	Running bool         `json:"daemon_runs"`
-	State   string       `json:"state"`
-	Socket  string       `json:"socket"`
-	Used    bool         `json:"has_history"`
-	Daemon  *door.Status `json:"daemon,omitempty"`
+	Version int               `json:"version"`
+	Running bool              `json:"daemon_runs"`
+	State   string            `json:"state"`
+	Socket  string            `json:"socket"`
+	Used    bool              `json:"has_history"`
+	Daemon  *api.DaemonStatus `json:"daemon,omitempty"`
 }
 
 func (a *App) status(cmd *cobra.Command) error {
-	v := statusView{Version: 1, State: a.settings.State, Socket: a.settings.Socket, Used: a.everUsed()}
+	v := statusView{Version: 1, State: a.settings.StateDir, Socket: a.settings.Socket, Used: a.everUsed()}
 	s, err := a.dial().Status(cmd.Context())
 	switch {
 	case err == nil:
@@ -93,7 +93,7 @@ func (a *App) status(cmd *cobra.Command) error {
 			}
 			return
 		}
-		render.Status(w, s)
+		output.Status(w, s)
 	})
 }
 
@@ -136,7 +136,7 @@ another is named) is written into a new SQLite file as it was at that position o
 			for _, d := range done {
 				differs = differs || len(d.Differences) > 0
 			}
-			if err := a.answer(map[string]any{"version": 1, "replayed": done}, func(w io.Writer) { render.Replayed(w, done) }); err != nil || !differs {
+			if err := a.answer(map[string]any{"version": 1, "replayed": done}, func(w io.Writer) { output.ReplayResults(w, done) }); err != nil || !differs {
 				return err
 			}
 			if a.json {

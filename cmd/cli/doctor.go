@@ -11,12 +11,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/api"
 	"cortex/cmd/client"
 	"cortex/cmd/doctor"
-	"cortex/cmd/door"
+	"cortex/cmd/output"
 	"cortex/cmd/parts"
-	"cortex/cmd/render"
-	"cortex/consumers/apt"
+	"cortex/consumers/machine/apt"
 	"cortex/events"
 	"cortex/projections/history"
 )
@@ -29,9 +29,9 @@ read models, room on disks, the clock, apt and dpkg, the hooks, and the models'
 providers where some are set. Nothing is changed and no daemon is started. Each
 finding that is not ok says what mends it; a problem makes the exit code 1.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list := doctor.Examine(cmd.Context(), a.checks())
-			err := a.answer(map[string]any{"version": 1, "well": doctor.Well(list), "findings": list}, func(w io.Writer) { render.Findings(w, list) })
-			if err == nil && !doctor.Well(list) {
+			list := doctor.RunChecks(cmd.Context(), a.checks())
+			err := a.answer(map[string]any{"version": 1, "well": doctor.Healthy(list), "findings": list}, func(w io.Writer) { output.Findings(w, list) })
+			if err == nil && !doctor.Healthy(list) {
 				return quietExit(1)
 			}
 			return err
@@ -41,20 +41,20 @@ finding that is not ok says what mends it; a problem makes the exit code 1.`,
 
 func (a *App) checks() []doctor.Check {
 	s := a.settings
-	m := apt.New(apt.Config{Root: s.Root, WorkDir: s.Work()})
+	m := apt.New(apt.Config{Root: s.Root, WorkDir: s.WorkDir()})
 	c := client.New(s, Build(), nil) // starts nothing
 	fixed := func(list []doctor.Finding) func(context.Context) []doctor.Finding {
 		return func(context.Context) []doctor.Finding { return list }
 	}
 	return []doctor.Check{
-		{Name: "state", Look: doctor.State(s.State, a.UID, s.System())},
-		{Name: "daemon", Look: func(ctx context.Context) []doctor.Finding { return a.daemonIs(ctx, c) }},
-		{Name: "read models", Look: a.modelsAre},
-		{Name: "disk", Look: doctor.Room(s.State, s.Root, s.Root+"/var/cache/apt")},
-		{Name: "clock", Look: a.clockIs},
-		{Name: "apt", Look: doctor.Apt(m, s.Root, time.Now())},
-		{Name: "hooks", Look: fixed(a.hooksAre())},
-		{Name: "models", Look: func(ctx context.Context) []doctor.Finding { return a.providersAre(ctx, c) }},
+		{Name: "state", Run: doctor.CheckStateDir(s.StateDir, a.UID, s.IsSystem())},
+		{Name: "daemon", Run: func(ctx context.Context) []doctor.Finding { return a.daemonIs(ctx, c) }},
+		{Name: "read models", Run: a.modelsAre},
+		{Name: "disk", Run: doctor.CheckFreeSpace(s.StateDir, s.Root, s.Root+"/var/cache/apt")},
+		{Name: "clock", Run: a.clockIs},
+		{Name: "apt", Run: doctor.CheckApt(m, s.Root, time.Now())},
+		{Name: "hooks", Run: fixed(a.hooksAre())},
+		{Name: "models", Run: func(ctx context.Context) []doctor.Finding { return a.providersAre(ctx, c) }},
 	}
 }
 
@@ -64,31 +64,31 @@ func (a *App) daemonIs(ctx context.Context, c *client.Client) []doctor.Finding {
 	switch {
 	case errors.Is(err, events.ErrUnavailable):
 		if a.Engine.Run == nil {
-			if _, err := parts.Program(engineName); err != nil {
-				return doctor.Wrong(err.Error(), "install cortex again: it comes with "+engineName)
+			if _, err := parts.FindProgram(engineName); err != nil {
+				return doctor.ProblemFinding(err.Error(), "install cortex again: it comes with "+engineName)
 			}
 		}
-		return doctor.Fine("not running; it starts when a command needs it")
+		return doctor.OKFinding("not running; it starts when a command needs it")
 	case err != nil:
-		return doctor.Wrong(err.Error(), "cortex daemon stop, and see 'cortex logs --errors'")
+		return doctor.ProblemFinding(err.Error(), "cortex daemon stop, and see 'cortex logs --errors'")
 	}
 	return daemonFindings(s)
 }
 
-func daemonFindings(s door.Status) []doctor.Finding {
+func daemonFindings(s api.DaemonStatus) []doctor.Finding {
 	var out []doctor.Finding
 	if s.Writable {
-		out = doctor.Fine(fmt.Sprintf("process %d, %s", s.PID, render.Count(int(s.Head), "event")))
+		out = doctor.OKFinding(fmt.Sprintf("process %d, %s", s.PID, output.Count(int(s.Head), "event")))
 	} else {
-		out = doctor.Wrong("the log cannot be written: "+s.Problem, "cortex logs --errors tells more; a damaged log is restored by 'cortex backup restore'")
+		out = doctor.ProblemFinding("the log cannot be written: "+s.Problem, "cortex logs --errors tells more; a damaged log is restored by 'cortex backup restore'")
 	}
 	for _, p := range s.Projections {
 		if p.Problem != "" {
-			out = append(out, doctor.Wrong("read model "+p.Name+" stands still: "+p.Problem, "cortex replay "+p.Name)...)
+			out = append(out, doctor.ProblemFinding("read model "+p.Name+" stands still: "+p.Problem, "cortex replay "+p.Name)...)
 		}
 	}
-	for _, p := range s.Parked {
-		out = append(out, doctor.Wrong(fmt.Sprintf("%s gave up: %s", p.Handler, p.Failure.AsError()), "cortex events retry "+string(p.ID))...)
+	for _, p := range s.DeadLetters {
+		out = append(out, doctor.ProblemFinding(fmt.Sprintf("%s gave up: %s", p.Handler, p.Failure.AsError()), "cortex events retry "+string(p.ID))...)
 	}
 	return out
 }
@@ -96,16 +96,16 @@ func daemonFindings(s door.Status) []doctor.Finding {
 // modelsAre looks whether the history can be read without a daemon.
 func (a *App) modelsAre(ctx context.Context) []doctor.Finding {
 	if !a.everUsed() {
-		return doctor.Fine("none yet")
+		return doctor.OKFinding("none yet")
 	}
 	err := a.askHistory(ctx, func(r *history.Reader) error {
 		_, err := r.List(ctx, history.Filter{Limit: 1})
 		return err
 	})
 	if err != nil {
-		return doctor.Wrong("the history cannot be read: "+err.Error(), "cortex replay history")
+		return doctor.ProblemFinding("the history cannot be read: "+err.Error(), "cortex replay history")
 	}
-	return doctor.Fine("the history can be read without the daemon")
+	return doctor.OKFinding("the history can be read without the daemon")
 }
 
 func (a *App) clockIs(ctx context.Context) []doctor.Finding {
@@ -117,7 +117,7 @@ func (a *App) clockIs(ctx context.Context) []doctor.Finding {
 		}
 		return err
 	})
-	return doctor.Clock(time.Now(), newest)
+	return doctor.CheckClock(time.Now(), newest)
 }
 
 // hooksAre looks at the files that make apt and dpkg call us.
@@ -137,13 +137,13 @@ func (a *App) hooksAre() []doctor.Finding {
 	}
 	switch {
 	case ours == 0:
-		return doctor.Could("not installed: what apt does by hand is found later, as drift, and may not be undone exactly", "cortex hooks install")
+		return doctor.NoteFinding("not installed: what apt does by hand is found later, as drift, and may not be undone exactly", "cortex hooks install")
 	case ours < len(want):
-		return doctor.Wrong("only some are installed", "cortex hooks install")
+		return doctor.ProblemFinding("only some are installed", "cortex hooks install")
 	case current < len(want):
-		return doctor.Could("they call another program than this one", "cortex hooks install")
+		return doctor.NoteFinding("they call another program than this one", "cortex hooks install")
 	}
-	return doctor.Fine("apt and dpkg tell what they change")
+	return doctor.OKFinding("apt and dpkg tell what they change")
 }
 
 // providersAre looks at the models that are set, and whether they answer when a
@@ -151,7 +151,7 @@ func (a *App) hooksAre() []doctor.Finding {
 func (a *App) providersAre(ctx context.Context, c *client.Client) []doctor.Finding {
 	all, err := a.settings.ModelProviders(a.Env)
 	if err != nil {
-		return doctor.Wrong(err.Error(), "cortex config check")
+		return doctor.ProblemFinding(err.Error(), "cortex config check")
 	}
 	used := 0
 	var out []doctor.Finding
@@ -162,21 +162,21 @@ func (a *App) providersAre(ctx context.Context, c *client.Client) []doctor.Findi
 		}
 	}
 	if used == 0 {
-		return doctor.Fine("none is set: words are looked up in the machine's own package lists")
+		return doctor.OKFinding("none is set: words are looked up in the machine's own package lists")
 	}
-	m, err := c.Models(ctx, true)
+	m, err := c.ModelProvidersStatus(ctx, true)
 	if errors.Is(err, events.ErrUnavailable) {
-		return doctor.Fine(render.Count(used, "provider") + " set; 'cortex llm health' asks them")
+		return doctor.OKFinding(output.Count(used, "provider") + " set; 'cortex llm health' asks them")
 	}
 	if err != nil {
-		return doctor.Wrong(err.Error(), "cortex llm health")
+		return doctor.ProblemFinding(err.Error(), "cortex llm health")
 	}
 	for _, p := range m.Probes {
 		if p.Error != "" {
-			out = append(out, doctor.Could(p.Name+" does not answer: "+p.Error, "cortex llm providers")...)
+			out = append(out, doctor.NoteFinding(p.Name+" does not answer: "+p.Error, "cortex llm providers")...)
 			continue
 		}
-		out = append(out, doctor.Fine(p.Name+" answers")...)
+		out = append(out, doctor.OKFinding(p.Name+" answers")...)
 	}
 	return out
 }

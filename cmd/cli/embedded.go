@@ -9,8 +9,8 @@ import (
 	"syscall"
 
 	"cortex/cmd/client"
+	"cortex/cmd/config"
 	"cortex/cmd/parts"
-	"cortex/cmd/settings"
 	"cortex/consumers/policy"
 	"cortex/events"
 )
@@ -20,22 +20,22 @@ type Engine struct {
 	// Run is the daemon's inside: it runs until ctx ends, the daemon is told to stop
 	// or nobody has needed it for a while, and tells ready when it can be asked, or
 	// why not.
-	Run func(ctx context.Context, s settings.Settings, build string, logger *slog.Logger, ready func(error)) error
+	Run func(ctx context.Context, s config.Settings, build string, logger *slog.Logger, ready func(error)) error
 	// Files looks at the log of a state directory as it lies there, or with the servers
 	// of the settings, without a daemon.
-	Files func(s settings.Settings, state string) (LogFiles, error)
+	Files func(s config.Settings, state string) (LogFiles, error)
 	// Own keeps every daemon away from a state directory until release is called.
 	Own func(state string) (release func(), err error)
 	// Policy judges plans, and PolicyCases the plans in a text.
-	Policy      func(s settings.Settings) Policy
-	PolicyCases func(text []byte, j policy.Judge) ([]policy.Result, error)
+	Policy      func(s config.Settings) Policy
+	PolicyCases func(text []byte, j policy.Evaluator) ([]policy.TestResult, error)
 }
 
 // LogFiles are whose log it is, and its records from the first; the first fault
 // ends them as ErrCorrupt.
 type LogFiles interface {
 	Host() events.HostID
-	Stored() events.Position // at least so many are there
+	ManifestPosition() events.Position // at least so many are there
 	Records() iter.Seq2[events.Record, error]
 }
 
@@ -46,7 +46,7 @@ const engineName = "cortexd"
 // becomeEngine replaces this process by the program that has an engine, with the
 // same arguments. It returns only when it cannot.
 func (a *App) becomeEngine() error {
-	path, err := parts.Program(engineName)
+	path, err := parts.FindProgram(engineName)
 	if err != nil {
 		return &events.Error{Op: "cli.becomeEngine", Kind: events.ErrNotFound, Subject: engineName, Err: errors.New("the program is not installed beside cortex, and this one has no engine"), Hint: "install it, or build cortex whole: go build ./cmd/cortex"}
 	}
@@ -66,7 +66,7 @@ func (a *App) startEmbedded(ctx context.Context) error {
 	if a.Engine.Run == nil {
 		return a.becomeEngine()
 	}
-	if err := client.MakeState(a.settings); err != nil {
+	if err := client.CreateStateDir(a.settings); err != nil {
 		return err
 	}
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -13,9 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/api"
 	"cortex/cmd/client"
-	"cortex/cmd/door"
-	"cortex/cmd/render"
+	"cortex/cmd/output"
 	"cortex/events"
 )
 
@@ -50,7 +50,7 @@ func (a *App) each(cmd *cobra.Command, s selection, follow bool, visit func(even
 	if err != nil {
 		return err
 	}
-	sel := client.Selection{After: events.Position(s.after), Kind: s.kind, Follow: follow}
+	sel := client.StreamOptions{After: events.Position(s.after), Kind: s.kind, Follow: follow}
 	if s.txn != "" {
 		t, err := a.resolve(cmd.Context(), s.txn)
 		if err != nil {
@@ -93,7 +93,7 @@ func newEventsList(a *App) *cobra.Command {
 				if a.json {
 					list = append(list, r)
 				} else {
-					render.Event(a.Stdout, r, time.Local)
+					output.EventLine(a.Stdout, r, time.Local)
 				}
 				return nil
 			})
@@ -125,7 +125,7 @@ func newEventsTail(a *App) *cobra.Command {
 				if a.json {
 					return e.Encode(r)
 				}
-				render.Event(a.Stdout, r, time.Local)
+				output.EventLine(a.Stdout, r, time.Local)
 				return nil
 			})
 		},
@@ -236,7 +236,7 @@ func notParked(id events.ID) error {
 
 func parkedStill(ctx context.Context, c *client.Client, id events.ID) (bool, error) {
 	s, err := c.Status(ctx)
-	return slices.ContainsFunc(s.Parked, func(p door.ParkedEvent) bool { return p.ID == id }), err
+	return slices.ContainsFunc(s.DeadLetters, func(p api.DeadLetterStatus) bool { return p.ID == id }), err
 }
 
 // retried waits until what was given to its handler again is not parked any more.

@@ -41,7 +41,7 @@ is refused as a whole, with the place and exit code 5.
 			}
 			commands := []string{}
 			for _, in := range t.Intents {
-				commands = append(commands, snippet.Command(in))
+				commands = append(commands, snippet.CommandLine(in))
 			}
 			return a.answer(map[string]any{"version": 1, "commands": commands, "intents": t.Intents, "notes": t.Notes}, func(w io.Writer) {
 				for _, c := range commands {

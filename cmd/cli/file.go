@@ -10,9 +10,9 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/render"
-	"cortex/consumers/apt"
-	"cortex/consumers/vault"
+	"cortex/cmd/output"
+	"cortex/consumers/machine/apt"
+	"cortex/consumers/machine/blobstore"
 	"cortex/events"
 	"cortex/projections/history"
 )
@@ -46,7 +46,7 @@ func (a *App) file(ctx context.Context, path string, contents bool) error {
 	}
 	var versions []history.FileVersion
 	err := a.readHistory(ctx, func(r *history.Reader) (err error) {
-		versions, err = r.File(ctx, path)
+		versions, err = r.FileVersions(ctx, path)
 		return err
 	})
 	if err != nil {
@@ -64,7 +64,7 @@ func (a *App) file(ctx context.Context, path string, contents bool) error {
 		for _, v := range versions {
 			c := events.FileChange{Path: path, Before: v.Before, After: v.After}
 			fmt.Fprintf(w, "%d  %s  %s %s\n", v.Number, v.EndedAt.Local().Format("2006-01-02 15:04"), v.Verb, v.Summary)
-			render.Files(w, []events.FileChange{c})
+			output.FileChanges(w, []events.FileChange{c})
 			if contents {
 				a.diff(w, []events.FileChange{c})
 			}
@@ -75,7 +75,7 @@ func (a *App) file(ctx context.Context, path string, contents bool) error {
 // diff shows the contents of changed files line by line, where they may be seen
 // and are text. Secret ones are never shown.
 func (a *App) diff(w io.Writer, changes []events.FileChange) {
-	v, err := vault.OpenExisting(a.settings.Vault())
+	v, err := blobstore.OpenExisting(a.settings.BlobStoreDir())
 	if err != nil {
 		a.say("note: contents are shown to root only")
 		return
@@ -91,18 +91,18 @@ func (a *App) diff(w io.Writer, changes []events.FileChange) {
 }
 
 // text is a kept content that may be shown.
-func text(v *vault.Vault, s events.FileState) (string, bool) {
+func text(v *blobstore.Blobs, s events.FileState) (string, bool) {
 	switch {
 	case s.Kind != events.FileRegular:
 		return "", true
-	case s.Secret || s.Unkept || s.Size > maxDiffBytes:
+	case s.Secret || s.NotStored || s.Size > maxDiffBytes:
 		return "", false
 	}
 	b, err := v.Get(s.Digest, false)
 	if err != nil || strings.ContainsRune(string(b), 0) {
 		return "", false
 	}
-	return apt.Clean(string(b)), true
+	return apt.SanitizeOutput(string(b)), true
 }
 
 func indent(s string) string {

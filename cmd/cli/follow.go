@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"cortex/cmd/client"
-	"cortex/cmd/render"
+	"cortex/cmd/output"
 	"cortex/events"
 	"cortex/projections/history"
 )
@@ -23,9 +23,9 @@ func (a *App) run(ctx context.Context, s session, id events.TransactionID) error
 // follow follows a transaction from where t stands. A plan is decided upon once.
 func (a *App) follow(ctx context.Context, s session, id events.TransactionID, t *events.Transaction, decided bool) error {
 	show := a.renderer()
-	defer show.Done()
+	defer show.Finish()
 	var newest *events.Progress
-	for l, err := range s.client.Events(ctx, client.Selection{Transaction: id, After: t.Last, Follow: true}) {
+	for l, err := range s.client.Events(ctx, client.StreamOptions{Transaction: id, After: t.LastPosition, Follow: true}) {
 		if ctx.Err() != nil {
 			break
 		}
@@ -40,11 +40,11 @@ func (a *App) follow(ctx context.Context, s session, id events.TransactionID, t 
 			}
 			continue
 		case l.Heartbeat > 0:
-			show.Beat(time.Now())
+			show.Tick(time.Now())
 			continue
 		}
 		show.Event(*l.Event)
-		if l.Event.Kind == events.KindParked {
+		if l.Event.Kind == events.KindDeadLettered {
 			return parked(*l.Event)
 		}
 		if err := t.Apply(*l.Event); err != nil {
@@ -58,30 +58,30 @@ func (a *App) follow(ctx context.Context, s session, id events.TransactionID, t 
 			}
 		}
 		if l.Event.Kind == events.KindStarted {
-			show.Expect(a.outlook(ctx, t, l.Event.Time))
+			show.SetForecast(a.outlook(ctx, t, l.Event.Time))
 		}
 		if s.attached && t.State == events.StateRunning && newest != nil {
 			show.Progress(*newest) // it came before we knew that this runs
 		}
 		if t.State.Ended() {
-			show.Done()
+			show.Finish()
 			return a.outcome(ctx, s, t)
 		}
 	}
-	show.Done()
+	show.Finish()
 	return a.interrupted(ctx, s, t)
 }
 
 // outlook tells from the machine's own history how long a transaction may take. Not
 // to know is no failure.
-func (a *App) outlook(ctx context.Context, t *events.Transaction, started time.Time) render.Outlook {
-	o := render.Outlook{Started: started, Download: t.Plan.Download}
+func (a *App) outlook(ctx context.Context, t *events.Transaction, started time.Time) output.Forecast {
+	o := output.Forecast{Started: started, DownloadBytes: t.Plan.DownloadBytes}
 	_ = a.askHistory(ctx, func(r *history.Reader) error {
 		x, err := r.Timing(ctx, t.Intent.Verb)
-		o.Took = x.Expect(len(t.Plan.Changes))
+		o.Expected = x.Estimate(len(t.Plan.Changes))
 		return err
 	})
-	o.TookMs = o.Took.Milliseconds()
+	o.ExpectedMs = o.Expected.Milliseconds()
 	return o
 }
 
@@ -91,7 +91,7 @@ func parked(r events.Record) error {
 	if err != nil {
 		return err
 	}
-	p, ok := f.(*events.Parked)
+	p, ok := f.(*events.DeadLettered)
 	if !ok {
 		return errors.New("not a parked event")
 	}

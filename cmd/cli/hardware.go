@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"cortex/cmd/client"
+	"cortex/cmd/output"
 	"cortex/cmd/parts"
-	"cortex/cmd/render"
 	"cortex/events"
 	"cortex/producers/hardware"
 	model "cortex/projections/hardware"
@@ -60,7 +60,7 @@ type hardwareView struct {
 }
 
 func (a *App) look(ctx context.Context) (hardware.Reading, error) {
-	return parts.Hardware(a.settings).Collect(ctx)
+	return parts.HardwareCollector(a.settings).Collect(ctx)
 }
 
 func (a *App) factKeys(cmd *cobra.Command) []string {
@@ -87,13 +87,13 @@ func (a *App) hardware(ctx context.Context, keys []string) error {
 	if err != nil {
 		return err
 	}
-	view := hardwareView{Version: 1, BootID: r.BootID, Devices: r.Devices, TookUs: r.Took.Microseconds(), Facts: facts}
+	view := hardwareView{Version: 1, BootID: r.BootID, Devices: r.Devices, TookUs: r.Duration.Microseconds(), Facts: facts}
 	return a.answer(view, func(w io.Writer) {
 		if len(keys) > 0 {
-			render.HardwareFacts(w, facts)
+			output.HardwareFacts(w, facts)
 			return
 		}
-		render.Hardware(w, facts)
+		output.Hardware(w, facts)
 	})
 }
 
@@ -136,7 +136,7 @@ by 'cortex hardware snapshot'.
 
   cortex hardware history -n 5`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list := []model.Summary{}
+			list := []model.SnapshotSummary{}
 			err := a.readHardware(cmd.Context(), func(r *model.Reader) (err error) {
 				list, err = r.List(cmd.Context(), limit)
 				return err
@@ -145,7 +145,7 @@ by 'cortex hardware snapshot'.
 				return err
 			}
 			return a.answer(map[string]any{"version": model.FormatVersion, "snapshots": list}, func(w io.Writer) {
-				render.HardwareHistory(w, list, time.Local)
+				output.HardwareHistory(w, list, time.Local)
 			})
 		},
 	}
@@ -180,7 +180,7 @@ func newHardwareDiff(a *App) *cobra.Command {
 			}
 			changes := events.DiffHardware(before, after)
 			return a.answer(map[string]any{"version": 1, "from": from, "to": to, "changes": changes}, func(w io.Writer) {
-				render.HardwareDiff(w, changes)
+				output.HardwareDiff(w, changes)
 			})
 		},
 	}
@@ -237,11 +237,11 @@ func (a *App) snapshot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	id, err := a.producer(c, ping.Host).Survey(ctx)
+	id, err := a.producer(c, ping.Host).RequestHardwareSnapshot(ctx)
 	if err != nil {
 		return err
 	}
-	sel := client.Selection{After: status.Head, Kind: string(events.KindHardwareSnapshot), Follow: true}
+	sel := client.StreamOptions{After: status.Head, Kind: string(events.KindHardwareSnapshot), Follow: true}
 	for l, err := range c.Events(ctx, sel) {
 		if err != nil {
 			return err

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/render"
+	"cortex/cmd/output"
 	"cortex/events"
 	"cortex/projections/history"
 )
@@ -46,7 +46,7 @@ func newHistory(a *App) *cobra.Command {
 			if err := knownState(f.State); err != nil {
 				return err
 			}
-			var list []history.Transaction
+			var list []history.TransactionRow
 			err = a.readAt(cmd.Context(), at, history.Name, func(db *sql.DB) error {
 				list, err = history.NewReader(db).List(cmd.Context(), f)
 				return err
@@ -58,14 +58,14 @@ func newHistory(a *App) *cobra.Command {
 				return err
 			}
 			if list == nil {
-				list = []history.Transaction{}
+				list = []history.TransactionRow{}
 			}
 			if limit > 0 && len(list) > limit {
 				list = list[:limit]
 				a.say("only the newest %d; '-n 0' shows all", limit)
 			}
 			return a.answer(map[string]any{"version": history.FormatVersion, "transactions": list}, func(w io.Writer) {
-				render.History(w, list, time.Local)
+				output.History(w, list, time.Local)
 			})
 		},
 	}
@@ -121,7 +121,7 @@ func newShow(a *App) *cobra.Command {
 				return err
 			}
 			return a.answer(map[string]any{"version": history.FormatVersion, "transaction": d}, func(w io.Writer) {
-				render.Detail(w, d, time.Local)
+				output.TransactionDetail(w, d, time.Local)
 			})
 		},
 	}

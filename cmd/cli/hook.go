@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"cortex/cmd/parts"
-	"cortex/consumers/apt"
-	"cortex/consumers/keeper"
-	"cortex/consumers/vault"
+	"cortex/consumers/machine/apt"
+	"cortex/consumers/machine/blobstore"
+	"cortex/consumers/machine/confstate"
 	"cortex/events"
 	"cortex/producers/hook"
 	"cortex/producers/intent"
@@ -47,19 +47,19 @@ const hookTimeout = 20 * time.Second
 func (a *App) hook(ctx context.Context, when string) error {
 	underApt := a.Env("DPKG_FRONTEND_LOCKED") != ""
 	switch {
-	case a.UID != 0 || a.Env(apt.Ours) != "":
+	case a.UID != 0 || a.Env(apt.OwnRunEnv) != "":
 		return nil
 	case underApt && strings.HasPrefix(when, "dpkg-"):
 		return nil // apt's own hooks see the whole
 	case a.Env("DPKG_HOOK_ACTION") == "" && strings.HasPrefix(when, "dpkg-"):
 		return nil
 	}
-	w := &watching{App: a, machine: apt.New(apt.Config{Root: a.settings.Root, WorkDir: a.settings.Work()}), spool: hook.Spool{Dir: a.settings.Spool()}}
+	w := &watching{App: a, machine: apt.New(apt.Config{Root: a.settings.Root, WorkDir: a.settings.WorkDir()}), spool: hook.Spool{Dir: a.settings.SpoolDir()}}
 	var err error
-	if w.vault, err = vault.Open(a.settings.Vault()); err != nil {
+	if w.vault, err = blobstore.Open(a.settings.BlobStoreDir()); err != nil {
 		return err
 	}
-	w.keep = keeper.New(a.settings.Root, w.vault, w.machine)
+	w.keep = confstate.New(a.settings.Root, w.vault, w.machine)
 	switch when {
 	case "apt-pre", "dpkg-pre":
 		return w.before(ctx, when == "apt-pre")
@@ -73,8 +73,8 @@ func (a *App) hook(ctx context.Context, when string) error {
 type watching struct {
 	*App
 	machine *apt.Machine
-	vault   *vault.Vault
-	keep    *keeper.Keeper
+	vault   *blobstore.Blobs
+	keep    *confstate.Snapshots
 	spool   hook.Spool
 }
 
@@ -87,7 +87,7 @@ func (w *watching) before(ctx context.Context, byApt bool) error {
 		Actor: events.Actor{UID: w.UID, LoginUID: loginUID(), SudoUser: w.Env("SUDO_USER"), Program: argv[0], PID: pid},
 	}
 	var err error
-	if o.Before, err = w.keep.Look(ctx, w.machine.Inventory); err != nil {
+	if o.Before, err = w.keep.CaptureState(ctx, w.machine.Inventory); err != nil {
 		return err
 	}
 	if byApt {
@@ -95,14 +95,14 @@ func (w *watching) before(ctx context.Context, byApt bool) error {
 		if err != nil {
 			return err
 		}
-		if command != "" && len(command) <= events.MaxWordsBytes {
+		if command != "" && len(command) <= events.MaxTextBytes {
 			o.Command = command
 		}
 		for _, x := range about {
 			if x.Deb == "" {
 				continue
 			}
-			deb, err := w.vault.KeepDeb(x.PackageKey, x.New, x.Deb)
+			deb, err := w.vault.PutDeb(x.PackageKey, x.New, x.Deb)
 			if err != nil {
 				return err
 			}
@@ -114,10 +114,10 @@ func (w *watching) before(ctx context.Context, byApt bool) error {
 
 // after looks again, and tells the daemon; when none runs, the next takes it in.
 func (w *watching) after(ctx context.Context) error {
-	if _, going, err := w.spool.Open(); err != nil || !going {
+	if _, going, err := w.spool.InProgress(); err != nil || !going {
 		return err
 	}
-	look, err := w.keep.Look(ctx, w.machine.Inventory)
+	look, err := w.keep.CaptureState(ctx, w.machine.Inventory)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (w *watching) after(ctx context.Context) error {
 		return err
 	}
 	c := w.dial()
-	if c.Observe(ctx) == nil {
+	if c.RecordExternalChanges(ctx) == nil {
 		return nil
 	}
 	_, _, err = w.connect(ctx) // a daemon takes in what waits when it starts
@@ -142,7 +142,7 @@ func caller(pid int) (int, []string) {
 		argv := strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
 		name := argv[0][strings.LastIndexByte(argv[0], '/')+1:]
 		if name != "sh" && name != "dash" && name != "bash" {
-			argv[0] = apt.Clean(name)
+			argv[0] = apt.SanitizeOutput(name)
 			return pid, argv
 		}
 		pid = parent(pid)

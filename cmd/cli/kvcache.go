@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/render"
-	"cortex/embedded/kvcache"
+	"cortex/cmd/output"
+	"cortex/embedded/slotcache"
 	"cortex/events"
 )
 
@@ -46,16 +46,16 @@ The key of a server that wants one is taken from LLAMA_API_KEY.`,
 }
 
 // pools is the store of the person's own pools.
-func (a *App) pools() *kvcache.Store {
+func (a *App) pools() *slotcache.PoolDir {
 	s := a.settings
-	if a.UID != 0 && s.System() {
-		s = s.Own(a.Env)
+	if a.UID != 0 && s.IsSystem() {
+		s = s.ForUser(a.Env)
 	}
-	return kvcache.NewStore(filepath.Join(s.State, "kvcache"), time.Now)
+	return slotcache.NewPoolDir(filepath.Join(s.StateDir, "kvcache"), time.Now)
 }
 
 // withPool works on an open pool.
-func (a *App) withPool(ctx context.Context, name string, f func(*kvcache.Pool) error) error {
+func (a *App) withPool(ctx context.Context, name string, f func(*slotcache.Pool) error) error {
 	p, err := a.pools().Open(ctx, name)
 	if err != nil {
 		return err
@@ -64,8 +64,8 @@ func (a *App) withPool(ctx context.Context, name string, f func(*kvcache.Pool) e
 }
 
 // server is the pool's, unless a flag names another.
-func (a *App) server(p *kvcache.Pool, flag string) kvcache.Server {
-	s := kvcache.Server{URL: flag, APIKey: a.Env("LLAMA_API_KEY")}
+func (a *App) server(p *slotcache.Pool, flag string) slotcache.LlamaServer {
+	s := slotcache.LlamaServer{URL: flag, APIKey: a.Env("LLAMA_API_KEY")}
 	if s.URL == "" {
 		s.URL = p.Spec().Server
 	}
@@ -88,7 +88,7 @@ func (a *App) completePools(cmd *cobra.Command, args []string, _ string) ([]stri
 
 func newPoolCreate(a *App) *cobra.Command {
 	var size, policy string
-	var spec kvcache.Spec
+	var spec slotcache.Spec
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make a pool", Args: some(cobra.ExactArgs(1)),
 		Long: `Make a pool for saved states. The server is started with --slot-save-path and the
@@ -102,8 +102,8 @@ with.`,
 			if size == "" {
 				return usage(cmd, errors.New("say with --size how much the states may take"))
 			}
-			spec.Name, spec.Policy = args[0], kvcache.Policy(policy)
-			if spec.Budget, err = kvcache.ParseSize(size); err != nil {
+			spec.Name, spec.Policy = args[0], slotcache.EvictionPolicy(policy)
+			if spec.Budget, err = slotcache.ParseSize(size); err != nil {
 				return err
 			}
 			if spec, err = a.pools().Create(spec); err != nil {
@@ -115,7 +115,7 @@ with.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&size, "size", "", "how much the states may take: 500M, 2G (required)")
-	f.StringVar(&policy, "policy", string(kvcache.LRU), "what leaves first: lru, lfu or fifo")
+	f.StringVar(&policy, "policy", string(slotcache.LRU), "what leaves first: lru, lfu or fifo")
 	f.StringVar(&spec.Slots, "dir", "", "the server's --slot-save-path, when it has one already")
 	f.StringVar(&spec.Server, "server", "", "the server's address (default "+llamaServer+")")
 	f.StringVar(&spec.Note, "settings", "", "settings of the server that it does not tell")
@@ -129,7 +129,7 @@ func newKVDestroy(a *App) *cobra.Command {
 		Use: "destroy POOL", Short: "Remove a pool and its states", Args: some(cobra.ExactArgs(1)), ValidArgsFunction: a.completePools,
 		Example: "  cortex kvcache destroy agents",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.withPool(cmd.Context(), args[0], func(p *kvcache.Pool) error { return p.Destroy(force) }); err != nil {
+			if err := a.withPool(cmd.Context(), args[0], func(p *slotcache.Pool) error { return p.Destroy(force) }); err != nil {
 				return err
 			}
 			return a.answer(map[string]any{"version": 1, "destroyed": args[0]}, func(io.Writer) { a.say("pool %s is gone", args[0]) })
@@ -140,7 +140,7 @@ func newKVDestroy(a *App) *cobra.Command {
 }
 
 func newKVSave(a *App) *cobra.Command {
-	var r kvcache.SaveRequest
+	var r slotcache.SaveRequest
 	var server string
 	cmd := &cobra.Command{
 		Use: "save POOL", Short: "Keep the state of a slot", Args: some(cobra.ExactArgs(1)), ValidArgsFunction: a.completePools,
@@ -150,13 +150,13 @@ any more leaves by its policy; what is pinned stays.
 The model's file is hashed the first time, which takes a while for a large one.`,
 		Example: "  cortex kvcache save agents --slot 0 --label system-prompt",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withPool(cmd.Context(), args[0], func(p *kvcache.Pool) error {
+			return a.withPool(cmd.Context(), args[0], func(p *slotcache.Pool) error {
 				out, err := p.Save(cmd.Context(), a.server(p, server), r)
 				if err != nil {
 					return err
 				}
 				return a.answer(map[string]any{"version": 1, "saved": out}, func(w io.Writer) {
-					fmt.Fprintf(w, "%s  %d tokens, %s\n", out.Entry.ID, out.Entry.Tokens, render.Bytes(out.Entry.Bytes))
+					fmt.Fprintf(w, "%s  %d tokens, %s\n", out.Entry.ID, out.Entry.Tokens, output.Bytes(out.Entry.Bytes))
 					for _, e := range out.Evicted {
 						a.say("evicted %s, %d tokens", e.ID, e.Tokens)
 					}
@@ -175,12 +175,12 @@ The model's file is hashed the first time, which takes a while for a large one.`
 
 func (a *App) sayExpired(n int) {
 	if n > 0 {
-		a.say("removed %s of a model that has changed", render.Count(n, "state"))
+		a.say("removed %s of a model that has changed", output.Count(n, "state"))
 	}
 }
 
 func newKVRestore(a *App) *cobra.Command {
-	var r kvcache.RestoreRequest
+	var r slotcache.RestoreRequest
 	var server, file string
 	cmd := &cobra.Command{
 		Use: "restore POOL [STATE|LABEL|last]", Short: "Put a kept state into a slot", Args: some(cobra.RangeArgs(1, 2)), ValidArgsFunction: a.completePools,
@@ -197,7 +197,7 @@ did not have to process again is reported.`,
 			} else if r.Prompt, err = a.readPrompt(file); err != nil {
 				return err
 			}
-			return a.withPool(cmd.Context(), args[0], func(p *kvcache.Pool) error {
+			return a.withPool(cmd.Context(), args[0], func(p *slotcache.Pool) error {
 				out, err := p.Restore(cmd.Context(), a.server(p, server), r)
 				if err != nil {
 					return err
@@ -217,7 +217,7 @@ did not have to process again is reported.`,
 	return cmd
 }
 
-func restored(w io.Writer, out kvcache.Restored) {
+func restored(w io.Writer, out slotcache.RestoreResult) {
 	if out.Entry == nil {
 		fmt.Fprintf(w, "no state is good for this prompt; %d of %d tokens were processed\n", out.Processed, out.Prompt)
 		return
@@ -226,8 +226,8 @@ func restored(w io.Writer, out kvcache.Restored) {
 	if out.Prompt == 0 {
 		return
 	}
-	fmt.Fprintf(w, "%d of the prompt's %d tokens were not processed again\n", out.Spared, out.Prompt)
-	if out.Spared == 0 {
+	fmt.Fprintf(w, "%d of the prompt's %d tokens were not processed again\n", out.Reused, out.Prompt)
+	if out.Reused == 0 {
 		fmt.Fprintln(w, "note: the server made no use of the state; some models need --swa-full for it")
 	}
 }

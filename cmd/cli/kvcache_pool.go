@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/render"
-	"cortex/embedded/kvcache"
+	"cortex/cmd/output"
+	"cortex/embedded/slotcache"
 )
 
 func newKVPin(a *App) *cobra.Command {
@@ -18,7 +18,7 @@ func newKVPin(a *App) *cobra.Command {
 		Use: "pin POOL STATE", Short: "Keep a state from being evicted", Args: some(cobra.ExactArgs(2)), ValidArgsFunction: a.completePools,
 		Example: "  cortex kvcache pin agents system-prompt",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withPool(cmd.Context(), args[0], func(p *kvcache.Pool) error {
+			return a.withPool(cmd.Context(), args[0], func(p *slotcache.Pool) error {
 				e, err := p.Pin(args[1], !off)
 				if err != nil {
 					return err
@@ -47,14 +47,14 @@ func newKVEvict(a *App) *cobra.Command {
 			if (len(args) == 2) == (to != "") {
 				return usage(cmd, errors.New("name a state or --to, and not both"))
 			}
-			return a.withPool(cmd.Context(), args[0], func(p *kvcache.Pool) error {
+			return a.withPool(cmd.Context(), args[0], func(p *slotcache.Pool) error {
 				gone, err := evict(p, args[1:], to)
 				if err != nil {
 					return err
 				}
 				return a.answer(map[string]any{"version": 1, "evicted": gone}, func(w io.Writer) {
 					for _, e := range gone {
-						fmt.Fprintf(w, "%s  %d tokens, %s\n", e.ID, e.Tokens, render.Bytes(e.Bytes))
+						fmt.Fprintf(w, "%s  %d tokens, %s\n", e.ID, e.Tokens, output.Bytes(e.Bytes))
 					}
 				})
 			})
@@ -64,17 +64,17 @@ func newKVEvict(a *App) *cobra.Command {
 	return cmd
 }
 
-func evict(p *kvcache.Pool, named []string, to string) ([]kvcache.Entry, error) {
+func evict(p *slotcache.Pool, named []string, to string) ([]slotcache.CacheEntry, error) {
 	if len(named) > 0 {
 		e, err := p.Evict(named[0])
-		return []kvcache.Entry{e}, err
+		return []slotcache.CacheEntry{e}, err
 	}
-	n, err := kvcache.ParseSize(to)
+	n, err := slotcache.ParseSize(to)
 	if err != nil {
 		return nil, err
 	}
 	gone, err := p.Shrink(n)
-	return append([]kvcache.Entry{}, gone...), err
+	return append([]slotcache.CacheEntry{}, gone...), err
 }
 
 func newKVList(a *App) *cobra.Command {
@@ -82,12 +82,12 @@ func newKVList(a *App) *cobra.Command {
 		Use: "list [POOL]", Short: "List the pools, or the states of one", Args: some(cobra.MaximumNArgs(1)), ValidArgsFunction: a.completePools,
 		Example: "  cortex kvcache list agents",
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.showPools(args, func(w io.Writer, list []kvcache.Status) {
+			return a.showPools(args, func(w io.Writer, list []slotcache.PoolStatus) {
 				if len(args) == 0 {
-					render.Pools(w, list)
+					output.Pools(w, list)
 					return
 				}
-				render.Pool(w, list[0], time.Local)
+				output.Pool(w, list[0], time.Local)
 			})
 		},
 	}
@@ -100,12 +100,12 @@ func newKVStats(a *App) *cobra.Command {
 said it need not process of prompts, after a restore with --prompt-file.`,
 		Example: "  cortex kvcache stats",
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.showPools(args, func(w io.Writer, list []kvcache.Status) {
+			return a.showPools(args, func(w io.Writer, list []slotcache.PoolStatus) {
 				for i, p := range list {
 					if i > 0 {
 						fmt.Fprintln(w)
 					}
-					render.PoolStats(w, p)
+					output.PoolStats(w, p)
 				}
 			})
 		},
@@ -113,7 +113,7 @@ said it need not process of prompts, after a restore with --prompt-file.`,
 }
 
 // showPools answers with the named pool, or with all.
-func (a *App) showPools(named []string, text func(io.Writer, []kvcache.Status)) error {
+func (a *App) showPools(named []string, text func(io.Writer, []slotcache.PoolStatus)) error {
 	store := a.pools()
 	names := named
 	if len(named) == 0 {
@@ -122,14 +122,14 @@ func (a *App) showPools(named []string, text func(io.Writer, []kvcache.Status)) 
 			return err
 		}
 	}
-	list := []kvcache.Status{}
+	list := []slotcache.PoolStatus{}
 	for _, name := range names {
 		st, err := store.Status(name)
 		if err != nil {
 			return err
 		}
 		if st.Entries == nil {
-			st.Entries = []kvcache.Entry{}
+			st.Entries = []slotcache.CacheEntry{}
 		}
 		list = append(list, st)
 	}

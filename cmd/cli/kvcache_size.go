@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/render"
-	"cortex/embedded/kvcache"
+	"cortex/cmd/output"
+	"cortex/embedded/slotcache"
 	"cortex/events"
 )
 
@@ -27,17 +27,17 @@ what the control groups leave, whichever is less, less a tenth.`,
 			if err != nil {
 				return err
 			}
-			available, err := kvcache.AvailableMemory(os.DirFS(a.settings.Root))
+			available, err := slotcache.AvailableMemory(os.DirFS(a.settings.Root))
 			if memory != "" {
-				available, err = kvcache.ParseSize(memory)
+				available, err = slotcache.ParseSize(memory)
 			}
 			if err != nil {
 				return err
 			}
-			room := kvcache.NewRoom(available, weights)
+			room := slotcache.NewMemoryBudget(available, weights)
 			sizes := m.Sizes(room)
 			return a.answer(map[string]any{"version": 1, "model": m, "room": room, "sizes": sizes}, func(w io.Writer) {
-				render.Sizes(w, m, room, sizes)
+				output.CacheSizes(w, m, room, sizes)
 			})
 		},
 	}
@@ -46,13 +46,13 @@ what the control groups leave, whichever is less, less a tenth.`,
 }
 
 // readModel reads a model's header and how large its files are together.
-func readModel(path string) (m kvcache.Model, weights int64, err error) {
+func readModel(path string) (m slotcache.ModelInfo, weights int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return m, 0, &events.Error{Op: "cli.readModel", Kind: events.ErrNotFound, Err: err}
 	}
 	defer f.Close()
-	if m, err = kvcache.ReadModel(f); err != nil {
+	if m, err = slotcache.ReadModelInfo(f); err != nil {
 		return m, 0, fmt.Errorf("%s: %w", path, err)
 	}
 	for _, part := range pieces(path, m.Splits) {

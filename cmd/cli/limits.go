@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"cortex/cmd/client"
-	"cortex/cmd/render"
-	"cortex/consumers/limits"
+	"cortex/cmd/output"
+	"cortex/consumers/machine/limits"
 	"cortex/events"
 	model "cortex/projections/limits"
 )
@@ -47,8 +47,8 @@ Who is not root has profiles and a record of their own.`,
 // own: what they limit is theirs.
 func (a *App) prepareLimits(cmd *cobra.Command, args []string) error {
 	err := a.prepare(cmd, args)
-	if a.UID != 0 && a.settings.System() {
-		a.settings = a.settings.Own(a.Env)
+	if a.UID != 0 && a.settings.IsSystem() {
+		a.settings = a.settings.ForUser(a.Env)
 	}
 	return err
 }
@@ -90,7 +90,7 @@ func (a *App) profile(ctx context.Context, name string) (events.LimitProfile, er
 	for _, p := range set {
 		plain = append(plain, p.LimitProfile)
 	}
-	return limits.Find(name, plain, made)
+	return limits.FindProfile(name, plain, made)
 }
 
 // backend gives what enforces limits here.
@@ -125,7 +125,7 @@ func (a *App) completeProfiles(cmd *cobra.Command, args []string, _ string) ([]s
 		out = append(out, p.Name)
 	}
 	for _, p := range made {
-		out = append(out, p.Name+"\t"+p.What)
+		out = append(out, p.Name+"\t"+p.Description)
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
@@ -134,7 +134,7 @@ func (a *App) completeUnits(cmd *cobra.Command, _ []string, _ string) ([]string,
 	if a.prepareLimits(cmd, nil) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	list, err := a.applied(context.Background(), model.Filter{Open: true})
+	list, err := a.applied(context.Background(), model.Filter{OnlyActive: true})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
@@ -155,20 +155,20 @@ func (a *App) recordLimits(ctx context.Context, what events.LimitsRequest) (even
 	if err != nil {
 		return 0, err
 	}
-	if a.settings.System() && !ping.MayChange {
+	if a.settings.IsSystem() && !ping.MayChange {
 		return 0, &events.Error{Op: "cli.limits", Kind: events.ErrConfirmation, Subject: "the system's record of limits", Err: errors.New("only root may add to it"), Hint: "run the command as root"}
 	}
 	status, err := c.Status(ctx)
 	if err != nil {
 		return 0, err
 	}
-	id, err := a.producer(c, ping.Host).Limits(ctx, what)
+	id, err := a.producer(c, ping.Host).RequestLimits(ctx, what)
 	if err != nil {
 		return 0, err
 	}
 	waiting, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	for l, err := range c.Events(waiting, client.Selection{After: status.Head, Kind: string(what.Fact().Kind()), Follow: true}) {
+	for l, err := range c.Events(waiting, client.StreamOptions{After: status.Head, Kind: string(what.Fact().Kind()), Follow: true}) {
 		if err != nil {
 			return 0, fmt.Errorf("wait for the record of limits: %w", err)
 		}
@@ -180,9 +180,9 @@ func (a *App) recordLimits(ctx context.Context, what events.LimitsRequest) (even
 }
 
 // applied gives groups from the read model.
-func (a *App) applied(ctx context.Context, f model.Filter) (list []model.Applied, err error) {
+func (a *App) applied(ctx context.Context, f model.Filter) (list []model.LimitedGroup, err error) {
 	err = a.readLimits(ctx, func(r *model.Reader) (err error) {
-		list, err = r.Applied(ctx, f)
+		list, err = r.LimitedGroups(ctx, f)
 		return err
 	})
 	return list, err
@@ -197,12 +197,12 @@ func newLimitsList(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			groups, err := a.applied(cmd.Context(), model.Filter{Open: !all})
+			groups, err := a.applied(cmd.Context(), model.Filter{OnlyActive: !all})
 			if err != nil {
 				return err
 			}
-			view := render.LimitsView{Version: model.FormatVersion, Presets: made, Profiles: append([]model.Profile{}, set...), Groups: a.present(cmd.Context(), groups)}
-			return a.answer(view, func(w io.Writer) { render.Limits(w, view, time.Local) })
+			view := output.LimitsView{Version: model.FormatVersion, Presets: made, Profiles: append([]model.Profile{}, set...), Groups: a.present(cmd.Context(), groups)}
+			return a.answer(view, func(w io.Writer) { output.Limits(w, view, time.Local) })
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "also what has ended")
@@ -210,10 +210,10 @@ func newLimitsList(a *App) *cobra.Command {
 }
 
 // present asks the machine about groups.
-func (a *App) present(ctx context.Context, groups []model.Applied) []render.LimitGroup {
-	out := []render.LimitGroup{}
+func (a *App) present(ctx context.Context, groups []model.LimitedGroup) []output.LimitGroup {
+	out := []output.LimitGroup{}
 	for _, g := range groups {
-		v := render.LimitGroup{Applied: g, State: "ended"}
+		v := output.LimitGroup{LimitedGroup: g, State: "ended"}
 		if g.Reverted == nil {
 			v.State = "gone"
 			if u, err := a.usage(ctx, g.LimitsApplied); err == nil {
@@ -253,7 +253,7 @@ accepted; for a group it is what was recorded when it began.`,
 			}
 			if len(groups) == 1 {
 				view := a.present(cmd.Context(), groups)[0]
-				return a.answer(map[string]any{"version": model.FormatVersion, "group": view}, func(w io.Writer) { render.LimitedGroup(w, view, time.Local) })
+				return a.answer(map[string]any{"version": model.FormatVersion, "group": view}, func(w io.Writer) { output.LimitGroupDetail(w, view, time.Local) })
 			}
 			p, err := a.profile(cmd.Context(), args[0])
 			if err != nil {
@@ -269,7 +269,7 @@ accepted; for a group it is what was recorded when it began.`,
 				return err
 			}
 			view := map[string]any{"version": model.FormatVersion, "profile": p, "backend": b.Name(), "effects": effects}
-			return a.answer(view, func(w io.Writer) { render.LimitProfile(w, p, b.Name(), effects) })
+			return a.answer(view, func(w io.Writer) { output.LimitProfile(w, p, b.Name(), effects) })
 		},
 	}
 	a.backendFlag(cmd, &backend)
@@ -277,6 +277,6 @@ accepted; for a group it is what was recorded when it began.`,
 }
 
 func (a *App) backendFlag(cmd *cobra.Command, to *string) {
-	cmd.Flags().StringVar(to, "backend", "", "what is to enforce: "+strings.Join(limits.Backends(), ", ")+"; the first that is here")
-	_ = cmd.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions(limits.Backends(), cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().StringVar(to, "backend", "", "what is to enforce: "+strings.Join(limits.BackendNames(), ", ")+"; the first that is here")
+	_ = cmd.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions(limits.BackendNames(), cobra.ShellCompDirectiveNoFileComp))
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/embedded/kvcache"
+	"cortex/embedded/slotcache"
 	"cortex/events"
 	model "cortex/projections/limits"
 )
@@ -70,7 +70,7 @@ func (a *App) makeProfile(cmd *cobra.Command, name string, f limitFlags) (p even
 	p.Name = name
 	set := cmd.Flags().Changed
 	if set("memory") {
-		if p.MemoryBytes, err = a.share(cmd.Context(), f.memory, "memory.total_b", kvcache.ParseSize); err != nil {
+		if p.MemoryBytes, err = a.share(cmd.Context(), f.memory, "memory.total_b", slotcache.ParseSize); err != nil {
 			return p, err
 		}
 	}
@@ -87,7 +87,7 @@ func (a *App) makeProfile(cmd *cobra.Command, name string, f limitFlags) (p even
 		}
 	}
 	if err == nil && set("gpu-memory") {
-		p.GPUMemoryBytes, err = kvcache.ParseSize(f.gpuMemory)
+		p.GPUMemoryBytes, err = slotcache.ParseSize(f.gpuMemory)
 	}
 	if err != nil {
 		return p, err
@@ -123,7 +123,7 @@ func (a *App) share(ctx context.Context, text, key string, parse func(string) (i
 	if err != nil {
 		return 0, err
 	}
-	f, _ := events.FindHardware(seen.Facts, key)
+	f, _ := events.FindHardwareFact(seen.Facts, key)
 	whole, ok := f.Value.Int()
 	if !ok {
 		return 0, &events.Error{Op: "cli.share", Kind: events.ErrUnavailable, Subject: key, Err: errors.New("is not known of this machine")}

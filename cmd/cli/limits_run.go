@@ -14,9 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/output"
 	"cortex/cmd/parts"
-	"cortex/cmd/render"
-	"cortex/consumers/limits"
+	"cortex/consumers/machine/limits"
 	"cortex/events"
 	model "cortex/projections/limits"
 )
@@ -65,7 +65,7 @@ func (a *App) runLimited(ctx context.Context, profile, backend string, argv []st
 	if err != nil {
 		return err
 	}
-	applied.Effects, entry.Gate = effects, true
+	applied.Effects, entry.WaitForGo = effects, true
 	run, err := a.startLimited(entry, argv)
 	if err != nil {
 		return errors.Join(err, b.Revert(context.WithoutCancel(ctx), applied))
@@ -103,7 +103,7 @@ type limited struct {
 	signals chan os.Signal
 }
 
-func (a *App) startLimited(entry limits.Entry, argv []string) (*limited, error) {
+func (a *App) startLimited(entry limits.LaunchSpec, argv []string) (*limited, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -165,7 +165,7 @@ func (a *App) finish(ctx context.Context, b limits.Backend, applied events.Limit
 	code := run.wait()
 	used, gone := b.Usage(ctx, applied)
 	if used.OOMKills > 0 {
-		a.say("note: %s ended a process because memory of %s was used up", applied.Backend, render.Bytes(applied.Limits.MemoryBytes))
+		a.say("note: %s ended a process because memory of %s was used up", applied.Backend, output.Bytes(applied.Limits.MemoryBytes))
 	}
 	if gone == nil && used.Pids > 0 {
 		a.say("note: it left %d running, which stay limited as %s", used.Pids, applied.Unit)
@@ -189,7 +189,7 @@ func exitOf(code int) error {
 func newLimitsEnter() *cobra.Command {
 	return &cobra.Command{
 		Use: "enter", Hidden: true, DisableFlagParsing: true, PersistentPreRunE: unprepared, Short: "Become a program within limits",
-		RunE: func(_ *cobra.Command, args []string) error { return limits.Enter(args) },
+		RunE: func(_ *cobra.Command, args []string) error { return limits.ApplyAndExec(args) },
 	}
 }
 
@@ -223,7 +223,7 @@ is kept, for 'cortex limits revert'.`,
 }
 
 func (a *App) attachLimits(ctx context.Context, b limits.Backend, p events.LimitProfile, target string) error {
-	open, err := a.applied(ctx, model.Filter{Open: true})
+	open, err := a.applied(ctx, model.Filter{OnlyActive: true})
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/render"
+	"cortex/cmd/output"
 	"cortex/events"
 	model "cortex/projections/limits"
 )
@@ -30,7 +30,7 @@ interrupted or none is left. With --json each look is one line.`,
 				if a.json {
 					err = json.NewEncoder(a.Stdout).Encode(map[string]any{"version": model.FormatVersion, "groups": groups})
 				} else {
-					render.LimitUsages(a.Stdout, groups, before, every)
+					output.LimitUsages(a.Stdout, groups, before, every)
 				}
 				if err != nil || once || len(groups) == 0 {
 					return err
@@ -53,11 +53,11 @@ interrupted or none is left. With --json each look is one line.`,
 }
 
 // watched gives the groups that are there, of those that are named.
-func (a *App) watched(cmd *cobra.Command, names []string) ([]render.LimitGroup, error) {
-	var list []model.Applied
+func (a *App) watched(cmd *cobra.Command, names []string) ([]output.LimitGroup, error) {
+	var list []model.LimitedGroup
 	var err error
 	if len(names) == 0 {
-		list, err = a.applied(cmd.Context(), model.Filter{Open: true})
+		list, err = a.applied(cmd.Context(), model.Filter{OnlyActive: true})
 	}
 	for _, unit := range names {
 		err = a.readModelLimit(cmd, unit, &list)
@@ -68,7 +68,7 @@ func (a *App) watched(cmd *cobra.Command, names []string) ([]render.LimitGroup, 
 	if err != nil {
 		return nil, err
 	}
-	out := []render.LimitGroup{}
+	out := []output.LimitGroup{}
 	for _, g := range a.present(cmd.Context(), list) {
 		if g.Usage != nil {
 			out = append(out, g)
@@ -77,7 +77,7 @@ func (a *App) watched(cmd *cobra.Command, names []string) ([]render.LimitGroup, 
 	return out, nil
 }
 
-func (a *App) readModelLimit(cmd *cobra.Command, unit string, list *[]model.Applied) error {
+func (a *App) readModelLimit(cmd *cobra.Command, unit string, list *[]model.LimitedGroup) error {
 	found := false
 	err := a.readLimits(cmd.Context(), func(r *model.Reader) error {
 		g, err := r.Find(cmd.Context(), unit)

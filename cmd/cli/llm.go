@@ -14,10 +14,10 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"cortex/cmd/api"
 	"cortex/cmd/client"
-	"cortex/cmd/door"
-	"cortex/cmd/render"
-	"cortex/cmd/settings"
+	"cortex/cmd/config"
+	"cortex/cmd/output"
 	"cortex/events"
 	spending "cortex/projections/usage"
 )
@@ -73,9 +73,9 @@ func newLLMProviders(a *App) *cobra.Command {
 	}
 }
 
-func (a *App) providerView(p settings.ModelProvider) providerView {
+func (a *App) providerView(p config.ModelProvider) providerView {
 	v := providerView{Name: p.Name, Protocol: p.Protocol, URL: p.URL, Model: p.Model, Price: p.Price, RPM: p.RPM, TPM: p.TPM, Key: "none"}
-	key, from, err := a.settings.Key(p.Name, a.Env)
+	key, from, err := a.settings.ModelKey(p.Name, a.Env)
 	if key != "" {
 		v.Key = from
 	}
@@ -107,7 +107,7 @@ func providers(w io.Writer, list []providerView) {
 		}
 		rows = append(rows, []string{p.Name, p.Model, p.URL, p.Key, price, state})
 	}
-	render.Table(w, rows)
+	output.Table(w, rows)
 }
 
 func newLLMHealth(a *App) *cobra.Command {
@@ -118,7 +118,7 @@ func newLLMHealth(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			m, err := c.Models(cmd.Context(), true)
+			m, err := c.ModelProvidersStatus(cmd.Context(), true)
 			if err != nil {
 				return err
 			}
@@ -128,12 +128,12 @@ func newLLMHealth(a *App) *cobra.Command {
 }
 
 // modes says in words what a mode means.
-var modes = map[events.Mode]string{
+var modes = map[events.LLMMode]string{
 	events.ModeFull: "a model answers", events.ModeCached: "answers given before, and the package lists",
 	events.ModeOffline: "the package lists, no model", events.ModeNames: "names only: there are no package lists",
 }
 
-func health(w io.Writer, m door.Models) {
+func health(w io.Writer, m api.ModelProvidersStatus) {
 	fmt.Fprintf(w, "words are understood with: %s (%s)\n", modes[m.Mode], m.Mode)
 	if m.Problem != "" {
 		fmt.Fprintf(w, "wrongly set: %s\n", m.Problem)
@@ -148,12 +148,12 @@ func health(w io.Writer, m door.Models) {
 	var rows [][]string
 	for _, h := range m.Providers {
 		state := h.State
-		if !h.Until.IsZero() {
-			state += " until " + h.Until.Local().Format("15:04:05")
+		if !h.RetryAt.IsZero() {
+			state += " until " + h.RetryAt.Local().Format("15:04:05")
 		}
 		rows = append(rows, []string{h.Name, h.Model, state, found[h.Name]})
 	}
-	render.Table(w, rows)
+	output.Table(w, rows)
 }
 
 func newLLMUsage(a *App) *cobra.Command {
@@ -177,7 +177,7 @@ func newLLMUsage(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.answer(report, func(w io.Writer) { render.Usage(w, report) })
+			return a.answer(report, func(w io.Writer) { output.Usage(w, report) })
 		},
 	}
 	cmd.Flags().StringVar(&since, "since", "", "from this time on: a date, a time, or a span such as 24h")
@@ -195,7 +195,7 @@ func newLLMTest(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			m, err := c.Models(cmd.Context(), false)
+			m, err := c.ModelProvidersStatus(cmd.Context(), false)
 			if err != nil {
 				return err
 			}
@@ -227,7 +227,7 @@ func (a *App) testProviders(ctx context.Context, c *client.Client, names []strin
 	var failed error
 	for _, name := range names {
 		start := time.Now()
-		reply, err := c.Ask(ctx, events.Question{Task: events.TaskConversation, Text: testQuestion, Provider: name}, nil)
+		reply, err := c.Ask(ctx, events.Question{Task: events.TaskConversation, Text: testQuestion, OnlyProvider: name}, nil)
 		v := testView{Provider: name, Model: reply.Model, LatencyMs: time.Since(start).Milliseconds(), Cost: reply.Cost}
 		if err != nil {
 			f := events.FailureOf(err)
@@ -241,7 +241,7 @@ func (a *App) testProviders(ctx context.Context, c *client.Client, names []strin
 				fmt.Fprintf(w, "%s: %s\n", v.Provider, v.Error.Message)
 				continue
 			}
-			fmt.Fprintf(w, "%s: %s answers in %d ms, %s\n", v.Provider, v.Model, v.LatencyMs, render.MicroUSD(v.Cost))
+			fmt.Fprintf(w, "%s: %s answers in %d ms, %s\n", v.Provider, v.Model, v.LatencyMs, output.MicroUSD(v.Cost))
 		}
 	})
 	if failed != nil {
@@ -260,7 +260,7 @@ func newLLMReplay(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for l, err := range c.Events(cmd.Context(), client.Selection{Kind: string(events.KindLLMCompleted)}) {
+			for l, err := range c.Events(cmd.Context(), client.StreamOptions{Kind: string(events.KindLLMCompleted)}) {
 				if err != nil {
 					return err
 				}
@@ -288,7 +288,7 @@ func newLLMKey(a *App) *cobra.Command {
 		Use: "key PROVIDER", Short: "Save a provider's key, from the terminal or from standard input", Args: some(cobra.ExactArgs(1)),
 		Example: "  cortex llm key anthropic\n  cortex llm key openai < key.txt\n  cortex llm key openai --remove",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, err := settings.ParseProviderName(args[0])
+			name, err := config.ParseProviderName(args[0])
 			if err != nil {
 				return err
 			}
@@ -301,7 +301,7 @@ func newLLMKey(a *App) *cobra.Command {
 					return &events.Error{Op: "cli.llmKey", Kind: events.ErrUsage, Err: errors.New("no key was given; nothing was changed")}
 				}
 			}
-			path, err := a.settings.SaveKey(name, key, a.Env)
+			path, err := a.settings.SaveModelKey(name, key, a.Env)
 			if err != nil {
 				return err
 			}

@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cortex/cmd/logs"
-	"cortex/cmd/render"
+	"cortex/cmd/output"
 	"cortex/events"
 	"cortex/projections/history"
 )
@@ -40,13 +40,13 @@ where systemd runs it. What happened to packages is in 'cortex history' and
 			if timings {
 				return a.timings(cmd.Context())
 			}
-			f := logs.Filter{Op: op}
+			f := logs.Filter{OpPrefix: op}
 			at, err := moment(since)
 			if err != nil {
 				return err
 			}
 			f.Since = at
-			if err := f.Level.UnmarshalText([]byte(level)); err != nil {
+			if err := f.MinLevel.UnmarshalText([]byte(level)); err != nil {
 				return usage(cmd, fmt.Errorf("--level %s: there are debug, info, warn and error", level))
 			}
 			return a.logs(cmd.Context(), f, failures)
@@ -64,7 +64,7 @@ where systemd runs it. What happened to packages is in 'cortex history' and
 
 func (a *App) logs(ctx context.Context, f logs.Filter, failures bool) error {
 	var list []logs.Entry
-	for _, source := range []iter.Seq2[logs.Entry, error]{logs.Files(a.settings.LogFile(), f), a.journal(ctx, f)} {
+	for _, source := range []iter.Seq2[logs.Entry, error]{logs.ReadFiles(a.settings.LogFile(), f), a.journal(ctx, f)} {
 		for e, err := range source {
 			if errors.Is(err, fs.ErrPermission) {
 				return &events.Error{Op: "cli.logs", Kind: events.ErrConfirmation, Subject: a.settings.LogFile(), Err: fs.ErrPermission, Hint: "run: sudo cortex logs"}
@@ -78,15 +78,15 @@ func (a *App) logs(ctx context.Context, f logs.Filter, failures bool) error {
 	slices.SortStableFunc(list, func(x, y logs.Entry) int { return x.Time.Compare(y.Time) })
 	if failures {
 		groups := logs.Summarise(list)
-		return a.answer(map[string]any{"version": 1, "errors": groups}, func(w io.Writer) { render.Failures(w, groups, time.Local) })
+		return a.answer(map[string]any{"version": 1, "errors": groups}, func(w io.Writer) { output.Failures(w, groups, time.Local) })
 	}
-	return a.answer(map[string]any{"version": 1, "records": list}, func(w io.Writer) { render.Logs(w, list, time.Local) })
+	return a.answer(map[string]any{"version": 1, "records": list}, func(w io.Writer) { output.Logs(w, list, time.Local) })
 }
 
 // journal reads the daemon's records from systemd's journal, where there is one.
 func (a *App) journal(ctx context.Context, f logs.Filter) iter.Seq2[logs.Entry, error] {
 	return func(yield func(logs.Entry, error) bool) {
-		if !exists(filepath.Join(a.settings.Root, "run/systemd/system")) || !a.settings.System() {
+		if !exists(filepath.Join(a.settings.Root, "run/systemd/system")) || !a.settings.IsSystem() {
 			return
 		}
 		args := []string{"--unit", unit, "--output", "cat", "--no-pager", "--quiet"}
@@ -120,9 +120,9 @@ func (a *App) timings(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.answer(map[string]any{"version": 1, "timings": list}, func(w io.Writer) { render.Timings(w, list) })
+	return a.answer(map[string]any{"version": 1, "timings": list}, func(w io.Writer) { output.Timings(w, list) })
 }
 
 // newLogger writes the daemon's records to stderr, which is the daemon's file or
 // the journal.
-func (a *App) newLogger() *slog.Logger { return slog.New(logs.Handler(a.Stderr)) }
+func (a *App) newLogger() *slog.Logger { return slog.New(logs.NewHandler(a.Stderr)) }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/render"
-	"cortex/consumers/apt"
+	"cortex/cmd/output"
+	"cortex/consumers/machine/apt"
 	"cortex/events"
 	"cortex/producers/manifest"
 )
@@ -30,7 +30,7 @@ another machine can be deleted.`,
 			if err != nil {
 				return err
 			}
-			text, err := m.Text()
+			text, err := m.EncodeTOML()
 			if err != nil {
 				return err
 			}
@@ -41,15 +41,15 @@ another machine can be deleted.`,
 }
 
 // captured is the machine as a manifest.
-func (a *App) captured(ctx context.Context) (manifest.Manifest, error) {
+func (a *App) captured(ctx context.Context) (manifest.Document, error) {
 	machine := apt.New(apt.Config{Root: a.settings.Root})
 	inv, err := machine.Inventory(ctx)
 	if err != nil {
-		return manifest.Manifest{}, err
+		return manifest.Document{}, err
 	}
-	native, err := machine.Native(ctx)
+	native, err := machine.NativeArch(ctx)
 	if err != nil {
-		return manifest.Manifest{}, err
+		return manifest.Document{}, err
 	}
 	m, notes, err := manifest.Capture(a.settings.Root, inv, native)
 	for _, n := range notes {
@@ -59,19 +59,19 @@ func (a *App) captured(ctx context.Context) (manifest.Manifest, error) {
 }
 
 // readManifest reads a manifest from a file, or from stdin for "-".
-func (a *App) readManifest(path string) (manifest.Manifest, error) {
+func (a *App) readManifest(path string) (manifest.Document, error) {
 	in := a.Stdin
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
-			return manifest.Manifest{}, &events.Error{Op: "cli.readManifest", Kind: events.ErrNotFound, Subject: path, Err: errors.Unwrap(err), Hint: "'cortex config export' writes one"}
+			return manifest.Document{}, &events.Error{Op: "cli.readManifest", Kind: events.ErrNotFound, Subject: path, Err: errors.Unwrap(err), Hint: "'cortex config export' writes one"}
 		}
 		defer f.Close()
 		in = f
 	}
 	text, err := io.ReadAll(io.LimitReader(in, manifest.MaxBytes+1))
 	if err != nil {
-		return manifest.Manifest{}, fmt.Errorf("read %s: %w", path, err)
+		return manifest.Document{}, fmt.Errorf("read %s: %w", path, err)
 	}
 	return manifest.Parse(path, text)
 }
@@ -103,7 +103,7 @@ in a transaction of their own: what they offer is known only once they are there
 				}
 				opts.Refresh = refresh || placed
 			}
-			wish := want.Wish(anyVersion)
+			wish := want.ImportRequest(anyVersion)
 			return a.imports(cmd.Context(), wish, opts, how)
 		},
 	}
@@ -125,23 +125,23 @@ func (a *App) imports(ctx context.Context, wish events.Manifest, o events.Option
 
 // importFiles puts apt's files in place that are not here as the manifest has them,
 // and reports whether there were any.
-func (a *App) importFiles(ctx context.Context, want manifest.Manifest, o events.Options, how consent) (placed bool, err error) {
+func (a *App) importFiles(ctx context.Context, want manifest.Document, o events.Options, how consent) (placed bool, err error) {
 	have, err := a.captured(ctx)
 	if err != nil {
 		return false, err
 	}
 	var wish events.Manifest
 	for _, d := range manifest.Compare(want, have) {
-		if d.Kind != "file" || d.What == manifest.Extra {
+		if d.ItemKind != "file" || d.Reason == manifest.Extra {
 			continue
 		}
 		if events.ValidateAptPath(d.Name) != nil {
 			return false, &events.Error{
-				Op: "cli.importFiles", Kind: events.ErrConflict, Subject: d.Name, Err: fmt.Errorf("this file of the manifest is %s here, and what is not under /etc could not be taken back", d.What),
+				Op: "cli.importFiles", Kind: events.ErrConflict, Subject: d.Name, Err: fmt.Errorf("this file of the manifest is %s here, and what is not under /etc could not be taken back", d.Reason),
 				Hint: "put the file in place yourself, or pass --skip-files",
 			}
 		}
-		wish.Files = append(wish.Files, want.File(d.Name))
+		wish.Files = append(wish.Files, want.ManifestFile(d.Name))
 	}
 	if len(wish.Files) == 0 {
 		return false, nil
@@ -173,7 +173,7 @@ or how the second of two manifests differs from the first. Exits 1 when anything
 			if err != nil {
 				return err
 			}
-			var have manifest.Manifest
+			var have manifest.Document
 			if len(args) == 2 {
 				have, err = a.readManifest(args[1])
 			} else {
@@ -184,10 +184,10 @@ or how the second of two manifests differs from the first. Exits 1 when anything
 			}
 			differences := manifest.Compare(want, have)
 			if differences == nil {
-				differences = []manifest.Difference{}
+				differences = []manifest.Mismatch{}
 			}
 			v := map[string]any{"version": 1, "same": len(differences) == 0, "differences": differences}
-			if err := a.answer(v, func(w io.Writer) { render.Differences(w, differences, apt.CompareVersions) }); err != nil || len(differences) == 0 {
+			if err := a.answer(v, func(w io.Writer) { output.ManifestMismatches(w, differences, apt.CompareVersions) }); err != nil || len(differences) == 0 {
 				return err
 			}
 			return quietExit(1)
@@ -208,7 +208,7 @@ func newConfigValidate(a *App) *cobra.Command {
 			}
 			v := map[string]any{"version": 1, "packages": len(m.Packages), "holds": len(m.Holds), "files": len(m.Files)}
 			return a.answer(v, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: %s, %s, %s\n", args[0], render.Count(len(m.Packages), "package"), render.Count(len(m.Holds), "hold"), render.Count(len(m.Files), "file"))
+				fmt.Fprintf(w, "%s: %s, %s, %s\n", args[0], output.Count(len(m.Packages), "package"), output.Count(len(m.Holds), "hold"), output.Count(len(m.Files), "file"))
 			})
 		},
 	}

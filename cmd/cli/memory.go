@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/door"
-	"cortex/cmd/render"
-	"cortex/embedded/keys"
-	"cortex/embedded/store"
+	"cortex/cmd/api"
+	"cortex/cmd/output"
+	"cortex/embedded/cryptoshred"
+	"cortex/embedded/sqlite"
 	"cortex/events"
 	"cortex/projections/memory"
 )
@@ -41,11 +41,11 @@ func (a *App) readMemory(ctx context.Context, ask func(*memory.Reader) error) er
 }
 
 func (a *App) memoryReader(db *sql.DB) *memory.Reader {
-	return memory.NewReader(db, a.UID, keys.New(a.settings.MemoryKeys()).Open)
+	return memory.NewReader(db, a.UID, cryptoshred.New(a.settings.MemoryKeysDir()).Unseal)
 }
 
-func (a *App) memories(ctx context.Context) (list []memory.Entry, err error) {
-	list = []memory.Entry{}
+func (a *App) memories(ctx context.Context) (list []memory.RememberedItem, err error) {
+	list = []memory.RememberedItem{}
 	err = a.readMemory(ctx, func(r *memory.Reader) error {
 		found, err := r.List(ctx)
 		list = append(list, found...)
@@ -71,19 +71,19 @@ func newMemoryShow(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": memory.FormatVersion, "memory": e}, func(w io.Writer) { render.Memory(w, e, time.Local) })
+			return a.answer(map[string]any{"version": memory.FormatVersion, "memory": e}, func(w io.Writer) { output.Memory(w, e, time.Local) })
 		},
 	}
 }
 
-func (a *App) showMemories(list []memory.Entry) error {
-	return a.answer(map[string]any{"version": memory.FormatVersion, "memories": list}, func(w io.Writer) { render.Memories(w, list, time.Local) })
+func (a *App) showMemories(list []memory.RememberedItem) error {
+	return a.answer(map[string]any{"version": memory.FormatVersion, "memories": list}, func(w io.Writer) { output.Memories(w, list, time.Local) })
 }
 
-func memoryNamed(list []memory.Entry, name string) (memory.Entry, error) {
-	i := slices.IndexFunc(list, func(e memory.Entry) bool { return e.Name == name })
+func memoryNamed(list []memory.RememberedItem, name string) (memory.RememberedItem, error) {
+	i := slices.IndexFunc(list, func(e memory.RememberedItem) bool { return e.Name == name })
 	if i < 0 {
-		return memory.Entry{}, &events.Error{Op: "cli.memory", Kind: events.ErrNotFound, Subject: "memory " + name, Err: errors.New("there is none of yours"), Hint: "'cortex memory show' names them"}
+		return memory.RememberedItem{}, &events.Error{Op: "cli.memory", Kind: events.ErrNotFound, Subject: "memory " + name, Err: errors.New("there is none of yours"), Hint: "'cortex memory show' names them"}
 	}
 	return list[i], nil
 }
@@ -98,7 +98,7 @@ func newMemorySearch(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			index, err := store.Scratch()
+			index, err := sqlite.OpenInMemory()
 			if err != nil {
 				return err
 			}
@@ -130,14 +130,14 @@ func newMemoryExport(a *App) *cobra.Command {
 }
 
 // remember has something remembered or forgotten, and says so once it is.
-func (a *App) remember(ctx context.Context, m door.Memo, said string) error {
+func (a *App) remember(ctx context.Context, m api.MemoryChange, said string) error {
 	c, _, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
 	waiting, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	at, err := c.Remember(waiting, m)
+	at, err := c.UpdateMemory(waiting, m)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ packages is told of it, as --show-prompt shows, and nobody else.`,
 			if text == "" || len(text) > events.MaxPreferenceBytes {
 				return &events.Error{Op: "cli.memory", Kind: events.ErrUsage, Subject: "the preference", Err: errors.New("it must be from 1 to 1024 bytes long")}
 			}
-			return a.remember(cmd.Context(), door.Memo{State: text}, "remembered")
+			return a.remember(cmd.Context(), api.MemoryChange{Preference: text}, "remembered")
 		},
 	}
 }
@@ -174,7 +174,7 @@ again from what happened before; the commands themselves stay in the history.`,
 				return usage(cmd, errors.New("either names of memories or --all"))
 			}
 			if all {
-				return a.remember(cmd.Context(), door.Memo{ForgetAll: true}, "forgotten")
+				return a.remember(cmd.Context(), api.MemoryChange{ForgetAll: true}, "forgotten")
 			}
 			list, err := a.memories(cmd.Context())
 			if err != nil {
@@ -185,7 +185,7 @@ again from what happened before; the commands themselves stay in the history.`,
 					return err
 				}
 			}
-			return a.remember(cmd.Context(), door.Memo{Forget: args}, "forgotten")
+			return a.remember(cmd.Context(), api.MemoryChange{Forget: args}, "forgotten")
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "everything that is remembered about you")
@@ -200,7 +200,7 @@ func (a *App) completeMemories(cmd *cobra.Command, _ []string, _ string) ([]stri
 	_ = a.askModel(cmd.Context(), memory.Name, func(db *sql.DB) error { // a completion that fails completes nothing
 		list, err := a.memoryReader(db).List(cmd.Context())
 		for _, e := range list {
-			out = append(out, e.Name+"\t"+events.Line(e.Text, 60))
+			out = append(out, e.Name+"\t"+events.SanitizeLine(e.Text, 60))
 		}
 		return err
 	})

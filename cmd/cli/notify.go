@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cortex/cmd/client"
-	"cortex/cmd/render"
+	"cortex/cmd/output"
 	"cortex/events"
 )
 
@@ -45,7 +45,7 @@ func (a *App) notify(ctx context.Context, once bool) error {
 	if err != nil {
 		return err
 	}
-	for l, err := range c.Events(ctx, client.Selection{After: s.Head, Kind: "transaction.*", Follow: true}) {
+	for l, err := range c.Events(ctx, client.StreamOptions{After: s.Head, Kind: "transaction.*", Follow: true}) {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -66,7 +66,7 @@ func (a *App) notify(ctx context.Context, once bool) error {
 		}
 		title, text := notice(t)
 		if out, err := exec.CommandContext(ctx, program, "--app-name=Cortex", "--", title, text).CombinedOutput(); err != nil {
-			a.say("notify-send: %v: %s", err, events.Line(string(out), 200))
+			a.say("notify-send: %v: %s", err, events.SanitizeLine(string(out), 200))
 		}
 		if once {
 			return nil
@@ -78,11 +78,11 @@ func (a *App) notify(ctx context.Context, once bool) error {
 // whole gives a transaction as the log has it.
 func whole(ctx context.Context, c *client.Client, id events.TransactionID) (*events.Transaction, error) {
 	t := &events.Transaction{}
-	for l, err := range c.Events(ctx, client.Selection{Transaction: id}) {
+	for l, err := range c.Events(ctx, client.StreamOptions{Transaction: id}) {
 		if err != nil {
 			return nil, err
 		}
-		if l.Event == nil || l.Event.Kind == events.KindParked {
+		if l.Event == nil || l.Event.Kind == events.KindDeadLettered {
 			continue
 		}
 		if err := t.Apply(*l.Event); err != nil {
@@ -103,9 +103,9 @@ func notice(t *events.Transaction) (title, text string) {
 		what += fmt.Sprintf(" and %d more", more)
 	}
 	title = fmt.Sprintf("%s %s: %s", t.Intent.Verb, what, t.State)
-	text = fmt.Sprintf("transaction %d, %s", t.Number, render.Count(len(t.Changes), "package")+" changed")
+	text = fmt.Sprintf("transaction %d, %s", t.Number, output.Count(len(t.Changes), "package")+" changed")
 	if t.Failure != nil {
-		text = fmt.Sprintf("transaction %d: %s", t.Number, events.Line(t.Failure.Message, 200))
+		text = fmt.Sprintf("transaction %d: %s", t.Number, events.SanitizeLine(t.Failure.Message, 200))
 	}
 	return title, text
 }

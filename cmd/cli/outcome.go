@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"cortex/cmd/client"
-	"cortex/cmd/render"
-	"cortex/consumers/apt"
+	"cortex/cmd/output"
+	"cortex/consumers/machine/apt"
 	"cortex/events"
 )
 
@@ -37,13 +37,13 @@ type resultView struct {
 // outcome tells how a transaction ended and gives the command's error.
 func (a *App) outcome(ctx context.Context, s session, t *events.Transaction) error {
 	view := resultView{State: t.State, Transaction: t.ID, Number: t.Number, Changes: t.Changes, Files: t.Files, Settings: t.Settings, Failure: t.Failure}
-	last := t.Last
-	if t.Intent.Verb.TakesBack() && len(t.Plan.Undoes) > 0 && t.State == events.StateSucceeded {
+	last := t.LastPosition
+	if t.Intent.Verb.Reverts() && len(t.Plan.Undoes) > 0 && t.State == events.StateSucceeded {
 		undone, err := a.verdict(ctx, s, t)
 		if err != nil {
 			return err
 		}
-		view.Exact, view.Residue, last = &undone.Exact, undone.Residue, undone.Last
+		view.Exact, view.Residue, last = &undone.Exact, undone.Residue, undone.LastPosition
 	}
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
@@ -53,7 +53,7 @@ func (a *App) outcome(ctx context.Context, s session, t *events.Transaction) err
 	switch t.State {
 	case events.StateSucceeded:
 		err := a.succeeded(t, view)
-		if t.Intent.Verb.TakesBack() && !t.Intent.Options.Hold {
+		if t.Intent.Verb.Reverts() && !t.Intent.Options.Hold {
 			err = errors.Join(err, a.offerHold(ctx, t))
 		}
 		return err
@@ -73,11 +73,11 @@ func (a *App) verdict(ctx context.Context, s session, t *events.Transaction) (*e
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
 	undone := &events.Transaction{}
-	for l, err := range s.client.Events(ctx, client.Selection{Transaction: t.Plan.Undoes[0], Follow: true}) {
+	for l, err := range s.client.Events(ctx, client.StreamOptions{Transaction: t.Plan.Undoes[0], Follow: true}) {
 		if err != nil {
 			return nil, err
 		}
-		if l.Event == nil || l.Event.Kind == events.KindParked {
+		if l.Event == nil || l.Event.Kind == events.KindDeadLettered {
 			continue
 		}
 		if err := undone.Apply(*l.Event); err != nil {
@@ -100,10 +100,10 @@ func (a *App) succeeded(t *events.Transaction, view resultView) error {
 		for _, step := range t.Steps {
 			took += time.Duration(step.DurationMs) * time.Millisecond
 		}
-		fmt.Fprintf(a.Stdout, "Done: transaction %d, %s in %s\n", t.Number, changed(t), render.Duration(took))
-		render.Changes(a.Stdout, t.Changes)
+		fmt.Fprintf(a.Stdout, "Done: transaction %d, %s in %s\n", t.Number, changed(t), output.Duration(took))
+		output.PackageChanges(a.Stdout, t.Changes)
 		if view.Exact != nil {
-			render.Files(a.Stdout, t.Files)
+			output.FileChanges(a.Stdout, t.Files)
 		}
 		if view.Exact == nil && !t.Effects().Empty() {
 			a.say("'cortex undo %d' takes it back", t.Number)
@@ -155,9 +155,9 @@ func (a *App) offerHold(ctx context.Context, t *events.Transaction) error {
 
 // changed counts what changed.
 func changed(t *events.Transaction) string {
-	text := render.Count(len(t.Changes), "package") + " changed"
+	text := output.Count(len(t.Changes), "package") + " changed"
 	if n := len(t.Files); n > 0 {
-		text += " and " + render.Count(n, "file") + " under /etc"
+		text += " and " + output.Count(n, "file") + " under /etc"
 	}
 	return text
 }
@@ -185,7 +185,7 @@ func (a *App) failed(t *events.Transaction, view resultView) error {
 	hint := t.Failure.Hint
 	if len(t.Changes) > 0 {
 		fmt.Fprintf(a.Stdout, "What did change, in transaction %d:\n", t.Number)
-		render.Changes(a.Stdout, t.Changes)
+		output.PackageChanges(a.Stdout, t.Changes)
 		hint = strings.TrimPrefix(hint+fmt.Sprintf("; 'cortex undo %d' takes it back", t.Number), "; ")
 	} else {
 		fmt.Fprintf(a.Stdout, "Nothing changed in transaction %d\n", t.Number)

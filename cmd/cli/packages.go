@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/render"
+	"cortex/cmd/output"
 	"cortex/events"
 	"cortex/projections/packages"
 )
@@ -33,7 +33,7 @@ it is; with --at, as they were then. In NAME * stands for anything.
 				f.Status = ""
 			}
 			if len(args) == 1 {
-				f.Match = args[0]
+				f.NamePattern = args[0]
 			}
 			switch {
 			case manual && automatic:
@@ -57,7 +57,7 @@ it is; with --at, as they were then. In NAME * stands for anything.
 }
 
 func (a *App) packages(ctx context.Context, f packages.Filter, at string) error {
-	var list []packages.Package
+	var list []packages.PackageRow
 	ask := func(db *sql.DB) (err error) {
 		list, err = packages.NewReader(db).List(ctx, f)
 		return err
@@ -67,7 +67,7 @@ func (a *App) packages(ctx context.Context, f packages.Filter, at string) error 
 		return err
 	}
 	return a.answer(map[string]any{"version": packages.FormatVersion, "packages": list}, func(w io.Writer) {
-		render.Packages(w, list, time.Local)
+		output.Packages(w, list, time.Local)
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 
 	"cortex/cmd/client"
 	"cortex/cmd/parts"
-	"cortex/embedded/store"
+	"cortex/embedded/sqlite"
 	"cortex/events"
 	"cortex/projections"
 )
@@ -66,7 +66,7 @@ func (p past) Append(context.Context, events.Event, events.Expect) (events.Recor
 // Read implements [events.Log].
 func (p past) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
 	return func(yield func(events.Record, error) bool) {
-		for r, err := range factsOf(ctx, p.client, client.Selection{After: q.After}) {
+		for r, err := range factsOf(ctx, p.client, client.StreamOptions{After: q.After}) {
 			if err == nil && !p.until.holds(r) {
 				return
 			}
@@ -101,13 +101,13 @@ func (p past) Head(ctx context.Context) (events.Link, error) {
 
 // readPast answers from a read model as it was at an instant.
 func (a *App) readPast(ctx context.Context, until instant, name string, ask func(*sql.DB) error) error {
-	return a.buildPast(ctx, until, name, func(m *projections.Model) error { return m.Read(ctx, ask) })
+	return a.buildPast(ctx, until, name, func(m *projections.ReadModel) error { return m.Read(ctx, ask) })
 }
 
 // buildPast builds a read model as it was at an instant, in a directory that is
 // gone afterwards.
-func (a *App) buildPast(ctx context.Context, until instant, name string, use func(*projections.Model) error) (err error) {
-	p, err := parts.Projection(name)
+func (a *App) buildPast(ctx context.Context, until instant, name string, use func(*projections.ReadModel) error) (err error) {
+	p, err := parts.ProjectionByName(name)
 	if err != nil {
 		return err
 	}
@@ -124,9 +124,9 @@ func (a *App) buildPast(ctx context.Context, until instant, name string, use fun
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	open := func(ctx context.Context, path string) (projections.Store, error) {
-		return store.Open(ctx, store.Config{Path: path, PoolSize: 1})
+		return sqlite.Open(ctx, sqlite.Config{Path: path, PoolSize: 1})
 	}
-	m, err := projections.New(p, open, projections.Config{Dir: dir, Now: time.Now, Report: func(d projections.DeadLetter) { a.say("%s", d) }})
+	m, err := projections.New(p, open, projections.Config{Dir: dir, Now: time.Now, OnDeadLetter: func(d projections.DeadLetter) { a.say("%s", d) }})
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (a *App) replayInto(ctx context.Context, name, until, into string) error {
 		return err
 	}
 	var at events.Link
-	err = a.buildPast(ctx, i, name, func(m *projections.Model) error {
+	err = a.buildPast(ctx, i, name, func(m *projections.ReadModel) error {
 		if at, err = m.Checkpoint(ctx); err != nil {
 			return err
 		}

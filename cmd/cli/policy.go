@@ -10,15 +10,15 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/render"
-	"cortex/cmd/settings"
+	"cortex/cmd/config"
+	"cortex/cmd/output"
 	"cortex/consumers/policy"
 	"cortex/events"
 )
 
 // Policy judges plans and lists its rules; see package rules.
 type Policy interface {
-	policy.Judge
+	policy.Evaluator
 	List() ([]policy.Rule, string, error)
 }
 
@@ -27,7 +27,7 @@ func newPolicy(a *App) *cobra.Command {
 		Use: "policy", Short: "What may not happen on this machine", Args: some(cobra.NoArgs),
 		Long: `What may not happen on this machine, whoever asks for it in whatever words: some
 invariants are built in and cannot be overridden; above them stand rules of your own
-in ` + settings.PolicyDir + `/*.yaml, expressions in CEL over the plan:
+in ` + config.PolicyDir + `/*.yaml, expressions in CEL over the plan:
 
   rules:
     - name: few-removals
@@ -72,7 +72,7 @@ func newPolicyList(a *App) *cobra.Command {
 				return err
 			}
 			list, version, fault := p.List()
-			err = a.answer(map[string]any{"version": 1, "policy": version, "rules": list}, func(w io.Writer) { render.Rules(w, list, version) })
+			err = a.answer(map[string]any{"version": 1, "policy": version, "rules": list}, func(w io.Writer) { output.PolicyRules(w, list, version) })
 			return errors.Join(err, filesFault(fault))
 		},
 	}
@@ -94,7 +94,7 @@ func newPolicyCheck(a *App) *cobra.Command {
 			}
 			if len(args) == 0 {
 				return a.answer(map[string]any{"version": 1, "policy": version, "rules": len(list)}, func(w io.Writer) {
-					fmt.Fprintf(w, "%s, version %s\n", render.Count(len(list), "rule"), version)
+					fmt.Fprintf(w, "%s, version %s\n", output.Count(len(list), "rule"), version)
 				})
 			}
 			return a.checkPlan(cmd.Context(), p, args[0])
@@ -111,11 +111,11 @@ func (a *App) checkPlan(ctx context.Context, p Policy, ref string) error {
 	if d.Plan == nil {
 		return &events.Error{Op: "cli.policy", Kind: events.ErrNotFound, Subject: fmt.Sprintf("transaction %d", d.Number), Err: errors.New("it has no plan")}
 	}
-	c := policy.Case{
-		Plan:   events.Plan{Changes: d.Plan.Changes, Download: d.Plan.Download, Disk: d.Plan.Disk},
-		Intent: events.Intent{Verb: d.Verb, Words: d.Words}, Actor: d.Actor, Now: time.Now(),
+	c := policy.Input{
+		Plan:   events.Plan{Changes: d.Plan.Changes, DownloadBytes: d.Plan.DownloadBytes, DiskDelta: d.Plan.DiskDelta},
+		Intent: events.Intent{Verb: d.Verb, CommandLine: d.CommandLine}, Actor: d.Actor, Now: time.Now(),
 	}
-	v, version := p.Judge(c)
+	v, version := p.Evaluate(c)
 	err = a.answer(map[string]any{"version": 1, "policy": version, "transaction": d.Number, "denial": v}, func(w io.Writer) {
 		if v == nil {
 			fmt.Fprintf(w, "transaction %d: allowed\n", d.Number)
@@ -163,7 +163,7 @@ what it is about and what is wanted: allow, or the name of a rule that denies it
 					failed++
 				}
 			}
-			err = a.answer(map[string]any{"version": 1, "cases": results}, func(w io.Writer) { render.PolicyCases(w, results) })
+			err = a.answer(map[string]any{"version": 1, "cases": results}, func(w io.Writer) { output.PolicyCases(w, results) })
 			if err == nil && failed > 0 {
 				return quietExit(1)
 			}

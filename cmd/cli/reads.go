@@ -6,7 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 
-	"cortex/embedded/store"
+	"cortex/embedded/sqlite"
 	"cortex/events"
 	"cortex/projections"
 	"cortex/projections/history"
@@ -21,13 +21,13 @@ func (a *App) readHistory(ctx context.Context, ask func(*history.Reader) error) 
 // cannot be used it lets a daemon rebuild it and asks again.
 func (a *App) readModel(ctx context.Context, name string, ask func(*sql.DB) error) error {
 	err := a.askModel(ctx, name, ask)
-	if err == nil || !projections.Unreadable(err) {
+	if err == nil || !projections.NeedsRebuild(err) {
 		return err
 	}
 	if !a.everUsed() {
 		return a.nothingYet()
 	}
-	if a.UID != 0 && a.settings.System() {
+	if a.UID != 0 && a.settings.IsSystem() {
 		return &events.Error{Op: "cli.readModel", Kind: events.ErrConfirmation, Subject: "read model " + name, Err: err, Hint: "run: sudo cortex replay " + name}
 	}
 	if _, _, err := a.connect(ctx); err != nil {
@@ -41,26 +41,26 @@ func (a *App) askHistory(ctx context.Context, ask func(*history.Reader) error) e
 }
 
 func (a *App) askModel(ctx context.Context, name string, ask func(*sql.DB) error) error {
-	db, err := store.OpenReader(ctx, filepath.Join(a.settings.Reads(), name+".db"), 1)
+	db, err := sqlite.OpenReader(ctx, filepath.Join(a.settings.ReadModelsDir(), name+".db"), 1)
 	if err != nil {
-		return projections.Explain(name, err)
+		return projections.WrapError(name, err)
 	}
 	defer db.Close()
-	return projections.Explain(name, ask(db))
+	return projections.WrapError(name, ask(db))
 }
 
 // everUsed reports whether there is a log that a read model could be made from.
-func (a *App) everUsed() bool { return exists(filepath.Join(a.settings.State, "manifest.json")) }
+func (a *App) everUsed() bool { return exists(filepath.Join(a.settings.StateDir, "manifest.json")) }
 
 func (a *App) nothingYet() error {
 	return &events.Error{
-		Op: "cli", Kind: events.ErrNotFound, Subject: a.settings.State, Err: errors.New("there is no history yet"),
+		Op: "cli", Kind: events.ErrNotFound, Subject: a.settings.StateDir, Err: errors.New("there is no history yet"),
 		Hint: "'cortex install NAME' begins one",
 	}
 }
 
 // resolve finds the transaction that a person means.
-func (a *App) resolve(ctx context.Context, ref string) (t history.Detail, err error) {
+func (a *App) resolve(ctx context.Context, ref string) (t history.TransactionDetail, err error) {
 	err = a.readHistory(ctx, func(r *history.Reader) error {
 		t, err = r.Show(ctx, ref)
 		return err

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"cortex/embedded/store"
+	"cortex/embedded/sqlite"
 	"cortex/events"
 	"cortex/projections/memory"
 )
@@ -27,7 +27,7 @@ type recall struct {
 }
 
 func (a *App) recall(ctx context.Context) recall {
-	db, err := store.OpenReader(ctx, filepath.Join(a.settings.Reads(), memory.Name+".db"), 1)
+	db, err := sqlite.OpenReader(ctx, filepath.Join(a.settings.ReadModelsDir(), memory.Name+".db"), 1)
 	if err != nil {
 		return recall{}
 	}
@@ -42,11 +42,11 @@ func (r recall) close() error {
 }
 
 // chosen is what was chosen before for words.
-func (r recall) chosen(ctx context.Context, words string) []memory.Choice {
+func (r recall) chosen(ctx context.Context, words string) []memory.ChoiceCount {
 	if r.db == nil {
 		return nil
 	}
-	list, err := r.reader.Chosen(ctx, words)
+	list, err := r.reader.PastChoices(ctx, words)
 	if err != nil {
 		return nil
 	}
@@ -56,12 +56,12 @@ func (r recall) chosen(ctx context.Context, words string) []memory.Choice {
 // first puts what was chosen before for the same words first, and says so. find
 // looks up what is not among the candidates.
 func (r recall) first(ctx context.Context, n events.Need, find func(events.PackageName) (events.Candidate, bool)) events.Need {
-	if n.Exact {
+	if n.ExactName {
 		return n
 	}
 	var before []events.Candidate
 	rest := slices.Clone(n.Candidates)
-	for _, c := range r.chosen(ctx, n.Words) {
+	for _, c := range r.chosen(ctx, n.Phrase) {
 		i := slices.IndexFunc(rest, func(o events.Candidate) bool { return o.Name == c.Package })
 		var found events.Candidate
 		if i >= 0 {
@@ -73,7 +73,7 @@ func (r recall) first(ctx context.Context, n events.Need, find func(events.Packa
 				continue // no package list knows it any more
 			}
 		}
-		why := fmt.Sprintf("you chose it before for these words, %d of %d times", c.Times, c.Of)
+		why := fmt.Sprintf("you chose it before for these words, %d of %d times", c.TimesChosen, c.TimesAsked)
 		found.Reasons = append([]string{why}, found.Reasons...)
 		before = append(before, found)
 	}
@@ -90,24 +90,24 @@ func (r recall) evidence(ctx context.Context, needs []events.Need) string {
 	}
 	var lines []string
 	for _, n := range needs {
-		for _, c := range r.chosen(ctx, n.Words) {
-			lines = append(lines, fmt.Sprintf("chose %s for %q, %d of %d times", c.Package, n.Words, c.Times, c.Of))
+		for _, c := range r.chosen(ctx, n.Phrase) {
+			lines = append(lines, fmt.Sprintf("chose %s for %q, %d of %d times", c.Package, n.Phrase, c.TimesChosen, c.TimesAsked))
 		}
 	}
-	said, err := r.reader.Said(ctx, maxRecallStated)
+	said, err := r.reader.StatedPreferences(ctx, maxRecallStated)
 	if err != nil {
 		return ""
 	}
 	for _, text := range said {
 		lines = append(lines, "said: "+text)
 	}
-	return events.Lines(strings.Join(lines, "\n"), maxRecallBytes)
+	return events.SanitizeText(strings.Join(lines, "\n"), maxRecallBytes)
 }
 
 // took notes what a person chose for a need.
 func (w *wish) took(n events.Need, names []events.PackageName) {
-	words := events.Redact(events.Line(n.Words, events.MaxWordsBytes))
+	words := events.Redact(events.SanitizeLine(n.Phrase, events.MaxTextBytes))
 	if len(names) > 0 && words != "" {
-		w.chosen = append(w.chosen, events.Choice{Words: words, Names: names})
+		w.chosen = append(w.chosen, events.Choice{Phrase: words, Names: names})
 	}
 }

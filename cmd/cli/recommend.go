@@ -7,9 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/output"
 	"cortex/cmd/parts"
-	"cortex/cmd/render"
-	"cortex/consumers/apt"
+	"cortex/consumers/machine/apt"
 	"cortex/events"
 	"cortex/producers/hardware"
 )
@@ -34,30 +34,30 @@ lists. Nothing is installed.
 
 // recommendView is the answer as JSON.
 type recommendView struct {
-	Version         int             `json:"version"`
-	Recommendations []render.Advice `json:"recommendations"`
-	Withheld        string          `json:"withheld,omitempty"` // why nothing is recommended
-	Catalogues      []string        `json:"catalogues"`         // files that were read
-	Unread          []string        `json:"unread"`             // files that were not, and why
+	Version         int                         `json:"version"`
+	Recommendations []output.RecommendationView `json:"recommendations"`
+	Withheld        string                      `json:"withheld,omitempty"` // why nothing is recommended
+	Catalogues      []string                    `json:"catalogues"`         // files that were read
+	Unread          []string                    `json:"unread"`             // files that were not, and why
 }
 
 func (a *App) recommend(ctx context.Context, missing bool) error {
-	collector := parts.Hardware(a.settings)
+	collector := parts.HardwareCollector(a.settings)
 	r, err := collector.Collect(ctx)
 	if err != nil {
 		return err
 	}
-	catalog := collector.Catalog()
+	catalog := collector.ModaliasCatalog()
 	list, withheld := hardware.Recommend(r.Facts, collector.Modaliases(), catalog)
-	view := recommendView{Version: 1, Recommendations: []render.Advice{}, Withheld: withheld, Catalogues: append([]string{}, catalog.Read...), Unread: append([]string{}, catalog.Unread...)}
+	view := recommendView{Version: 1, Recommendations: []output.RecommendationView{}, Withheld: withheld, Catalogues: append([]string{}, catalog.FilesRead...), Unread: append([]string{}, catalog.FilesUnread...)}
 	for _, advice := range a.advise(ctx, list) {
 		if !missing || !advice.Installed {
 			view.Recommendations = append(view.Recommendations, advice)
 		}
 	}
-	err = a.answer(view, func(w io.Writer) { render.Recommendations(w, view.Recommendations, withheld) })
+	err = a.answer(view, func(w io.Writer) { output.Recommendations(w, view.Recommendations, withheld) })
 	if len(view.Unread) > 0 {
-		a.say("%s not read: see --json", render.Count(len(view.Unread), "catalogue"))
+		a.say("%s not read: see --json", output.Count(len(view.Unread), "catalogue"))
 	}
 	if names := installable(view.Recommendations); len(names) > 0 {
 		a.say("hint: cortex install %s", strings.Join(names, " "))
@@ -66,7 +66,7 @@ func (a *App) recommend(ctx context.Context, missing bool) error {
 }
 
 // advise adds what apt knows; where it cannot be asked nothing is claimed.
-func (a *App) advise(ctx context.Context, list []hardware.Recommendation) []render.Advice {
+func (a *App) advise(ctx context.Context, list []hardware.Recommendation) []output.RecommendationView {
 	machine := apt.New(apt.Config{Root: a.settings.Root})
 	var names []events.PackageName
 	for _, r := range list {
@@ -76,7 +76,7 @@ func (a *App) advise(ctx context.Context, list []hardware.Recommendation) []rend
 	if invErr != nil {
 		a.say("note: what is installed is not known: %v", invErr)
 	}
-	offered, offeredErr := machine.Offered(ctx, names)
+	offered, offeredErr := machine.OfferedVersions(ctx, names)
 	if offeredErr != nil {
 		a.say("note: what the sources offer is not known: %v", offeredErr)
 	}
@@ -87,9 +87,9 @@ func (a *App) advise(ctx context.Context, list []hardware.Recommendation) []rend
 	for k, versions := range offered {
 		has[k.Name] = has[k.Name] || len(versions) > 0
 	}
-	var out []render.Advice
+	var out []output.RecommendationView
 	for _, r := range list {
-		advice := render.Advice{Recommendation: r, Installed: installed[r.Package], Offered: "no"}
+		advice := output.RecommendationView{Recommendation: r, Installed: installed[r.Package], Offered: "no"}
 		switch {
 		case offeredErr != nil || machine.ListsEmpty():
 			advice.Offered = "unknown"
@@ -102,10 +102,10 @@ func (a *App) advise(ctx context.Context, list []hardware.Recommendation) []rend
 }
 
 // installable are those that may be installed without a second thought.
-func installable(list []render.Advice) []string {
+func installable(list []output.RecommendationView) []string {
 	var out []string
 	for _, r := range list {
-		if !r.Installed && r.Offered == "yes" && r.Confidence != events.Guess {
+		if !r.Installed && r.Offered == "yes" && r.Confidence != events.ConfidenceGuess {
 			out = append(out, string(r.Package))
 		}
 	}

@@ -13,8 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/words"
-	"cortex/consumers/apt"
+	"cortex/cmd/openindex"
+	"cortex/consumers/machine/apt"
 	"cortex/events"
 )
 
@@ -158,7 +158,7 @@ func (a *App) fill(ctx context.Context, line string) error {
 // then are looked up before anybody's eyes.
 func (a *App) named(ctx context.Context, wish string) string {
 	quoted := quote(wish)
-	c := words.Ready(ctx, words.Of(a.settings, a.Env))
+	c := openindex.OpenFresh(ctx, openindex.LocationFor(a.settings, a.Env))
 	if c == nil {
 		return quoted
 	}
@@ -169,7 +169,7 @@ func (a *App) named(ctx context.Context, wish string) string {
 	}
 	var names []string
 	for _, n := range needs {
-		if !n.Exact || len(n.Candidates) == 0 {
+		if !n.ExactName || len(n.Candidates) == 0 {
 			return quoted
 		}
 		names = append(names, string(n.Candidates[0].Name))
@@ -191,7 +191,7 @@ func (a *App) missing(ctx context.Context, command string) error {
 	}
 	v := view{Version: 1}
 	if name.Validate() == nil && string(name) == command {
-		names, err := apt.New(apt.Config{Root: a.settings.Root}).Names(ctx, command)
+		names, err := apt.New(apt.Config{Root: a.settings.Root}).PackageNames(ctx, command)
 		if err != nil {
 			return err
 		}

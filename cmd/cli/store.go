@@ -9,12 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/output"
 	"cortex/cmd/parts"
-	"cortex/cmd/render"
-	"cortex/consumers/apt"
-	"cortex/consumers/custodian"
-	"cortex/consumers/scribe"
-	"cortex/consumers/vault"
+	"cortex/consumers/machine/apt"
+	"cortex/consumers/machine/blobstore"
+	"cortex/consumers/recorder"
+	"cortex/consumers/retention"
 	"cortex/events"
 )
 
@@ -35,11 +35,11 @@ func newStoreStatus(a *App) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "How much is kept", Args: some(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			v, err := vault.OpenExisting(a.settings.Vault())
+			v, err := blobstore.OpenExisting(a.settings.BlobStoreDir())
 			if err != nil {
 				return err
 			}
-			items, err := v.Items()
+			items, err := v.List()
 			if err != nil {
 				return err
 			}
@@ -48,9 +48,9 @@ func newStoreStatus(a *App) *cobra.Command {
 				view.add(i)
 			}
 			return a.answer(view, func(w io.Writer) {
-				fmt.Fprintf(w, "%s, %s\n", render.Count(view.Debs.Number, "package file"), render.Bytes(view.Debs.Bytes))
-				fmt.Fprintf(w, "%s, %s\n", render.Count(view.Contents.Number, "content"), render.Bytes(view.Contents.Bytes))
-				fmt.Fprintf(w, "%s, %s, encrypted\n", render.Count(view.Secrets.Number, "secret content"), render.Bytes(view.Secrets.Bytes))
+				fmt.Fprintf(w, "%s, %s\n", output.Count(view.Debs.Number, "package file"), output.Bytes(view.Debs.Bytes))
+				fmt.Fprintf(w, "%s, %s\n", output.Count(view.Contents.Number, "content"), output.Bytes(view.Contents.Bytes))
+				fmt.Fprintf(w, "%s, %s, encrypted\n", output.Count(view.Secrets.Number, "secret content"), output.Bytes(view.Secrets.Bytes))
 			})
 		},
 	}
@@ -70,7 +70,7 @@ type tally struct {
 	Bytes  int64 `json:"bytes"`
 }
 
-func (v *storeView) add(i vault.Item) {
+func (v *storeView) add(i blobstore.Blob) {
 	t := &v.Contents
 	switch {
 	case i.Secret:
@@ -86,7 +86,7 @@ func newStoreVerify(a *App) *cobra.Command {
 	return &cobra.Command{
 		Use: "verify", Short: "Read everything that is kept and compare it with its name", Args: some(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			v, err := vault.OpenExisting(a.settings.Vault())
+			v, err := blobstore.OpenExisting(a.settings.BlobStoreDir())
 			if err != nil {
 				return err
 			}
@@ -95,13 +95,13 @@ func newStoreVerify(a *App) *cobra.Command {
 				return err
 			}
 			err = a.answer(map[string]any{"version": 1, "checked": checked, "problems": problems}, func(w io.Writer) {
-				fmt.Fprintf(w, "%s checked, %s\n", render.Count(checked, "content"), render.Count(len(problems), "problem"))
+				fmt.Fprintf(w, "%s checked, %s\n", output.Count(checked, "content"), output.Count(len(problems), "problem"))
 				for _, p := range problems {
 					fmt.Fprintln(w, "  "+p)
 				}
 			})
 			if err == nil && len(problems) > 0 {
-				err = &events.Error{Op: "cli.store", Kind: events.ErrCorrupt, Subject: a.settings.Vault(), Err: errors.New("something that is kept is damaged"), Hint: "what needs it cannot be undone exactly; an undo that needs it is refused before anything runs"}
+				err = &events.Error{Op: "cli.store", Kind: events.ErrCorrupt, Subject: a.settings.BlobStoreDir(), Err: errors.New("something that is kept is damaged"), Hint: "what needs it cannot be undone exactly; an undo that needs it is refused before anything runs"}
 			}
 			return err
 		},
@@ -131,14 +131,14 @@ recorded.
 			if err != nil {
 				return err
 			}
-			done, err := c.Collect(cmd.Context(), at)
+			done, err := c.CollectGarbage(cmd.Context(), at)
 			if err != nil {
 				return err
 			}
 			return a.answer(map[string]any{"version": 1, "collected": done}, func(w io.Writer) {
-				fmt.Fprintf(w, "%s dropped, %s\n", render.Count(done.Contents, "content"), render.Bytes(done.Bytes))
-				if n := len(done.Forgotten); n > 0 {
-					fmt.Fprintf(w, "%s cannot be undone exactly any more\n", render.Count(n, "transaction"))
+				fmt.Fprintf(w, "%s dropped, %s\n", output.Count(done.ContentsRemoved, "content"), output.Bytes(done.BytesFreed))
+				if n := len(done.NoLongerUndoable); n > 0 {
+					fmt.Fprintf(w, "%s cannot be undone exactly any more\n", output.Count(n, "transaction"))
 				}
 			})
 		},
@@ -162,25 +162,25 @@ func (a *App) storeFetch(ctx context.Context) error {
 	if a.UID != 0 {
 		return &events.Error{Op: "cli.store", Kind: events.ErrConfirmation, Err: errors.New("the store is root's"), Hint: "run: sudo cortex store fetch"}
 	}
-	v, err := vault.Open(a.settings.Vault())
+	v, err := blobstore.Open(a.settings.BlobStoreDir())
 	if err != nil {
 		return err
 	}
-	c := custodian.New(&scribe.Scribe{Now: time.Now, NewID: parts.NewID}, v, apt.New(apt.Config{Root: a.settings.Root, WorkDir: a.settings.Work()}))
+	c := retention.New(&recorder.Recorder{Now: time.Now, NewID: parts.NewID}, v, apt.New(apt.Config{Root: a.settings.Root, WorkDir: a.settings.WorkDir()}))
 	got, failed := 0, 0
-	err = c.Fetch(ctx, max(a.settings.StoreBudget, 1), nil, func(f custodian.Fetched) {
+	err = c.PrefetchDebs(ctx, max(a.settings.StoreBudget, 1), nil, func(f retention.FetchAttempt) {
 		if f.Err != nil {
 			failed++
 			a.say("%s %s: %v", f.Name, f.Version, f.Err)
 			return
 		}
 		got++
-		a.say("%s %s, %d to go", f.Name, f.Version, f.Left)
+		a.say("%s %s, %d to go", f.Name, f.Version, f.Remaining)
 	})
 	if err != nil {
 		return err
 	}
 	return a.answer(map[string]any{"version": 1, "fetched": got, "failed": failed}, func(w io.Writer) {
-		fmt.Fprintf(w, "%s fetched, %d not to be had\n", render.Count(got, "package file"), failed)
+		fmt.Fprintf(w, "%s fetched, %d not to be had\n", output.Count(got, "package file"), failed)
 	})
 }

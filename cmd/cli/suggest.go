@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/door"
-	"cortex/cmd/render"
+	"cortex/cmd/api"
+	"cortex/cmd/output"
 	"cortex/events"
 	"cortex/projections/memory"
 )
@@ -25,7 +25,7 @@ nothing is done, and no model is asked.`,
 			if err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": memory.FormatVersion, "suggestions": list}, func(w io.Writer) { render.Suggestions(w, list) })
+			return a.answer(map[string]any{"version": memory.FormatVersion, "suggestions": list}, func(w io.Writer) { output.Suggestions(w, list) })
 		},
 	}
 	cmd.AddCommand(newSuggestDismiss(a))
@@ -34,7 +34,7 @@ nothing is done, and no model is asked.`,
 
 func (a *App) suggestions(cmd *cobra.Command) (list []memory.Suggestion, err error) {
 	err = a.readMemory(cmd.Context(), func(r *memory.Reader) error {
-		list, err = r.Suggest(cmd.Context())
+		list, err = r.Suggestions(cmd.Context())
 		return err
 	})
 	return list, err
@@ -51,7 +51,7 @@ func newSuggestDismiss(a *App) *cobra.Command {
 			}
 			for _, s := range list {
 				if s.ID == args[0] {
-					return a.remember(cmd.Context(), door.Memo{Dismiss: s.ID}, "dismissed")
+					return a.remember(cmd.Context(), api.MemoryChange{DismissSuggestion: s.ID}, "dismissed")
 				}
 			}
 			return &events.Error{Op: "cli.suggest", Kind: events.ErrNotFound, Subject: strconv.Quote(args[0]), Err: errors.New("there is no such suggestion"), Hint: "'cortex suggest' tells what there is"}

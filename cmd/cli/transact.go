@@ -11,9 +11,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cortex/cmd/api"
 	"cortex/cmd/client"
-	"cortex/cmd/door"
-	"cortex/cmd/render"
+	"cortex/cmd/output"
 	"cortex/events"
 	"cortex/producers/intent"
 )
@@ -40,11 +40,11 @@ func (a *App) transact(ctx context.Context, in events.Intent, how consent) error
 	if err != nil {
 		return err
 	}
-	in.Words = intent.CommandLine(append([]string{"cortex"}, a.Args...))
+	in.CommandLine = intent.CommandLine(append([]string{"cortex"}, a.Args...))
 	in.DryRun = how.dryRun
 	p := a.producer(c, ping.Host)
 	for try := 1; ; try++ {
-		id, err := p.Open(ctx, in)
+		id, err := p.RequestTransaction(ctx, in)
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func (a *App) transact(ctx context.Context, in events.Intent, how consent) error
 type session struct {
 	client   *client.Client
 	producer intent.Producer
-	ping     door.Ping
+	ping     api.Ping
 	consent  consent
 	intent   events.Intent
 	attached bool // it was asked for elsewhere
@@ -77,7 +77,7 @@ func (a *App) decide(ctx context.Context, s session, t *events.Transaction) (goO
 		return false, a.settle(s, t, s.producer.Cancel(ctx, t.ID, "nothing to do"))
 	}
 	if !a.json && !(s.consent.apply && a.quiet) {
-		render.Plan(a.Stdout, t.Plan)
+		output.Plan(a.Stdout, t.Plan)
 		if s.consent.diff && len(t.Plan.Files()) > 0 {
 			a.diff(a.Stdout, t.Plan.Files())
 		}
@@ -90,7 +90,7 @@ func (a *App) decide(ctx context.Context, s session, t *events.Transaction) (goO
 	case t.Denial != nil:
 		return true, nil // the denial is on its way
 	case !s.ping.MayChange:
-		return false, &events.Error{Op: "cli.decide", Kind: events.ErrConfirmation, Err: errors.New("changing packages needs root; nothing was changed"), Hint: "run: sudo " + s.intent.Words}
+		return false, &events.Error{Op: "cli.decide", Kind: events.ErrConfirmation, Err: errors.New("changing packages needs root; nothing was changed"), Hint: "run: sudo " + s.intent.CommandLine}
 	case s.consent.yes:
 		return true, s.producer.Approve(ctx, t.ID, t.PlanID, "yes-flag")
 	case s.consent.apply:
@@ -121,7 +121,7 @@ func (a *App) settle(s session, t *events.Transaction, err error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
-	return s.client.WaitProjected(ctx, t.Last)
+	return s.client.WaitProjected(ctx, t.LastPosition)
 }
 
 // ask asks on the terminal. Yes is the default unless packages go.

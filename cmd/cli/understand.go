@@ -12,12 +12,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cortex/cmd/client"
-	"cortex/cmd/render"
-	"cortex/cmd/words"
-	"cortex/consumers/analyst"
-	"cortex/consumers/apt"
-	"cortex/consumers/canon"
-	"cortex/embedded/catalog"
+	"cortex/cmd/openindex"
+	"cortex/cmd/output"
+	"cortex/consumers/llm/ask"
+	"cortex/consumers/llm/cachekey"
+	"cortex/consumers/machine/apt"
+	"cortex/embedded/pkgindex"
 	"cortex/events"
 	"cortex/projections/answers"
 )
@@ -38,7 +38,7 @@ func (a *App) understand(ctx context.Context, w *wish) (wordsView, error) {
 	u := &understanding{app: a, catalog: c, client: model, wish: w, machine: a.machineLine(ctx), recall: a.recall(ctx)}
 	parts := make([]wordsView, len(w.words))
 	var g errgroup.Group
-	g.SetLimit(a.settings.Threads)
+	g.SetLimit(a.settings.ModelConcurrency)
 	for i, request := range w.words {
 		g.Go(func() (err error) {
 			parts[i], err = u.one(ctx, request)
@@ -59,15 +59,15 @@ func (a *App) understand(ctx context.Context, w *wish) (wordsView, error) {
 	return view, err
 }
 
-func better(a, b events.Mode) bool {
-	rank := map[events.Mode]int{events.ModeFull: 2, events.ModeCached: 1}
+func better(a, b events.LLMMode) bool {
+	rank := map[events.LLMMode]int{events.ModeFull: 2, events.ModeCached: 1}
 	return rank[a] > rank[b]
 }
 
 // understanding is what looking at one request needs.
 type understanding struct {
 	app     *App
-	catalog *catalog.Catalog
+	catalog *pkgindex.Index
 	client  *client.Client // nil: no model
 	wish    *wish
 	machine string
@@ -92,7 +92,7 @@ func (u *understanding) look(ctx context.Context, request string) (wordsView, er
 	offline := wordsView{Mode: events.ModeOffline, Origin: "found without a model, in " + u.catalog.Sources(), Needs: needs}
 	exact := true
 	for _, n := range needs {
-		exact = exact && n.Exact
+		exact = exact && n.ExactName
 	}
 	q := u.question(ctx, request, needs)
 	if u.wish.show {
@@ -112,7 +112,7 @@ func (u *understanding) look(ctx context.Context, request string) (wordsView, er
 		u.app.say("note: %v; looking in the package lists instead", err)
 		return offline, nil
 	}
-	p, err := analyst.Propose(reply.Text, u.find(ctx))
+	p, err := ask.ReadProposal(reply.Text, u.find(ctx))
 	if err != nil || len(p.Needs) == 0 && p.Note == "" {
 		u.app.say("note: the model named no package that exists; looking in the package lists instead")
 		return offline, nil
@@ -127,14 +127,14 @@ func (u *understanding) look(ctx context.Context, request string) (wordsView, er
 // origin says where an answer is from.
 func origin(r events.Reply) string {
 	switch {
-	case r.Cache == string(answers.ByExactKey):
+	case r.Cache == string(answers.MatchedByExactKey):
 		return "from an answer that " + r.Model + " gave before to the same words"
 	case r.Cache != "":
 		return "from an answer that " + r.Model + " gave before to words that mean the same"
 	case r.Unpriced:
 		return fmt.Sprintf("proposed by %s (%s), at a price nobody set", r.Provider, r.Model)
 	}
-	return fmt.Sprintf("proposed by %s (%s) for %s", r.Provider, r.Model, render.MicroUSD(r.Cost))
+	return fmt.Sprintf("proposed by %s (%s) for %s", r.Provider, r.Model, output.MicroUSD(r.Cost))
 }
 
 // origin tells where candidates are from, and what else a person should know.
@@ -158,31 +158,31 @@ func (u *understanding) find(ctx context.Context) func(events.PackageName) (even
 
 // question is what a model would be asked.
 func (u *understanding) question(ctx context.Context, request string, needs []events.Need) events.Question {
-	q := events.Question{Task: events.TaskInstall, Text: request, Machine: u.machine, Needs: needs[:min(len(needs), events.MaxNeeds)], Provider: u.wish.provider}
+	q := events.Question{Task: events.TaskInstall, Text: request, Machine: u.machine, Needs: needs[:min(len(needs), events.MaxNeeds)], OnlyProvider: u.wish.provider}
 	remembered := u.recall.evidence(ctx, needs)
 	if remembered != "" {
 		q.Evidence = []events.Evidence{{Source: "memory", Text: remembered}}
 	}
-	q.Scope = answers.Scope{Release: u.machine, Indexes: u.catalog.Scope(), Schema: analyst.SchemaVersion, Memory: answers.Memory(remembered)}.Hash()
-	if key, ok := canon.Of(request, vocabulary{u.catalog}); ok {
-		q.Canon = key.Hash()
+	q.Scope = answers.Scope{Release: u.machine, Indexes: u.catalog.Fingerprint(), Schema: ask.SchemaVersion, Memory: answers.MemoryHash(remembered)}.Hash()
+	if key, ok := cachekey.Compute(request, vocabulary{u.catalog}); ok {
+		q.CanonicalKey = key.Hash()
 	}
 	return q
 }
 
 // vocabulary is the index as canonical keys need it.
-type vocabulary struct{ c *catalog.Catalog }
+type vocabulary struct{ c *pkgindex.Index }
 
 func (v vocabulary) Frequency(word string) int { return v.c.Frequency(word) }
 
-func (v vocabulary) Known(name string) bool {
+func (v vocabulary) IsPackage(name string) bool {
 	known, err := v.c.Has(context.Background(), events.PackageName(name))
 	return err == nil && known
 }
 
 // catalog opens the index of packages, and tells when it is old.
-func (a *App) catalog(ctx context.Context) (*catalog.Catalog, error) {
-	c, fresh, err := words.Open(ctx, words.Of(a.settings, a.Env), func(stage string) { a.say("%s…", stage) })
+func (a *App) catalog(ctx context.Context) (*pkgindex.Index, error) {
+	c, fresh, err := openindex.Open(ctx, openindex.LocationFor(a.settings, a.Env), func(stage string) { a.say("%s…", stage) })
 	if err == nil && !fresh {
 		a.say("note: the index of packages is older than apt's lists")
 	}
@@ -194,19 +194,19 @@ func (a *App) model(ctx context.Context, w *wish) (*client.Client, error) {
 	if w.offline || w.show {
 		return nil, nil
 	}
-	set, err := a.settings.LoadModels(a.Env)
+	set, err := a.settings.LoadModelSettings(a.Env)
 	switch {
 	case err != nil:
 		return nil, err
 	case w.provider != "":
-	case len(set.Providers) == 0 && !exists(filepath.Join(a.settings.Reads(), answers.Name+".db")):
+	case len(set.Providers) == 0 && !exists(filepath.Join(a.settings.ReadModelsDir(), answers.Name+".db")):
 		return nil, nil // no model, and no answers of any
 	}
 	c, ping, err := a.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	m, err := c.Models(ctx, false)
+	m, err := c.ModelProvidersStatus(ctx, false)
 	switch {
 	case err != nil && w.provider != "":
 		return nil, err
@@ -236,7 +236,7 @@ func (a *App) machineLine(ctx context.Context) string {
 			}
 		}
 	}
-	arch, err := apt.New(apt.Config{Root: a.settings.Root}).Native(ctx)
+	arch, err := apt.New(apt.Config{Root: a.settings.Root}).NativeArch(ctx)
 	if err != nil {
 		return release
 	}
@@ -245,7 +245,7 @@ func (a *App) machineLine(ctx context.Context) string {
 
 // showPrompt prints all that would leave the machine.
 func (a *App) showPrompt(q events.Question) error {
-	r, err := analyst.Prompt(q)
+	r, err := ask.BuildPrompt(q)
 	if err != nil {
 		return err
 	}

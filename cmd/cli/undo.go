@@ -56,7 +56,7 @@ func newBack(a *App, verb events.Verb, use, short, long string) *cobra.Command {
 			in := events.Intent{Verb: verb, Target: targets[0].ID, Options: o.of(a)}
 			for _, t := range targets {
 				if t.ID != in.Target {
-					in.Also = append(in.Also, t.ID)
+					in.AlsoUndo = append(in.AlsoUndo, t.ID)
 				}
 				a.say("%s of transaction %d: %s %s", verb, t.Number, t.Verb, t.Summary)
 			}
@@ -92,7 +92,7 @@ taken back in one plan, what other programs did included as far as it was seen.
 				return err
 			}
 			a.say("rollback to how it was %s", words)
-			return a.back(cmd.Context(), events.Intent{Verb: events.VerbRollback, After: after, Options: o.of(a)}, how)
+			return a.back(cmd.Context(), events.Intent{Verb: events.VerbRollback, RollbackTo: after, Options: o.of(a)}, how)
 		},
 	}
 	cmd.Flags().StringVar(&to, "to", "", "a transaction or a time")
@@ -117,7 +117,7 @@ func (a *App) caughtUp(ctx context.Context) error {
 		if err == nil {
 			err = c.WaitProjected(ctx, s.Head)
 		}
-		var runs []history.Transaction
+		var runs []history.TransactionRow
 		for _, state := range []events.TransactionState{events.StateApproved, events.StateRunning} {
 			if err == nil && len(runs) == 0 {
 				err = a.readHistory(ctx, func(r *history.Reader) (err error) {
@@ -142,7 +142,7 @@ func (a *App) caughtUp(ctx context.Context) error {
 // ended returns when a transaction did.
 func ended(ctx context.Context, c *client.Client, id events.TransactionID) error {
 	t := &events.Transaction{}
-	for l, err := range c.Events(ctx, client.Selection{Transaction: id, Follow: true}) {
+	for l, err := range c.Events(ctx, client.StreamOptions{Transaction: id, Follow: true}) {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -150,7 +150,7 @@ func ended(ctx context.Context, c *client.Client, id events.TransactionID) error
 			return err
 		case l.Event == nil:
 			continue
-		case l.Event.Kind == events.KindParked:
+		case l.Event.Kind == events.KindDeadLettered:
 			return parked(*l.Event)
 		}
 		if err := t.Apply(*l.Event); err != nil || t.State.Ended() {
@@ -196,7 +196,7 @@ func (a *App) back(ctx context.Context, in events.Intent, how consent) error {
 }
 
 // targets finds what an undo or redo is about.
-func (a *App) targets(ctx context.Context, verb events.Verb, args []string) (out []history.Transaction, err error) {
+func (a *App) targets(ctx context.Context, verb events.Verb, args []string) (out []history.TransactionRow, err error) {
 	err = a.readHistory(ctx, func(r *history.Reader) error {
 		if len(args) == 0 {
 			newest := r.LastRedoable
@@ -216,16 +216,16 @@ func (a *App) targets(ctx context.Context, verb events.Verb, args []string) (out
 		}
 		return nil
 	})
-	slices.SortFunc(out, func(x, y history.Transaction) int { return x.Number - y.Number })
-	return slices.CompactFunc(out, func(x, y history.Transaction) bool { return x.ID == y.ID }), err
+	slices.SortFunc(out, func(x, y history.TransactionRow) int { return x.Number - y.Number })
+	return slices.CompactFunc(out, func(x, y history.TransactionRow) bool { return x.ID == y.ID }), err
 }
 
 // named reads ID or N..M.
-func named(ctx context.Context, r *history.Reader, arg string) ([]history.Transaction, error) {
+func named(ctx context.Context, r *history.Reader, arg string) ([]history.TransactionRow, error) {
 	first, last, isRange := strings.Cut(arg, "..")
 	if !isRange {
 		t, err := r.ResolveChanged(ctx, arg)
-		return []history.Transaction{t}, err
+		return []history.TransactionRow{t}, err
 	}
 	from, err1 := strconv.Atoi(first)
 	to, err2 := strconv.Atoi(last)
@@ -236,9 +236,9 @@ func named(ctx context.Context, r *history.Reader, arg string) ([]history.Transa
 	if err != nil {
 		return nil, err
 	}
-	var out []history.Transaction
+	var out []history.TransactionRow
 	for _, t := range all {
-		if t.Number >= from && t.Undoable() && !t.Verb.TakesBack() {
+		if t.Number >= from && t.Undoable() && !t.Verb.Reverts() {
 			out = append(out, t)
 		}
 	}

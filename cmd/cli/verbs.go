@@ -19,7 +19,7 @@ func newVerb(a *App, verb events.Verb, use, short string, args cobra.PositionalA
 		Use: use, Short: short, Args: some(args),
 		ValidArgsFunction: a.completeInstalled,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			refs, err := intent.Packages(args)
+			refs, err := intent.ParsePackages(args)
 			if err != nil {
 				return err
 			}
@@ -120,7 +120,7 @@ func (o *options) flags(cmd *cobra.Command, verb events.Verb) {
 func (o *options) of(a *App) events.Options {
 	wait := o.lock
 	if wait == 0 {
-		wait = a.settings.LockWait
+		wait = a.settings.LockTimeout
 	}
 	out := o.Options
 	out.LockWaitSec = max(1, int(wait/time.Second))

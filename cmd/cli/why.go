@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/render"
-	"cortex/consumers/apt"
+	"cortex/cmd/output"
+	"cortex/consumers/machine/apt"
 	"cortex/events"
 	"cortex/producers/intent"
 	"cortex/projections/history"
@@ -24,7 +24,7 @@ in what words, and the chain of dependencies from what was asked for.
   cortex why libgd3`,
 		ValidArgsFunction: a.completePackages,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			refs, err := intent.Packages(args)
+			refs, err := intent.ParsePackages(args)
 			if err != nil {
 				return err
 			}
@@ -35,11 +35,11 @@ in what words, and the chain of dependencies from what was asked for.
 
 // whyView is the answer as JSON.
 type whyView struct {
-	Version     int                  `json:"version"`
-	Package     events.PackageName   `json:"package"`
-	Automatic   bool                 `json:"automatic"`
-	Transaction *history.Transaction `json:"transaction,omitempty"` // that brought it; absent when it was there before cortex
-	Chain       []apt.Need           `json:"chain,omitempty"`       // from what was asked for
+	Version     int                     `json:"version"`
+	Package     events.PackageName      `json:"package"`
+	Automatic   bool                    `json:"automatic"`
+	Transaction *history.TransactionRow `json:"transaction,omitempty"` // that brought it; absent when it was there before cortex
+	Chain       []apt.Dependency        `json:"chain,omitempty"`       // from what was asked for
 }
 
 func (a *App) why(ctx context.Context, name events.PackageName) error {
@@ -66,7 +66,7 @@ func (a *App) why(ctx context.Context, name events.PackageName) error {
 		return &events.Error{Op: "cli.why", Kind: events.ErrNotFound, Subject: string(name), Err: errors.New("it is not installed"), Hint: "see 'cortex history --package " + string(name) + "'"}
 	}
 	err = a.readHistory(ctx, func(r *history.Reader) error {
-		t, ok, err := r.Brought(ctx, name)
+		t, ok, err := r.InstalledBy(ctx, name)
 		if ok {
 			view.Transaction = &t
 		}
@@ -76,7 +76,7 @@ func (a *App) why(ctx context.Context, name events.PackageName) error {
 		return err
 	}
 	if view.Automatic {
-		if view.Chain, err = machine.Chain(ctx, manual, name); err != nil {
+		if view.Chain, err = machine.DependencyChain(ctx, manual, name); err != nil {
 			return err
 		}
 	}
@@ -88,9 +88,9 @@ func tellWhy(w io.Writer, v whyView) {
 	case t == nil:
 		fmt.Fprintf(w, "%s was there before cortex began to watch\n", v.Package)
 	case t.State == events.StateObserved:
-		fmt.Fprintf(w, "%s came with transaction %d on %s: %s, by %s\n", v.Package, t.Number, t.EndedAt.Local().Format("2006-01-02 15:04"), t.Words, render.Who(t.Actor))
+		fmt.Fprintf(w, "%s came with transaction %d on %s: %s, by %s\n", v.Package, t.Number, t.EndedAt.Local().Format("2006-01-02 15:04"), t.CommandLine, output.ActorName(t.Actor))
 	default:
-		fmt.Fprintf(w, "%s came with transaction %d on %s: %s asked: %s\n", v.Package, t.Number, t.EndedAt.Local().Format("2006-01-02 15:04"), render.Who(t.Actor), t.Words)
+		fmt.Fprintf(w, "%s came with transaction %d on %s: %s asked: %s\n", v.Package, t.Number, t.EndedAt.Local().Format("2006-01-02 15:04"), output.ActorName(t.Actor), t.CommandLine)
 	}
 	if !v.Automatic {
 		fmt.Fprintln(w, "it was asked for by name")

@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"cortex/cmd/render"
-	"cortex/cmd/words"
+	"cortex/cmd/openindex"
+	"cortex/cmd/output"
 	"cortex/events"
 	"cortex/producers/intent"
 )
@@ -43,15 +43,15 @@ func (w *wish) sort(args []string) error {
 	var names []string
 	for _, arg := range args {
 		if strings.ContainsAny(strings.TrimSpace(arg), " \t\n") {
-			if len(arg) > events.MaxWordsBytes {
-				return &events.Error{Op: "cli.words", Kind: events.ErrUsage, Subject: "the words", Err: fmt.Errorf("%d bytes are more than %d", len(arg), events.MaxWordsBytes)}
+			if len(arg) > events.MaxTextBytes {
+				return &events.Error{Op: "cli.words", Kind: events.ErrUsage, Subject: "the words", Err: fmt.Errorf("%d bytes are more than %d", len(arg), events.MaxTextBytes)}
 			}
 			w.words = append(w.words, arg)
 			continue
 		}
 		names = append(names, arg)
 	}
-	refs, err := intent.Packages(names)
+	refs, err := intent.ParsePackages(names)
 	w.refs = refs
 	return err
 }
@@ -63,7 +63,7 @@ func (a *App) unknown(ctx context.Context, w *wish) error {
 	if !a.interactive() && !w.candidates && len(w.pick) == 0 {
 		return nil
 	}
-	c := words.Ready(ctx, words.Of(a.settings, a.Env))
+	c := openindex.OpenFresh(ctx, openindex.LocationFor(a.settings, a.Env))
 	if c == nil {
 		return nil
 	}
@@ -96,13 +96,13 @@ func (a *App) installed(name events.PackageName) bool {
 
 // wordsView is what words may mean, as JSON.
 type wordsView struct {
-	Version int           `json:"version"`
-	Mode    events.Mode   `json:"mode"`
-	Origin  string        `json:"origin"` // for people: where the candidates are from
-	Cost    int64         `json:"cost_uusd,omitempty"`
-	Needs   []events.Need `json:"needs"`
-	Unknown []string      `json:"unknown,omitempty"` // a model named them, and no index knows them
-	Notes   []string      `json:"notes,omitempty"`   // of models, to the person
+	Version int            `json:"version"`
+	Mode    events.LLMMode `json:"mode"`
+	Origin  string         `json:"origin"` // for people: where the candidates are from
+	Cost    int64          `json:"cost_uusd,omitempty"`
+	Needs   []events.Need  `json:"needs"`
+	Unknown []string       `json:"unknown,omitempty"` // a model named them, and no index knows them
+	Notes   []string       `json:"notes,omitempty"`   // of models, to the person
 }
 
 // chosen turns the words into packages, with a person's choice. It returns no
@@ -117,7 +117,7 @@ func (a *App) chosen(ctx context.Context, w *wish) ([]events.PackageRef, error) 
 	}
 	for _, n := range view.Needs {
 		if len(n.Candidates) == 0 {
-			return nil, &events.Error{Op: "cli.chosen", Kind: events.ErrNotFound, Subject: strconv.Quote(n.Words), Err: errors.New("no package fits"), Hint: "other words may find one; 'apt-get update' brings the lists up to date"}
+			return nil, &events.Error{Op: "cli.chosen", Kind: events.ErrNotFound, Subject: strconv.Quote(n.Phrase), Err: errors.New("no package fits"), Hint: "other words may find one; 'apt-get update' brings the lists up to date"}
 		}
 	}
 	if w.show {
@@ -146,7 +146,7 @@ func (a *App) showCandidates(v wordsView) error {
 		a.line("candidates", "candidates", v)
 		return nil
 	}
-	render.Candidates(a.Stdout, v.Needs)
+	output.Candidates(a.Stdout, v.Needs)
 	a.origin(v)
 	return nil
 }

@@ -9,11 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/privexec"
 	"cortex/cmd/systemd"
-	"cortex/cmd/worker"
-	"cortex/consumers/apt"
-	"cortex/consumers/keeper"
-	"cortex/consumers/vault"
+	"cortex/consumers/machine/apt"
+	"cortex/consumers/machine/blobstore"
+	"cortex/consumers/machine/confstate"
 	"cortex/events"
 )
 
@@ -33,7 +33,7 @@ func newWorker(a *App) *cobra.Command {
 			if l == nil {
 				return &events.Error{Op: "cli.worker", Kind: events.ErrUsage, Subject: "worker", Err: errors.New("systemd starts it, on its socket")}
 			}
-			return worker.Serve(cmd.Context(), l, workerIdle, slog.New(slog.NewTextHandler(a.Stderr, nil)))
+			return privexec.Serve(cmd.Context(), l, workerIdle, slog.New(slog.NewTextHandler(a.Stderr, nil)))
 		},
 	}
 	cmd.AddCommand(&cobra.Command{
@@ -58,17 +58,17 @@ func (a *App) restore(cmd *cobra.Command, path string) error {
 	if err := a.rootOnly("restoring"); err != nil {
 		return err
 	}
-	r, err := worker.ReadRestoring(path)
+	r, err := privexec.ReadRestoreJob(path)
 	if err != nil {
 		return err
 	}
-	v, err := vault.Open(a.settings.Vault())
+	v, err := blobstore.Open(a.settings.BlobStoreDir())
 	if err != nil {
 		return err
 	}
-	machine := apt.New(apt.Config{Root: a.settings.Root, WorkDir: a.settings.Work(), Lend: v.Lend, Deb: v.Deb})
-	k := keeper.New(a.settings.Root, v, machine)
-	base, err := k.Load(r.Base)
+	machine := apt.New(apt.Config{Root: a.settings.Root, WorkDir: a.settings.WorkDir(), PlaceDeb: v.PlaceDeb, FindDeb: v.Deb})
+	k := confstate.New(a.settings.Root, v, machine)
+	base, err := k.Load(r.BaseSnapshot)
 	if err != nil {
 		return err
 	}

@@ -7,13 +7,13 @@ import (
 	"net/http"
 	"strconv"
 
-	"cortex/cmd/door"
-	"cortex/consumers/llm/route"
+	"cortex/cmd/api"
+	"cortex/consumers/llm/router"
 	"cortex/events"
 )
 
 // Ask puts a question. It is put once: a daemon that dies takes the answer along.
-func (c *Client) Ask(ctx context.Context, q events.Question, delta func(route.Delta)) (events.Reply, error) {
+func (c *Client) Ask(ctx context.Context, q events.Question, delta func(router.Delta)) (events.Reply, error) {
 	body, err := json.Marshal(q)
 	if err != nil {
 		return events.Reply{}, err
@@ -25,12 +25,12 @@ func (c *Client) Ask(ctx context.Context, q events.Question, delta func(route.De
 	defer resp.Body.Close()
 	lines := json.NewDecoder(resp.Body)
 	for {
-		var l door.AskLine
+		var l api.AskLine
 		if err := lines.Decode(&l); err != nil {
 			if ctx.Err() != nil {
 				return events.Reply{}, ctx.Err()
 			}
-			return events.Reply{}, c.silent(errors.New("it went before the answer was whole"))
+			return events.Reply{}, c.unresponsiveError(errors.New("it went before the answer was whole"))
 		}
 		switch {
 		case l.Reply != nil:
@@ -43,7 +43,7 @@ func (c *Client) Ask(ctx context.Context, q events.Question, delta func(route.De
 	}
 }
 
-// Models asks how the providers of models are; with probe they are looked at.
-func (c *Client) Models(ctx context.Context, probe bool) (m door.Models, err error) {
+// ModelProvidersStatus asks how the providers of models are; with probe they are looked at.
+func (c *Client) ModelProvidersStatus(ctx context.Context, probe bool) (m api.ModelProvidersStatus, err error) {
 	return m, c.call(ctx, http.MethodGet, "/v1/models?probe="+strconv.FormatBool(probe), nil, &m)
 }

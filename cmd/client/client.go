@@ -21,37 +21,37 @@ import (
 	"syscall"
 	"time"
 
-	"cortex/cmd/door"
-	"cortex/cmd/settings"
+	"cortex/cmd/api"
+	"cortex/cmd/config"
 	"cortex/events"
 )
 
 // Limits of patience.
 const (
-	pingTimeout = 3 * time.Second
-	patience    = 30 * time.Second // for a daemon to answer, over all attempts
-	pause       = 20 * time.Millisecond
+	pingTimeout   = 3 * time.Second
+	answerTimeout = 30 * time.Second // for a daemon to answer, over all attempts
+	retryInterval = 20 * time.Millisecond
 )
 
-// Start brings up a daemon and returns once it answers, or why it cannot.
-type Start func(ctx context.Context) error
+// DaemonStarter brings up a daemon and returns once it answers, or why it cannot.
+type DaemonStarter func(ctx context.Context) error
 
 // Client is a connection to a daemon. It is safe for concurrent use.
 type Client struct {
-	// Silent is called, when it is set before the first call, once somebody
+	// OnUnresponsive is called, when it is set before the first call, once somebody
 	// listens who does not answer, with how long that is waited for.
-	Silent func(patience time.Duration)
+	OnUnresponsive func(patience time.Duration)
 
-	settings settings.Settings
-	start    Start
+	settings config.Settings
+	start    DaemonStarter
 	http     *http.Client
 	build    string
 	tty      string // where we were called, "" without a terminal
-	sudo     string // who called sudo, "" without it
+	sudoUser string // who called sudo, "" without it
 }
 
 // New returns a client; start may be nil, then it never starts a daemon.
-func New(s settings.Settings, build string, start Start) *Client {
+func New(s config.Settings, build string, start DaemonStarter) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", s.Socket)
 	}
@@ -61,7 +61,7 @@ func New(s settings.Settings, build string, start Start) *Client {
 		tty = ""
 	}
 	return &Client{
-		settings: s, start: start, build: build, tty: tty, sudo: os.Getenv("SUDO_USER"),
+		settings: s, start: start, build: build, tty: tty, sudoUser: os.Getenv("SUDO_USER"),
 		http: &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 2, IdleConnTimeout: 10 * time.Second}},
 	}
 }
@@ -70,10 +70,10 @@ func New(s settings.Settings, build string, start Start) *Client {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Ping asks who is there. Nobody is an ErrUnavailable error.
-func (c *Client) Ping(ctx context.Context) (door.Ping, error) {
+func (c *Client) Ping(ctx context.Context) (api.Ping, error) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	var p door.Ping
+	var p api.Ping
 	err := c.call(ctx, http.MethodGet, "/v1/ping", nil, &p)
 	return p, err
 }
@@ -84,8 +84,8 @@ func (c *Client) Submit(ctx context.Context, e events.Event) (events.Position, e
 	if err != nil {
 		return 0, fmt.Errorf("encode request: %w", err)
 	}
-	var accepted door.Accepted
-	err = c.insist(ctx, func() error {
+	var accepted api.PositionReply
+	err = c.callWithRetry(ctx, func() error {
 		return c.call(ctx, http.MethodPost, "/v1/requests", body, &accepted)
 	})
 	return accepted.Position, err
@@ -93,29 +93,29 @@ func (c *Client) Submit(ctx context.Context, e events.Event) (events.Position, e
 
 // WaitProjected returns once the read models have reached p.
 func (c *Client) WaitProjected(ctx context.Context, p events.Position) error {
-	return c.insist(ctx, func() error {
-		return c.call(ctx, http.MethodGet, "/v1/wait?position="+strconv.FormatUint(uint64(p), 10), nil, &door.Accepted{})
+	return c.callWithRetry(ctx, func() error {
+		return c.call(ctx, http.MethodGet, "/v1/wait?position="+strconv.FormatUint(uint64(p), 10), nil, &api.PositionReply{})
 	})
 }
 
 // Status asks how the daemon is; it starts none.
-func (c *Client) Status(ctx context.Context) (door.Status, error) {
-	var s door.Status
+func (c *Client) Status(ctx context.Context) (api.DaemonStatus, error) {
+	var s api.DaemonStatus
 	return s, c.call(ctx, http.MethodGet, "/v1/status", nil, &s)
 }
 
 // Replay rebuilds the named read model, or all; with verify it compares instead.
-func (c *Client) Replay(ctx context.Context, projection string, verify bool) ([]door.Replayed, error) {
-	var done []door.Replayed
+func (c *Client) Replay(ctx context.Context, projection string, verify bool) ([]api.ReplayResult, error) {
+	var done []api.ReplayResult
 	q := url.Values{"projection": {projection}, "verify": {strconv.FormatBool(verify)}}
-	err := c.insist(ctx, func() error {
+	err := c.callWithRetry(ctx, func() error {
 		return c.call(ctx, http.MethodPost, "/v1/replay?"+q.Encode(), nil, &done)
 	})
 	return done, err
 }
 
-// Collect drops from the vault what nothing needs; see custodian.Collect.
-func (c *Client) Collect(ctx context.Context, forget time.Time) (done events.Collected, err error) {
+// CollectGarbage drops from the vault what nothing needs; see custodian.Collect.
+func (c *Client) CollectGarbage(ctx context.Context, forget time.Time) (done events.GarbageCollected, err error) {
 	q := url.Values{}
 	if !forget.IsZero() {
 		q.Set("forget", forget.UTC().Format(time.RFC3339Nano))
@@ -123,9 +123,9 @@ func (c *Client) Collect(ctx context.Context, forget time.Time) (done events.Col
 	return done, c.call(ctx, http.MethodPost, "/v1/collect?"+q.Encode(), nil, &done)
 }
 
-// Observe tells a daemon that runs to take in what hooks wrote down; it starts
+// RecordExternalChanges tells a daemon that runs to take in what hooks wrote down; it starts
 // none.
-func (c *Client) Observe(ctx context.Context) error {
+func (c *Client) RecordExternalChanges(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/v1/observe", nil, &struct{}{})
 }
 
@@ -140,32 +140,32 @@ func (c *Client) Stop(ctx context.Context) error {
 		return err
 	}
 	c.Close()
-	for alive(p.PID) {
-		if err := sleep(ctx, pause); err != nil {
+	for processExists(p.PID) {
+		if err := sleep(ctx, retryInterval); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// alive reports whether there is such a process; one of another user counts.
-func alive(pid int) bool {
+// processExists reports whether there is such a process; one of another user counts.
+func processExists(pid int) bool {
 	err := syscall.Kill(pid, 0)
 	return err == nil || errors.Is(err, syscall.EPERM)
 }
 
-// insist repeats a call while nobody answers, starting a daemon in between.
-func (c *Client) insist(ctx context.Context, call func() error) error {
-	deadline := time.Now().Add(patience)
+// callWithRetry repeats a call while nobody answers, starting a daemon in between.
+func (c *Client) callWithRetry(ctx context.Context, call func() error) error {
+	deadline := time.Now().Add(answerTimeout)
 	for {
-		if _, err := c.Ensure(ctx); err != nil {
+		if _, err := c.EnsureRunning(ctx); err != nil {
 			return err
 		}
 		err := call()
 		if !errors.Is(err, events.ErrUnavailable) || ctx.Err() != nil || time.Now().After(deadline) {
 			return err
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := sleep(ctx, retryInterval); err != nil {
 			return err
 		}
 	}
@@ -179,7 +179,7 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, int
 	}
 	defer resp.Body.Close()
 	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
-		return c.silent(err)
+		return c.unresponsiveError(err)
 	}
 	return nil
 }
@@ -191,14 +191,14 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 		return nil, fmt.Errorf("make request: %w", err)
 	}
 	if c.tty != "" {
-		req.Header.Set(door.HeaderTTY, c.tty)
+		req.Header.Set(api.HeaderTTY, c.tty)
 	}
-	if c.sudo != "" {
-		req.Header.Set(door.HeaderSudo, c.sudo)
+	if c.sudoUser != "" {
+		req.Header.Set(api.HeaderSudoUser, c.sudoUser)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.silent(err)
+		return nil, c.unresponsiveError(err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil
@@ -208,13 +208,13 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 		Error events.Failure `json:"error"`
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&f); err != nil || f.Error.Kind == "" {
-		return nil, c.silent(fmt.Errorf("it answered %s", resp.Status))
+		return nil, c.unresponsiveError(fmt.Errorf("it answered %s", resp.Status))
 	}
 	return nil, f.Error.AsError()
 }
 
-// silent is the error of a daemon that does not answer.
-func (c *Client) silent(err error) error {
+// unresponsiveError is the error of a daemon that does not answer.
+func (c *Client) unresponsiveError(err error) error {
 	var deny *net.OpError
 	if errors.As(err, &deny) && errors.Is(err, errPermission) {
 		return &events.Error{Op: "client.do", Kind: events.ErrConfirmation, Subject: c.settings.Socket, Err: err, Hint: "run the command with sudo"}

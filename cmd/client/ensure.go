@@ -12,30 +12,30 @@ import (
 	"syscall"
 	"time"
 
-	"cortex/cmd/door"
+	"cortex/cmd/api"
+	"cortex/cmd/config"
 	"cortex/cmd/logs"
-	"cortex/cmd/settings"
 	"cortex/events"
 )
 
 var errPermission = fs.ErrPermission
 
-// Ensure returns once a daemon answers, starting one if need be: ask; if nobody
+// EnsureRunning returns once a daemon answers, starting one if need be: ask; if nobody
 // answers take the start lock, ask again, and only then start. Many commands at
 // once thus start one daemon. Where somebody listens who does not answer (a daemon
 // that was stopped, or has no time), it waits for half a minute, says so through
 // Silent, and never starts a second one beside it.
-func (c *Client) Ensure(ctx context.Context) (door.Ping, error) {
-	deadline := time.Now().Add(patience)
+func (c *Client) EnsureRunning(ctx context.Context) (api.Ping, error) {
+	deadline := time.Now().Add(answerTimeout)
 	told := false
 	for {
 		p, err := c.Ping(ctx)
 		silent := errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
-		if silent && !told && c.Silent != nil {
+		if silent && !told && c.OnUnresponsive != nil {
 			told = true
-			c.Silent(patience)
+			c.OnUnresponsive(answerTimeout)
 		}
-		if err == nil && p.Protocol == door.Protocol {
+		if err == nil && p.Protocol == api.ProtocolVersion {
 			return p, nil
 		}
 		if err != nil && !errors.Is(err, events.ErrUnavailable) || c.start == nil || ctx.Err() != nil {
@@ -56,24 +56,24 @@ func (c *Client) Ensure(ctx context.Context) (door.Ping, error) {
 				Hint: "was it stopped ('kill -CONT' lets it go on), or is the machine very busy? see " + c.settings.LogFile(),
 			}
 		}
-		if err != nil && (!retryable(err) || time.Now().After(deadline)) {
+		if err != nil && (!isRetryable(err) || time.Now().After(deadline)) {
 			return p, err
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := sleep(ctx, retryInterval); err != nil {
 			return p, err
 		}
 	}
 }
 
-// retryable: somebody else may own the store for a moment, and a daemon that was
+// isRetryable: somebody else may own the store for a moment, and a daemon that was
 // killed while it started may start the next time. One that says why it does not start
 // would say so again.
-func retryable(err error) bool {
-	return errors.Is(err, events.ErrConflict) || errors.Is(err, errDied)
+func isRetryable(err error) bool {
+	return errors.Is(err, events.ErrConflict) || errors.Is(err, errExitedBeforeReady)
 }
 
 func (c *Client) startOnce(ctx context.Context) error {
-	unlock, err := lockStart(ctx, c.settings)
+	unlock, err := acquireStartLock(ctx, c.settings)
 	if err != nil {
 		return err
 	}
@@ -84,12 +84,12 @@ func (c *Client) startOnce(ctx context.Context) error {
 	return c.start(ctx)
 }
 
-// lockStart takes the lock that only one starter holds.
-func lockStart(ctx context.Context, s settings.Settings) (unlock func(), err error) {
-	if err := MakeState(s); err != nil {
+// acquireStartLock takes the lock that only one starter holds.
+func acquireStartLock(ctx context.Context, s config.Settings) (unlock func(), err error) {
+	if err := CreateStateDir(s); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(s.State, "start.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Join(s.StateDir, "start.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, stateError(s, err)
 	}
@@ -102,28 +102,28 @@ func lockStart(ctx context.Context, s settings.Settings) (unlock func(), err err
 			f.Close()
 			return nil, stateError(s, err)
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := sleep(ctx, retryInterval); err != nil {
 			f.Close()
 			return nil, err
 		}
 	}
 }
 
-// MakeState creates the state directory: readable by all where it is the
+// CreateStateDir creates the state directory: readable by all where it is the
 // system's, so that history can be read without rights.
-func MakeState(s settings.Settings) error {
+func CreateStateDir(s config.Settings) error {
 	mode := fs.FileMode(0o700)
-	if s.System() {
+	if s.IsSystem() {
 		mode = 0o755
 	}
-	if err := os.MkdirAll(s.State, mode); err != nil {
+	if err := os.MkdirAll(s.StateDir, mode); err != nil {
 		return stateError(s, err)
 	}
 	return nil
 }
 
-func stateError(s settings.Settings, err error) error {
-	e := &events.Error{Op: "client.state", Kind: events.ErrUnavailable, Subject: s.State, Err: err}
+func stateError(s config.Settings, err error) error {
+	e := &events.Error{Op: "client.state", Kind: events.ErrUnavailable, Subject: s.StateDir, Err: err}
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		e.Kind, e.Hint = events.ErrConfirmation, "run the command with sudo"
@@ -135,9 +135,9 @@ func stateError(s settings.Settings, err error) error {
 	return e
 }
 
-// Spawn starts this program as a daemon in a session of its own and waits until
+// NewDaemonStarter starts this program as a daemon in a session of its own and waits until
 // it says that it is ready, or why not.
-func Spawn(s settings.Settings) Start {
+func NewDaemonStarter(s config.Settings) DaemonStarter {
 	return func(ctx context.Context) error {
 		exe, err := os.Readlink("/proc/self/exe")
 		if err != nil {
@@ -158,7 +158,7 @@ func Spawn(s settings.Settings) Start {
 		}
 		defer log.Close()
 		cmd := exec.Command(exe, "daemon", "run")
-		cmd.Env = append(os.Environ(), ReadyFD+"=3", "CORTEX_STATE_DIR="+s.State, "CORTEX_SOCKET="+s.Socket)
+		cmd.Env = append(os.Environ(), ReadyFDEnv+"=3", "CORTEX_STATE_DIR="+s.StateDir, "CORTEX_SOCKET="+s.Socket)
 		cmd.Stdout, cmd.Stderr, cmd.ExtraFiles, cmd.Dir = log, log, []*os.File{w}, "/"
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		err = cmd.Start()
@@ -167,6 +167,6 @@ func Spawn(s settings.Settings) Start {
 			return fmt.Errorf("start daemon: %w", err)
 		}
 		go func() { _ = cmd.Wait() }() // it outlives us, or its end is told by the pipe
-		return ready(ctx, r, s)
+		return awaitReady(ctx, r, s)
 	}
 }

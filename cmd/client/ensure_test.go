@@ -12,9 +12,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"cortex/cmd/api"
 	"cortex/cmd/client"
-	"cortex/cmd/door"
-	"cortex/cmd/settings"
+	"cortex/cmd/config"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // A socket of systemd's takes callers before the daemon behind it is ready.
 func TestNoDaemonIsStartedWhileSomebodyListens(t *testing.T) {
 	dir := t.TempDir()
-	s := settings.Settings{State: dir, Socket: filepath.Join(dir, "d.sock")}
+	s := config.Settings{StateDir: dir, Socket: filepath.Join(dir, "d.sock")}
 	l, err := net.Listen("unix", s.Socket)
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func TestNoDaemonIsStartedWhileSomebodyListens(t *testing.T) {
 			<-r.Context().Done() // the caller gave up
 			return
 		}
-		_ = json.NewEncoder(w).Encode(door.Ping{Protocol: door.Protocol, PID: 42})
+		_ = json.NewEncoder(w).Encode(api.Ping{Protocol: api.ProtocolVersion, PID: 42})
 	})}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
@@ -45,7 +45,7 @@ func TestNoDaemonIsStartedWhileSomebodyListens(t *testing.T) {
 		return errors.New("somebody listens already")
 	})
 	defer c.Close()
-	if p, err := c.Ensure(t.Context()); err != nil || p.PID != 42 {
+	if p, err := c.EnsureRunning(t.Context()); err != nil || p.PID != 42 {
 		t.Errorf("%+v, %v", p, err)
 	}
 }

@@ -5,18 +5,18 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"cortex/cmd/door"
+	"cortex/cmd/api"
 	"cortex/events"
 )
 
-// Remember has something remembered or forgotten about the caller, and returns once
+// UpdateMemory has something remembered or forgotten about the caller, and returns once
 // every read model shows it.
-func (c *Client) Remember(ctx context.Context, m door.Memo) (events.Position, error) {
+func (c *Client) UpdateMemory(ctx context.Context, m api.MemoryChange) (events.Position, error) {
 	body, err := json.Marshal(m)
 	if err != nil {
 		return 0, err
 	}
-	var done door.Accepted
+	var done api.PositionReply
 	if err := c.call(ctx, http.MethodPost, "/v1/memory", body, &done); err != nil {
 		return 0, err
 	}

@@ -9,18 +9,18 @@ import (
 	"os"
 	"strings"
 
-	"cortex/cmd/settings"
+	"cortex/cmd/config"
 	"cortex/events"
 )
 
-// ReadyFD names the environment variable that holds the descriptor on which a
+// ReadyFDEnv names the environment variable that holds the descriptor on which a
 // started daemon says that it is ready.
-const ReadyFD = "CORTEX_READY_FD"
+const ReadyFDEnv = "CORTEX_READY_FD"
 
-// Ready tells whoever started this process, on the descriptor that
-// [ReadyFD] names, that it is ready or why not. Without the variable it does
+// ReadyNotifier tells whoever started this process, on the descriptor that
+// [ReadyFDEnv] names, that it is ready or why not. Without the variable it does
 // nothing.
-func Ready(fd string) func(error) {
+func ReadyNotifier(fd string) func(error) {
 	var n uintptr
 	if _, err := fmt.Sscanf(fd, "%d", &n); err != nil || n < 3 {
 		return func(error) {}
@@ -36,12 +36,12 @@ func Ready(fd string) func(error) {
 	}
 }
 
-// errDied: it said nothing.
-var errDied = errors.New("it ended before it was ready")
+// errExitedBeforeReady: it said nothing.
+var errExitedBeforeReady = errors.New("it ended before it was ready")
 
-// ready reads what the daemon says: "ready", or its failure as JSON. Nothing
+// awaitReady reads what the daemon says: "ready", or its failure as JSON. Nothing
 // means that it died.
-func ready(ctx context.Context, r *os.File, s settings.Settings) error {
+func awaitReady(ctx context.Context, r *os.File, s config.Settings) error {
 	said := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(r).ReadString('\n')
@@ -58,6 +58,6 @@ func ready(ctx context.Context, r *os.File, s settings.Settings) error {
 		if json.Unmarshal([]byte(line), &f) == nil && f.Kind != "" {
 			return f.AsError()
 		}
-		return &events.Error{Op: "client.ready", Kind: events.ErrUnavailable, Subject: "daemon", Err: errDied, Hint: "see " + s.LogFile()}
+		return &events.Error{Op: "client.ready", Kind: events.ErrUnavailable, Subject: "daemon", Err: errExitedBeforeReady, Hint: "see " + s.LogFile()}
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"cortex/consumers/testbed"
+	"cortex/consumers/machine/testbed"
 	"cortex/events"
 	"cortex/projections/history"
 )
@@ -127,10 +127,10 @@ func (m *machine) must(code int, args ...string) result {
 	return r
 }
 
-func (m *machine) show(ref string) history.Detail {
+func (m *machine) show(ref string) history.TransactionDetail {
 	m.t.Helper()
 	var v struct {
-		Transaction history.Detail `json:"transaction"`
+		Transaction history.TransactionDetail `json:"transaction"`
 	}
 	if err := json.Unmarshal([]byte(m.must(0, "show", ref, "--json").out), &v); err != nil {
 		m.t.Fatal(err)
@@ -138,10 +138,10 @@ func (m *machine) show(ref string) history.Detail {
 	return v.Transaction
 }
 
-func (m *machine) history() []history.Transaction {
+func (m *machine) history() []history.TransactionRow {
 	m.t.Helper()
 	var v struct {
-		Transactions []history.Transaction `json:"transactions"`
+		Transactions []history.TransactionRow `json:"transactions"`
 	}
 	if err := json.Unmarshal([]byte(m.must(0, "history", "--json").out), &v); err != nil {
 		m.t.Fatal(err)
@@ -152,7 +152,7 @@ func (m *machine) history() []history.Transaction {
 // same compares dpkg's states and apt's marks with an earlier look.
 func (m *machine) same(before map[string]string) {
 	m.t.Helper()
-	if diff := cmp.Diff(before, m.State(m.t)); diff != "" {
+	if diff := cmp.Diff(before, m.PackageStates(m.t)); diff != "" {
 		m.t.Errorf("the machine is not as before (-before +after):\n%s", diff)
 	}
 }
@@ -227,7 +227,7 @@ func TestDoAndUndoLeaveEverythingAsBefore(t *testing.T) {
 			for _, args := range tc.prepare {
 				m.must(0, append(args, "--yes")...)
 			}
-			before := m.State(t)
+			before := m.PackageStates(t)
 			m.must(tc.code, append(tc.do, "--yes")...)
 			did := m.show("last")
 			if len(did.PackageChanges) == 0 {
@@ -236,7 +236,7 @@ func TestDoAndUndoLeaveEverythingAsBefore(t *testing.T) {
 			undo := m.must(tc.undo, "undo", "--yes")
 			m.same(before)
 			if got := m.show(fmt.Sprint(did.Number)); got.Exact != (tc.undo == 0) || !got.Undone() {
-				t.Errorf("exact %v, fate %q\n%s%s", got.Exact, got.Fate(), undo.out, undo.err)
+				t.Errorf("exact %v, fate %q\n%s%s", got.Exact, got.CompensationSummary(), undo.out, undo.err)
 			}
 			m.must(0, "replay", "--verify")
 		})
@@ -245,9 +245,9 @@ func TestDoAndUndoLeaveEverythingAsBefore(t *testing.T) {
 
 func TestRedoAndUndoAgain(t *testing.T) {
 	m := setup(t)
-	before := m.State(t)
+	before := m.PackageStates(t)
 	m.must(0, "install", "toy-app", "--yes")
-	done := m.State(t)
+	done := m.PackageStates(t)
 	m.must(0, "undo", "--yes")
 	m.same(before)
 	m.must(0, "redo", "--yes")
@@ -267,7 +267,7 @@ func TestAnUndoThatCannotBeRefusesBeforeAnythingRuns(t *testing.T) {
 	if r := m.must(0, "upgrade", "toy-app", "--yes"); !strings.Contains(r.out, "an undo could not bring back: toy-app 1.0") {
 		t.Errorf("it was not said before:\n%s", r.out)
 	}
-	before := m.State(t)
+	before := m.PackageStates(t)
 	r := m.must(1, "undo", "--yes")
 	if !strings.Contains(r.err, "toy-app:amd64=1.0") || !strings.Contains(r.err, "offered: 2.0") {
 		t.Errorf("it does not say what is missing: %s", r.err)
@@ -295,7 +295,7 @@ func TestCommandsThatDieLeaveAptToFinish(t *testing.T) {
 func TestADaemonKilledInTheMiddleRecordsHowItReallyEnded(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "cowsay", "--yes")
-	before := m.State(t)
+	before := m.PackageStates(t)
 	cmd := m.slow()
 	m.killDaemon()
 	m.WriteFile(t, "/run/toy-slow.go", "")
@@ -315,7 +315,7 @@ func TestADaemonKilledInTheMiddleRecordsHowItReallyEnded(t *testing.T) {
 
 func TestAptKilledTogetherWithTheDaemonIsRecovered(t *testing.T) {
 	m := setup(t)
-	before := m.State(t)
+	before := m.PackageStates(t)
 	cmd := m.slow()
 	m.killDaemon()
 	m.Kill("apt-get", "dpkg", "toy-slow.postin")
@@ -354,7 +354,7 @@ func TestTwoInstallsAtOnceBothSucceed(t *testing.T) {
 			t.Errorf("command %d exited %d:\n%s%s", i, r.code, r.out, r.err)
 		}
 	}
-	state := m.State(t)
+	state := m.PackageStates(t)
 	for _, name := range []string{"toy-app", "toy-pair-a", "cowsay"} {
 		found := false
 		for k := range state {
@@ -497,7 +497,7 @@ func TestAPlanIsAppliedExactlyOrIsStale(t *testing.T) {
 		}
 		return v.Plan.ID
 	}
-	before := m.State(t)
+	before := m.PackageStates(t)
 	good := plan("install", "cowsay")
 	m.same(before)
 	if got := m.show("last"); got.State != events.StatePlanned {
@@ -529,7 +529,7 @@ func TestPeopleWithoutRightsSeeThePlan(t *testing.T) {
 	}
 	// With the system's daemon running they plan there, and still change nothing.
 	m.must(0, "daemon", "start")
-	before := m.State(t)
+	before := m.PackageStates(t)
 	cmd, out, errs = m.command("install", "sl", "--yes")
 	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
 	_ = cmd.Run()
@@ -576,7 +576,7 @@ func TestASpoiledStoreIsRefusedAndLeftAlone(t *testing.T) {
 			sum := func() string {
 				return m.Run(t, "/bin/sh", "-c", "cd /var/lib/cortex; find log manifest.json -type f 2>/dev/null | sort | xargs -r sha256sum")
 			}
-			before, state := sum(), m.State(t)
+			before, state := sum(), m.PackageStates(t)
 			r := m.must(1, "install", "sl", "--yes")
 			if !strings.Contains(r.err, "hint:") {
 				t.Errorf("no hint:\n%s", r.err)

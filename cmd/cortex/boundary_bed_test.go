@@ -112,7 +112,7 @@ func TestADaemonKilledAtEveryFactLeavesATrueHistoryThatCanBeUndone(t *testing.T)
 // back to where the machine was. It is false when there was no such fact.
 func (m *machine) killedAndBack(n int, prepare, do []string) bool {
 	m.t.Helper()
-	begin := m.Vector(m.t)
+	begin := m.FullState(m.t)
 	if prepare != nil {
 		m.must(0, prepare...)
 	}
@@ -120,7 +120,7 @@ func (m *machine) killedAndBack(n int, prepare, do []string) bool {
 	m.settled()
 	m.truth()
 	m.t.Logf("%s: the daemon died after fact %d, %s: %s", do[0], n, kind, m.show("last").State)
-	if r := m.cortex("rollback", "--to", "1", "--yes"); r.code != 0 && !cmp.Equal(begin, m.Vector(m.t)) {
+	if r := m.cortex("rollback", "--to", "1", "--yes"); r.code != 0 && !cmp.Equal(begin, m.FullState(m.t)) {
 		m.t.Fatalf("rollback exits %d\n%s%s", r.code, r.out, r.err)
 	}
 	m.vector(begin)

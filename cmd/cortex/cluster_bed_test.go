@@ -10,11 +10,11 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"cortex/embedded/broker/brokertest"
+	"cortex/embedded/natslog/natstest"
 )
 
 // settle makes a machine's log be kept by a cluster: by configuration only.
-func (m *machine) settle(c *brokertest.Cluster) {
+func (m *machine) settle(c *natstest.Cluster) {
 	m.t.Helper()
 	n := c.Config()
 	var toml strings.Builder
@@ -38,9 +38,9 @@ func (m *machine) settle(c *brokertest.Cluster) {
 // everywhere else.
 func TestALogThatAClusterKeeps(t *testing.T) {
 	m := setup(t)
-	c := brokertest.New(t, 3)
+	c := natstest.New(t, 3)
 	m.settle(c)
-	before := m.State(t)
+	before := m.PackageStates(t)
 	m.must(0, "install", "toy-app", "--yes")
 	m.killDaemon()
 	m.must(0, "undo", "--yes")

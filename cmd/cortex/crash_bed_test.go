@@ -27,7 +27,7 @@ func (m *machine) background(args ...string) *exec.Cmd {
 var everything = []string{"/usr/bin/cortex", "apt-get", "dpkg", "toy-slow.postinst"}
 
 // ended waits until the transaction is over and gives it.
-func (m *machine) ended(ref string) history.Detail {
+func (m *machine) ended(ref string) history.TransactionDetail {
 	m.t.Helper()
 	m.must(0, "daemon", "start")
 	m.until("the end of transaction "+ref, func() bool { return m.show(ref).State.Ended() })
@@ -53,7 +53,7 @@ func TestADaemonKilledWhileAptAsksLeavesEverythingAsItWas(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "toy-common", "--yes")
 	m.WriteFile(t, "/etc/apt/apt.conf.d/00wait", `DPkg::Pre-Install-Pkgs { "touch /run/asks; while [ ! -e /run/go ]; do sleep 0.02; done; cat >/dev/null"; };`+"\n")
-	before := m.Vector(t)
+	before := m.FullState(t)
 	cmd := m.background("purge", "toy-common", "--yes")
 	m.until("apt to ask", func() bool { return m.Exists("/run/asks") })
 	_ = cmd.Process.Kill()
@@ -71,7 +71,7 @@ func TestADaemonKilledWhileAptAsksLeavesEverythingAsItWas(t *testing.T) {
 func TestAPackageCutOffWhileItIsUnpackedComesFromTheStore(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "cowsay", "--yes")
-	before := m.Vector(t)
+	before := m.FullState(t)
 	m.background("install", "toy-many", "--yes")
 	m.until("dpkg to unpack", func() bool {
 		return m.Exists("/usr/share/toy-many/0100.dpkg-new") || m.Exists("/usr/share/toy-many/0100")
@@ -95,7 +95,7 @@ func TestAnUndoThatIsCutOffIsTakenUpAgain(t *testing.T) {
 	m.must(0, "install", "toy-slow", "toy-app=1.0", "toy-lib=1.0", "--yes")
 	m.WriteFile(t, "/etc/toy-app/main.conf", "mine\n")
 	m.Remove(t, "/etc/toy-app/old.conf")
-	before := m.Vector(t)
+	before := m.FullState(t)
 	m.must(0, "purge", "toy-slow", "toy-app", "toy-lib", "toy-extra", "--yes")
 	m.Remove(t, "/run/toy-slow.go")
 	m.Try("/bin/rm", "-f", "/run/toy-slow.waiting")
@@ -110,7 +110,7 @@ func TestAnUndoThatIsCutOffIsTakenUpAgain(t *testing.T) {
 	m.must(0, "undo", "2", "--yes")
 	m.vector(before)
 	if d := m.show("2"); !d.Exact || !d.Undone() {
-		t.Errorf("exact %v, fate %q", d.Exact, d.Fate())
+		t.Errorf("exact %v, fate %q", d.Exact, d.CompensationSummary())
 	}
 	m.truth()
 }
@@ -119,7 +119,7 @@ func TestAStoreThatCannotKeepIsAVeto(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "toy-common", "--yes")
 	m.must(0, "daemon", "stop")
-	before := m.Vector(t)
+	before := m.FullState(t)
 	m.Run(t, "/bin/mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/var/lib/cortex/vault")
 	r := m.cortex("install", "cowsay", "--yes")
 	if r.code == 0 || !strings.Contains(r.err, "full") && !strings.Contains(r.err, "space") {
@@ -148,7 +148,7 @@ func TestACrashAtAnyInstantLeavesATrueHistoryThatCanBeUndone(t *testing.T) {
 			m.must(0, "install", "toy-app=1.0", "toy-lib=1.0", "toy-common", "-qy")
 			m.WriteFile(t, "/etc/toy-common.conf", "mine\n")
 			m.must(0, "hold", "toy-common", "-qy")
-			before := m.Vector(t)
+			before := m.FullState(t)
 			for range 3 {
 				do := c.of("install toy-many cowsay", "upgrade", "purge toy-common --allow-change-held-packages", "undo", "install toy-debconf toy-altern", "remove toy-app", "install toy-slow sl")
 				cmd := m.background(append(strings.Fields(do), "-qy")...)
@@ -190,7 +190,7 @@ func (m *machine) settled() {
 func TestUndoRightAfterACrashMeansTheNewestTransaction(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "toy-common", "--yes")
-	before := m.Vector(t)
+	before := m.FullState(t)
 	cmd := m.background("install", "cowsay", "toy-slow", "--yes")
 	m.until("the slow package", func() bool { return m.Exists("/run/toy-slow.waiting") })
 	_ = cmd.Process.Kill()
@@ -209,7 +209,7 @@ func TestAptOrDpkgKilledBeforeItConfiguresIsMended(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := setup(t)
 			m.must(0, "install", "cowsay", "--yes")
-			before := m.Vector(t)
+			before := m.FullState(t)
 			m.WriteFile(t, "/etc/dpkg/dpkg.cfg.d/wait", `pre-invoke="if [ $DPKG_HOOK_ACTION = configure ] && [ ! -e /run/go ]; then touch /run/waits; while [ ! -e /run/go ]; do sleep 0.02; done; fi"`+"\n")
 			cmd := m.background("install", "toy-debconf", "toy-altern", "--yes")
 			m.until("dpkg to configure", func() bool { return m.Exists("/run/waits") })

@@ -4,21 +4,21 @@ package main
 
 import (
 	"cortex/cmd/cli"
+	"cortex/cmd/config"
 	"cortex/cmd/daemon"
-	"cortex/cmd/settings"
-	"cortex/consumers/policy/rules"
-	"cortex/embedded/broker"
+	"cortex/consumers/policy/cel"
+	"cortex/embedded/natslog"
 )
 
 // engine is the daemon's inside, the log's files and what judges plans.
 func engine() cli.Engine {
 	return cli.Engine{
 		Run:         daemon.Run,
-		Policy:      func(s settings.Settings) cli.Policy { return daemon.Policy(s) },
-		PolicyCases: rules.Cases,
-		Own:         broker.Own,
-		Files: func(s settings.Settings, state string) (cli.LogFiles, error) {
-			return broker.OpenFiles(state, daemon.Cluster(s))
+		Policy:      func(s config.Settings) cli.Policy { return daemon.NewPolicy(s) },
+		PolicyCases: cel.RunTests,
+		Own:         natslog.LockDir,
+		Files: func(s config.Settings, state string) (cli.LogFiles, error) {
+			return natslog.OpenReadOnly(state, daemon.NATSCluster(s))
 		},
 	}
 }

@@ -15,7 +15,7 @@ func TestTheCommandAndTheEngineApart(t *testing.T) {
 	}
 	m.sh("mkdir -p /usr/libexec/cortex && mv /usr/bin/cortex /usr/libexec/cortex/cortexd")
 	m.Copy(t, light, "/usr/bin/cortex")
-	before := m.State(t)
+	before := m.PackageStates(t)
 	m.must(0, "install", "cowsay", "--yes")
 	m.must(0, "audit", "verify")
 	m.must(0, "undo", "--yes")

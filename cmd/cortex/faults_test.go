@@ -70,7 +70,7 @@ func TestAStoppedDaemonIsWaitedForAndNothingIsLost(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "sl", "--yes")
 	pid := m.daemon()
-	before := m.Vector(t)
+	before := m.FullState(t)
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestADaemonStoppedWhileAptRunsGoesOnAfterwards(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
 	m.WriteFile(t, "/run/toy-slow.go", "")
-	m.until("apt to end without it", func() bool { return strings.Contains(m.State(t)["toy-slow:amd64"], " installed ") })
+	m.until("apt to end without it", func() bool { return strings.Contains(m.PackageStates(t)["toy-slow:amd64"], " installed ") })
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"cortex/consumers/testbed"
+	"cortex/consumers/machine/testbed"
 )
 
 // BenchmarkInstall installs one and ten toy packages with plain apt-get, where cortex

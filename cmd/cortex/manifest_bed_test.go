@@ -20,7 +20,7 @@ func TestAManifestMakesANewMachineTheSame(t *testing.T) {
 	m.must(0, "install", "toy-c1", "toy-epoch", "toy-rc", "--yes")
 	m.sh("apt-mark hold toy-epoch; apt-mark auto toy-c1")
 	m.WriteFile(t, "/tmp/m.toml", text)
-	before := m.Vector(t)
+	before := m.FullState(t)
 	if r := m.must(1, "config", "diff", "/tmp/m.toml"); !strings.Contains(r.out, "toy-epoch  1:1.0, newer than 9.0") || !strings.Contains(r.out, "toy-rc     2.0, newer than 2.0~rc1") {
 		t.Errorf("the difference is not told:\n%s", r.out)
 	}
@@ -80,7 +80,7 @@ func TestAManifestBringsItsSources(t *testing.T) {
 	m := another(t)
 	m.sh("rm -rf /etc/apt/sources.list /var/lib/apt/lists/*; apt-get update -q")
 	m.WriteFile(t, "/tmp/m.toml", text)
-	before := m.Vector(t)
+	before := m.FullState(t)
 	m.must(1, "install", "cowsay", "--dry-run")
 	m.must(0, "config", "import", "/tmp/m.toml", "--yes")
 	if r := m.must(0, "config", "diff", "/tmp/m.toml"); r.out != "no difference\n" {

@@ -15,7 +15,7 @@ import (
 )
 
 // withModel gives a machine whose cortex asks a model server of the test.
-func withModel(t *testing.T, answer func(modeltest.Call) modeltest.Reply, env ...string) (*machine, *modeltest.Server) {
+func withModel(t *testing.T, answer func(modeltest.RecordedCall) modeltest.CannedReply, env ...string) (*machine, *modeltest.ModelServer) {
 	t.Helper()
 	m := setup(t)
 	s := modeltest.Start(answer)
@@ -24,7 +24,7 @@ func withModel(t *testing.T, answer func(modeltest.Call) modeltest.Reply, env ..
 		s.Close()
 	})
 	m.env = append([]string{
-		"CORTEX_LLM_PROVIDERS=near", "CORTEX_LLM_NEAR_URL=" + s.OpenAI(), "CORTEX_LLM_NEAR_MODEL=test-model", "CORTEX_LLM_NEAR_PRICE=3/15",
+		"CORTEX_LLM_PROVIDERS=near", "CORTEX_LLM_NEAR_URL=" + s.OpenAIURL(), "CORTEX_LLM_NEAR_MODEL=test-model", "CORTEX_LLM_NEAR_PRICE=3/15",
 	}, env...)
 	return m, s
 }
@@ -58,7 +58,7 @@ func proposal(needs ...[]string) string {
 // candidates asks what words may mean.
 func (m *machine) candidates(words string, flags ...string) (v struct {
 	Candidates struct {
-		Mode    events.Mode
+		Mode    events.LLMMode
 		Origin  string
 		Needs   []events.Need
 		Unknown []string
@@ -87,10 +87,10 @@ func (m *machine) usage() (v struct {
 }
 
 func TestASentenceGoesThroughAModelAndItsCache(t *testing.T) {
-	m, s := withModel(t, func(modeltest.Call) modeltest.Reply {
-		return modeltest.Reply{Text: proposal([]string{"a steam locomotive", "sl"}), Input: 1000, Output: 200}
+	m, s := withModel(t, func(modeltest.RecordedCall) modeltest.CannedReply {
+		return modeltest.CannedReply{Text: proposal([]string{"a steam locomotive", "sl"}), Input: 1000, Output: 200}
 	})
-	before := m.Vector(t)
+	before := m.FullState(t)
 	if got := m.candidates("a steam locomotive").Candidates; got.Mode != events.ModeFull || got.Needs[0].Candidates[0].Name != "sl" || !strings.Contains(got.Origin, "$0.006000") {
 		t.Errorf("%+v", got)
 	}
@@ -150,10 +150,10 @@ func TestHostileAnswersInstallNothing(t *testing.T) {
 		"nothing":                 `{"needs":[],"note":""}`,
 	}
 	m, s := withModel(t, nil)
-	before := m.Vector(t)
+	before := m.FullState(t)
 	n := 0
 	for name, text := range answers {
-		s.Answer(func(modeltest.Call) modeltest.Reply { return modeltest.Reply{Text: text} })
+		s.SetAnswer(func(modeltest.RecordedCall) modeltest.CannedReply { return modeltest.CannedReply{Text: text} })
 		n++
 		r := m.must(0, "plan", fmt.Sprintf("a steam locomotive number %d", n), "--candidates", "--json")
 		for _, bad := range []string{"evil", "dpkg", "Pre-Invoke", "curl"} {
@@ -172,8 +172,8 @@ func TestHostileAnswersInstallNothing(t *testing.T) {
 }
 
 func TestTheBudgetDeniesAndIsOnRecord(t *testing.T) {
-	m, s := withModel(t, func(modeltest.Call) modeltest.Reply {
-		return modeltest.Reply{Text: proposal([]string{"x", "sl"}), Input: 1000, Output: 100}
+	m, s := withModel(t, func(modeltest.RecordedCall) modeltest.CannedReply {
+		return modeltest.CannedReply{Text: proposal([]string{"x", "sl"}), Input: 1000, Output: 100}
 	}, "CORTEX_LLM_BUDGET_DAY=0.022")
 	m.must(0, "plan", "a steam locomotive", "--candidates") // 4,500 of 22,000; the worst case is about 20,000
 	r := m.must(0, "plan", "a difficult toy", "--candidates")
@@ -203,13 +203,13 @@ func TestSeveralRequestsAreAskedAtOnce(t *testing.T) {
 		all.Wait()
 		close(together)
 	}()
-	m, _ := withModel(t, func(c modeltest.Call) modeltest.Reply {
+	m, _ := withModel(t, func(c modeltest.RecordedCall) modeltest.CannedReply {
 		all.Done()
 		<-together // every answer waits for all questions
 		if strings.Contains(c.Prompt, "number 3") {
-			return modeltest.Reply{Status: 400, Body: `{"error":{"message":"no"}}`}
+			return modeltest.CannedReply{Status: 400, Body: `{"error":{"message":"no"}}`}
 		}
-		return modeltest.Reply{Text: proposal([]string{"x", "sl"})}
+		return modeltest.CannedReply{Text: proposal([]string{"x", "sl"})}
 	})
 	r := m.must(0, "plan", "a locomotive number 1", "a locomotive number 2", "a locomotive number 3", "a locomotive number 4", "a locomotive number 5", "--candidates", "--json")
 	var v struct {
@@ -227,9 +227,9 @@ func TestSeveralRequestsAreAskedAtOnce(t *testing.T) {
 
 func TestADaemonThatDiesWhileAModelThinks(t *testing.T) {
 	asked := make(chan struct{}, 4)
-	m, s := withModel(t, func(modeltest.Call) modeltest.Reply {
+	m, s := withModel(t, func(modeltest.RecordedCall) modeltest.CannedReply {
 		asked <- struct{}{}
-		return modeltest.Reply{Text: "x", Delay: time.Minute}
+		return modeltest.CannedReply{Text: "x", Delay: time.Minute}
 	})
 	cmd, out, errs := m.command("plan", "a steam locomotive", "--candidates")
 	if err := cmd.Start(); err != nil {
@@ -240,7 +240,9 @@ func TestADaemonThatDiesWhileAModelThinks(t *testing.T) {
 	if err := cmd.Wait(); err != nil || !strings.Contains(errs.String(), "found without a model") {
 		t.Errorf("%v: %s%s", err, out, errs)
 	}
-	s.Answer(func(modeltest.Call) modeltest.Reply { return modeltest.Reply{Text: proposal([]string{"x", "sl"})} })
+	s.SetAnswer(func(modeltest.RecordedCall) modeltest.CannedReply {
+		return modeltest.CannedReply{Text: proposal([]string{"x", "sl"})}
+	})
 	m.must(0, "llm", "health")
 	m.until("the question without an end to be recorded as failed", func() bool {
 		return strings.Contains(m.must(0, "events", "list", "--type", "llm.failed.v1").out, "interrupted")
@@ -251,8 +253,8 @@ func TestADaemonThatDiesWhileAModelThinks(t *testing.T) {
 }
 
 func TestAQuestionIsAnsweredFromEvidence(t *testing.T) {
-	m, s := withModel(t, func(c modeltest.Call) modeltest.Reply {
-		return modeltest.Reply{Text: "toy-app is installed [dpkg and the package lists], says [a little bird].", Pieces: 6}
+	m, s := withModel(t, func(c modeltest.RecordedCall) modeltest.CannedReply {
+		return modeltest.CannedReply{Text: "toy-app is installed [dpkg and the package lists], says [a little bird].", Pieces: 6}
 	}, "CORTEX_NEAR_API_KEY=sk-verysecretkey123456")
 	m.must(0, "install", "toy-app", "--yes")
 	r := m.must(0, "ask", "why is toy-app installed, with password=hunter2secret?")

@@ -9,16 +9,16 @@ import (
 )
 
 // observed waits until the newest transaction is an observed one that says words.
-func (m *machine) observed(words string) history.Detail {
+func (m *machine) observed(words string) history.TransactionDetail {
 	m.t.Helper()
-	var d history.Detail
+	var d history.TransactionDetail
 	m.until("the observation of "+words, func() bool {
 		r := m.cortex("show", "last", "--json")
 		if r.code != 0 {
 			return false
 		}
 		d = m.show("last")
-		return d.State == events.StateObserved && strings.Contains(d.Words, words)
+		return d.State == events.StateObserved && strings.Contains(d.CommandLine, words)
 	})
 	return d
 }
@@ -28,7 +28,7 @@ func TestWhatOthersDoIsInTheHistoryAndCanBeUndone(t *testing.T) {
 	m.must(0, "install", "toy-common", "--yes")
 	m.must(0, "hooks", "install")
 	m.WriteFile(t, "/etc/toy-common.conf", "mine\n")
-	before := m.Vector(t)
+	before := m.FullState(t)
 
 	m.Run(t, "/usr/bin/apt-get", "-y", "install", "toy-app=1.0", "toy-lib=1.0")
 	d := m.observed("apt-get -y install toy-app=1.0 toy-lib=1.0")
@@ -60,7 +60,7 @@ func TestWhatOthersDoIsInTheHistoryAndCanBeUndone(t *testing.T) {
 // vectorBut is vector without some keys.
 func (m *machine) vectorBut(before map[string]string, keys ...string) {
 	m.t.Helper()
-	now := m.Vector(m.t)
+	now := m.FullState(m.t)
 	for _, k := range keys {
 		delete(now, k)
 		delete(before, k)
@@ -83,7 +83,7 @@ func TestHooksNeverHoldUpAptAndOursAreNotObserved(t *testing.T) {
 	m.must(0, "install", "cowsay", "--yes")
 	m.must(0, "undo", "--yes")
 	if d := m.show("last"); d.Verb != events.VerbUndo || d.Number != 2 {
-		t.Errorf("our own transactions were observed: %+v", d.Transaction)
+		t.Errorf("our own transactions were observed: %+v", d.TransactionRow)
 	}
 	m.must(0, "daemon", "stop")
 	m.sh("mv /usr/bin/cortex /root/cortex")

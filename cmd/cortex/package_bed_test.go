@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"cortex/consumers/testbed"
+	"cortex/consumers/machine/testbed"
 )
 
 // packaged is a fresh root, and the package that 'make deb' built as what its apt

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"cortex/consumers/testbed"
+	"cortex/consumers/machine/testbed"
 )
 
 // rpmToy is a toy package of the same behaviour for dnf5, as the body of a spec
@@ -77,7 +77,7 @@ func rpmRepository(t testing.TB, bed *testbed.Bed) {
 	defer rpms.Unlock()
 	if rpms.built == nil {
 		built := map[string]string{}
-		builder := testbed.NewOf(t, newer)
+		builder := testbed.NewWithSuite(t, newer)
 		for i, p := range rpmToys() {
 			spec := fmt.Sprintf("/tmp/rpm/%d.spec", i)
 			builder.WriteFile(t, spec, p.spec())
@@ -97,7 +97,7 @@ func rpmRepository(t testing.TB, bed *testbed.Bed) {
 // and choices as with dpkg.
 func rpmVector(t *testing.T, bed *testbed.Bed) map[string]string {
 	t.Helper()
-	out := bed.Vector(t)
+	out := bed.FullState(t)
 	reasons := map[string]string{}
 	for line := range strings.Lines(bed.Run(t, "/usr/bin/dnf5", "-q", "repoquery", "--installed", "--qf", `%{name} %{reason}\n`)) {
 		name, reason, _ := strings.Cut(strings.TrimSpace(line), " ")

@@ -5,7 +5,7 @@ package main_test
 import (
 	"testing"
 
-	"cortex/consumers/testbed"
+	"cortex/consumers/machine/testbed"
 )
 
 // peer is a package manager with a history, in a root of its own, behind a script
@@ -22,7 +22,7 @@ type peer struct {
 	said map[string]string
 }
 
-func dpkgVector(t *testing.T, bed *testbed.Bed) map[string]string { return bed.Vector(t) }
+func dpkgVector(t *testing.T, bed *testbed.Bed) map[string]string { return bed.FullState(t) }
 
 // newer is where the others run: apt learnt to undo after Debian 12.
 var newer = testbed.Suite{Name: "sid", Packages: []string{"nala", "ca-certificates", "dnf5", "rpm", "createrepo-c"}}

@@ -12,14 +12,14 @@ import (
 
 	_ "modernc.org/sqlite"
 
-	"cortex/consumers/testbed"
+	"cortex/consumers/machine/testbed"
 )
 
 // elsewhere is what apt and dnf5 tell of as many transactions, in a root of their
 // own: each did one, which was then copied in its log.
 func elsewhere(b *testing.B, n int) []starter {
 	b.Helper()
-	bed := testbed.NewOf(b, newer)
+	bed := testbed.NewWithSuite(b, newer)
 	bed.OfferAll(b)
 	rpmRepository(b, bed)
 	bed.Copy(b, "testdata/peers/dnf5", "/usr/bin/pm")

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"cortex/consumers/testbed"
+	"cortex/consumers/machine/testbed"
 )
 
 // TestPeers does every scenario with every peer, and prints what the undo brought
@@ -113,7 +113,7 @@ func seat(t *testing.T, p peer) *seated {
 	if p.suite.Name == "" {
 		bed = another(t).Bed
 	} else {
-		bed = testbed.NewOf(t, p.suite)
+		bed = testbed.NewWithSuite(t, p.suite)
 	}
 	bed.Copy(t, filepath.Join("testdata/peers", p.name), "/usr/bin/pm")
 	s := &seated{Bed: bed, peer: p, t: t}

@@ -117,7 +117,7 @@ func TestRandomTransactionsUndoneLeaveTheMachineAsItWas(t *testing.T) {
 			for range c.IntN(5) {
 				m.Try("/bin/sh", "-c", c.of(edits...))
 			}
-			before := m.Vector(t)
+			before := m.FullState(t)
 			do := c.transaction()
 			out, code := m.Try("/bin/sh", "-c", "cortex "+do+" -y --allow-change-held-packages")
 			if strings.Contains(do, "hold ") {
@@ -125,7 +125,7 @@ func TestRandomTransactionsUndoneLeaveTheMachineAsItWas(t *testing.T) {
 			}
 			did := m.show("last")
 			if !did.Undoable() {
-				if diff := cmp.Diff(before, m.Vector(t)); diff != "" && did.State != "succeeded" {
+				if diff := cmp.Diff(before, m.FullState(t)); diff != "" && did.State != "succeeded" {
 					t.Errorf("%s (%d) changed something that is not on record:\n%s\n%s", do, code, diff, out)
 				}
 				return
@@ -139,9 +139,9 @@ func TestRandomTransactionsUndoneLeaveTheMachineAsItWas(t *testing.T) {
 }
 
 // judge compares the vectors with what the undo said of itself.
-func (m *machine) judge(before map[string]string, do string, r result, verdict history.Detail) {
+func (m *machine) judge(before map[string]string, do string, r result, verdict history.TransactionDetail) {
 	m.t.Helper()
-	after := m.Vector(m.t)
+	after := m.FullState(m.t)
 	diff := cmp.Diff(before, after)
 	switch {
 	case r.code == 0 && diff != "":
@@ -186,24 +186,24 @@ func TestSeveralTransactionsAreUndoneInAnyOrder(t *testing.T) {
 			m := setup(t)
 			c := chance{rand.New(rand.NewPCG(seed+uint64(i), 2))}
 			m.must(0, "install", "-qy", "sl")
-			states := []map[string]string{m.Vector(t)}
+			states := []map[string]string{m.FullState(t)}
 			for range 4 {
 				m.Try("/bin/sh", "-c", "cortex install -qy "+c.of(prepared[:14]...))
-				states = append(states, m.Vector(t))
+				states = append(states, m.FullState(t))
 			}
 			back := c.IntN(len(states))
 			if r := m.cortex("rollback", "--to", fmt.Sprint(back+1), "-y", "--allow-change-held-packages"); r.code == 0 && !strings.Contains(r.err, "changed nothing") {
-				if diff := cmp.Diff(states[back], m.Vector(t)); diff != "" {
+				if diff := cmp.Diff(states[back], m.FullState(t)); diff != "" {
 					t.Errorf("rollback to %d (-then +now):\n%s\n%s%s", back+1, diff, r.out, r.err)
 				}
 				m.Try("/bin/sh", "-c", "cortex redo -qy")
-				if diff := cmp.Diff(states[len(states)-1], m.Vector(t)); diff != "" && strings.Contains(r.out, "exactly") {
+				if diff := cmp.Diff(states[len(states)-1], m.FullState(t)); diff != "" && strings.Contains(r.out, "exactly") {
 					t.Errorf("rollback and redo (-before +after):\n%s", diff)
 				}
 			}
 			order := c.Perm(4)
 			for _, k := range order {
-				was := m.Vector(t)
+				was := m.FullState(t)
 				if r := m.cortex("undo", fmt.Sprint(k+2), "-y", "--cascade", "--allow-change-held-packages"); r.code != 0 && r.code != 7 && r.code != 100 {
 					m.vector(was)
 				}
@@ -215,7 +215,7 @@ func TestSeveralTransactionsAreUndoneInAnyOrder(t *testing.T) {
 					return
 				}
 			}
-			if diff := cmp.Diff(states[0], m.Vector(t)); diff != "" {
+			if diff := cmp.Diff(states[0], m.FullState(t)); diff != "" {
 				t.Errorf("all are undone, and the machine is not as before (-before +after):\n%s", diff)
 			}
 		})

@@ -7,7 +7,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"cortex/consumers/testbed"
+	"cortex/consumers/machine/testbed"
 )
 
 // The wrappers that scripts find in their path: cortex and sh run inside the

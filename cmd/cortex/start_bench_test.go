@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"cortex/consumers/scribe"
-	"cortex/embedded/broker"
+	"cortex/consumers/recorder"
+	"cortex/embedded/natslog"
 	"cortex/events"
 )
 
@@ -36,15 +36,15 @@ func past(b *testing.B, dir string, n int) {
 func install(b *testing.B, dir string, n int) {
 	b.Helper()
 	id := func() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
-	br, err := broker.Open(b.Context(), broker.Config{Dir: dir, Create: true, Now: time.Now, NewID: id})
+	br, err := natslog.Open(b.Context(), natslog.Config{Dir: dir, Create: true, Now: time.Now, NewID: id})
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := &scribe.Scribe{Log: br.Log(), Now: time.Now, NewID: id, Actor: events.Actor{User: "root", Program: "cortex"}}
+	s := &recorder.Recorder{Log: br.Log(), Now: time.Now, NewID: id, Actor: events.Actor{User: "root", Program: "cortex"}}
 	for i := range n {
 		name := events.PackageName(fmt.Sprintf("package-%d", i%200))
 		plan := events.Plan{
-			Changes: []events.Change{{PackageKey: events.PackageKey{Name: name, Arch: "amd64"}, Action: events.ActionInstall, To: "1.0"}},
+			Changes: []events.PlannedChange{{PackageKey: events.PackageKey{Name: name, Arch: "amd64"}, Action: events.ActionInstall, To: "1.0"}},
 			Steps:   []events.Step{{Op: events.OpInstall, Targets: []events.Target{{PackageRef: events.PackageRef{Name: name}}}}},
 		}
 		change := events.PackageChange{
@@ -53,7 +53,7 @@ func install(b *testing.B, dir string, n int) {
 		}
 		t := &events.Transaction{ID: events.TransactionID(id())}
 		for _, f := range []events.Fact{
-			&events.Requested{Number: i + 1, Intent: events.Intent{Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: name}}, Words: "cortex install " + string(name)}},
+			&events.Requested{Number: i + 1, Intent: events.Intent{Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: name}}, CommandLine: "cortex install " + string(name)}},
 			&events.Planned{PlanID: plan.ID(), Plan: plan},
 			&events.Approved{PlanID: plan.ID(), How: "yes-flag"},
 			&events.Started{PlanID: plan.ID()},
@@ -61,7 +61,7 @@ func install(b *testing.B, dir string, n int) {
 			&events.StepSucceeded{Output: "done\n", DurationMs: 300},
 			&events.Succeeded{Changes: []events.PackageChange{change}},
 		} {
-			if _, err := s.Transaction(b.Context(), scribe.Cause{}, t, f); err != nil {
+			if _, err := s.AppendToTransaction(b.Context(), recorder.Cause{}, t, f); err != nil {
 				b.Fatal(err)
 			}
 		}

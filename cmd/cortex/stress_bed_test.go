@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"cortex/cmd/client"
-	"cortex/cmd/settings"
+	"cortex/cmd/config"
 )
 
 // TestAThousandOpeningsMeetOneDaemon: twenty commands that all find no daemon start
@@ -27,7 +27,7 @@ func TestAThousandOpeningsMeetOneDaemon(t *testing.T) {
 			t.Errorf("exit %d: %s%s, another: %s", r.code, r.out, r.err, started[0].out)
 		}
 	}
-	s, err := settings.Load(settings.Sources{UID: os.Getuid(), Env: func(name string) string {
+	s, err := config.Load(config.Sources{UID: os.Getuid(), Env: func(name string) string {
 		return map[string]string{"CORTEX_STATE_DIR": filepath.Join(m.Root(), "var/lib/cortex")}[name]
 	}})
 	if err != nil {

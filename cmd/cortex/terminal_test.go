@@ -172,7 +172,7 @@ func TestAfterAnUndoneUpgradeAHoldIsOffered(t *testing.T) {
 	if code := s.exit(); code != 0 {
 		t.Fatalf("exit %d\n%s", code, s.text())
 	}
-	if got := m.State(t)["toy-app:amd64"]; !strings.HasPrefix(got, "hold ") || !strings.Contains(got, "1.0") {
+	if got := m.PackageStates(t)["toy-app:amd64"]; !strings.HasPrefix(got, "hold ") || !strings.Contains(got, "1.0") {
 		t.Errorf("toy-app is %q", got)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // vector wants the whole state vector as it was.
 func (m *machine) vector(before map[string]string) {
 	m.t.Helper()
-	if diff := cmp.Diff(before, m.Vector(m.t)); diff != "" {
+	if diff := cmp.Diff(before, m.FullState(m.t)); diff != "" {
 		m.t.Errorf("the machine is not as before (-before +after):\n%s", diff)
 	}
 }
@@ -30,7 +30,7 @@ func TestRollbackBringsBackAPurgedFileAndThreeUpgrades(t *testing.T) {
 	m.WriteFile(t, "/etc/toy-common.conf", "mine, worked on for hours\n")
 	m.Remove(t, "/etc/toy-app/old.conf")
 	m.must(0, "install", "cowsay", "--yes")
-	good := m.Vector(t)
+	good := m.FullState(t)
 	m.must(0, "purge", "toy-common", "--yes")
 	m.must(0, "upgrade", "toy-app", "toy-pair-a", "toy-epoch", "--yes")
 	m.OfferNewest(t)
@@ -45,7 +45,7 @@ func TestRollbackBringsBackAPurgedFileAndThreeUpgrades(t *testing.T) {
 	m.must(0, "rollback", "--to", "2", "--yes")
 	m.vector(good)
 	if got := m.show("3"); !got.Exact || !got.Undone() {
-		t.Errorf("exact %v, fate %q", got.Exact, got.Fate())
+		t.Errorf("exact %v, fate %q", got.Exact, got.CompensationSummary())
 	}
 	m.must(0, "redo", "--yes")
 	if m.Exists("/etc/toy-common.conf") {
@@ -116,7 +116,7 @@ func TestUndoEdgeCases(t *testing.T) {
 			if tc.prepare != "" {
 				m.sh(tc.prepare)
 			}
-			before := m.Vector(t)
+			before := m.FullState(t)
 			if out, code := m.Try("/bin/sh", "-ec", tc.do); code != 0 && !tc.fails {
 				t.Fatalf("%s: exit %d\n%s", tc.do, code, out)
 			}
@@ -134,7 +134,7 @@ func TestUndoEdgeCases(t *testing.T) {
 			if !strings.Contains(r.out+r.err, tc.says) {
 				t.Errorf("it does not say %q:\n%s%s", tc.says, r.out, r.err)
 			}
-			after := m.Vector(t)
+			after := m.FullState(t)
 			for _, prefix := range tc.residue {
 				for _, v := range []map[string]string{before, after} {
 					for k := range v {
@@ -155,7 +155,7 @@ func TestUndoEdgeCases(t *testing.T) {
 func TestWhatSomebodyChangedSinceIsAConflictAndNotOverwritten(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "toy-app=1.0", "toy-lib=1.0", "--yes")
-	before := m.Vector(t)
+	before := m.FullState(t)
 	m.must(0, "upgrade", "toy-app", "--yes")
 	m.WriteFile(t, "/etc/toy-app/main.conf", "edited since\n")
 	r := m.must(1, "undo", "--yes")
@@ -191,7 +191,7 @@ func TestAnUpgradeThatWasUndoneCanBeHeld(t *testing.T) {
 	m.must(0, "upgrade", "toy-app", "--yes")
 	m.must(0, "undo", "--yes", "--hold")
 	m.must(0, "upgrade", "--yes")
-	if got := m.State(t)["toy-app:amd64"]; !strings.Contains(got, "1.0") {
+	if got := m.PackageStates(t)["toy-app:amd64"]; !strings.Contains(got, "1.0") {
 		t.Errorf("the next upgrade took %s", got)
 	}
 }
@@ -201,7 +201,7 @@ func TestADamagedPackageFileRefusesBeforeAnythingRuns(t *testing.T) {
 	m.must(0, "install", "toy-app=1.0", "toy-lib=1.0", "--yes")
 	m.must(0, "upgrade", "toy-app", "--yes")
 	m.sh("for f in /var/lib/cortex/vault/debs/toy-app_1.0_*; do echo damage >>\"$(readlink -f \"$f\")\"; done")
-	before := m.Vector(t)
+	before := m.FullState(t)
 	r := m.must(1, "undo", "--yes")
 	if !strings.Contains(r.err, "damaged") {
 		t.Errorf("it does not say why:\n%s", r.err)
@@ -211,7 +211,7 @@ func TestADamagedPackageFileRefusesBeforeAnythingRuns(t *testing.T) {
 
 func TestALaterTransactionStandsInTheWayUnlessCascaded(t *testing.T) {
 	m := setup(t)
-	before := m.Vector(t)
+	before := m.FullState(t)
 	m.must(0, "install", "toy-lib", "--yes")
 	m.must(0, "install", "toy-app", "--yes")
 	if r := m.must(1, "undo", "1", "--yes"); !strings.Contains(r.err, "transaction 2") || !strings.Contains(r.err, "--cascade") {
@@ -221,7 +221,7 @@ func TestALaterTransactionStandsInTheWayUnlessCascaded(t *testing.T) {
 	m.vector(before)
 	for _, n := range []int{1, 2} {
 		if got := m.show(fmt.Sprint(n)); !got.Undone() || !got.Exact {
-			t.Errorf("transaction %d: %q, exact %v", n, got.Fate(), got.Exact)
+			t.Errorf("transaction %d: %q, exact %v", n, got.CompensationSummary(), got.Exact)
 		}
 	}
 	m.must(1, "undo", "1", "--yes") // twice is once

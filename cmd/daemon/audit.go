@@ -4,44 +4,44 @@ import (
 	"context"
 	"database/sql"
 
-	"cortex/consumers/auditor"
-	"cortex/consumers/scribe"
+	"cortex/consumers/recorder"
+	"cortex/consumers/treehead"
 	"cortex/events"
 	"cortex/projections"
 	"cortex/projections/audit"
 )
 
-// wireAuditor makes the auditor over the read model of the tree.
-func (in *inside) wireAuditor(sc *scribe.Scribe) {
-	tree := auditTree{in: in}
-	for _, m := range in.models {
+// wireTreeHeads makes the auditor over the read model of the tree.
+func (in *server) wireTreeHeads(sc *recorder.Recorder) {
+	tree := treeReader{server: in}
+	for _, m := range in.readModels {
 		if m.Name() == audit.Name {
 			tree.model = m
 		}
 	}
-	in.auditor = auditor.New(sc, tree, auditor.Config{
-		Places: auditor.Places(in.settings.Audit()),
+	in.treeHeads = treehead.New(sc, tree, treehead.Config{
+		Dir: treehead.Dir(in.settings.AuditDir()),
 		Report: func(err error) {
 			in.logger.Error("the log is not signed", "error", err)
 		},
 	})
 }
 
-// auditTree answers the auditor from the read model.
-type auditTree struct {
-	in    *inside
-	model *projections.Model
+// treeReader answers the auditor from the read model.
+type treeReader struct {
+	server *server
+	model  *projections.ReadModel
 }
 
-var _ auditor.Tree = auditTree{}
+var _ treehead.TreeReader = treeReader{}
 
-// WaitFor implements [auditor.Tree].
-func (t auditTree) WaitFor(ctx context.Context, p events.Position) error {
-	return t.in.projector.WaitFor(ctx, p)
+// WaitFor implements [treeHeads.Tree].
+func (t treeReader) WaitFor(ctx context.Context, p events.Position) error {
+	return t.server.projector.WaitFor(ctx, p)
 }
 
-// Root implements [auditor.Tree].
-func (t auditTree) Root(ctx context.Context, size events.Position) (root events.Hash, err error) {
+// Root implements [treeHeads.Tree].
+func (t treeReader) Root(ctx context.Context, size events.Position) (root events.Hash, err error) {
 	err = t.model.Read(ctx, func(db *sql.DB) error {
 		root, err = audit.NewReader(db).Root(ctx, size)
 		return err

@@ -19,19 +19,19 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"cortex/cmd/door"
-	"cortex/cmd/settings"
+	"cortex/cmd/api"
+	"cortex/cmd/config"
 	"cortex/cmd/systemd"
 	"cortex/events"
 )
 
-// takeover is how long a new daemon waits for one that is leaving.
-const takeover = 5 * time.Second
+// takeoverTimeout is how long a new daemon waits for one that is leaving.
+const takeoverTimeout = 5 * time.Second
 
 // Run is the daemon's life. It calls ready once: with nil when the door answers,
 // or with why it cannot. Cancelling ctx lets it leave in order.
-func Run(ctx context.Context, s settings.Settings, build string, logger *slog.Logger, ready func(error)) error {
-	in, err := takeOver(ctx, s, build, logger)
+func Run(ctx context.Context, s config.Settings, build string, logger *slog.Logger, ready func(error)) error {
+	in, err := assembleWithRetry(ctx, s, build, logger)
 	if err != nil {
 		ready(err)
 		return err
@@ -42,8 +42,8 @@ func Run(ctx context.Context, s settings.Settings, build string, logger *slog.Lo
 		ready(err)
 		return err
 	}
-	d := door.New(in, build, os.Getpid(), s.UID, logger)
-	logger.Info("daemon is up", "state", s.State, "socket", s.Socket, "build", build)
+	d := api.New(in, build, os.Getpid(), s.UID, logger)
+	logger.Info("daemon is up", "state", s.StateDir, "socket", s.Socket, "build", build)
 	ready(nil)
 	if err := systemd.Notify(os.Getenv, "READY=1"); err != nil {
 		logger.Warn("systemd does not know that the daemon is ready", "error", err)
@@ -63,7 +63,7 @@ func Run(ctx context.Context, s settings.Settings, build string, logger *slog.Lo
 		return d.Serve(open, l)
 	})
 	g.Go(func() error {
-		awaitEnd(ctx, s, d, in, logger)
+		awaitShutdown(ctx, s, d, in, logger)
 		in.drain()
 		closeDoor()
 		stopWork()
@@ -74,9 +74,9 @@ func Run(ctx context.Context, s settings.Settings, build string, logger *slog.Lo
 	return err
 }
 
-// takeOver opens the inside, waiting a moment for another daemon to leave.
-func takeOver(ctx context.Context, s settings.Settings, build string, logger *slog.Logger) (*inside, error) {
-	deadline := time.Now().Add(takeover)
+// assembleWithRetry opens the inside, waiting a moment for another daemon to leave.
+func assembleWithRetry(ctx context.Context, s config.Settings, build string, logger *slog.Logger) (*server, error) {
+	deadline := time.Now().Add(takeoverTimeout)
 	for {
 		in, err := assemble(ctx, s, build, logger)
 		if !errors.Is(err, events.ErrConflict) || time.Now().After(deadline) {
@@ -94,7 +94,7 @@ func takeOver(ctx context.Context, s settings.Settings, build string, logger *sl
 // a socket that is there already belongs to no other daemon: it is a dead one's, or
 // systemd's, which must stay. It is made for its owner alone and opened to others
 // afterwards, never the other way round.
-func listen(s settings.Settings) (net.Listener, error) {
+func listen(s config.Settings) (net.Listener, error) {
 	fail := func(err error) (net.Listener, error) {
 		return nil, &events.Error{Op: "daemon.listen", Kind: events.ErrUnavailable, Subject: s.Socket, Err: err}
 	}
@@ -108,7 +108,7 @@ func listen(s settings.Settings) (net.Listener, error) {
 		return nil, &events.Error{Op: "daemon.listen", Kind: events.ErrUsage, Subject: s.Socket, Err: errors.New("systemd listens there and starts the daemon itself"), Hint: "'systemctl stop cortexd.socket' first, or run the command without --embedded"}
 	}
 	dirMode, mode := os.FileMode(0o700), os.FileMode(0o600)
-	if s.System() {
+	if s.IsSystem() {
 		dirMode, mode = 0o755, 0o666
 	}
 	if err := os.MkdirAll(filepath.Dir(s.Socket), dirMode); err != nil {
@@ -130,13 +130,13 @@ func listen(s settings.Settings) (net.Listener, error) {
 	return l, nil
 }
 
-// awaitEnd returns when the daemon should leave: told to, or idle for long.
-func awaitEnd(ctx context.Context, s settings.Settings, d *door.Door, in *inside, logger *slog.Logger) {
+// awaitShutdown returns when the daemon should leave: told to, or idle for long.
+func awaitShutdown(ctx context.Context, s config.Settings, d *api.SocketServer, in *server, logger *slog.Logger) {
 	var idle <-chan time.Time
 	tick := time.NewTicker(max(10*time.Millisecond, s.IdleTimeout/4+time.Millisecond))
 	defer tick.Stop()
 	for {
-		if s.IdleTimeout > 0 && d.Open() == 0 && !in.Busy() {
+		if s.IdleTimeout > 0 && d.ConnectionCount() == 0 && !in.Busy() {
 			if idle == nil {
 				idle = time.After(s.IdleTimeout)
 			}
@@ -149,12 +149,12 @@ func awaitEnd(ctx context.Context, s settings.Settings, d *door.Door, in *inside
 		case <-in.stopped:
 			return
 		case <-idle:
-			if d.Open() == 0 && !in.Busy() {
+			if d.ConnectionCount() == 0 && !in.Busy() {
 				logger.Info("nobody needs the daemon", "for", s.IdleTimeout)
 				return
 			}
 			idle = nil
-		case <-d.Moved():
+		case <-d.ConnectionChanges():
 			idle = nil
 		case <-tick.C: // look again whether it is busy
 		}

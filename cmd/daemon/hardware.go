@@ -3,15 +3,15 @@ package daemon
 import (
 	"context"
 
+	"cortex/cmd/config"
 	"cortex/cmd/parts"
-	"cortex/cmd/settings"
-	"cortex/consumers/surveyor"
+	"cortex/consumers/hwsnapshot"
 	"cortex/events"
 )
 
-func probe(s settings.Settings) surveyor.Probe {
-	c := parts.Hardware(s)
-	return func(ctx context.Context, why events.SurveyReason) (*events.HardwareSnapshot, error) {
+func hardwareProbe(s config.Settings) hwsnapshot.HardwareProbe {
+	c := parts.HardwareCollector(s)
+	return func(ctx context.Context, why events.HardwareSnapshotReason) (*events.HardwareSnapshot, error) {
 		r, err := c.Collect(ctx)
 		if err != nil {
 			return nil, err
@@ -20,8 +20,8 @@ func probe(s settings.Settings) surveyor.Probe {
 	}
 }
 
-// unsurveyed tells that the hardware could not be put on record; everything else
+// reportSnapshotFailure tells that the hardware could not be put on record; everything else
 // goes on.
-func (in *inside) unsurveyed(err error) {
+func (in *server) reportSnapshotFailure(err error) {
 	in.logger.Error("no hardware snapshot", "error", err)
 }

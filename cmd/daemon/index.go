@@ -7,27 +7,27 @@ import (
 	"syscall"
 	"time"
 
-	"cortex/cmd/words"
+	"cortex/cmd/openindex"
 )
 
 // When the index of packages is looked at, and how politely it is made.
 const (
-	indexAfter = 5 * time.Second // the daemon's start
-	indexEvery = time.Minute
-	indexNice  = 15
+	indexStartDelay = 5 * time.Second // the daemon's start
+	indexInterval   = time.Minute
+	indexNice       = 15
 )
 
-// index makes the index of packages when apt's lists changed. It is made in a
+// maintainIndex makes the index of packages when apt's lists changed. It is made in a
 // process of its own: that needs much memory for some seconds, and a daemon that
 // keeps it would be a heavy one. The daemon does not stay for it.
-func (in *inside) index(ctx context.Context) {
-	place := words.Of(in.settings, os.Getenv)
-	for wait := indexAfter; pause(ctx, wait) == nil; wait = indexEvery {
-		if c := words.Ready(ctx, place); c != nil {
+func (in *server) maintainIndex(ctx context.Context) {
+	place := openindex.LocationFor(in.settings, os.Getenv)
+	for wait := indexStartDelay; sleep(ctx, wait) == nil; wait = indexInterval {
+		if c := openindex.OpenFresh(ctx, place); c != nil {
 			_ = c.Close()
 			continue
 		}
-		if words.Empty(place) || in.Busy() {
+		if openindex.HasNoLists(place) || in.Busy() {
 			continue
 		}
 		self, err := os.Executable()

@@ -6,12 +6,12 @@ import (
 	"path/filepath"
 	"testing"
 
-	"cortex/cmd/settings"
+	"cortex/cmd/config"
 	"cortex/events"
 )
 
 func TestASocketThatSomebodyServesIsNotTakenAway(t *testing.T) {
-	s := settings.Settings{Socket: filepath.Join(t.TempDir(), "d.sock"), State: t.TempDir()}
+	s := config.Settings{Socket: filepath.Join(t.TempDir(), "d.sock"), StateDir: t.TempDir()}
 	l, err := net.Listen("unix", s.Socket)
 	if err != nil {
 		t.Fatal(err)

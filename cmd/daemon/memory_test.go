@@ -10,10 +10,10 @@ import (
 
 	"go.uber.org/goleak"
 
-	"cortex/cmd/door"
+	"cortex/cmd/api"
 	"cortex/cmd/parts"
-	"cortex/consumers/scribe"
-	"cortex/embedded/keys"
+	"cortex/consumers/recorder"
+	"cortex/embedded/cryptoshred"
 	"cortex/events"
 	"cortex/events/memlog"
 )
@@ -24,15 +24,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // forgotten.
 func TestWhatIsSaidIsSealedAndForgottenByItsPersonOnly(t *testing.T) {
 	log := memlog.New("01940000-0000-7000-8000-0000000000ff")
-	k := keys.New(t.TempDir())
-	r := remembering{&scribe.Scribe{Log: log, Now: time.Now, NewID: parts.NewID}, k}
+	k := cryptoshred.New(t.TempDir())
+	r := memoryWriter{&recorder.Recorder{Log: log, Now: time.Now, NewID: parts.NewID}, k}
 	me := events.Actor{UID: os.Geteuid(), Program: "cortex"}
 	other := events.Actor{UID: me.UID + 1, Program: "cortex"}
-	at, err := r.remember(t.Context(), me, door.Memo{State: "no mail servers"})
+	at, err := r.update(t.Context(), me, api.MemoryChange{Preference: "no mail servers"})
 	if err != nil || at != 1 {
 		t.Fatal(at, err)
 	}
-	var said events.MemoryStated
+	var said events.PreferenceStated
 	for rec, err := range log.Read(t.Context(), events.Query{}) {
 		if err != nil {
 			t.Fatal(err)
@@ -44,25 +44,25 @@ func TestWhatIsSaidIsSealedAndForgottenByItsPersonOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if text, _ := k.Open(me.UID, said.Text); text != "no mail servers" {
+	if text, _ := k.Unseal(me.UID, said.Text); text != "no mail servers" {
 		t.Errorf("said %q", text)
 	}
-	if _, err := r.remember(t.Context(), other, door.Memo{Forget: []string{"p1"}}); !errors.Is(err, events.ErrNotFound) {
+	if _, err := r.update(t.Context(), other, api.MemoryChange{Forget: []string{"p1"}}); !errors.Is(err, events.ErrNotFound) {
 		t.Errorf("another: %v", err)
 	}
-	if _, err := r.remember(t.Context(), other, door.Memo{ForgetAll: true}); err != nil {
+	if _, err := r.update(t.Context(), other, api.MemoryChange{ForgetAll: true}); err != nil {
 		t.Error(err)
 	}
-	if _, ok := k.Open(me.UID, said.Text); !ok {
+	if _, ok := k.Unseal(me.UID, said.Text); !ok {
 		t.Error("another destroyed the key")
 	}
-	if _, err := r.remember(t.Context(), me, door.Memo{Forget: []string{"p2"}}); !errors.Is(err, events.ErrNotFound) {
+	if _, err := r.update(t.Context(), me, api.MemoryChange{Forget: []string{"p2"}}); !errors.Is(err, events.ErrNotFound) {
 		t.Errorf("where nothing was said: %v", err)
 	}
-	if _, err := r.remember(t.Context(), me, door.Memo{Forget: []string{"p1", "c7"}}); err != nil {
+	if _, err := r.update(t.Context(), me, api.MemoryChange{Forget: []string{"p1", "c7"}}); err != nil {
 		t.Error(err)
 	}
-	if _, ok := k.Open(me.UID, said.Text); ok {
+	if _, ok := k.Unseal(me.UID, said.Text); ok {
 		t.Error("the key is still there")
 	}
 }

@@ -1,15 +1,15 @@
 package daemon
 
 import (
-	"cortex/cmd/settings"
-	"cortex/embedded/broker"
+	"cortex/cmd/config"
+	"cortex/embedded/natslog"
 )
 
-// Cluster is the servers of others that keep the log, nil when the daemon keeps it.
-func Cluster(s settings.Settings) *broker.Cluster {
+// NATSCluster is the servers of others that keep the log, nil when the daemon keeps it.
+func NATSCluster(s config.Settings) *natslog.ClusterConfig {
 	n := s.NATS
 	if n.URL == "" {
 		return nil
 	}
-	return &broker.Cluster{URL: n.URL, CA: n.CA, Cert: n.Cert, Key: n.Key, Credentials: n.Creds, Replicas: n.Replicas}
+	return &natslog.ClusterConfig{URL: n.URL, CA: n.CA, Cert: n.Cert, Key: n.Key, Credentials: n.Creds, Replicas: n.Replicas}
 }

@@ -6,18 +6,18 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cortex/cmd/settings"
+	"cortex/cmd/config"
 	"cortex/consumers/policy"
-	"cortex/consumers/policy/rules"
+	"cortex/consumers/policy/cel"
 )
 
-// Policy is what judges plans on the machine that the settings name: the built-in
+// NewPolicy is what judges plans on the machine that the settings name: the built-in
 // invariants and the owner's rules.
-func Policy(s settings.Settings) *rules.Rules {
+func NewPolicy(s config.Settings) *cel.Rules {
 	var kernel string
 	var u unix.Utsname
 	if s.Root == "/" && unix.Uname(&u) == nil { // an image has no kernel that runs
 		kernel = string(u.Release[:bytes.IndexByte(u.Release[:], 0)])
 	}
-	return rules.New(filepath.Join(s.Root, settings.PolicyDir), 0, policy.Invariants{Kernel: kernel})
+	return cel.New(filepath.Join(s.Root, config.PolicyDir), 0, policy.Invariants{RunningKernel: kernel})
 }

@@ -6,44 +6,44 @@ import (
 	"fmt"
 	"time"
 
-	"cortex/cmd/door"
+	"cortex/cmd/api"
 	"cortex/cmd/parts"
 	"cortex/projections"
 	"cortex/projections/history"
 )
 
 // Status implements [door.Backend].
-func (in *inside) Status(ctx context.Context) (door.Status, error) {
+func (in *server) Status(ctx context.Context) (api.DaemonStatus, error) {
 	h := in.broker.Health(ctx)
-	s := door.Status{
-		State: in.settings.State, Head: h.Head.Position, LogBytes: h.Facts.Bytes + h.Requests.Bytes,
-		FreeBytes: uint64(max(0, h.FreeDisk)), Writable: h.Writable, Running: in.executor.Running(),
-		Servers: in.settings.NATS.URL, Listening: in.broker.Listening(),
+	s := api.DaemonStatus{
+		StateDir: in.settings.StateDir, Head: h.Head.Position, LogBytes: h.Facts.Bytes + h.Requests.Bytes,
+		FreeBytes: uint64(max(0, h.FreeDisk)), Writable: h.Writable, TransactionRunning: in.executor.Running(),
+		NATSServers: in.settings.NATS.URL, NATSListen: in.broker.ListenAddr(),
 	}
 	if h.Problem != nil {
 		s.Problem = h.Problem.Error()
 	}
 	for _, p := range in.projector.Status(ctx) {
-		v := door.Projection{Name: p.Name, Position: p.Position, Lag: p.Lag}
+		v := api.ProjectionStatus{Name: p.Name, Position: p.Position, Lag: p.Lag}
 		if p.Err != nil {
 			v.Problem = p.Err.Error()
 		}
 		s.Projections = append(s.Projections, v)
 	}
-	parked, err := in.parked(ctx)
+	parked, err := in.deadLetters(ctx)
 	for _, p := range parked {
-		s.Parked = append(s.Parked, door.ParkedEvent{ID: p.ID, Handler: p.Handler, Of: p.Kind, Failure: p.Failure})
+		s.DeadLetters = append(s.DeadLetters, api.DeadLetterStatus{ID: p.ID, Handler: p.Handler, EventKind: p.Kind, Failure: p.Failure})
 	}
 	return s, err
 }
 
-func (in *inside) parked(ctx context.Context) (list []history.Parked, err error) {
-	for _, m := range in.models {
+func (in *server) deadLetters(ctx context.Context) (list []history.HandlerDeadLetter, err error) {
+	for _, m := range in.readModels {
 		if m.Name() != history.Name {
 			continue
 		}
 		err = m.Read(ctx, func(db *sql.DB) error {
-			list, err = history.NewReader(db).Parked(ctx)
+			list, err = history.NewReader(db).HandlerDeadLetters(ctx)
 			return err
 		})
 	}
@@ -51,15 +51,15 @@ func (in *inside) parked(ctx context.Context) (list []history.Parked, err error)
 }
 
 // Replay implements [door.Backend].
-func (in *inside) Replay(ctx context.Context, name string, verify bool) ([]door.Replayed, error) {
-	var chosen []*projections.Model
-	for _, m := range in.models {
+func (in *server) Replay(ctx context.Context, name string, verify bool) ([]api.ReplayResult, error) {
+	var chosen []*projections.ReadModel
+	for _, m := range in.readModels {
 		if name == "" || m.Name() == name {
 			chosen = append(chosen, m)
 		}
 	}
 	if len(chosen) == 0 {
-		_, err := parts.Projection(name)
+		_, err := parts.ProjectionByName(name)
 		return nil, err
 	}
 	if verify {
@@ -68,14 +68,14 @@ func (in *inside) Replay(ctx context.Context, name string, verify bool) ([]door.
 	return in.rebuild(ctx, chosen)
 }
 
-func (in *inside) verify(ctx context.Context, models []*projections.Model) (done []door.Replayed, err error) {
+func (in *server) verify(ctx context.Context, models []*projections.ReadModel) (done []api.ReplayResult, err error) {
 	for _, m := range models {
 		start := time.Now()
 		d, err := m.VerifyAgainst(ctx, in.broker.Log())
 		if err != nil {
 			return done, err
 		}
-		r := door.Replayed{Projection: m.Name(), Verified: true, Events: int(d.Position)}
+		r := api.ReplayResult{Projection: m.Name(), Verified: true, Events: int(d.Position)}
 		if !d.Empty() {
 			r.Differences = append(r.Differences, d.String())
 			for _, t := range d.Tables {
@@ -91,7 +91,7 @@ func (in *inside) verify(ctx context.Context, models []*projections.Model) (done
 }
 
 // rebuild rebuilds all at once, so that each took as long as all.
-func (in *inside) rebuild(ctx context.Context, models []*projections.Model) (done []door.Replayed, err error) {
+func (in *server) rebuild(ctx context.Context, models []*projections.ReadModel) (done []api.ReplayResult, err error) {
 	start := time.Now()
 	if err := projections.RebuildAll(ctx, in.broker.Log(), models...); err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (in *inside) rebuild(ctx context.Context, models []*projections.Model) (don
 		if err != nil {
 			return done, err
 		}
-		done = append(done, door.Replayed{Projection: m.Name(), Events: int(at.Position), DurationMs: took})
+		done = append(done, api.ReplayResult{Projection: m.Name(), Events: int(at.Position), DurationMs: took})
 	}
 	return done, nil
 }

@@ -14,74 +14,74 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"golang.org/x/sync/errgroup"
 
-	"cortex/cmd/door"
+	"cortex/cmd/api"
+	"cortex/cmd/config"
 	"cortex/cmd/parts"
-	"cortex/cmd/settings"
 	"cortex/consumers"
-	"cortex/consumers/analyst"
-	"cortex/consumers/apt"
-	"cortex/consumers/auditor"
-	"cortex/consumers/custodian"
+	"cortex/consumers/commands"
 	"cortex/consumers/executor"
-	"cortex/consumers/intake"
-	"cortex/consumers/keeper"
-	"cortex/consumers/ledger"
-	"cortex/consumers/observer"
+	"cortex/consumers/external"
+	"cortex/consumers/hwsnapshot"
+	"cortex/consumers/inventory"
+	"cortex/consumers/llm/ask"
+	"cortex/consumers/machine/apt"
+	"cortex/consumers/machine/blobstore"
+	"cortex/consumers/machine/confstate"
 	"cortex/consumers/planner"
 	"cortex/consumers/projector"
-	"cortex/consumers/reconciler"
-	"cortex/consumers/scribe"
-	"cortex/consumers/surveyor"
-	"cortex/consumers/undoer"
-	"cortex/consumers/vault"
-	"cortex/embedded/broker"
-	"cortex/embedded/store"
+	"cortex/consumers/recorder"
+	"cortex/consumers/recovery"
+	"cortex/consumers/retention"
+	"cortex/consumers/treehead"
+	"cortex/consumers/undo"
+	"cortex/embedded/natslog"
+	"cortex/embedded/sqlite"
 	"cortex/events"
 	"cortex/projections"
 )
 
-// inside is everything in the daemon but its door, wired by hand.
-type inside struct {
-	settings  settings.Settings
-	broker    *broker.Broker
-	models    []*projections.Model
-	projector *projector.Projector
-	router    *consumers.Router
-	executor  *executor.Executor
-	reconcile *reconciler.Reconciler
-	logger    *slog.Logger
-	custodian *custodian.Custodian
-	surveyor  *surveyor.Surveyor
-	analyst   *analyst.Analyst
-	way       *models
-	memory    remembering
-	auditor   *auditor.Auditor
-	notes     []string
+// server is everything in the daemon but its door, wired by hand.
+type server struct {
+	settings     config.Settings
+	broker       *natslog.Broker
+	readModels   []*projections.ReadModel
+	projector    *projector.Projector
+	router       *consumers.Router
+	executor     *executor.Executor
+	recovery     *recovery.Reconciler
+	logger       *slog.Logger
+	retention    *retention.GarbageCollector
+	hwSnapshots  *hwsnapshot.Snapshotter
+	asker        *ask.Asker
+	llmProviders *llmProviders
+	memoryWriter memoryWriter
+	treeHeads    *treehead.Signer
+	startupNotes []string
 
 	stopOnce sync.Once
 	stopped  chan struct{} // closed when somebody asked the daemon to leave
 
-	mu         sync.Mutex
-	reconciled bool
+	mu           sync.Mutex
+	recoveryDone bool
 }
 
-var _ door.Backend = (*inside)(nil)
+var _ api.Daemon = (*server)(nil)
 
 // assemble opens the store and wires workers and read models. Nothing runs yet.
-func assemble(ctx context.Context, s settings.Settings, build string, logger *slog.Logger) (*inside, error) {
+func assemble(ctx context.Context, s config.Settings, build string, logger *slog.Logger) (*server, error) {
 	name, _ := os.Hostname()
-	b, err := broker.Open(ctx, broker.Config{
-		Dir: s.State, Machine: name, Build: build, Create: true, Now: time.Now, NewID: parts.NewID, Logger: logger,
-		Cluster: Cluster(s), Listen: s.NATS.Listen,
+	b, err := natslog.Open(ctx, natslog.Config{
+		Dir: s.StateDir, Machine: name, Build: build, Create: true, Now: time.Now, NewID: parts.NewID, Logger: logger,
+		Cluster: NATSCluster(s), Listen: s.NATS.Listen,
 	})
 	if err != nil {
 		return nil, err
 	}
-	in := &inside{settings: s, broker: b, logger: logger, stopped: make(chan struct{})}
-	if err := in.openModels(ctx); err != nil {
+	in := &server{settings: s, broker: b, logger: logger, stopped: make(chan struct{})}
+	if err := in.openReadModels(ctx); err != nil {
 		return nil, errors.Join(err, in.Close())
 	}
-	v, err := vault.Open(s.Vault())
+	v, err := blobstore.Open(s.BlobStoreDir())
 	if err != nil {
 		return nil, errors.Join(err, in.Close())
 	}
@@ -89,76 +89,78 @@ func assemble(ctx context.Context, s settings.Settings, build string, logger *sl
 	return in, nil
 }
 
-func (in *inside) openModels(ctx context.Context) error {
+func (in *server) openReadModels(ctx context.Context) error {
 	open := func(ctx context.Context, path string) (projections.Store, error) {
-		return store.Open(ctx, store.Config{Path: path, PoolSize: in.settings.PoolSize})
+		return sqlite.Open(ctx, sqlite.Config{Path: path, PoolSize: in.settings.PoolSize})
 	}
 	for _, p := range parts.Projections() {
 		m, err := projections.New(p, open, projections.Config{
-			Dir: in.settings.Reads(), Now: time.Now,
-			Report: func(d projections.DeadLetter) {
+			Dir: in.settings.ReadModelsDir(), Now: time.Now,
+			OnDeadLetter: func(d projections.DeadLetter) {
 				in.logger.Error("fact put aside", "model", p.Name(), "letter", d.String())
 			},
 		})
 		if err != nil {
 			return err
 		}
-		in.models = append(in.models, m)
+		in.readModels = append(in.readModels, m)
 		if err := m.Open(ctx, in.broker.Log()); err != nil {
 			return err
 		}
-		if why := m.Rebuilt(); why != "" && !in.fresh(ctx) {
+		if why := m.RebuildReason(); why != "" && !in.isNewLog(ctx) {
 			in.logger.Warn(why)
-			in.notes = append(in.notes, why)
+			in.startupNotes = append(in.startupNotes, why)
 		}
 	}
 	return nil
 }
 
-// fresh reports whether the log holds nothing but its own first fact: then there
+// isNewLog reports whether the log holds nothing but its own first fact: then there
 // is nothing to tell about what had to be built.
-func (in *inside) fresh(ctx context.Context) bool {
+func (in *server) isNewLog(ctx context.Context) bool {
 	head, err := in.broker.Log().Head(ctx)
 	return err == nil && head.Position <= 1
 }
 
 // wire connects the workers.
-func (in *inside) wire(build string, v *vault.Vault) {
+func (in *server) wire(build string, v *blobstore.Blobs) {
 	log, s := in.broker.Log(), in.settings
-	sc := &scribe.Scribe{
+	sc := &recorder.Recorder{
 		Log: log, Now: time.Now, NewID: parts.NewID,
 		Actor: events.Actor{UID: s.UID, Program: "cortexd", PID: os.Getpid()},
 	}
-	start := hands(s)
-	machine := apt.New(apt.Config{Root: s.Root, WorkDir: s.Work(), Lend: v.Lend, Deb: v.Deb, Start: start, Logger: in.logger})
-	keep := keeper.New(s.Root, v, machine)
-	in.custodian = custodian.New(sc, v, machine)
-	book := ledger.New(log)
-	register := scribe.NewRegister(log)
-	watch := observer.New(sc, register, book, v, keep, observer.Config{
-		Dir: s.Spool(), Logger: in.logger, Alive: alive,
-		Look: func(ctx context.Context) (events.Look, error) { return keep.Look(ctx, machine.Inventory) },
+	start := starter(s)
+	machine := apt.New(apt.Config{Root: s.Root, WorkDir: s.WorkDir(), PlaceDeb: v.PlaceDeb, FindDeb: v.Deb, Start: start, Logger: in.logger})
+	keep := confstate.New(s.Root, v, machine)
+	in.retention = retention.New(sc, v, machine)
+	book := inventory.New(log)
+	register := recorder.NewSequence(log)
+	watch := external.New(sc, register, book, v, keep, external.Config{
+		SpoolDir: s.SpoolDir(), Logger: in.logger, ProcessAlive: processExists,
+		TakeSnapshot: func(ctx context.Context) (events.StateSnapshot, error) {
+			return keep.CaptureState(ctx, machine.Inventory)
+		},
 	})
-	in.reconcile = reconciler.New(sc, book, machine, keep, watch)
-	laws := Policy(s)
-	plans := planner.New(sc, machine, keep, v, laws, planner.Config{MayRefresh: s.UID == 0, Tell: in.broker.SendProgress})
-	in.executor = executor.New(sc, machine, restorer(s, keep, start), v, plans, laws, in.reconcile, executor.Config{MayRun: s.UID == 0, Tell: in.broker.SendProgress})
-	in.surveyor = surveyor.New(sc, probe(s))
-	in.analyst, in.way = newAnalyst(sc, s, in.logger)
-	in.memory = newRemembering(sc, s)
-	in.router = consumers.NewRouter(sc, in.subscribe, in.broker.Message, consumers.Config{Logger: in.logger})
+	in.recovery = recovery.New(sc, book, machine, keep, watch)
+	laws := NewPolicy(s)
+	plans := planner.New(sc, machine, keep, v, laws, planner.Config{MayRefresh: s.UID == 0, OnProgress: in.broker.SendProgress})
+	in.executor = executor.New(sc, machine, newRestorer(s, keep, start), v, plans, laws, in.recovery, executor.Config{MayRun: s.UID == 0, OnProgress: in.broker.SendProgress})
+	in.hwSnapshots = hwsnapshot.New(sc, hardwareProbe(s))
+	in.asker, in.llmProviders = newAsker(sc, s, in.logger)
+	in.memoryWriter = newMemoryWriter(sc, s)
+	in.router = consumers.NewRouter(sc, in.subscribe, in.broker.ReadMessage, consumers.Config{Logger: in.logger})
 	in.router.Add(consumers.Workers{
-		Intake: intake.New(sc, register, intake.Config{
-			MayChange: func(a events.Actor) bool { return s.MayChange(a.UID) },
-			Retry:     in.router.Retry,
-			Survey:    in.surveyor.Requested,
+		Commands: commands.New(sc, register, commands.Config{
+			MayChange:        func(a events.Actor) bool { return s.MayChange(a.UID) },
+			RetryDeadLetter:  in.router.Retry,
+			SnapshotHardware: in.hwSnapshots.RecordOnRequest,
 		}),
-		Planner:     in.surveyor.BeforePlans(plans, in.unsurveyed),
+		Planner:     in.hwSnapshots.SnapshotBeforePlan(plans, in.reportSnapshotFailure),
 		Executor:    in.executor,
-		Compensator: undoer.NewCompensator(sc, book),
+		Compensator: undo.NewCompensator(sc, book),
 	}.Handlers(log.Host())...)
 	var models []projector.ReadModel
-	for _, m := range in.models {
+	for _, m := range in.readModels {
 		models = append(models, m)
 	}
 	in.projector = projector.New(log, models, projector.Config{
@@ -166,42 +168,42 @@ func (in *inside) wire(build string, v *vault.Vault) {
 			in.logger.Error("read model stands still", "model", model, "error", err)
 		},
 	})
-	in.wireAuditor(sc)
+	in.wireTreeHeads(sc)
 }
 
-func (in *inside) subscribe(name, _ string) (message.Subscriber, error) {
-	return in.broker.Subscriber(broker.SubscriberConfig{Durable: name}), nil
+func (in *server) subscribe(name, _ string) (message.Subscriber, error) {
+	return in.broker.Subscriber(natslog.SubscriberConfig{Durable: name}), nil
 }
 
 // Run makes history and machine agree, then works until ctx is done.
-func (in *inside) Run(ctx context.Context) error {
+func (in *server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return in.projector.Run(ctx) })
 	g.Go(func() error {
-		in.auditor.Run(ctx)
+		in.treeHeads.Run(ctx)
 		return nil
 	})
 	g.Go(func() error {
-		in.fetch(ctx)
+		in.prefetchDebs(ctx)
 		return nil
 	})
 	g.Go(func() error {
-		in.index(ctx)
+		in.maintainIndex(ctx)
 		return nil
 	})
-	g.Go(func() error { return in.analyst.Run(ctx) })
+	g.Go(func() error { return in.asker.Run(ctx) })
 	g.Go(func() error {
-		if err := in.reconcile.Run(ctx); err != nil {
+		if err := in.recovery.Run(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return fmt.Errorf("reconcile: %w", err)
 		}
-		if err := in.surveyor.AtStart(ctx); err != nil && ctx.Err() == nil {
-			in.unsurveyed(err)
+		if err := in.hwSnapshots.RecordAtStart(ctx); err != nil && ctx.Err() == nil {
+			in.reportSnapshotFailure(err)
 		}
 		in.mu.Lock()
-		in.reconciled = true
+		in.recoveryDone = true
 		in.mu.Unlock()
 		return in.router.Run(ctx)
 	})
@@ -210,24 +212,24 @@ func (in *inside) Run(ctx context.Context) error {
 
 // How politely package files of what is installed are fetched.
 const (
-	fetchAfter = 20 * time.Second // the daemon's start
-	fetchEvery = 2 * time.Second
+	prefetchStartDelay = 20 * time.Second // the daemon's start
+	prefetchInterval   = 2 * time.Second
 )
 
-// fetch gets the package files of what is installed while they can be had, slowly
+// prefetchDebs gets the package files of what is installed while they can be had, slowly
 // and only while nothing else goes on. The daemon does not stay for it.
-func (in *inside) fetch(ctx context.Context) {
-	if in.settings.UID != 0 || in.settings.StoreBudget == 0 || pause(ctx, fetchAfter) != nil {
+func (in *server) prefetchDebs(ctx context.Context) {
+	if in.settings.UID != 0 || in.settings.StoreBudget == 0 || sleep(ctx, prefetchStartDelay) != nil {
 		return
 	}
 	pace := func(ctx context.Context) error {
 		for {
-			if err := pause(ctx, fetchEvery); err != nil || !in.Busy() {
+			if err := sleep(ctx, prefetchInterval); err != nil || !in.Busy() {
 				return err
 			}
 		}
 	}
-	err := in.custodian.Fetch(ctx, in.settings.StoreBudget, pace, func(f custodian.Fetched) {
+	err := in.retention.PrefetchDebs(ctx, in.settings.StoreBudget, pace, func(f retention.FetchAttempt) {
 		if f.Err != nil {
 			in.logger.Info("package file not fetched", "package", f.Name, "error", f.Err)
 		}
@@ -237,13 +239,13 @@ func (in *inside) fetch(ctx context.Context) {
 	}
 }
 
-// alive reports whether there is such a process.
-func alive(pid int) bool {
+// processExists reports whether there is such a process.
+func processExists(pid int) bool {
 	_, err := os.Lstat("/proc/" + strconv.Itoa(pid))
 	return pid > 0 && err == nil
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -254,64 +256,64 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // Busy reports whether the daemon must not leave: it is still finding out how
 // things are, or a transaction is being carried out.
-func (in *inside) Busy() bool {
+func (in *server) Busy() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return !in.reconciled || in.executor.Running()
+	return !in.recoveryDone || in.executor.Running()
 }
 
 // Close closes what assemble opened.
-func (in *inside) Close() error {
+func (in *server) Close() error {
 	var errs []error
-	if in.way != nil {
-		in.way.Close()
+	if in.llmProviders != nil {
+		in.llmProviders.Close()
 	}
-	for _, m := range in.models {
+	for _, m := range in.readModels {
 		errs = append(errs, m.Close())
 	}
 	return errors.Join(append(errs, in.broker.Close())...)
 }
 
 // drain waits for the running transaction and lets no other start.
-func (in *inside) drain() { in.executor.Drain() }
+func (in *server) drain() { in.executor.Drain() }
 
 // The rest is the door's [door.Backend].
 
-func (in *inside) Host() events.HostID    { return in.broker.Host() }
-func (in *inside) MayChange(uid int) bool { return in.settings.MayChange(uid) }
-func (in *inside) Notes() []string        { return in.notes }
-func (in *inside) Stop()                  { in.stopOnce.Do(func() { close(in.stopped) }) }
+func (in *server) Host() events.HostID    { return in.broker.Host() }
+func (in *server) MayChange(uid int) bool { return in.settings.MayChange(uid) }
+func (in *server) StartupNotes() []string { return in.startupNotes }
+func (in *server) Stop()                  { in.stopOnce.Do(func() { close(in.stopped) }) }
 
-func (in *inside) Submit(ctx context.Context, e events.Event) (events.Position, error) {
+func (in *server) Submit(ctx context.Context, e events.Event) (events.Position, error) {
 	return in.broker.Submit(ctx, e)
 }
 
-func (in *inside) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+func (in *server) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
 	return in.broker.Log().Read(ctx, q)
 }
 
-func (in *inside) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+func (in *server) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
 	return in.broker.Log().Follow(ctx, q)
 }
 
-func (in *inside) Head(ctx context.Context) (events.Link, error) { return in.broker.Log().Head(ctx) }
+func (in *server) Head(ctx context.Context) (events.Link, error) { return in.broker.Log().Head(ctx) }
 
-func (in *inside) Progress(ctx context.Context, t events.TransactionID) <-chan events.Progress {
+func (in *server) Progress(ctx context.Context, t events.TransactionID) <-chan events.Progress {
 	return in.broker.FollowProgress(ctx, t)
 }
 
-// Observe takes in what the hooks saw of other programs' changes, unless a
+// RecordExternalChanges takes in what the hooks saw of other programs' changes, unless a
 // transaction of our own is running: then its end does.
-func (in *inside) Observe(ctx context.Context) error {
-	_, err := in.executor.WhileIdle(func() error { return in.reconcile.CatchUp(ctx) })
+func (in *server) RecordExternalChanges(ctx context.Context) error {
+	_, err := in.executor.WhileIdle(func() error { return in.recovery.CatchUp(ctx) })
 	return err
 }
 
-// Collect implements [door.Backend].
-func (in *inside) Collect(ctx context.Context, forget time.Time) (*events.Collected, error) {
-	return in.custodian.Collect(ctx, forget)
+// CollectGarbage implements [door.Backend].
+func (in *server) CollectGarbage(ctx context.Context, forget time.Time) (*events.GarbageCollected, error) {
+	return in.retention.Collect(ctx, forget)
 }
 
-func (in *inside) WaitProjected(ctx context.Context, p events.Position) error {
+func (in *server) WaitProjected(ctx context.Context, p events.Position) error {
 	return in.projector.WaitFor(ctx, p)
 }

@@ -3,31 +3,31 @@ package daemon
 import (
 	"os"
 
+	"cortex/cmd/config"
 	"cortex/cmd/parts"
-	"cortex/cmd/settings"
-	"cortex/cmd/worker"
-	"cortex/consumers/apt"
+	"cortex/cmd/privexec"
 	"cortex/consumers/executor"
-	"cortex/consumers/keeper"
+	"cortex/consumers/machine/apt"
+	"cortex/consumers/machine/confstate"
 )
 
-// workerSocket names the socket of the worker, in the unit of the daemon: where
+// workerSocketEnv names the socket of the worker, in the unit of the daemon: where
 // systemd bounds what the daemon may write, the worker runs apt for it.
-const workerSocket = "CORTEX_WORKER"
+const workerSocketEnv = "CORTEX_WORKER"
 
-// hands is how programs are started: by the worker where there is one, otherwise nil
+// starter is how programs are started: by the worker where there is one, otherwise nil
 // and as children of the daemon.
-func hands(s settings.Settings) apt.Start {
-	if socket := os.Getenv(workerSocket); socket != "" && s.Root == "/" {
-		return worker.At(socket)
+func starter(s config.Settings) apt.StartFunc {
+	if socket := os.Getenv(workerSocketEnv); socket != "" && s.Root == "/" {
+		return privexec.NewStarter(socket)
 	}
 	return nil
 }
 
-// restorer is what restores files: the keeper, or the keeper in the worker.
-func restorer(s settings.Settings, k *keeper.Keeper, start apt.Start) executor.Keeper {
+// newRestorer is what restores files: the keeper, or the keeper in the worker.
+func newRestorer(s config.Settings, k *confstate.Snapshots, start apt.StartFunc) executor.ConfigRestorer {
 	if start == nil {
 		return k
 	}
-	return worker.NewKeeper(k, start, parts.Command, s.Work())
+	return privexec.NewRestorer(k, start, parts.CommandPath, s.WorkDir())
 }

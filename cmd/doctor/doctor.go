@@ -11,54 +11,58 @@ import (
 	"time"
 )
 
-// patience bounds each check.
-const patience = 20 * time.Second
+// checkTimeout bounds each check.
+const checkTimeout = 20 * time.Second
 
-// Status says how something is.
-type Status string
+// Severity says how something is.
+type Severity string
 
 // The ways something can be.
 const (
-	OK      Status = "ok"
-	Note    Status = "note"    // works, and could be better
-	Problem Status = "problem" // something does not work, or will not for long
+	OK      Severity = "ok"
+	Note    Severity = "note"    // works, and could be better
+	Problem Severity = "problem" // something does not work, or will not for long
 )
 
 // Finding is what a check found.
 type Finding struct {
-	Check  string `json:"check"`
-	Status Status `json:"status"`
-	What   string `json:"what"`
-	Fix    string `json:"fix,omitempty"` // a command or a deed; always there unless it is ok
+	Check    string   `json:"check"`
+	Severity Severity `json:"status"`
+	Message  string   `json:"what"`
+	Fix      string   `json:"fix,omitempty"` // a command or a deed; always there unless it is ok
 }
 
 // Check looks at one thing. It may find several.
 type Check struct {
 	Name string
-	Look func(ctx context.Context) []Finding
+	Run  func(ctx context.Context) []Finding
 }
 
-// Fine is what a check finds where all is well.
-func Fine(what string) []Finding { return []Finding{{Status: OK, What: what}} }
+// OKFinding is what a check finds where all is well.
+func OKFinding(what string) []Finding { return []Finding{{Severity: OK, Message: what}} }
 
-// Could is a finding about something that could be better.
-func Could(what, fix string) []Finding { return []Finding{{Status: Note, What: what, Fix: fix}} }
+// NoteFinding is a finding about something that could be better.
+func NoteFinding(what, fix string) []Finding {
+	return []Finding{{Severity: Note, Message: what, Fix: fix}}
+}
 
-// Wrong is a finding about something that does not work.
-func Wrong(what, fix string) []Finding { return []Finding{{Status: Problem, What: what, Fix: fix}} }
+// ProblemFinding is a finding about something that does not work.
+func ProblemFinding(what, fix string) []Finding {
+	return []Finding{{Severity: Problem, Message: what, Fix: fix}}
+}
 
-// Examine makes all checks at once and gives their findings in the checks' order.
-func Examine(ctx context.Context, checks []Check) []Finding {
+// RunChecks makes all checks at once and gives their findings in the checks' order.
+func RunChecks(ctx context.Context, checks []Check) []Finding {
 	found := make([]chan []Finding, len(checks))
 	for i, c := range checks {
 		found[i] = make(chan []Finding, 1)
 		go func() {
-			ctx, cancel := context.WithTimeout(ctx, patience)
+			ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 			defer cancel()
-			found[i] <- c.Look(ctx)
+			found[i] <- c.Run(ctx)
 		}()
 	}
-	late := time.NewTimer(patience + time.Second)
+	late := time.NewTimer(checkTimeout + time.Second)
 	defer late.Stop()
 	var out []Finding
 	for i, c := range checks {
@@ -66,7 +70,7 @@ func Examine(ctx context.Context, checks []Check) []Finding {
 		select {
 		case list = <-found[i]:
 		case <-late.C:
-			list = Wrong("it did not answer in "+patience.String(), "try again; a disk or a server may hang")
+			list = ProblemFinding("it did not answer in "+checkTimeout.String(), "try again; a disk or a server may hang")
 			late.Reset(0)
 		}
 		for _, f := range list {
@@ -77,7 +81,7 @@ func Examine(ctx context.Context, checks []Check) []Finding {
 	return out
 }
 
-// Well reports whether nothing is a problem.
-func Well(list []Finding) bool {
-	return !slices.ContainsFunc(list, func(f Finding) bool { return f.Status == Problem })
+// Healthy reports whether nothing is a problem.
+func Healthy(list []Finding) bool {
+	return !slices.ContainsFunc(list, func(f Finding) bool { return f.Severity == Problem })
 }

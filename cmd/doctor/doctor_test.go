@@ -14,18 +14,18 @@ import (
 
 func TestFindingsComeInTheOrderOfTheChecks(t *testing.T) {
 	slow := make(chan struct{})
-	got := doctor.Examine(t.Context(), []doctor.Check{
-		{Name: "a", Look: func(context.Context) []doctor.Finding { <-slow; return doctor.Wrong("x", "y") }},
-		{Name: "b", Look: func(context.Context) []doctor.Finding {
+	got := doctor.RunChecks(t.Context(), []doctor.Check{
+		{Name: "a", Run: func(context.Context) []doctor.Finding { <-slow; return doctor.ProblemFinding("x", "y") }},
+		{Name: "b", Run: func(context.Context) []doctor.Finding {
 			defer close(slow)
-			return append(doctor.Fine("1"), doctor.Could("2", "3")...)
+			return append(doctor.OKFinding("1"), doctor.NoteFinding("2", "3")...)
 		}},
 	})
 	want := []doctor.Finding{{"a", doctor.Problem, "x", "y"}, {"b", doctor.OK, "1", ""}, {"b", doctor.Note, "2", "3"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if doctor.Well(got) || !doctor.Well(got[1:]) {
+	if doctor.Healthy(got) || !doctor.Healthy(got[1:]) {
 		t.Error("a note is a problem, or a problem is none")
 	}
 }
@@ -46,7 +46,7 @@ func TestAStateDirectoryIsLookedAt(t *testing.T) {
 	for name, c := range map[string]struct {
 		dir  string
 		uid  int
-		want doctor.Status
+		want doctor.Severity
 	}{
 		"good":           {dir, os.Getuid(), doctor.OK},
 		"none yet":       {filepath.Join(dir, "none"), os.Getuid(), doctor.OK},
@@ -56,8 +56,8 @@ func TestAStateDirectoryIsLookedAt(t *testing.T) {
 		"of another":     {dir, os.Getuid() + 1, doctor.Problem},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := doctor.State(c.dir, c.uid, false)(t.Context())
-			if len(got) != 1 || got[0].Status != c.want || (got[0].Fix == "") != (c.want == doctor.OK) {
+			got := doctor.CheckStateDir(c.dir, c.uid, false)(t.Context())
+			if len(got) != 1 || got[0].Severity != c.want || (got[0].Fix == "") != (c.want == doctor.OK) {
 				t.Errorf("%+v", got)
 			}
 		})
@@ -66,12 +66,12 @@ func TestAStateDirectoryIsLookedAt(t *testing.T) {
 
 func TestAClockBehindTheRecordsIsAProblem(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	for ahead, want := range map[time.Duration]doctor.Status{0: doctor.OK, time.Second: doctor.OK, time.Hour: doctor.Problem, -time.Hour: doctor.OK} {
-		if got := doctor.Clock(now, now.Add(ahead)); got[0].Status != want {
+	for ahead, want := range map[time.Duration]doctor.Severity{0: doctor.OK, time.Second: doctor.OK, time.Hour: doctor.Problem, -time.Hour: doctor.OK} {
+		if got := doctor.CheckClock(now, now.Add(ahead)); got[0].Severity != want {
 			t.Errorf("%s: %+v", ahead, got)
 		}
 	}
-	if got := doctor.Clock(now, time.Time{}); got[0].Status != doctor.OK {
+	if got := doctor.CheckClock(now, time.Time{}); got[0].Severity != doctor.OK {
 		t.Errorf("%+v", got)
 	}
 }

@@ -13,50 +13,50 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cortex/consumers/apt"
+	"cortex/consumers/machine/apt"
 	"cortex/events"
 )
 
 const (
-	// tight and full are the free bytes below which room is short, or too short
+	// lowSpace and full are the free bytes below which room is short, or too short
 	// for an installation of any size.
-	tight, full = 1 << 30, 200 << 20
-	// stale is the age from which package lists are likely to be wrong.
-	stale = 7 * 24 * time.Hour
+	lowSpace, minSpace = 1 << 30, 200 << 20
+	// staleListsAge is the age from which package lists are likely to be wrong.
+	staleListsAge = 7 * 24 * time.Hour
 )
 
-// State looks at the directory that holds everything that is kept: whether it is
+// CheckStateDir looks at the directory that holds everything that is kept: whether it is
 // the user's, closed to others' writing, and on a disk that can be written.
-func State(dir string, uid int, system bool) func(context.Context) []Finding {
+func CheckStateDir(dir string, uid int, system bool) func(context.Context) []Finding {
 	return func(context.Context) []Finding {
 		info, err := os.Stat(dir)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return Fine(dir + " is made by the first command that needs it")
+			return OKFinding(dir + " is made by the first command that needs it")
 		case err != nil:
-			return Wrong(err.Error(), "look at the directories above it: ls -ld "+filepath.Dir(dir))
+			return ProblemFinding(err.Error(), "look at the directories above it: ls -ld "+filepath.Dir(dir))
 		case !info.IsDir():
-			return Wrong(dir+" is not a directory", "move it away")
+			return ProblemFinding(dir+" is not a directory", "move it away")
 		}
 		owner := uid
 		if system {
 			owner = 0
 		}
 		if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != owner {
-			return Wrong(fmt.Sprintf("%s belongs to user %d", dir, st.Uid), fmt.Sprintf("chown -R %d %s", owner, dir))
+			return ProblemFinding(fmt.Sprintf("%s belongs to user %d", dir, st.Uid), fmt.Sprintf("chown -R %d %s", owner, dir))
 		}
 		if info.Mode().Perm()&0o022 != 0 {
-			return Wrong(dir+" can be written by others", "chmod go-w "+dir)
+			return ProblemFinding(dir+" can be written by others", "chmod go-w "+dir)
 		}
 		if err := unix.Access(dir, unix.W_OK); errors.Is(err, unix.EROFS) {
-			return Wrong(dir+" is on a file system that is read-only", "mount it writable: nothing can be recorded, so nothing is changed")
+			return ProblemFinding(dir+" is on a file system that is read-only", "mount it writable: nothing can be recorded, so nothing is changed")
 		}
-		return Fine(dir)
+		return OKFinding(dir)
 	}
 }
 
-// Room looks whether there is room for what is kept and for packages.
-func Room(dirs ...string) func(context.Context) []Finding {
+// CheckFreeSpace looks whether there is room for what is kept and for packages.
+func CheckFreeSpace(dirs ...string) func(context.Context) []Finding {
 	return func(context.Context) []Finding {
 		var out []Finding
 		seen := map[unix.Fsid]bool{}
@@ -72,36 +72,36 @@ func Room(dirs ...string) func(context.Context) []Finding {
 			free := int64(s.Bavail) * s.Bsize
 			what := fmt.Sprintf("%.1f GB free for %s", float64(free)/1e9, dir)
 			switch {
-			case free < full:
-				out = append(out, Wrong(what, "apt-get clean; cortex store gc")...)
-			case free < tight:
-				out = append(out, Could(what, "apt-get clean; cortex store gc")...)
+			case free < minSpace:
+				out = append(out, ProblemFinding(what, "apt-get clean; cortex store gc")...)
+			case free < lowSpace:
+				out = append(out, NoteFinding(what, "apt-get clean; cortex store gc")...)
 			default:
-				out = append(out, Fine(what)...)
+				out = append(out, OKFinding(what)...)
 			}
 		}
 		return out
 	}
 }
 
-// Apt looks at the age of package lists, at packages that are not installed whole,
+// CheckApt looks at the age of package lists, at packages that are not installed whole,
 // and at who holds the lock.
-func Apt(m *apt.Machine, root string, now time.Time) func(context.Context) []Finding {
+func CheckApt(m *apt.Machine, root string, now time.Time) func(context.Context) []Finding {
 	return func(ctx context.Context) []Finding {
-		out := lists(root, now)
+		out := checkListsAge(root, now)
 		inv, err := m.Inventory(ctx)
 		if err != nil {
-			return append(out, Wrong("dpkg's database cannot be read: "+err.Error(), "dpkg --audit")...)
+			return append(out, ProblemFinding("dpkg's database cannot be read: "+err.Error(), "dpkg --audit")...)
 		}
-		out = append(out, broken(inv)...)
+		out = append(out, checkHalfInstalled(inv)...)
 		if h, held, err := m.LockHolder(); err == nil && held {
-			out = append(out, Could(h.String()+" is at work and holds the lock", "wait for it; cortex waits by itself")...)
+			out = append(out, NoteFinding(h.String()+" is at work and holds the lock", "wait for it; cortex waits by itself")...)
 		}
 		return out
 	}
 }
 
-func lists(root string, now time.Time) []Finding {
+func checkListsAge(root string, now time.Time) []Finding {
 	const refresh = "apt-get update"
 	newest := time.Time{}
 	for _, pattern := range []string{"*_InRelease", "*_Release", "*_Packages*"} {
@@ -120,14 +120,14 @@ func lists(root string, now time.Time) []Finding {
 	}
 	switch age := now.Sub(newest); {
 	case newest.IsZero():
-		return Wrong("there are no package lists", refresh)
-	case age > stale:
-		return Could(fmt.Sprintf("the package lists are %d days old", int(age.Hours()/24)), refresh)
+		return ProblemFinding("there are no package lists", refresh)
+	case age > staleListsAge:
+		return NoteFinding(fmt.Sprintf("the package lists are %d days old", int(age.Hours()/24)), refresh)
 	}
-	return Fine("the package lists are of " + newest.Local().Format(time.DateOnly))
+	return OKFinding("the package lists are of " + newest.Local().Format(time.DateOnly))
 }
 
-func broken(inv events.Inventory) []Finding {
+func checkHalfInstalled(inv events.Inventory) []Finding {
 	var half []string
 	for k, s := range inv {
 		switch s.Status {
@@ -137,16 +137,16 @@ func broken(inv events.Inventory) []Finding {
 		}
 	}
 	if len(half) > 0 {
-		return Wrong("not installed whole: "+strings.Join(half, ", "), "dpkg --configure -a && apt-get -f install")
+		return ProblemFinding("not installed whole: "+strings.Join(half, ", "), "dpkg --configure -a && apt-get -f install")
 	}
-	return Fine(fmt.Sprintf("%d packages, none half installed", len(inv)))
+	return OKFinding(fmt.Sprintf("%d packages, none half installed", len(inv)))
 }
 
-// Clock looks whether the clock is behind what was recorded already; newest is the
+// CheckClock looks whether the clock is behind what was recorded already; newest is the
 // time of the newest record, zero when there is none.
-func Clock(now, newest time.Time) []Finding {
+func CheckClock(now, newest time.Time) []Finding {
 	if newest.After(now.Add(time.Minute)) {
-		return Wrong(fmt.Sprintf("the clock says %s, and something was recorded at %s already", now.Format(time.DateTime), newest.In(now.Location()).Format(time.DateTime)), "set the clock; 'history --since' and 'rollback --to TIME' mislead until it is right")
+		return ProblemFinding(fmt.Sprintf("the clock says %s, and something was recorded at %s already", now.Format(time.DateTime), newest.In(now.Location()).Format(time.DateTime)), "set the clock; 'history --since' and 'rollback --to TIME' mislead until it is right")
 	}
-	return Fine(now.Format(time.RFC1123))
+	return OKFinding(now.Format(time.RFC1123))
 }

@@ -9,10 +9,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"cortex/consumers/llm/route"
-	"cortex/consumers/scribe"
-	"cortex/embedded/broker"
-	"cortex/embedded/store"
+	"cortex/consumers/llm/router"
+	"cortex/consumers/recorder"
+	"cortex/embedded/natslog"
+	"cortex/embedded/sqlite"
 	"cortex/events"
 	"cortex/projections/history"
 )
@@ -54,24 +54,24 @@ func TestAClockThatJumpsChangesNoOrder(t *testing.T) {
 	n := 0
 	var asked []events.Event
 	for _, wrong := range jumps { // a start at each, and a jump while it runs
-		b, err := broker.Open(t.Context(), broker.Config{Dir: dir, Create: true, Now: c.Now, NewID: c.NewID})
+		b, err := natslog.Open(t.Context(), natslog.Config{Dir: dir, Create: true, Now: c.Now, NewID: c.NewID})
 		check(t, err)
 		m := openModel(t, filepath.Join(dir, "read"), b.Log())
-		if why := m.Rebuilt(); why != "" && n > 0 {
+		if why := m.RebuildReason(); why != "" && n > 0 {
 			t.Errorf("%s", why)
 		}
 		for range 2 {
 			n++
-			s := scribe.Scribe{Log: b.Log(), Now: c.Now, NewID: c.NewID, Actor: events.Actor{User: "root"}}
+			s := recorder.Recorder{Log: b.Log(), Now: c.Now, NewID: c.NewID, Actor: events.Actor{User: "root"}}
 			tx := &events.Transaction{ID: events.TransactionID(c.NewID())}
-			r, err := s.Transaction(t.Context(), scribe.Cause{}, tx, &events.Requested{Number: n, Intent: events.Intent{
-				Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "cowsay"}}, Words: "cortex install",
+			r, err := s.AppendToTransaction(t.Context(), recorder.Cause{}, tx, &events.Requested{Number: n, Intent: events.Intent{
+				Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "cowsay"}}, CommandLine: "cortex install",
 			}})
 			check(t, err)
 			if want := events.Position(n + 1); r.Position != want {
 				t.Errorf("transaction %d is at %d, not at %d", n, r.Position, want)
 			}
-			e, err := events.NewRequest(events.Event{
+			e, err := events.NewRequestEvent(events.Event{
 				ID: c.NewID(), Host: b.Host(), Subject: events.TransactionSubject(tx.ID), Transaction: tx.ID, Time: c.Now(),
 			}, &events.CancelRequest{Reason: "for a test"})
 			check(t, err)
@@ -98,7 +98,7 @@ func TestAClockThatJumpsChangesNoOrder(t *testing.T) {
 // ordered wants history to be in the order of the log.
 func ordered(t *testing.T, path string, n int) {
 	t.Helper()
-	db, err := store.OpenReader(t.Context(), path, 1)
+	db, err := sqlite.OpenReader(t.Context(), path, 1)
 	check(t, err)
 	defer func() { check(t, db.Close()) }()
 	r := history.NewReader(db)
@@ -125,7 +125,7 @@ func ordered(t *testing.T, path string, n int) {
 
 func TestABudgetFollowsTheClockAndNeverStops(t *testing.T) {
 	var c clock
-	b := route.NewBudget(100, 1000, c.Now)
+	b := router.NewBudget(100, 1000, c.Now)
 	const year = 365 * 24 * time.Hour
 	for i, wrong := range []time.Duration{0, -year, 10 * year, -40 * year, 0} {
 		c.set(wrong)

@@ -11,9 +11,9 @@ import (
 	"go.uber.org/goleak"
 
 	"cortex/cmd/parts"
-	"cortex/consumers/scribe"
-	"cortex/embedded/broker"
-	"cortex/embedded/store"
+	"cortex/consumers/recorder"
+	"cortex/embedded/natslog"
+	"cortex/embedded/sqlite"
 	"cortex/events"
 	"cortex/projections"
 	"cortex/projections/history"
@@ -37,9 +37,9 @@ func check(tb testing.TB, err error) {
 }
 
 // openLog opens the log in dir, and makes it the first time.
-func openLog(tb testing.TB, dir string, now func() time.Time) *broker.Broker {
+func openLog(tb testing.TB, dir string, now func() time.Time) *natslog.Broker {
 	tb.Helper()
-	b, err := broker.Open(context.Background(), broker.Config{Dir: dir, Create: true, Now: now, NewID: parts.NewID})
+	b, err := natslog.Open(context.Background(), natslog.Config{Dir: dir, Create: true, Now: now, NewID: parts.NewID})
 	check(tb, err)
 	tb.Cleanup(func() { check(tb, b.Close()) })
 	return b
@@ -47,27 +47,27 @@ func openLog(tb testing.TB, dir string, now func() time.Time) *broker.Broker {
 
 // request appends the fact that opens transaction n.
 func request(l events.Log, now func() time.Time, n int, words string) (events.Record, error) {
-	s := scribe.Scribe{Log: l, Now: now, NewID: parts.NewID, Actor: events.Actor{User: "root", Program: "cortex"}}
+	s := recorder.Recorder{Log: l, Now: now, NewID: parts.NewID, Actor: events.Actor{User: "root", Program: "cortex"}}
 	t := &events.Transaction{ID: events.TransactionID(parts.NewID())}
-	return s.Transaction(context.Background(), scribe.Cause{}, t, &events.Requested{Number: n, Intent: events.Intent{
-		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: events.PackageName(fmt.Sprintf("package-%d", n%50))}}, Words: words,
+	return s.AppendToTransaction(context.Background(), recorder.Cause{}, t, &events.Requested{Number: n, Intent: events.Intent{
+		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: events.PackageName(fmt.Sprintf("package-%d", n%50))}}, CommandLine: words,
 	}})
 }
 
 // openModel opens the read model of history in dir.
-func openModel(tb testing.TB, dir string, l events.Log) *projections.Model {
+func openModel(tb testing.TB, dir string, l events.Log) *projections.ReadModel {
 	tb.Helper()
 	open := func(ctx context.Context, path string) (projections.Store, error) {
-		return store.Open(ctx, store.Config{Path: path, PoolSize: 1})
+		return sqlite.Open(ctx, sqlite.Config{Path: path, PoolSize: 1})
 	}
-	m, err := projections.New(history.Projection{}, open, projections.Config{Dir: dir, Now: time.Now, Report: func(d projections.DeadLetter) { tb.Error(d) }})
+	m, err := projections.New(history.Projection{}, open, projections.Config{Dir: dir, Now: time.Now, OnDeadLetter: func(d projections.DeadLetter) { tb.Error(d) }})
 	check(tb, err)
 	check(tb, m.Open(tb.Context(), l))
 	return m
 }
 
 // follow brings a model up to the log's head, one fact at a time.
-func follow(tb testing.TB, m *projections.Model, l events.Log) {
+func follow(tb testing.TB, m *projections.ReadModel, l events.Log) {
 	tb.Helper()
 	at, err := m.Checkpoint(tb.Context())
 	check(tb, err)

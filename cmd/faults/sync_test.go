@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"cortex/cmd/parts"
-	"cortex/consumers/vault"
-	"cortex/embedded/broker"
+	"cortex/consumers/machine/blobstore"
+	"cortex/embedded/natslog"
 	"cortex/events"
 )
 
@@ -33,11 +33,11 @@ func appending(dir string) int {
 }
 
 func serve(dir string) error {
-	b, err := broker.Open(context.Background(), broker.Config{Dir: dir, Create: true, MaxBytes: 120_000, Now: time.Now, NewID: parts.NewID})
+	b, err := natslog.Open(context.Background(), natslog.Config{Dir: dir, Create: true, MaxBytes: 120_000, Now: time.Now, NewID: parts.NewID})
 	if err != nil {
 		return err
 	}
-	v, err := vault.Open(filepath.Join(dir, "vault"))
+	v, err := blobstore.Open(filepath.Join(dir, "vault"))
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func serve(dir string) error {
 		case "request":
 			var e events.Event
 			id := parts.NewID()
-			if e, err = events.NewRequest(events.Event{
+			if e, err = events.NewRequestEvent(events.Event{
 				ID: id, Host: b.Host(), Subject: events.TransactionSubject(events.TransactionID(id)), Transaction: events.TransactionID(id), Time: time.Now(),
 			}, &events.CancelRequest{Reason: "for a test"}); err == nil {
 				_, err = b.Submit(context.Background(), e)
@@ -241,9 +241,9 @@ func nameIn(dir string) string { return dir + "/*.blk" }
 // kindOf tells what a file is part of.
 func kindOf(path string) string {
 	switch {
-	case strings.Contains(path, broker.FactsStream) && strings.HasSuffix(path, ".blk"):
+	case strings.Contains(path, natslog.FactsStream) && strings.HasSuffix(path, ".blk"):
 		return "fact"
-	case strings.Contains(path, broker.RequestsStream) && strings.HasSuffix(path, ".blk"):
+	case strings.Contains(path, natslog.RequestsStream) && strings.HasSuffix(path, ".blk"):
 		return "request"
 	case strings.HasSuffix(path, "/meta.inf"), strings.HasSuffix(path, "/meta.sum"):
 		return "description"

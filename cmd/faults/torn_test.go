@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"cortex/embedded/store"
+	"cortex/embedded/sqlite"
 	"cortex/events"
 )
 
@@ -54,7 +54,7 @@ func good(t *testing.T, what, dir string, l events.Log) {
 	if err != nil || !diff.Empty() {
 		t.Errorf("%s: %v, %v", what, diff, err)
 	}
-	db, err := store.OpenReader(t.Context(), m.Path(), 1)
+	db, err := sqlite.OpenReader(t.Context(), m.Path(), 1)
 	check(t, err)
 	defer func() { check(t, db.Close()) }()
 	check(t, db.QueryRow("SELECT 1 FROM checkpoint").Scan(new(int)))

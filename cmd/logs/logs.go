@@ -34,13 +34,13 @@ const maxLine = 64 << 10
 // maxText bounds a message or an attribute that is shown.
 const maxText = 4 << 10
 
-// Handler writes records as JSON, without secrets. An [events.Error] adds the
+// NewHandler writes records as JSON, without secrets. An [events.Error] adds the
 // operation that failed, as "op", and the error's kind.
-func Handler(w io.Writer) slog.Handler {
+func NewHandler(w io.Writer) slog.Handler {
 	return slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		switch v := a.Value.Any().(type) {
 		case error:
-			return failure(a.Key, v)
+			return errorAttr(a.Key, v)
 		case string:
 			a.Value = slog.StringValue(events.Redact(v))
 		}
@@ -48,7 +48,7 @@ func Handler(w io.Writer) slog.Handler {
 	}})
 }
 
-func failure(key string, err error) slog.Attr {
+func errorAttr(key string, err error) slog.Attr {
 	text := slog.String(key, events.Redact(err.Error()))
 	var e *events.Error
 	if !errors.As(err, &e) {
@@ -78,18 +78,18 @@ type Entry struct {
 
 // Filter says which records to read; the zero value means all.
 type Filter struct {
-	Since time.Time
-	Level slog.Level // at least; the zero value is info
-	Op    string     // that begin with this operation, such as "broker" or "apt.Run"
+	Since    time.Time
+	MinLevel slog.Level // at least; the zero value is info
+	OpPrefix string     // that begin with this operation, such as "broker" or "apt.Run"
 }
 
 func (f Filter) match(e Entry) bool {
-	return e.Level >= f.Level && strings.HasPrefix(e.Op, f.Op) && (f.Since.IsZero() || !e.Time.Before(f.Since))
+	return e.Level >= f.MinLevel && strings.HasPrefix(e.Op, f.OpPrefix) && (f.Since.IsZero() || !e.Time.Before(f.Since))
 }
 
-// Files reads the file at path and the one put aside before it, the oldest record
+// ReadFiles reads the file at path and the one put aside before it, the oldest record
 // first. Files that are not there have no records.
-func Files(path string, f Filter) iter.Seq2[Entry, error] {
+func ReadFiles(path string, f Filter) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for _, name := range []string{path + ".1", path} {
 			r, err := os.Open(name)
@@ -133,7 +133,7 @@ func Read(r io.Reader, f Filter) iter.Seq2[Entry, error] {
 			if len(strings.TrimSpace(string(line))) == 0 {
 				continue
 			}
-			e := parse(line)
+			e := parseLine(line)
 			if e.Time.IsZero() {
 				e.Time = last
 			}
@@ -145,16 +145,16 @@ func Read(r io.Reader, f Filter) iter.Seq2[Entry, error] {
 	}
 }
 
-func parse(line []byte) Entry {
+func parseLine(line []byte) Entry {
 	var e Entry
 	attrs := map[string]any{}
 	if json.Unmarshal(line, &attrs) != nil || attrs["msg"] == nil || attrs["level"] == nil {
-		return Entry{Level: slog.LevelError, Message: events.Line(events.Redact(string(line)), maxText)}
+		return Entry{Level: slog.LevelError, Message: events.SanitizeLine(events.Redact(string(line)), maxText)}
 	}
 	take := func(key string) string {
 		s, _ := attrs[key].(string)
 		delete(attrs, key)
-		return events.Line(events.Redact(s), maxText)
+		return events.SanitizeLine(events.Redact(s), maxText)
 	}
 	e.Message, e.Op = take("msg"), take("op")
 	if e.Level.UnmarshalText([]byte(take("level"))) != nil {
@@ -163,7 +163,7 @@ func parse(line []byte) Entry {
 	e.Time, _ = time.Parse(time.RFC3339Nano, take("time"))
 	for k, v := range attrs {
 		if s, ok := v.(string); ok {
-			attrs[k] = events.Line(events.Redact(s), maxText)
+			attrs[k] = events.SanitizeLine(events.Redact(s), maxText)
 		}
 	}
 	if len(attrs) > 0 {
@@ -172,8 +172,8 @@ func parse(line []byte) Entry {
 	return e
 }
 
-// Group is how often one thing went wrong.
-type Group struct {
+// FailureGroup is how often one thing went wrong.
+type FailureGroup struct {
 	Message string    `json:"message"`
 	Op      string    `json:"op,omitempty"`
 	Times   int       `json:"times"`
@@ -183,8 +183,8 @@ type Group struct {
 }
 
 // Summarise groups what went wrong by message and operation, the newest last.
-func Summarise(entries []Entry) []Group {
-	var out []Group
+func Summarise(entries []Entry) []FailureGroup {
+	var out []FailureGroup
 	at := map[[2]string]int{}
 	for _, e := range entries {
 		if e.Level < slog.LevelWarn {
@@ -201,7 +201,7 @@ func Summarise(entries []Entry) []Group {
 				}
 			}
 		} else {
-			out = append(out, Group{Message: e.Message, Op: e.Op, First: e.Time})
+			out = append(out, FailureGroup{Message: e.Message, Op: e.Op, First: e.Time})
 		}
 		at[key] = len(out) - 1
 		g := &out[len(out)-1]

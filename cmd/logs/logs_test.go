@@ -29,14 +29,14 @@ func read(t *testing.T, text string, f logs.Filter) (out []logs.Entry) {
 
 func TestWhatIsWrittenIsRead(t *testing.T) {
 	var b bytes.Buffer
-	l := slog.New(logs.Handler(&b))
+	l := slog.New(logs.NewHandler(&b))
 	l.Info("daemon is up", "socket", "/run/x")
-	l.Error("it failed", "error", &events.Error{Op: "broker.Open", Kind: events.ErrCorrupt, Subject: "log", Err: errors.New("cut")})
+	l.Error("it failed", "error", &events.Error{Op: "natslog.Open", Kind: events.ErrCorrupt, Subject: "log", Err: errors.New("cut")})
 	got := read(t, b.String(), logs.Filter{})
 	if len(got) != 2 || got[0].Message != "daemon is up" || got[0].Attrs["socket"] != "/run/x" || got[0].Time.IsZero() {
 		t.Fatalf("%+v", got)
 	}
-	if e := got[1]; e.Op != "broker.Open" || e.Level != slog.LevelError || e.Attrs["kind"] != "corrupt" || !strings.Contains(e.Attrs["error"].(string), "cut") {
+	if e := got[1]; e.Op != "natslog.Open" || e.Level != slog.LevelError || e.Attrs["kind"] != "corrupt" || !strings.Contains(e.Attrs["error"].(string), "cut") {
 		t.Errorf("%+v", e)
 	}
 }
@@ -44,7 +44,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 func TestSecretsAreNotWritten(t *testing.T) {
 	const secret = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
 	var b bytes.Buffer
-	l := slog.New(logs.Handler(&b)).With("with", "password="+secret)
+	l := slog.New(logs.NewHandler(&b)).With("with", "password="+secret)
 	l.Warn("key "+secret, "attr", secret, "error", errors.New("refused: "+secret), slog.Group("g", "in", secret))
 	if strings.Contains(b.String(), secret) {
 		t.Error(b.String())
@@ -59,7 +59,7 @@ func TestFiltersChoose(t *testing.T) {
 {"time":"2026-11-23T11:00:00Z","level":"WARN","msg":"b","op":"apt.Run"}
 goroutine 1 [running]:
 
-{"time":"2026-11-23T12:00:00Z","level":"DEBUG","msg":"c","op":"broker.Open"}
+{"time":"2026-11-23T12:00:00Z","level":"DEBUG","msg":"c","op":"natslog.Open"}
 `
 	at := time.Date(2026, 11, 23, 11, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
@@ -67,10 +67,10 @@ goroutine 1 [running]:
 		want string
 	}{
 		"all but debug": {logs.Filter{}, "a b goroutine 1 [running]:"},
-		"debug, too":    {logs.Filter{Level: slog.LevelDebug}, "a b goroutine 1 [running]: c"},
+		"debug, too":    {logs.Filter{MinLevel: slog.LevelDebug}, "a b goroutine 1 [running]: c"},
 		"since":         {logs.Filter{Since: at}, "b goroutine 1 [running]:"},
-		"errors":        {logs.Filter{Level: slog.LevelError}, "goroutine 1 [running]:"},
-		"an operation":  {logs.Filter{Level: slog.LevelDebug, Op: "broker"}, "c"},
+		"errors":        {logs.Filter{MinLevel: slog.LevelError}, "goroutine 1 [running]:"},
+		"an operation":  {logs.Filter{MinLevel: slog.LevelDebug, OpPrefix: "broker"}, "c"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
@@ -94,10 +94,10 @@ func TestAFullFileIsPutAside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slog.New(logs.Handler(f)).Info("new")
+	slog.New(logs.NewHandler(f)).Info("new")
 	f.Close()
 	var got []string
-	for e, err := range logs.Files(path, logs.Filter{}) {
+	for e, err := range logs.ReadFiles(path, logs.Filter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +116,7 @@ func TestWhatWentWrongIsGrouped(t *testing.T) {
 		return logs.Entry{Level: level, Message: msg, Attrs: map[string]any{"error": err}}
 	}
 	got := logs.Summarise([]logs.Entry{e(slog.LevelWarn, "a", "1"), e(slog.LevelError, "b", "2"), e(slog.LevelInfo, "c", ""), e(slog.LevelError, "d", "3"), e(slog.LevelWarn, "a", "4"), e(slog.LevelError, "b", "5")})
-	want := []logs.Group{{Message: "d", Times: 1, Example: "3"}, {Message: "a", Times: 2, Example: "4"}, {Message: "b", Times: 2, Example: "5"}}
+	want := []logs.FailureGroup{{Message: "d", Times: 1, Example: "3"}, {Message: "a", Times: 2, Example: "4"}, {Message: "b", Times: 2, Example: "5"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -135,7 +135,7 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 		got := 0
-		for e, err := range logs.Read(strings.NewReader(s), logs.Filter{Level: -1 << 30}) {
+		for e, err := range logs.Read(strings.NewReader(s), logs.Filter{MinLevel: -1 << 30}) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,26 +8,26 @@ import (
 	"strings"
 	"time"
 
-	"cortex/cmd/settings"
+	"cortex/cmd/config"
 	"cortex/events"
 	"cortex/producers/hardware"
 )
 
-// askTimeout bounds how long NVIDIA's library may take to answer.
-const askTimeout = 10 * time.Second
+// nvidiaTimeout bounds how long NVIDIA's library may take to answer.
+const nvidiaTimeout = 10 * time.Second
 
-// Hardware looks at the machine that the settings name.
-func Hardware(s settings.Settings) *hardware.Collector {
-	return hardware.New(hardware.Local(s.Root, askNVIDIA))
+// HardwareCollector looks at the machine that the settings name.
+func HardwareCollector(s config.Settings) *hardware.Collector {
+	return hardware.New(hardware.LocalConfig(s.Root, queryNVIDIA))
 }
 
-// askNVIDIA runs the program cortex-nvml.
-func askNVIDIA(ctx context.Context) (hardware.NVIDIAReport, error) {
-	path, err := Program("cortex-nvml")
+// queryNVIDIA runs the program cortex-nvml.
+func queryNVIDIA(ctx context.Context) (hardware.NVIDIAReport, error) {
+	path, err := FindProgram("cortex-nvml")
 	if err != nil {
 		return hardware.NVIDIAReport{}, fmt.Errorf("what asks NVIDIA's library: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, nvidiaTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path)
 	var out, told bytes.Buffer

@@ -1,6 +1,6 @@
 // Package parts makes what the command and the daemon both use: ids, the
 // projections of all read models, the collector of hardware, and the programs that
-// belong to cortex. It keeps the broker out of the command: see [Program].
+// belong to cortex. It keeps the broker out of the command: see [FindProgram].
 package parts
 
 import (
@@ -23,11 +23,11 @@ import (
 	"cortex/projections/usage"
 )
 
-// Dir is where a package of the system puts programs that belong to cortex.
-const Dir = "/usr/libexec/cortex"
+// LibexecDir is where a package of the system puts programs that belong to cortex.
+const LibexecDir = "/usr/libexec/cortex"
 
-// Command is where a package of the system puts the command.
-const Command = "/usr/bin/cortex"
+// CommandPath is where a package of the system puts the command.
+const CommandPath = "/usr/bin/cortex"
 
 // NewID makes an id that sorts by time.
 func NewID() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
@@ -37,7 +37,7 @@ func Projections() []projections.Projection {
 	return []projections.Projection{
 		history.Projection{},
 		packages.Projection{},
-		answers.Projection{Source: given},
+		answers.Projection{Extract: answersFromFact},
 		hardware.Projection{},
 		usage.Projection{},
 		audit.Projection{},
@@ -46,8 +46,8 @@ func Projections() []projections.Projection {
 	}
 }
 
-// Projection gives the one of this name, or ErrNotFound.
-func Projection(name string) (projections.Projection, error) {
+// ProjectionByName gives the one of this name, or ErrNotFound.
+func ProjectionByName(name string) (projections.Projection, error) {
 	var names []string
 	for _, p := range Projections() {
 		if p.Name() == name {
@@ -58,26 +58,26 @@ func Projection(name string) (projections.Projection, error) {
 	return nil, &events.Error{Op: "parts.Projection", Kind: events.ErrNotFound, Subject: name, Err: errors.New("there is no such read model"), Hint: "there are " + strings.Join(names, ", ")}
 }
 
-// given reads from the facts of models' calls what the cache of answers needs.
-func given(f events.Fact) (*answers.Given, []answers.Use) {
+// answersFromFact reads from the facts of models' calls what the cache of answers needs.
+func answersFromFact(f events.Fact) (*answers.AnswerToCache, []answers.AnswerUses) {
 	c, ok := f.(*events.LLMCompleted)
 	switch {
 	case !ok:
 		return nil, nil
 	case c.Cache != "":
-		return nil, []answers.Use{{Answer: c.From, Times: 1}}
+		return nil, []answers.AnswerUses{{Answer: c.CachedFrom, Times: 1}}
 	}
-	return &answers.Given{
-		Scope: c.Scope, Exact: c.Exact, Canon: c.Canon, Task: string(c.Task), Model: c.Model, Question: c.Question, Answer: c.Answer, Cost: c.Cost,
+	return &answers.AnswerToCache{
+		Scope: c.Scope, ExactKey: c.ExactKey, CanonicalKey: c.CanonicalKey, Task: string(c.Task), Model: c.Model, Question: c.Question, Answer: c.Answer, Cost: c.Cost,
 	}, nil
 }
 
-// Program finds a program that belongs to cortex: beside the one that runs, or in
-// [Dir]. It is never looked for in PATH, for root runs it. It fails with ErrNotFound.
-func Program(name string) (string, error) {
-	places := []string{Dir}
+// FindProgram finds a program that belongs to cortex: beside the one that runs, or in
+// [LibexecDir]. It is never looked for in PATH, for root runs it. It fails with ErrNotFound.
+func FindProgram(name string) (string, error) {
+	places := []string{LibexecDir}
 	if self, err := os.Executable(); err == nil {
-		places = []string{filepath.Dir(self), Dir}
+		places = []string{filepath.Dir(self), LibexecDir}
 	}
 	for _, dir := range places {
 		path := filepath.Join(dir, name)

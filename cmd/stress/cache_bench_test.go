@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"cortex/cmd/parts"
-	"cortex/embedded/store"
+	"cortex/embedded/sqlite"
 	"cortex/events"
 	"cortex/events/memlog"
 	"cortex/projections/answers"
@@ -27,9 +27,9 @@ func BenchmarkLookup(b *testing.B) {
 		reader := cache(b, entries)
 		ours := looker{"cortex", func(b *testing.B, entries int, hit bool) {
 			for i := 0; b.Loop(); i++ {
-				w := answers.Wanted{Scope: "here", Exact: "no such", Canon: "nor such", Now: time.Now()}
+				w := answers.LookupKeys{Scope: "here", ExactKey: "no such", CanonicalKey: "nor such", Now: time.Now()}
 				if hit {
-					w.Exact = exact(i * 7919 % entries)
+					w.ExactKey = exact(i * 7919 % entries)
 				}
 				if _, _, ok, err := reader.Lookup(b.Context(), w); ok != hit || err != nil {
 					b.Fatal(ok, err)
@@ -52,22 +52,22 @@ func cache(b *testing.B, entries int) *answers.Reader {
 	b.Helper()
 	log := memlog.New(events.HostID(parts.NewID()))
 	for i := range entries {
-		e, err := events.New(events.Event{
+		e, err := events.NewFactEvent(events.Event{
 			ID: parts.NewID(), Host: log.Host(), Subject: events.LogSubject(log.Host()), Time: time.Now(), Actor: events.Actor{Program: "cortex"},
-		}, &events.LLMCompleted{Task: events.TaskInstall, Provider: "local", Model: "m", Question: "q", Answer: "a", Scope: "here", Exact: exact(i)})
+		}, &events.LLMCompleted{Task: events.TaskInstall, Provider: "local", Model: "m", Question: "q", Answer: "a", Scope: "here", ExactKey: exact(i)})
 		if err == nil {
-			_, err = log.Append(b.Context(), e, events.Anything)
+			_, err = log.Append(b.Context(), e, events.NoExpectation)
 		}
 		if err != nil {
 			b.Fatal(err)
 		}
 	}
-	p, err := parts.Projection(answers.Name)
+	p, err := parts.ProjectionByName(answers.Name)
 	if err != nil {
 		b.Fatal(err)
 	}
 	m := model(b, p, log)
-	db, err := store.OpenReader(b.Context(), m.Path(), 4)
+	db, err := sqlite.OpenReader(b.Context(), m.Path(), 4)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"cortex/cmd/parts"
-	"cortex/consumers/scribe"
-	"cortex/embedded/broker"
-	"cortex/embedded/store"
+	"cortex/consumers/recorder"
+	"cortex/embedded/natslog"
+	"cortex/embedded/sqlite"
 	"cortex/events"
 	"cortex/projections"
 )
@@ -52,7 +52,7 @@ func BenchmarkRebuild(b *testing.B) {
 		}
 		perSecond(b, n, "events/s")
 	})
-	var models []*projections.Model
+	var models []*projections.ReadModel
 	finished := map[string][]table{}
 	rows := 0
 	for _, p := range parts.Projections() {
@@ -98,7 +98,7 @@ func replayed(b *testing.B, n int) events.Log {
 	if err := os.CopyFS(dir, os.DirFS(scratch)); err != nil {
 		b.Fatal(err)
 	}
-	br, err := broker.Open(b.Context(), broker.Config{Dir: dir})
+	br, err := natslog.Open(b.Context(), natslog.Config{Dir: dir})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -113,15 +113,15 @@ func replayed(b *testing.B, n int) events.Log {
 // write makes a log of n events: installations, and a model's answer for every tenth.
 func write(b *testing.B, dir string, n int) {
 	b.Helper()
-	br, err := broker.Open(b.Context(), broker.Config{Dir: dir, Create: true})
+	br, err := natslog.Open(b.Context(), natslog.Config{Dir: dir, Create: true})
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := &scribe.Scribe{Log: br.Log(), Now: time.Now, NewID: parts.NewID, Actor: events.Actor{User: "root", Program: "cortex"}}
+	s := &recorder.Recorder{Log: br.Log(), Now: time.Now, NewID: parts.NewID, Actor: events.Actor{User: "root", Program: "cortex"}}
 	for written, i := 1, 1; written < n; i++ {
 		t := &events.Transaction{ID: events.TransactionID(parts.NewID())}
 		for _, f := range installation(i) {
-			if _, err := s.Transaction(b.Context(), scribe.Cause{}, t, f); err != nil {
+			if _, err := s.AppendToTransaction(b.Context(), recorder.Cause{}, t, f); err != nil {
 				b.Fatal(err)
 			}
 			written++
@@ -129,11 +129,11 @@ func write(b *testing.B, dir string, n int) {
 		if i%10 > 0 {
 			continue
 		}
-		if _, err := s.Append(b.Context(), scribe.Cause{}, events.LogSubject(br.Host()), &events.LLMCompleted{
+		if _, err := s.Append(b.Context(), recorder.Cause{}, events.LogSubject(br.Host()), &events.LLMCompleted{
 			Task: events.TaskInstall, Provider: "local", Model: "m", Question: "q", Answer: strings.Repeat("answer ", 20),
-			Scope: "here", Exact: fmt.Sprintf("exact%d", i), Canon: fmt.Sprintf("canon%d", i),
-			Attempts: []events.LLMAttempt{{Provider: "local", Model: "m", Priced: true, LatencyMs: 900}},
-		}, events.Anything); err != nil {
+			Scope: "here", ExactKey: fmt.Sprintf("exact%d", i), CanonicalKey: fmt.Sprintf("canon%d", i),
+			Attempts: []events.LLMAttempt{{Provider: "local", Model: "m", PriceKnown: true, LatencyMs: 900}},
+		}, events.NoExpectation); err != nil {
 			b.Fatal(err)
 		}
 		written++
@@ -148,12 +148,12 @@ func installation(number int) []events.Fact {
 	name := events.PackageName(fmt.Sprintf("package-%d", number%200))
 	key := events.PackageKey{Name: name, Arch: "amd64"}
 	plan := events.Plan{
-		Changes: []events.Change{{PackageKey: key, Action: events.ActionInstall, To: "1.0"}},
+		Changes: []events.PlannedChange{{PackageKey: key, Action: events.ActionInstall, To: "1.0"}},
 		Steps:   []events.Step{{Op: events.OpInstall, Targets: []events.Target{{PackageRef: events.PackageRef{Name: name}}}}},
 	}
 	change := events.PackageChange{PackageKey: key, After: events.State{Version: "1.0", Want: events.WantInstall, Flag: events.FlagOK, Status: events.StatusInstalled}}
 	return []events.Fact{
-		&events.Requested{Number: number, Intent: events.Intent{Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: name}}, Words: "cortex install " + string(name)}},
+		&events.Requested{Number: number, Intent: events.Intent{Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: name}}, CommandLine: "cortex install " + string(name)}},
 		&events.Planned{PlanID: plan.ID(), Plan: plan},
 		&events.Approved{PlanID: plan.ID(), How: "yes-flag"},
 		&events.Started{PlanID: plan.ID()},
@@ -164,9 +164,9 @@ func installation(number int) []events.Fact {
 }
 
 // model is an open model of a projection, with everything in it.
-func model(b *testing.B, p projections.Projection, log events.Log) *projections.Model {
+func model(b *testing.B, p projections.Projection, log events.Log) *projections.ReadModel {
 	b.Helper()
-	m, err := projections.New(p, openStore, projections.Config{Dir: filepath.Join(b.TempDir(), "read"), Report: func(d projections.DeadLetter) { b.Error(d) }})
+	m, err := projections.New(p, openStore, projections.Config{Dir: filepath.Join(b.TempDir(), "read"), OnDeadLetter: func(d projections.DeadLetter) { b.Error(d) }})
 	if err == nil {
 		err = m.Open(b.Context(), log)
 	}
@@ -182,10 +182,10 @@ func model(b *testing.B, p projections.Projection, log events.Log) *projections.
 }
 
 func openStore(ctx context.Context, path string) (projections.Store, error) {
-	return store.Open(ctx, store.Config{Path: path})
+	return sqlite.Open(ctx, sqlite.Config{Path: path})
 }
 
-func rebuild(b *testing.B, n int, log events.Log, models ...*projections.Model) {
+func rebuild(b *testing.B, n int, log events.Log, models ...*projections.ReadModel) {
 	b.Helper()
 	for b.Loop() {
 		if err := projections.RebuildAll(b.Context(), log, models...); err != nil {
@@ -204,7 +204,7 @@ type table struct {
 // contents reads the projection's own tables.
 func contents(b *testing.B, path string) (out []table) {
 	b.Helper()
-	db, err := store.OpenReader(b.Context(), path, 1)
+	db, err := sqlite.OpenReader(b.Context(), path, 1)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -18,9 +18,9 @@ import (
 
 	"cortex/cmd/parts"
 	"cortex/consumers/projector"
-	"cortex/consumers/scribe"
-	"cortex/embedded/broker"
-	"cortex/embedded/store"
+	"cortex/consumers/recorder"
+	"cortex/embedded/natslog"
+	"cortex/embedded/sqlite"
 	"cortex/events"
 	"cortex/projections"
 	"cortex/projections/answers"
@@ -40,9 +40,9 @@ func times() int {
 // rig is a log on disk, and read models that follow it.
 type rig struct {
 	tb      testing.TB
-	broker  *broker.Broker
-	scribe  *scribe.Scribe
-	models  map[string]*projections.Model
+	broker  *natslog.Broker
+	scribe  *recorder.Recorder
+	models  map[string]*projections.ReadModel
 	project *projector.Projector
 	number  atomic.Int64
 }
@@ -50,22 +50,22 @@ type rig struct {
 func newRig(tb testing.TB, names ...string) *rig {
 	tb.Helper()
 	dir := tb.TempDir()
-	b, err := broker.Open(tb.Context(), broker.Config{Dir: dir, Create: true, Now: time.Now, NewID: parts.NewID})
+	b, err := natslog.Open(tb.Context(), natslog.Config{Dir: dir, Create: true, Now: time.Now, NewID: parts.NewID})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	r := &rig{tb: tb, broker: b, models: map[string]*projections.Model{}}
-	r.scribe = &scribe.Scribe{Log: b.Log(), Now: time.Now, NewID: parts.NewID, Actor: events.Actor{User: "root", Program: "cortex"}}
+	r := &rig{tb: tb, broker: b, models: map[string]*projections.ReadModel{}}
+	r.scribe = &recorder.Recorder{Log: b.Log(), Now: time.Now, NewID: parts.NewID, Actor: events.Actor{User: "root", Program: "cortex"}}
 	open := func(ctx context.Context, path string) (projections.Store, error) {
-		return store.Open(ctx, store.Config{Path: path, PoolSize: 8})
+		return sqlite.Open(ctx, sqlite.Config{Path: path, PoolSize: 8})
 	}
 	var follow []projector.ReadModel
 	for _, name := range names {
-		p, err := parts.Projection(name)
+		p, err := parts.ProjectionByName(name)
 		if err != nil {
 			tb.Fatal(err)
 		}
-		m, err := projections.New(p, open, projections.Config{Dir: filepath.Join(dir, "read"), Now: time.Now, Report: func(d projections.DeadLetter) { tb.Error(d) }})
+		m, err := projections.New(p, open, projections.Config{Dir: filepath.Join(dir, "read"), Now: time.Now, OnDeadLetter: func(d projections.DeadLetter) { tb.Error(d) }})
 		if err == nil {
 			err = m.Open(tb.Context(), b.Log())
 		}
@@ -98,18 +98,18 @@ func newRig(tb testing.TB, names ...string) *rig {
 func (r *rig) request(ctx context.Context) (events.Position, error) {
 	n := int(r.number.Add(1))
 	t := &events.Transaction{ID: events.TransactionID(parts.NewID())}
-	rec, err := r.scribe.Transaction(ctx, scribe.Cause{}, t, &events.Requested{Number: n, Intent: events.Intent{
-		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: events.PackageName(fmt.Sprintf("package-%d", n%200))}}, Words: "cortex install",
+	rec, err := r.scribe.AppendToTransaction(ctx, recorder.Cause{}, t, &events.Requested{Number: n, Intent: events.Intent{
+		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: events.PackageName(fmt.Sprintf("package-%d", n%200))}}, CommandLine: "cortex install",
 	}})
 	return rec.Position, err
 }
 
 // answer appends a model's answer.
 func (r *rig) answer(ctx context.Context, n int) (events.Position, error) {
-	rec, err := r.scribe.Append(ctx, scribe.Cause{}, events.LogSubject(r.broker.Log().Host()), &events.LLMCompleted{
+	rec, err := r.scribe.Append(ctx, recorder.Cause{}, events.LogSubject(r.broker.Log().Host()), &events.LLMCompleted{
 		Task: events.TaskInstall, Provider: "local", Model: "m", Question: "q", Answer: strings.Repeat("answer ", 20),
-		Scope: "here", Exact: fmt.Sprintf("exact%d", n), Canon: fmt.Sprintf("canon%d", n),
-	}, events.Anything)
+		Scope: "here", ExactKey: fmt.Sprintf("exact%d", n), CanonicalKey: fmt.Sprintf("canon%d", n),
+	}, events.NoExpectation)
 	return rec.Position, err
 }
 
@@ -252,7 +252,7 @@ func TestReadersAndWritersOfTheCache(t *testing.T) {
 	if err := r.project.WaitFor(t.Context(), last); err != nil {
 		t.Fatal(err)
 	}
-	db, err := store.OpenReader(t.Context(), r.models[answers.Name].Path(), 8)
+	db, err := sqlite.OpenReader(t.Context(), r.models[answers.Name].Path(), 8)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,8 +278,8 @@ func TestReadersAndWritersOfTheCache(t *testing.T) {
 		for n := range reads {
 			at := time.Now()
 			want := fmt.Sprintf("exact%d", (i*reads+n)%held)
-			a, _, ok, err := reader.Lookup(t.Context(), answers.Wanted{Scope: "here", Exact: want, Now: at})
-			if err != nil || !ok || a.Exact != want {
+			a, _, ok, err := reader.Lookup(t.Context(), answers.LookupKeys{Scope: "here", ExactKey: want, Now: at})
+			if err != nil || !ok || a.ExactKey != want {
 				return fmt.Errorf("%s: %+v, %v, %w", want, a, ok, err)
 			}
 			read.since(at)
@@ -297,7 +297,7 @@ func TestReadersAndWritersOfTheCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range held + writers*writes + 1 {
-		if _, _, ok, err := reader.Lookup(t.Context(), answers.Wanted{Scope: "here", Exact: fmt.Sprintf("exact%d", i), Now: time.Now()}); !ok || err != nil {
+		if _, _, ok, err := reader.Lookup(t.Context(), answers.LookupKeys{Scope: "here", ExactKey: fmt.Sprintf("exact%d", i), Now: time.Now()}); !ok || err != nil {
 			t.Fatalf("answer %d is lost: %v", i, err)
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"cortex/events"
 )
 
-// firstPassed is the descriptor from which sockets are passed.
-const firstPassed = 3
+// listenFDsStart is the descriptor from which sockets are passed.
+const listenFDsStart = 3
 
 // Listener gives the socket that systemd listens on for this process, and nil where
 // it passed none. Children do not get to know of it.
@@ -28,7 +28,7 @@ func Listener(env func(string) string, pid int) (*net.UnixListener, error) {
 	if n := env("LISTEN_FDS"); n != "1" {
 		return fail(fmt.Errorf("%q sockets were passed, and one is wanted", n))
 	}
-	f := os.NewFile(firstPassed, "socket")
+	f := os.NewFile(listenFDsStart, "socket")
 	defer f.Close() // FileListener has a descriptor of its own, closed in children
 	l, err := net.FileListener(f)
 	if err != nil {

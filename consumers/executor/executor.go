@@ -25,47 +25,47 @@ import (
 	"sync/atomic"
 	"time"
 
-	"cortex/consumers/apt"
-	"cortex/consumers/keeper"
+	"cortex/consumers/machine/apt"
+	"cortex/consumers/machine/confstate"
 	"cortex/consumers/policy"
-	"cortex/consumers/scribe"
+	"cortex/consumers/recorder"
 	"cortex/events"
 )
 
-// Machine is what the executor needs of apt and dpkg.
-type Machine interface {
+// StepRunner is what the executor needs of apt and dpkg.
+type StepRunner interface {
 	Inventory(ctx context.Context) (events.Inventory, error)
-	WaitForLock(ctx context.Context, limit time.Duration, tell func(apt.Holder, time.Duration)) error
+	WaitForLock(ctx context.Context, limit time.Duration, tell func(apt.LockHolder, time.Duration)) error
 	Run(ctx context.Context, step events.Step, o apt.RunOptions) (apt.StepResult, error)
-	CutOff(ctx context.Context) (bool, error)
+	DpkgInterrupted(ctx context.Context) (bool, error)
 	Recover(ctx context.Context) (did []string, err error)
-	Fetch(ctx context.Context, k events.PackageKey, v events.Version, keep func(path string) error) error
+	FetchDeb(ctx context.Context, k events.PackageKey, v events.Version, keep func(path string) error) error
 }
 
-// Keeper captures and restores what dpkg's package states do not tell; see
+// ConfigRestorer captures and restores what dpkg's package states do not tell; see
 // keeper.Keeper.
-type Keeper interface {
-	Capture(ctx context.Context) (keeper.Image, error)
-	Save(i keeper.Image) (events.Digest, error)
-	Restore(ctx context.Context, step events.Step, base keeper.Image) error
+type ConfigRestorer interface {
+	Capture(ctx context.Context) (confstate.Snapshot, error)
+	Save(i confstate.Snapshot) (events.Digest, error)
+	Restore(ctx context.Context, step events.Step, base confstate.Snapshot) error
 }
 
-// Debs keeps package files; see vault.Vault.
-type Debs interface {
-	KeepDeb(k events.PackageKey, v events.Version, path string) (events.Deb, error)
+// DebStore keeps package files; see vault.Vault.
+type DebStore interface {
+	PutDeb(k events.PackageKey, v events.Version, path string) (events.Deb, error)
 	Deb(k events.PackageKey, v events.Version) (events.Deb, bool)
 }
 
-// Plans makes a transaction's plan again; see planner.Planner.Again.
-type Plans interface {
-	Again(ctx context.Context, t *events.Transaction) (events.Plan, string, error)
+// Replanner makes a transaction's plan again; see planner.Planner.Again.
+type Replanner interface {
+	Replan(ctx context.Context, t *events.Transaction) (events.Plan, string, error)
 }
 
 // Finisher makes history agree with the machine: it ends a transaction that is on
 // record as running although nobody runs it, and records what others changed; see
 // reconciler.Reconciler.
 type Finisher interface {
-	Finish(ctx context.Context, t *events.Transaction) error
+	FinishInterrupted(ctx context.Context, t *events.Transaction) error
 	CatchUp(ctx context.Context) error
 }
 
@@ -73,31 +73,31 @@ type Finisher interface {
 type Config struct {
 	// MayRun is false where the process lacks the rights to change packages.
 	MayRun bool
-	// Tell receives progress; it must not block.
-	Tell func(events.Progress)
+	// OnProgress receives progress; it must not block.
+	OnProgress func(events.Progress)
 }
 
 // Executor is a worker: an approved transaction in, an ended one out. It carries
 // out one transaction at a time; a second Handle waits for the first.
 type Executor struct {
-	log     events.Log
-	scribe  *scribe.Scribe
-	machine Machine
-	keep    Keeper
-	debs    Debs
-	plans   Plans
-	policy  policy.Judge
-	finish  Finisher
-	cfg     Config
+	log       events.Log
+	recorder  *recorder.Recorder
+	machine   StepRunner
+	snapshots ConfigRestorer
+	debs      DebStore
+	replanner Replanner
+	policy    policy.Evaluator
+	finisher  Finisher
+	cfg       Config
 
-	turn    sync.Mutex // held by the one transaction that is being carried out
+	runMu   sync.Mutex // held by the one transaction that is being carried out
 	drained bool       // under turn: nothing starts any more
 	running atomic.Bool
 }
 
 // New returns an executor.
-func New(s *scribe.Scribe, m Machine, k Keeper, d Debs, p Plans, j policy.Judge, f Finisher, cfg Config) *Executor {
-	return &Executor{log: s.Log, scribe: s, machine: m, keep: k, debs: d, plans: p, policy: j, finish: f, cfg: cfg}
+func New(s *recorder.Recorder, m StepRunner, k ConfigRestorer, d DebStore, p Replanner, j policy.Evaluator, f Finisher, cfg Config) *Executor {
+	return &Executor{log: s.Log, recorder: s, machine: m, snapshots: k, debs: d, replanner: p, policy: j, finisher: f, cfg: cfg}
 }
 
 // Running reports whether a transaction is being carried out.
@@ -106,16 +106,16 @@ func (x *Executor) Running() bool { return x.running.Load() }
 // Drain waits for the transaction that is being carried out and lets no other
 // start; approvals that come later stay undelivered until the next start.
 func (x *Executor) Drain() {
-	x.turn.Lock()
-	defer x.turn.Unlock()
+	x.runMu.Lock()
+	defer x.runMu.Unlock()
 	x.drained = true
 }
 
 // Handle reacts to an approval. When there is no room to record how it goes on, it
 // says so to who follows, and whoever calls tries again.
 func (x *Executor) Handle(ctx context.Context, r events.Record) error {
-	x.turn.Lock()
-	defer x.turn.Unlock()
+	x.runMu.Lock()
+	defer x.runMu.Unlock()
 	if x.drained {
 		return context.Canceled
 	}
@@ -123,72 +123,72 @@ func (x *Executor) Handle(ctx context.Context, r events.Record) error {
 	if err != nil {
 		return err
 	}
-	err = x.carryOut(ctx, r, t)
+	err = x.execute(ctx, r, t)
 	if errors.Is(err, events.ErrFull) {
-		x.tell(t, events.Progress{Stage: events.StageWaiting, Percent: -1, Message: "waiting for room to record it: " + err.Error()})
+		x.reportProgress(t, events.Progress{Stage: events.StageWaiting, Percent: -1, Message: "waiting for room to record it: " + err.Error()})
 	}
 	return err
 }
 
-// carryOut does what an approved transaction, as it stands, still needs.
-func (x *Executor) carryOut(ctx context.Context, r events.Record, t *events.Transaction) error {
+// execute does what an approved transaction, as it stands, still needs.
+func (x *Executor) execute(ctx context.Context, r events.Record, t *events.Transaction) error {
 	switch {
 	case t.State == events.StateRunning:
 		// It is our turn, so nobody runs it: an earlier delivery could not
 		// record how it ended.
-		return x.finish.Finish(ctx, t)
+		return x.finisher.FinishInterrupted(ctx, t)
 	case t.State != events.StateApproved:
 		return nil
 	}
 	x.running.Store(true)
 	defer x.running.Store(false)
 
-	before, lost, err := x.ready(ctx, t)
+	before, lost, err := x.preflight(ctx, t)
 	if err != nil {
 		return x.refuse(ctx, r, t, err)
 	}
-	started, err := x.scribe.Transaction(ctx, scribe.After(r), t, &events.Started{PlanID: t.PlanID, Base: before.Hash()})
+	started, err := x.recorder.AppendToTransaction(ctx, recorder.CausedBy(r), t, &events.Started{PlanID: t.PlanID, InventoryHash: before.Hash()})
 	if errors.Is(err, events.ErrConflict) {
 		return nil // somebody else holds it
 	}
 	if err != nil {
 		return err
 	}
-	w := work{Executor: x, t: t, cause: started, before: before, lost: lost}
+	w := execution{Executor: x, t: t, cause: started, inventoryBefore: before, unsavedVersions: lost}
 	return w.run(ctx)
 }
 
-// denied: policy forbids now what it did not when the plan was made.
-type denied struct{ events.Denied }
+// deniedError: policy forbids now what it did not when the plan was made.
+type deniedError struct{ events.Denied }
 
 // Error implements error.
-func (d *denied) Error() string { return d.Message }
+func (d *deniedError) Error() string { return d.Message }
 
 func (x *Executor) refuse(ctx context.Context, r events.Record, t *events.Transaction, why error) error {
 	if ctx.Err() != nil {
 		return ctx.Err() // we are stopping; the approval is delivered again
 	}
 	var fact events.Fact = &events.Refused{Failure: events.FailureOf(why)}
-	if d, ok := errors.AsType[*denied](why); ok {
+	if d, ok := errors.AsType[*deniedError](why); ok {
 		fact = &d.Denied
 	}
-	_, err := x.scribe.Transaction(ctx, scribe.After(r), t, fact)
+	_, err := x.recorder.AppendToTransaction(ctx, recorder.CausedBy(r), t, fact)
 	if errors.Is(err, events.ErrConflict) {
 		return nil
 	}
 	return err
 }
 
-// ready waits for other package managers, makes sure that the approved plan is
+// preflight waits for other package managers, makes sure that the approved plan is
 // still exactly what would happen, and records what changed on the machine
 // behind our back. It returns the inventory right before, and what goes and could
 // not be kept.
-func (x *Executor) ready(ctx context.Context, t *events.Transaction) (before events.Inventory, lost []string, err error) {
+func (x *Executor) preflight(ctx context.Context, t *events.Transaction) (before events.Inventory, lost []string, err error) {
 	if !x.cfg.MayRun {
 		return nil, nil, &events.Error{Op: "executor.ready", Kind: events.ErrConfirmation, Err: errors.New("changing packages needs root"), Hint: "run the command with sudo"}
 	}
-	err = x.machine.WaitForLock(ctx, t.Intent.Options.LockWait(), func(h apt.Holder, waited time.Duration) {
-		x.tell(t, events.Progress{
+	err = x.machine.WaitForLock(ctx, t.Intent.Options.LockWait(), func(h apt.LockHolder, waited time.Duration) {
+		x.reportProgress(t, events.Progress{
 			Stage: events.StageWaiting, Percent: -1,
 			Message: fmt.Sprintf("waiting for %s (%s so far)", h, waited.Round(time.Second)),
 		})
@@ -196,7 +196,7 @@ func (x *Executor) ready(ctx context.Context, t *events.Transaction) (before eve
 	if err != nil {
 		return nil, nil, err
 	}
-	plan, _, err := x.plans.Again(ctx, t)
+	plan, _, err := x.replanner.Replan(ctx, t)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -206,13 +206,13 @@ func (x *Executor) ready(ctx context.Context, t *events.Transaction) (before eve
 			Err: errors.New("the machine has changed since it was made"), Hint: "ask again to see the plan as it is now",
 		}
 	}
-	if v, rules := x.policy.Judge(policy.CaseOf(t, plan, x.scribe.Now())); v != nil {
-		return nil, nil, &denied{events.Denied{Rule: v.Rule, Message: v.Message, Policy: rules}}
+	if v, rules := x.policy.Evaluate(policy.InputFor(t, plan, x.recorder.Now())); v != nil {
+		return nil, nil, &deniedError{events.Denied{Rule: v.Rule, Message: v.Message, PolicyVersion: rules}}
 	}
-	if lost, err = x.saveOutgoing(ctx, plan); err != nil {
+	if lost, err = x.saveReplacedDebs(ctx, plan); err != nil {
 		return nil, nil, err
 	}
-	if err := x.finish.CatchUp(ctx); err != nil {
+	if err := x.finisher.CatchUp(ctx); err != nil {
 		return nil, nil, err
 	}
 	before, err = x.machine.Inventory(ctx)
@@ -222,14 +222,14 @@ func (x *Executor) ready(ctx context.Context, t *events.Transaction) (before eve
 // WhileIdle calls f while no transaction is being carried out, and none starts
 // meanwhile; ran is false when one is.
 func (x *Executor) WhileIdle(f func() error) (ran bool, err error) {
-	if !x.turn.TryLock() {
+	if !x.runMu.TryLock() {
 		return false, nil
 	}
-	defer x.turn.Unlock()
+	defer x.runMu.Unlock()
 	return true, f()
 }
 
-func (x *Executor) tell(t *events.Transaction, p events.Progress) {
-	p.Transaction, p.Steps, p.Time = t.ID, len(t.Plan.Steps), x.scribe.Now()
-	x.cfg.Tell(p)
+func (x *Executor) reportProgress(t *events.Transaction, p events.Progress) {
+	p.Transaction, p.Steps, p.Time = t.ID, len(t.Plan.Steps), x.recorder.Now()
+	x.cfg.OnProgress(p)
 }

@@ -7,48 +7,48 @@ import (
 	"strings"
 	"time"
 
-	"cortex/consumers/apt"
-	"cortex/consumers/keeper"
-	"cortex/consumers/scribe"
+	"cortex/consumers/machine/apt"
+	"cortex/consumers/machine/confstate"
+	"cortex/consumers/recorder"
 	"cortex/events"
 )
 
-// work is one transaction being carried out.
-type work struct {
+// execution is one transaction being carried out.
+type execution struct {
 	*Executor
-	t      *events.Transaction
-	cause  events.Record    // the latest fact
-	before events.Inventory // right before the first step
-	latest events.Inventory // right before the present step
-	base   *keeper.Image    // from before the first step that touches files; nil before that
-	first  keeper.Image     // from before the first step
-	lost   []string         // what goes and could not be kept
-	killed bool             // a step's program died of a signal
+	t                   *events.Transaction
+	cause               events.Record       // the latest fact
+	inventoryBefore     events.Inventory    // right before the first step
+	inventoryBeforeStep events.Inventory    // right before the present step
+	lockedSnapshot      *confstate.Snapshot // from before the first step that touches files; nil before that
+	firstSnapshot       confstate.Snapshot  // from before the first step
+	unsavedVersions     []string            // what goes and could not be kept
+	killed              bool                // a step's program died of a signal
 }
 
 // run runs the steps up to the first that fails, and records the outcome.
-func (w *work) run(ctx context.Context) error {
+func (w *execution) run(ctx context.Context) error {
 	var err error
-	if w.first, err = w.keep.Capture(ctx); err != nil {
-		return w.end(ctx, err)
+	if w.firstSnapshot, err = w.snapshots.Capture(ctx); err != nil {
+		return w.recordOutcome(ctx, err)
 	}
 	for i, step := range w.t.Plan.Steps {
-		failure, err := w.step(ctx, i, step)
+		failure, err := w.runStep(ctx, i, step)
 		if err != nil {
 			return err
 		}
 		if failure != nil {
-			return w.end(ctx, failure)
+			return w.recordOutcome(ctx, failure)
 		}
 	}
-	return w.end(ctx, nil)
+	return w.recordOutcome(ctx, nil)
 }
 
-// end records the outcome: what is different, whatever was planned.
-func (w *work) end(ctx context.Context, failure error) error {
-	w.tell(w.t, events.Progress{Stage: events.StageVerify, Percent: -1, Message: "reading back what changed"})
+// recordOutcome records the outcome: what is different, whatever was planned.
+func (w *execution) recordOutcome(ctx context.Context, failure error) error {
+	w.reportProgress(w.t, events.Progress{Stage: events.StageVerify, Percent: -1, Message: "reading back what changed"})
 	if failure != nil {
-		failure = w.mend(ctx, failure)
+		failure = w.recoverDpkg(ctx, failure)
 	}
 	effects, err := w.effects(ctx)
 	if err != nil {
@@ -58,14 +58,14 @@ func (w *work) end(ctx context.Context, failure error) error {
 	if failure != nil {
 		outcome = &events.Failed{Changes: effects.Changes, Files: effects.Files, Settings: effects.Settings, Failure: events.FailureOf(failure)}
 	}
-	_, err = w.scribe.Transaction(ctx, scribe.After(w.cause), w.t, outcome)
+	_, err = w.recorder.AppendToTransaction(ctx, recorder.CausedBy(w.cause), w.t, outcome)
 	return err
 }
 
-// mend brings dpkg back to a consistent state when it was cut off in the middle,
+// recoverDpkg brings dpkg back to a consistent state when it was cut off in the middle,
 // and says so in the failure.
-func (w *work) mend(ctx context.Context, failure error) error {
-	cutOff, err := w.machine.CutOff(ctx)
+func (w *execution) recoverDpkg(ctx context.Context, failure error) error {
+	cutOff, err := w.machine.DpkgInterrupted(ctx)
 	if err != nil || !cutOff && !w.killed {
 		return failure
 	}
@@ -80,12 +80,12 @@ func (w *work) mend(ctx context.Context, failure error) error {
 	return &events.Error{Op: "executor.mend", Kind: events.KindOf(failure), Err: fmt.Errorf("%w; %s", failure, words), Hint: events.HintOf(failure)}
 }
 
-func (w *work) effects(ctx context.Context) (events.Effects, error) {
-	var img keeper.Image
+func (w *execution) effects(ctx context.Context) (events.Effects, error) {
+	var img confstate.Snapshot
 	captured := make(chan error, 1)
 	go func() { // while dpkg is asked
 		var err error
-		img, err = w.keep.Capture(ctx)
+		img, err = w.snapshots.Capture(ctx)
 		captured <- err
 	}()
 	after, err := w.machine.Inventory(ctx)
@@ -93,41 +93,41 @@ func (w *work) effects(ctx context.Context) (events.Effects, error) {
 	if err != nil {
 		return events.Effects{}, err
 	}
-	e := events.Effects{Changes: events.Diff(w.before, after)}
-	if w.base == nil && len(e.Changes) == 0 {
+	e := events.Effects{Changes: events.DiffInventories(w.inventoryBefore, after)}
+	if w.lockedSnapshot == nil && len(e.Changes) == 0 {
 		return e, nil // whatever became of the image
 	}
 	if failed != nil {
 		return e, failed
 	}
-	base := w.first
-	if w.base != nil {
-		base.Files = w.base.Files // taken under dpkg's lock
+	base := w.firstSnapshot
+	if w.lockedSnapshot != nil {
+		base.Files = w.lockedSnapshot.Files // taken under dpkg's lock
 	}
-	e.Files, e.Settings = keeper.Diff(base, img)
+	e.Files, e.Settings = confstate.Diff(base, img)
 	e.Files = e.Files[:min(len(e.Files), events.MaxFilesPerEvent)]
 	e.Settings = e.Settings[:min(len(e.Settings), events.MaxSettingsPerEvent)]
 	return e, nil
 }
 
-// step records a step's start, runs it and records its end. failure is the
+// runStep records a step's start, runs it and records its end. failure is the
 // step's own; err means that the outcome is not on record.
-func (w *work) step(ctx context.Context, i int, s events.Step) (failure, err error) {
+func (w *execution) runStep(ctx context.Context, i int, s events.Step) (failure, err error) {
 	argv := apt.Argv(s)
-	w.cause, err = w.scribe.Transaction(ctx, scribe.After(w.cause), w.t, &events.StepStarted{Index: i, Op: s.Op, Argv: argv})
+	w.cause, err = w.recorder.AppendToTransaction(ctx, recorder.CausedBy(w.cause), w.t, &events.StepStarted{Index: i, Op: s.Op, Argv: argv})
 	if err != nil {
 		return nil, err
 	}
-	if w.latest, err = w.machine.Inventory(ctx); err != nil {
+	if w.inventoryBeforeStep, err = w.machine.Inventory(ctx); err != nil {
 		return nil, err
 	}
-	start := w.scribe.Now()
+	start := w.recorder.Now()
 	var result apt.StepResult
 	if s.Op == events.OpRestore {
-		failure = w.restore(ctx, i, s)
-		result.Duration, result.ExitCode = w.scribe.Now().Sub(start), -1
+		failure = w.runRestore(ctx, i, s)
+		result.Duration, result.ExitCode = w.recorder.Now().Sub(start), -1
 	} else {
-		result, failure = w.program(ctx, i, s)
+		result, failure = w.runProgram(ctx, i, s)
 		w.killed = w.killed || failure != nil && len(result.Argv) > 0 && result.ExitCode < 0
 	}
 	if ctx.Err() != nil {
@@ -140,48 +140,48 @@ func (w *work) step(ctx context.Context, i int, s events.Step) (failure, err err
 			ExitCode: result.ExitCode, Failure: events.FailureOf(failure),
 		}
 	}
-	w.cause, err = w.scribe.Transaction(ctx, scribe.After(w.cause), w.t, fact)
+	w.cause, err = w.recorder.AppendToTransaction(ctx, recorder.CausedBy(w.cause), w.t, fact)
 	return failure, err
 }
 
-// program runs a step that is a program's.
-func (w *work) program(ctx context.Context, i int, s events.Step) (apt.StepResult, error) {
-	if s.Op == events.OpForget { // dpkg by itself has no hook
-		if err := w.prepare(ctx, i, nil); err != nil {
+// runProgram runs a step that is a program's.
+func (w *execution) runProgram(ctx context.Context, i int, s events.Step) (apt.StepResult, error) {
+	if s.Op == events.OpPurgeLeftovers { // dpkg by itself has no hook
+		if err := w.takeSnapshot(ctx, i, nil); err != nil {
 			return apt.StepResult{ExitCode: -1}, err
 		}
 	}
 	return w.machine.Run(ctx, s, apt.RunOptions{
 		Label: fmt.Sprintf("%s-%d", w.t.ID, i),
-		Tell: func(p events.Progress) {
+		OnProgress: func(p events.Progress) {
 			p.Step = i
-			w.tell(w.t, p)
+			w.reportProgress(w.t, p)
 		},
-		Gate: func(ctx context.Context, about []apt.About) error {
-			if err := w.unchanged(ctx, about); err != nil {
+		Gate: func(ctx context.Context, about []apt.PendingAction) error {
+			if err := w.checkUnchanged(ctx, about); err != nil {
 				return err
 			}
-			return w.prepare(ctx, i, about)
+			return w.takeSnapshot(ctx, i, about)
 		},
 	})
 }
 
-// restore carries out a restore step.
-func (w *work) restore(ctx context.Context, i int, s events.Step) error {
-	if err := w.prepare(ctx, i, nil); err != nil {
+// runRestore carries out a restore step.
+func (w *execution) runRestore(ctx context.Context, i int, s events.Step) error {
+	if err := w.takeSnapshot(ctx, i, nil); err != nil {
 		return err
 	}
-	return w.keep.Restore(ctx, s, keeper.Image{Files: w.base.Files, Settings: w.first.Settings})
+	return w.snapshots.Restore(ctx, s, confstate.Snapshot{Files: w.lockedSnapshot.Files, Settings: w.firstSnapshot.Settings})
 }
 
-// unchanged vetoes, under dpkg's lock, when what apt is about to do is not what
+// checkUnchanged vetoes, under dpkg's lock, when what apt is about to do is not what
 // was approved, or the machine is not as it was when the step began. Marks do not
 // count: apt itself has written them by now.
-func (w *work) unchanged(ctx context.Context, about []apt.About) error {
+func (w *execution) checkUnchanged(ctx context.Context, about []apt.PendingAction) error {
 	stale := func(subject, why string) error {
 		return &events.Error{Op: "executor.unchanged", Kind: events.ErrStale, Subject: subject, Err: errors.New(why + "; nothing was changed"), Hint: "ask again to see the plan as it is now"}
 	}
-	planned := map[events.PackageKey]events.Change{}
+	planned := map[events.PackageKey]events.PlannedChange{}
 	for _, c := range w.t.Plan.Changes {
 		if c.From != "" || c.To != "" || c.Action == events.ActionPurge {
 			planned[c.PackageKey] = c
@@ -193,7 +193,7 @@ func (w *work) unchanged(ctx context.Context, about []apt.About) error {
 		case !a.Remove && a.Deb == "": // configure: what was unpacked before
 		case !ok:
 			return stale(string(a.Name), "apt would change it, and that was not approved")
-		case a.Deb != "" && a.New != c.To && w.steps() == 1:
+		case a.Deb != "" && a.New != c.To && w.countAptSteps() == 1:
 			return stale(string(a.Name), fmt.Sprintf("apt would install %s, and %s was approved", a.New, c.To))
 		}
 	}
@@ -201,7 +201,7 @@ func (w *work) unchanged(ctx context.Context, about []apt.About) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range events.Diff(w.latest, now) {
+	for _, c := range events.DiffInventories(w.inventoryBeforeStep, now) {
 		c.Before.Auto, c.After.Auto = false, false
 		if c.Before != c.After {
 			return stale(string(c.Name), "somebody changed it meanwhile")
@@ -210,36 +210,36 @@ func (w *work) unchanged(ctx context.Context, about []apt.About) error {
 	return nil
 }
 
-// steps counts the steps that apt plans.
-func (w *work) steps() int {
+// countAptSteps counts the steps that apt plans.
+func (w *execution) countAptSteps() int {
 	n := 0
 	for _, s := range w.t.Plan.Steps {
 		switch s.Op {
 		case events.OpInstall, events.OpRemove, events.OpPurge, events.OpUpgrade:
 			n++
-		case events.OpForget, events.OpHold, events.OpUnhold, events.OpAuto, events.OpManual, events.OpRestore:
+		case events.OpPurgeLeftovers, events.OpHold, events.OpUnhold, events.OpMarkAuto, events.OpMarkManual, events.OpRestore:
 		}
 	}
 	return n
 }
 
-// prepare makes durable what an undo of the step needs, and records that it is.
-func (w *work) prepare(ctx context.Context, i int, about []apt.About) error {
-	img, err := w.keep.Capture(ctx)
+// takeSnapshot makes durable what an undo of the step needs, and records that it is.
+func (w *execution) takeSnapshot(ctx context.Context, i int, about []apt.PendingAction) error {
+	img, err := w.snapshots.Capture(ctx)
 	if err != nil {
 		return err
 	}
-	if w.base == nil {
-		img.Settings = w.first.Settings // debconf has asked its questions by now
+	if w.lockedSnapshot == nil {
+		img.Settings = w.firstSnapshot.Settings // debconf has asked its questions by now
 	}
-	digest, err := w.keep.Save(img)
+	digest, err := w.snapshots.Save(img)
 	if err != nil {
 		return err
 	}
-	fact := &events.Prepared{Index: i, Image: digest, Lost: w.lost}
+	fact := &events.SnapshotTaken{Index: i, Snapshot: digest, NotStored: w.unsavedVersions}
 	for _, a := range about {
 		if a.Deb != "" {
-			deb, err := w.debs.KeepDeb(a.PackageKey, a.New, a.Deb)
+			deb, err := w.debs.PutDeb(a.PackageKey, a.New, a.Deb)
 			if err != nil {
 				return err
 			}
@@ -249,32 +249,32 @@ func (w *work) prepare(ctx context.Context, i int, about []apt.About) error {
 			fact.Debs = append(fact.Debs, deb)
 		}
 	}
-	record, err := w.scribe.Transaction(ctx, scribe.After(w.cause), w.t, fact)
+	record, err := w.recorder.AppendToTransaction(ctx, recorder.CausedBy(w.cause), w.t, fact)
 	if err != nil {
 		return err
 	}
 	w.cause = record
-	if w.base == nil {
-		w.base = &img
+	if w.lockedSnapshot == nil {
+		w.lockedSnapshot = &img
 	}
 	return nil
 }
 
-// saveOutgoing makes sure, as far as it can be, that every version that the plan
+// saveReplacedDebs makes sure, as far as it can be, that every version that the plan
 // takes away is in the vault, and lists what is not.
-func (x *Executor) saveOutgoing(ctx context.Context, plan events.Plan) (lost []string, err error) {
+func (x *Executor) saveReplacedDebs(ctx context.Context, plan events.Plan) (lost []string, err error) {
 	for _, c := range plan.Changes {
 		switch c.Action {
 		case events.ActionUpgrade, events.ActionDowngrade, events.ActionReinstall, events.ActionRemove, events.ActionPurge:
-		case events.ActionInstall, events.ActionConfigure, events.ActionHold, events.ActionUnhold, events.ActionAuto, events.ActionManual:
+		case events.ActionInstall, events.ActionConfigure, events.ActionHold, events.ActionUnhold, events.ActionMarkAuto, events.ActionMarkManual:
 			continue
 		}
 		if _, ok := x.debs.Deb(c.PackageKey, c.From); ok || c.From == "" {
 			continue
 		}
-		limited, done := context.WithTimeout(ctx, fetchLimit)
-		err := x.machine.Fetch(limited, c.PackageKey, c.From, func(path string) error {
-			_, err := x.debs.KeepDeb(c.PackageKey, c.From, path)
+		limited, done := context.WithTimeout(ctx, fetchTimeout)
+		err := x.machine.FetchDeb(limited, c.PackageKey, c.From, func(path string) error {
+			_, err := x.debs.PutDeb(c.PackageKey, c.From, path)
 			return err
 		})
 		done()
@@ -288,5 +288,5 @@ func (x *Executor) saveOutgoing(ctx context.Context, plan events.Plan) (lost []s
 	return lost, nil
 }
 
-// fetchLimit bounds how long one outgoing version is looked for.
-const fetchLimit = 2 * time.Minute
+// fetchTimeout bounds how long one outgoing version is looked for.
+const fetchTimeout = 2 * time.Minute

@@ -22,20 +22,20 @@ type Anthropic struct{ *caller }
 
 // NewAnthropic returns a provider; the address has no path ("https://api.anthropic.com").
 func NewAnthropic(c Config) (*Anthropic, error) {
-	if err := c.check(); err != nil {
+	if err := c.validate(); err != nil {
 		return nil, err
 	}
 	return &Anthropic{newCaller(c, map[string]string{"Anthropic-Version": anthropicVersion}, func(h http.Header, key string) { h.Set("X-Api-Key", key) })}, nil
 }
 
 type anthropicRequest struct {
-	Model     string             `json:"model"`
-	MaxTokens int                `json:"max_tokens"`
-	System    string             `json:"system,omitempty"`
-	Messages  []message          `json:"messages"`
-	Stream    bool               `json:"stream"`
-	Tools     []anthropicTool    `json:"tools,omitempty"`
-	Choice    *anthropicToolPick `json:"tool_choice,omitempty"`
+	Model     string               `json:"model"`
+	MaxTokens int                  `json:"max_tokens"`
+	System    string               `json:"system,omitempty"`
+	Messages  []message            `json:"messages"`
+	Stream    bool                 `json:"stream"`
+	Tools     []anthropicTool      `json:"tools,omitempty"`
+	Choice    *anthropicToolChoice `json:"tool_choice,omitempty"`
 }
 
 type message struct {
@@ -49,31 +49,31 @@ type anthropicTool struct {
 	Schema      json.RawMessage `json:"input_schema"`
 }
 
-type anthropicToolPick struct {
+type anthropicToolChoice struct {
 	Type string `json:"type"`
 	Name string `json:"name"`
 }
 
 // Complete implements [Provider].
-func (a *Anthropic) Complete(ctx context.Context, r Request, delta func(string)) (Answer, error) {
+func (a *Anthropic) Complete(ctx context.Context, r CompletionRequest, delta func(string)) (Completion, error) {
 	body := anthropicRequest{Model: a.Config.Model, MaxTokens: r.MaxTokens, System: r.System, Messages: []message{{"user", r.Prompt}}, Stream: true}
 	if r.Schema != nil {
 		body.Tools = []anthropicTool{{answerTool, "Give the answer.", r.Schema}}
-		body.Choice = &anthropicToolPick{"tool", answerTool}
+		body.Choice = &anthropicToolChoice{"tool", answerTool}
 	}
-	ctx, heard, end := a.watch(ctx)
+	ctx, heard, end := a.withIdleTimeout(ctx)
 	defer end()
 	resp, failed := a.send(ctx, http.MethodPost, "/v1/messages", body)
 	if failed != nil {
-		return Answer{}, failed
+		return Completion{}, failed
 	}
 	defer resp.Body.Close()
 	s := anthropicStream{model: a.Config.Model, structured: r.Schema != nil, text: text{delta: delta}}
-	err := serverEvents(resp.Body, heard, s.event)
-	if failed := a.ended(ctx, err, s.stop, s.usage); failed != nil {
-		return Answer{}, failed
+	err := readServerEvents(resp.Body, heard, s.event)
+	if failed := a.classifyStreamEnd(ctx, err, s.stop, s.usage); failed != nil {
+		return Completion{}, failed
 	}
-	return Answer{Text: s.String(), Model: s.model, Usage: s.usage, Counted: s.counted}, nil
+	return Completion{Text: s.String(), Model: s.model, Usage: s.usage, UsageKnown: s.usageKnown}, nil
 }
 
 // anthropicStream gathers the events of one answer.
@@ -82,7 +82,7 @@ type anthropicStream struct {
 	model      string
 	structured bool
 	usage      Usage
-	counted    bool
+	usageKnown bool
 	stop       string
 }
 
@@ -120,7 +120,7 @@ func (s *anthropicStream) event(data string) (stop bool, err error) {
 	switch e.Type {
 	case "message_start":
 		if e.Message.Model != "" {
-			s.model = events.Line(e.Message.Model, 100)
+			s.model = events.SanitizeLine(e.Message.Model, 100)
 		}
 		u := e.Message.Usage
 		s.usage = Usage{Input: u.Input + u.CacheWrite + u.CacheRead, Output: u.Output}
@@ -134,69 +134,69 @@ func (s *anthropicStream) event(data string) (stop bool, err error) {
 	case "message_delta":
 		s.stop = e.Delta.Stop
 		if e.Usage.Output > 0 {
-			s.usage.Output, s.counted = e.Usage.Output, true
+			s.usage.Output, s.usageKnown = e.Usage.Output, true
 		}
 	case "message_stop":
 		return true, nil
 	case "error":
-		return false, &said{overloaded: e.Error.Type == "overloaded_error" || e.Error.Type == "api_error", text: e.Error.Message}
+		return false, &streamError{overloaded: e.Error.Type == "overloaded_error" || e.Error.Type == "api_error", text: e.Error.Message}
 	}
 	return false, nil
 }
 
-// said is an error that a server reports inside a stream.
-type said struct {
+// streamError is an error that a server reports inside a stream.
+type streamError struct {
 	overloaded bool
 	text       string
 }
 
-func (s *said) Error() string { return s.text }
+func (s *streamError) Error() string { return s.text }
 
-// ended judges how a stream ended.
-func (c *caller) ended(ctx context.Context, err error, stop string, used Usage) error {
-	fail := func(class Class, err error) error {
-		e := c.fail(class, err)
+// classifyStreamEnd judges how a stream ended.
+func (c *caller) classifyStreamEnd(ctx context.Context, err error, stop string, used Usage) error {
+	fail := func(class ErrorClass, err error) error {
+		e := c.newError(class, err)
 		e.Usage = used
 		return e
 	}
-	var told *said
+	var told *streamError
 	switch {
 	case err == nil:
 	case errors.As(err, &told):
 		if told.overloaded {
-			return fail(Unavailable, errors.New(complaint([]byte(told.text))))
+			return fail(Unavailable, errors.New(errorMessage([]byte(told.text))))
 		}
-		return fail(BadRequest, errors.New(complaint([]byte(told.text))))
+		return fail(BadRequest, errors.New(errorMessage([]byte(told.text))))
 	case ctx.Err() != nil:
-		e := c.broken(ctx, err)
+		e := c.classifyTransport(ctx, err)
 		e.Usage = used
 		return e
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fail(CutOff, errors.New("the stream ended before the answer did"))
+		return fail(Truncated, errors.New("the stream ended before the answer did"))
 	default:
 		var syntax *json.SyntaxError
 		var kind *json.UnmarshalTypeError
-		if errors.As(err, &syntax) || errors.As(err, &kind) || errors.Is(err, errTooMuch) || errors.Unwrap(err) == nil {
-			return fail(Garbage, err)
+		if errors.As(err, &syntax) || errors.As(err, &kind) || errors.Is(err, errOversized) || errors.Unwrap(err) == nil {
+			return fail(Malformed, err)
 		}
-		return fail(CutOff, err)
+		return fail(Truncated, err)
 	}
 	switch stop {
 	case "end_turn", "stop_sequence", "tool_use", "stop", "tool_calls", "":
 		return nil
 	case "max_tokens", "length":
-		return fail(CutOff, errors.New("the answer reached its limit"))
+		return fail(Truncated, errors.New("the answer reached its limit"))
 	case "refusal", "content_filter":
 		return fail(Refused, errors.New("the model declined"))
 	}
-	return fail(Garbage, fmt.Errorf("it stopped for %q", complaint([]byte(stop))))
+	return fail(Malformed, fmt.Errorf("it stopped for %q", errorMessage([]byte(stop))))
 }
 
 // Probe implements [Provider]: it lists models.
 func (a *Anthropic) Probe(ctx context.Context) error { return a.probe(ctx, "/v1/models") }
 
 func (c *caller) probe(ctx context.Context, path string) error {
-	ctx, _, end := c.watch(ctx)
+	ctx, _, end := c.withIdleTimeout(ctx)
 	defer end()
 	resp, failed := c.send(ctx, http.MethodGet, path, nil)
 	if failed != nil {
@@ -204,7 +204,7 @@ func (c *caller) probe(ctx context.Context, path string) error {
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxBodyBytes)); err != nil {
-		return c.broken(ctx, err)
+		return c.classifyTransport(ctx, err)
 	}
 	return nil
 }

@@ -18,15 +18,15 @@ import (
 
 // Config is how a provider is reached.
 type Config struct {
-	Name     string
-	URL      string // the address before "/v1/…" or "/chat/completions"
-	Model    string
-	Key      func() (string, error) // asked for at every call; nil or "" for none
-	Patience time.Duration          // 0 is DefaultPatience
-	Now      func() time.Time       // nil is time.Now
+	Name        string
+	URL         string // the address before "/v1/…" or "/chat/completions"
+	Model       string
+	Key         func() (string, error) // asked for at every call; nil or "" for none
+	IdleTimeout time.Duration          // 0 is DefaultIdleTimeout
+	Now         func() time.Time       // nil is time.Now
 }
 
-func (c Config) check() error {
+func (c Config) validate() error {
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
 		return &events.Error{Op: "llm.New", Kind: events.ErrUsage, Subject: c.Name, Err: fmt.Errorf("%q is not an http or https address without a user", c.URL)}
@@ -46,8 +46,8 @@ type caller struct {
 }
 
 func newCaller(c Config, headers map[string]string, auth func(http.Header, string)) *caller {
-	if c.Patience == 0 {
-		c.Patience = DefaultPatience
+	if c.IdleTimeout == 0 {
+		c.IdleTimeout = DefaultIdleTimeout
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -70,52 +70,52 @@ func (c *caller) Name() string { return c.Config.Name }
 // Model implements [Provider].
 func (c *caller) Model() string { return c.Config.Model }
 
-// fail makes an error of a class.
-func (c *caller) fail(class Class, err error) *Error {
-	return &Error{Provider: c.Config.Name, Class: class, Err: err}
+// newError makes an error of a class.
+func (c *caller) newError(class ErrorClass, err error) *CallError {
+	return &CallError{Provider: c.Config.Name, Class: class, Err: err}
 }
 
-// watch gives a context that ends when nothing was heard for as long as patience
+// withIdleTimeout gives a context that ends when nothing was heard for as long as patience
 // is; heard is to be called whenever something was.
-func (c *caller) watch(ctx context.Context) (watched context.Context, heard, end func()) {
+func (c *caller) withIdleTimeout(ctx context.Context) (watched context.Context, heard, end func()) {
 	watched, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(c.Patience, func() { cancel(errSilent) })
-	return watched, func() { timer.Reset(c.Patience) }, func() {
+	timer := time.AfterFunc(c.IdleTimeout, func() { cancel(errIdleTimeout) })
+	return watched, func() { timer.Reset(c.IdleTimeout) }, func() {
 		timer.Stop()
 		cancel(nil)
 	}
 }
 
-var errSilent = errors.New("the server was silent for too long")
+var errIdleTimeout = errors.New("the server was silent for too long")
 
-// broken classifies what went wrong between us and the server.
-func (c *caller) broken(ctx context.Context, err error) *Error {
+// classifyTransport classifies what went wrong between us and the server.
+func (c *caller) classifyTransport(ctx context.Context, err error) *CallError {
 	switch {
-	case errors.Is(context.Cause(ctx), errSilent):
-		return c.fail(TimedOut, errSilent)
+	case errors.Is(context.Cause(ctx), errIdleTimeout):
+		return c.newError(TimedOut, errIdleTimeout)
 	case ctx.Err() != nil:
-		return c.fail(Cancelled, ctx.Err())
+		return c.newError(Cancelled, ctx.Err())
 	}
 	var u *url.Error
 	if errors.As(err, &u) { // without the address: it is known, and long
 		err = u.Err
 	}
-	return c.fail(Unavailable, err)
+	return c.newError(Unavailable, err)
 }
 
 // send sends a request; body may be nil. The response is a good one.
-func (c *caller) send(ctx context.Context, method, path string, body any) (*http.Response, *Error) {
+func (c *caller) send(ctx context.Context, method, path string, body any) (*http.Response, *CallError) {
 	var payload io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
 		if err != nil {
-			return nil, c.fail(BadRequest, err)
+			return nil, c.newError(BadRequest, err)
 		}
 		payload = bytes.NewReader(b)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.URL+path, payload)
 	if err != nil {
-		return nil, c.fail(BadRequest, err)
+		return nil, c.newError(BadRequest, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "cortex")
@@ -125,7 +125,7 @@ func (c *caller) send(ctx context.Context, method, path string, body any) (*http
 	if c.Key != nil {
 		key, err := c.Key()
 		if err != nil {
-			return nil, c.fail(Unauthorized, err)
+			return nil, c.newError(Unauthorized, err)
 		}
 		if key != "" {
 			c.auth(req.Header, key)
@@ -133,22 +133,22 @@ func (c *caller) send(ctx context.Context, method, path string, body any) (*http
 	}
 	resp, err := c.client.Do(req)
 	if err != nil {
-		return nil, c.broken(ctx, err)
+		return nil, c.classifyTransport(ctx, err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	return nil, c.refused(resp)
+	return nil, c.classifyResponse(resp)
 }
 
-// refused classifies an answer that is none.
-func (c *caller) refused(resp *http.Response) *Error {
+// classifyResponse classifies an answer that is none.
+func (c *caller) classifyResponse(resp *http.Response) *CallError {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 8<<10))
-	said := complaint(body)
-	e := c.fail(Unavailable, errors.New(said))
+	said := errorMessage(body)
+	e := c.newError(Unavailable, errors.New(said))
 	e.Status = resp.StatusCode
-	e.After = retryAfter(resp.Header.Get("Retry-After"), c.Now())
+	e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), c.Now())
 	lower := strings.ToLower(said)
 	switch code := resp.StatusCode; {
 	case strings.Contains(lower, "insufficient_quota") || strings.Contains(lower, "credit balance") || strings.Contains(lower, "usage limit") || code == http.StatusPaymentRequired:
@@ -162,15 +162,15 @@ func (c *caller) refused(resp *http.Response) *Error {
 		e.Class = TooLong
 	case code == http.StatusRequestTimeout || code == http.StatusConflict || code >= 500:
 	case code >= 300 && code < 400:
-		e.Class, e.Err = Garbage, errors.New("it redirects, and keys are not sent elsewhere")
+		e.Class, e.Err = Malformed, errors.New("it redirects, and keys are not sent elsewhere")
 	default:
 		e.Class = BadRequest
 	}
 	return e
 }
 
-// complaint is what a server says is wrong, in one harmless line.
-func complaint(body []byte) string {
+// errorMessage is what a server says is wrong, in one harmless line.
+func errorMessage(body []byte) string {
 	var told struct {
 		Error struct {
 			Message string `json:"message"`
@@ -188,24 +188,24 @@ func complaint(body []byte) string {
 			text += " (" + code + ")"
 		}
 	}
-	text = events.Line(text, 300)
+	text = events.SanitizeLine(text, 300)
 	if text == "" {
 		text = "it said nothing"
 	}
 	return text
 }
 
-// maxAfter bounds how long a server can make us wait.
-const maxAfter = 10 * time.Minute
+// maxRetryAfter bounds how long a server can make us wait.
+const maxRetryAfter = 10 * time.Minute
 
 // retryAfter reads the header: seconds, or a date.
 func retryAfter(v string, now time.Time) time.Duration {
 	v = strings.TrimSpace(v)
 	var d time.Duration
 	if n, err := strconv.Atoi(v); err == nil && n >= 0 {
-		d = time.Duration(min(n, int(maxAfter/time.Second))) * time.Second
+		d = time.Duration(min(n, int(maxRetryAfter/time.Second))) * time.Second
 	} else if t, err := http.ParseTime(v); err == nil {
 		d = t.Sub(now)
 	}
-	return max(0, min(d, maxAfter))
+	return max(0, min(d, maxRetryAfter))
 }

@@ -13,18 +13,18 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func config(url, key string, patience time.Duration) llm.Config {
-	return llm.Config{Name: "test", URL: url, Model: "test-model", Patience: patience, Key: func() (string, error) { return key, nil }}
+	return llm.Config{Name: "test", URL: url, Model: "test-model", IdleTimeout: patience, Key: func() (string, error) { return key, nil }}
 }
 
 func TestAnthropic(t *testing.T) {
-	modeltest.Conformance(t, func(s *modeltest.Server, key string, patience time.Duration) (llm.Provider, error) {
-		return llm.NewAnthropic(config(s.Anthropic(), key, patience))
+	modeltest.Conformance(t, func(s *modeltest.ModelServer, key string, patience time.Duration) (llm.Provider, error) {
+		return llm.NewAnthropic(config(s.AnthropicURL(), key, patience))
 	}, "max_tokens", "refusal")
 }
 
 func TestOpenAI(t *testing.T) {
-	modeltest.Conformance(t, func(s *modeltest.Server, key string, patience time.Duration) (llm.Provider, error) {
-		return llm.NewOpenAI(config(s.OpenAI(), key, patience))
+	modeltest.Conformance(t, func(s *modeltest.ModelServer, key string, patience time.Duration) (llm.Provider, error) {
+		return llm.NewOpenAI(config(s.OpenAIURL(), key, patience))
 	}, "length", "content_filter")
 }
 

@@ -16,7 +16,7 @@ type OpenAI struct{ *caller }
 // NewOpenAI returns a provider; the address ends before "/chat/completions"
 // ("https://api.openai.com/v1", "http://127.0.0.1:11434/v1").
 func NewOpenAI(c Config) (*OpenAI, error) {
-	if err := c.check(); err != nil {
+	if err := c.validate(); err != nil {
 		return nil, err
 	}
 	return &OpenAI{newCaller(c, nil, func(h http.Header, key string) { h.Set("Authorization", "Bearer "+key) })}, nil
@@ -41,7 +41,7 @@ type openaiFormat struct {
 }
 
 // Complete implements [Provider].
-func (o *OpenAI) Complete(ctx context.Context, r Request, delta func(string)) (Answer, error) {
+func (o *OpenAI) Complete(ctx context.Context, r CompletionRequest, delta func(string)) (Completion, error) {
 	body := openaiRequest{Model: o.Config.Model, MaxTokens: r.MaxTokens, Stream: true, Options: map[string]any{"include_usage": true}}
 	if r.System != "" {
 		body.Messages = append(body.Messages, message{"system", r.System})
@@ -51,30 +51,30 @@ func (o *OpenAI) Complete(ctx context.Context, r Request, delta func(string)) (A
 		body.Format = &openaiFormat{Type: "json_schema"}
 		body.Format.Schema.Name, body.Format.Schema.Strict, body.Format.Schema.Schema = answerTool, true, r.Schema
 	}
-	ctx, heard, end := o.watch(ctx)
+	ctx, heard, end := o.withIdleTimeout(ctx)
 	defer end()
 	resp, failed := o.send(ctx, http.MethodPost, "/chat/completions", body)
 	if failed != nil {
-		return Answer{}, failed
+		return Completion{}, failed
 	}
 	defer resp.Body.Close()
 	s := openaiStream{model: o.Config.Model, text: text{delta: delta}}
-	err := serverEvents(resp.Body, heard, s.event)
-	if failed := o.ended(ctx, err, s.stop, s.usage); failed != nil {
-		return Answer{}, failed
+	err := readServerEvents(resp.Body, heard, s.event)
+	if failed := o.classifyStreamEnd(ctx, err, s.stop, s.usage); failed != nil {
+		return Completion{}, failed
 	}
 	if s.stop == "" {
-		return Answer{}, o.fail(CutOff, errors.New("the stream ended before the answer did"))
+		return Completion{}, o.newError(Truncated, errors.New("the stream ended before the answer did"))
 	}
-	return Answer{Text: s.String(), Model: s.model, Usage: s.usage, Counted: s.counted}, nil
+	return Completion{Text: s.String(), Model: s.model, Usage: s.usage, UsageKnown: s.usageKnown}, nil
 }
 
 type openaiStream struct {
 	text
-	model   string
-	usage   Usage
-	counted bool
-	stop    string
+	model      string
+	usage      Usage
+	usageKnown bool
+	stop       string
 }
 
 type openaiChunk struct {
@@ -104,13 +104,13 @@ func (s *openaiStream) event(data string) (stop bool, err error) {
 		return false, fmt.Errorf("an event is not JSON: %w", err)
 	}
 	if c.Error != nil {
-		return false, &said{overloaded: true, text: c.Error.Message}
+		return false, &streamError{overloaded: true, text: c.Error.Message}
 	}
 	if c.Model != "" {
-		s.model = events.Line(c.Model, 100)
+		s.model = events.SanitizeLine(c.Model, 100)
 	}
 	if c.Usage != nil {
-		s.usage, s.counted = Usage{c.Usage.Prompt, c.Usage.Completion}, true
+		s.usage, s.usageKnown = Usage{c.Usage.Prompt, c.Usage.Completion}, true
 	}
 	for _, choice := range c.Choices[:min(1, len(c.Choices))] {
 		if choice.Finish != "" {

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// errTooMuch: a server sends more than an answer can be.
-var errTooMuch = errors.New("more was sent than an answer may have")
+// errOversized: a server sends more than an answer can be.
+var errOversized = errors.New("more was sent than an answer may have")
 
-// serverEvents reads a stream of server-sent events and calls use with the data of
+// readServerEvents reads a stream of server-sent events and calls use with the data of
 // each, until use says stop, the stream ends (io.ErrUnexpectedEOF), or it is not
 // such a stream.
-func serverEvents(r io.Reader, heard func(), use func(data string) (stop bool, err error)) error {
+func readServerEvents(r io.Reader, heard func(), use func(data string) (stop bool, err error)) error {
 	in := bufio.NewReaderSize(io.LimitReader(r, maxBodyBytes), 16<<10)
 	var data strings.Builder
 	for {
@@ -56,7 +56,7 @@ type text struct {
 
 func (t *text) add(s string) error {
 	if t.Len()+len(s) > MaxAnswerBytes {
-		return errTooMuch
+		return errOversized
 	}
 	t.WriteString(s)
 	if t.delta != nil && s != "" {

@@ -12,9 +12,9 @@ func FuzzStreams(f *testing.F) {
 	f.Add(": ping\r\n\r\ndata:a\ndata:b\n\n")
 	f.Fuzz(func(t *testing.T, stream string) {
 		a := anthropicStream{structured: len(stream)%2 == 0}
-		_ = serverEvents(strings.NewReader(stream), func() {}, a.event)
+		_ = readServerEvents(strings.NewReader(stream), func() {}, a.event)
 		o := openaiStream{}
-		_ = serverEvents(strings.NewReader(stream), func() {}, o.event)
+		_ = readServerEvents(strings.NewReader(stream), func() {}, o.event)
 		if a.Len() > MaxAnswerBytes || o.Len() > MaxAnswerBytes {
 			t.Error("more was kept than an answer may have")
 		}

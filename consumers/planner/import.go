@@ -10,27 +10,27 @@ import (
 	"cortex/events"
 )
 
-// maxMissing bounds how many versions that cannot be had an error names.
-const maxMissing = 8
+// maxMissingNamed bounds how many versions that cannot be had an error names.
+const maxMissingNamed = 8
 
-// imports plans what makes the machine what a manifest says: one run of apt for
+// planImport plans what makes the machine what a manifest says: one run of apt for
 // all that is missing or has another version, then marks and holds.
-func (p *Planner) imports(ctx context.Context, in events.Intent, now events.Inventory) (events.Plan, error) {
+func (p *Planner) planImport(ctx context.Context, in events.Intent, now events.Inventory) (events.Plan, error) {
 	if len(in.Manifest.Files) > 0 {
-		return p.importFiles(ctx, in.Manifest.Files)
+		return p.planImportFiles(ctx, in.Manifest.Files)
 	}
-	native, err := p.machine.Native(ctx)
+	native, err := p.machine.NativeArch(ctx)
 	if err != nil {
 		return events.Plan{}, err
 	}
-	w := importing{Planner: p, manifest: *in.Manifest, now: now, native: native}
-	install, err := w.install(ctx)
+	w := importPlan{Planner: p, manifest: *in.Manifest, inventory: now, native: native}
+	install, err := w.installStep(ctx)
 	if err != nil {
 		return events.Plan{}, err
 	}
 	install.NoRecommends, install.AllowHeld = in.Options.NoRecommends, in.Options.AllowHeld
 	var steps []events.Step
-	for _, s := range []events.Step{w.unhold(), install, w.manual(), w.hold(install)} {
+	for _, s := range []events.Step{w.unholdStep(), install, w.manualStep(), w.holdStep(install)} {
 		if len(s.Targets) > 0 {
 			steps = append(steps, s)
 		}
@@ -47,16 +47,16 @@ func (p *Planner) imports(ctx context.Context, in events.Intent, now events.Inve
 	return plan, err
 }
 
-// importFiles plans to put apt's files in place. Their contents are kept before
+// planImportFiles plans to put apt's files in place. Their contents are kept before
 // the plan is made, and the plan names them.
-func (p *Planner) importFiles(ctx context.Context, files []events.ManifestFile) (events.Plan, error) {
-	img, err := p.keep.Capture(ctx)
+func (p *Planner) planImportFiles(ctx context.Context, files []events.ManifestFile) (events.Plan, error) {
+	img, err := p.snapshots.Capture(ctx)
 	if err != nil {
 		return events.Plan{}, err
 	}
 	s := events.Step{Op: events.OpRestore}
 	for _, f := range files {
-		digest, err := p.debs.Put(f.Content)
+		digest, err := p.blobs.Put(f.Content)
 		if err != nil {
 			return events.Plan{}, err
 		}
@@ -71,32 +71,32 @@ func (p *Planner) importFiles(ctx context.Context, files []events.ManifestFile) 
 	return events.Plan{Steps: []events.Step{s}}, nil
 }
 
-// importing is one manifest being planned.
-type importing struct {
+// importPlan is one manifest being planned.
+type importPlan struct {
 	*Planner
-	manifest events.Manifest
-	now      events.Inventory
-	native   events.Architecture
-	notes    []string
+	manifest  events.Manifest
+	inventory events.Inventory
+	native    events.Architecture
+	notes     []string
 }
 
-func (w *importing) key(r events.PackageRef) events.PackageKey {
+func (w *importPlan) key(r events.PackageRef) events.PackageKey {
 	if r.Arch == "" || r.Arch == "all" {
 		r.Arch = w.native
 	}
 	return events.PackageKey{Name: r.Name, Arch: r.Arch}
 }
 
-func (w *importing) state(r events.PackageRef) events.State { return w.now[w.key(r)] }
+func (w *importPlan) state(r events.PackageRef) events.State { return w.inventory[w.key(r)] }
 
 // holds reports whether the manifest wants the package on hold.
-func (w *importing) holds(r events.PackageRef) bool {
+func (w *importPlan) holds(r events.PackageRef) bool {
 	return slices.ContainsFunc(w.manifest.Holds, func(h events.PackageRef) bool { return w.key(h) == w.key(r) })
 }
 
-// install is the step for what is missing or has another version. A version that
+// installStep is the step for what is missing or has another version. A version that
 // no source offers any more is taken from the vault when it is kept there.
-func (w *importing) install(ctx context.Context) (events.Step, error) {
+func (w *importPlan) installStep(ctx context.Context) (events.Step, error) {
 	s := events.Step{Op: events.OpInstall}
 	var anyVersion []events.PackageRef
 	var names []events.PackageName
@@ -113,7 +113,7 @@ func (w *importing) install(ctx context.Context) (events.Step, error) {
 		s.AllowDowngrade = true
 		names = append(names, r.Name)
 	}
-	offered, err := w.machine.Offered(ctx, names)
+	offered, err := w.machine.OfferedVersions(ctx, names)
 	if err != nil {
 		return s, err
 	}
@@ -122,53 +122,53 @@ func (w *importing) install(ctx context.Context) (events.Step, error) {
 		if t.Version == "" || slices.Contains(offered[w.key(t.PackageRef)], t.Version) {
 			continue
 		}
-		if deb, ok := w.debs.Deb(w.key(t.PackageRef), t.Version); ok && w.debs.CheckDeb(deb.Digest) == nil {
+		if deb, ok := w.blobs.Deb(w.key(t.PackageRef), t.Version); ok && w.blobs.CheckDeb(deb.Digest) == nil {
 			s.Targets[i].Deb = deb.Digest
 			continue
 		}
 		missing = append(missing, t.PackageRef.String())
 	}
 	if len(missing) > 0 {
-		subject := strings.Join(missing[:min(maxMissing, len(missing))], ", ")
-		if more := len(missing) - maxMissing; more > 0 {
+		subject := strings.Join(missing[:min(maxMissingNamed, len(missing))], ", ")
+		if more := len(missing) - maxMissingNamed; more > 0 {
 			subject += fmt.Sprintf(" and %d more", more)
 		}
 		return s, &events.Error{Op: "planner.install", Kind: events.ErrNotFound, Subject: subject, Err: errors.New("no source offers this, and it is not kept"), Hint: "--any-version takes the versions that are offered"}
 	}
-	return s, w.machine.Resolve(ctx, anyVersion)
+	return s, w.machine.CheckNames(ctx, anyVersion)
 }
 
-// manual marks as asked for what is there already, but only for others' sake.
-func (w *importing) manual() events.Step {
-	s := events.Step{Op: events.OpManual}
+// manualStep marks as asked for what is there already, but only for others' sake.
+func (w *importPlan) manualStep() events.Step {
+	s := events.Step{Op: events.OpMarkManual}
 	for _, r := range w.manifest.Packages {
 		if st := w.state(r); st.Installed() && st.Auto && (r.Version == "" || r.Version == st.Version) {
-			s.Targets = append(s.Targets, bare(r))
+			s.Targets = append(s.Targets, withoutVersion(r))
 		}
 	}
 	return s
 }
 
-// unhold lets go what the manifest names and does not hold.
-func (w *importing) unhold() events.Step {
+// unholdStep lets go what the manifest names and does not hold.
+func (w *importPlan) unholdStep() events.Step {
 	s := events.Step{Op: events.OpUnhold}
 	for _, r := range w.manifest.Packages {
 		if w.state(r).Held() && !w.holds(r) {
-			s.Targets = append(s.Targets, bare(r))
+			s.Targets = append(s.Targets, withoutVersion(r))
 		}
 	}
 	return s
 }
 
-// hold puts on hold what is not, and once more what is installed anew: that ends a
+// holdStep puts on hold what is not, and once more what is installed anew: that ends a
 // hold. What is not there afterwards cannot be held.
-func (w *importing) hold(install events.Step) events.Step {
+func (w *importPlan) holdStep(install events.Step) events.Step {
 	s := events.Step{Op: events.OpHold}
 	for _, r := range w.manifest.Holds {
 		anew := slices.ContainsFunc(install.Targets, func(t events.Target) bool { return w.key(t.PackageRef) == w.key(r) })
 		switch st := w.state(r); {
 		case anew || st.Installed() && !st.Held():
-			s.Targets = append(s.Targets, bare(r))
+			s.Targets = append(s.Targets, withoutVersion(r))
 		case !st.Installed():
 			w.notes = append(w.notes, fmt.Sprintf("%s is not installed and cannot be held", r))
 		}
@@ -176,6 +176,6 @@ func (w *importing) hold(install events.Step) events.Step {
 	return s
 }
 
-func bare(r events.PackageRef) events.Target {
+func withoutVersion(r events.PackageRef) events.Target {
 	return events.Target{PackageRef: events.PackageRef{Name: r.Name, Arch: r.Arch}}
 }

@@ -12,37 +12,37 @@ import (
 	"errors"
 	"sync"
 
-	"cortex/consumers/keeper"
+	"cortex/consumers/machine/confstate"
 	"cortex/consumers/policy"
-	"cortex/consumers/scribe"
+	"cortex/consumers/recorder"
 	"cortex/events"
 )
 
-// Machine is what the planner needs of apt and dpkg. Implementations are safe
+// Simulator is what the planner needs of apt and dpkg. Implementations are safe
 // for concurrent use.
-type Machine interface {
-	Native(ctx context.Context) (events.Architecture, error)
+type Simulator interface {
+	NativeArch(ctx context.Context) (events.Architecture, error)
 	Inventory(ctx context.Context) (events.Inventory, error)
-	Resolve(ctx context.Context, refs []events.PackageRef) error
+	CheckNames(ctx context.Context, refs []events.PackageRef) error
 	Simulate(ctx context.Context, steps []events.Step) (events.Plan, error)
-	Offered(ctx context.Context, names []events.PackageName) (map[events.PackageKey][]events.Version, error)
-	Data(ctx context.Context, names []events.PackageName) (map[events.PackageName][]string, error)
+	OfferedVersions(ctx context.Context, names []events.PackageName) (map[events.PackageKey][]events.Version, error)
+	DataPaths(ctx context.Context, names []events.PackageName) (map[events.PackageName][]string, error)
 	Services(ctx context.Context, keys []events.PackageKey) ([]string, error)
 	ListsEmpty() bool
-	// Inputs names all that a plan is made from, as it is now; "" when it cannot.
-	Inputs() string
+	// InputFingerprint names all that a plan is made from, as it is now; "" when it cannot.
+	InputFingerprint() string
 	Refresh(ctx context.Context, tell func(events.Progress)) error
 }
 
-// Keeper looks at what dpkg's package states do not tell; see keeper.Keeper.
-type Keeper interface {
-	Capture(ctx context.Context) (keeper.Image, error)
+// ConfigReader looks at what dpkg's package states do not tell; see keeper.Keeper.
+type ConfigReader interface {
+	Capture(ctx context.Context) (confstate.Snapshot, error)
 	Content(s events.FileState) ([]byte, error)
 }
 
-// Debs finds and checks package files that are kept, and keeps the contents of
+// BlobStore finds and checks package files that are kept, and keeps the contents of
 // files that a plan puts in place; see vault.Vault.
-type Debs interface {
+type BlobStore interface {
 	Deb(k events.PackageKey, v events.Version) (events.Deb, bool)
 	CheckDeb(d events.Digest) error
 	Has(d events.Digest, secret bool) bool
@@ -54,35 +54,35 @@ type Config struct {
 	// MayRefresh allows fetching package lists when there are none; it needs
 	// the rights to write them.
 	MayRefresh bool
-	// Tell receives progress; it must not block.
-	Tell func(events.Progress)
+	// OnProgress receives progress; it must not block.
+	OnProgress func(events.Progress)
 }
 
 // Planner is a worker: a requested transaction in, a planned or refused one out.
 type Planner struct {
-	log     events.Log
-	scribe  *scribe.Scribe
-	machine Machine
-	keep    Keeper
-	debs    Debs
-	policy  policy.Judge
-	cfg     Config
+	log       events.Log
+	recorder  *recorder.Recorder
+	machine   Simulator
+	snapshots ConfigReader
+	blobs     BlobStore
+	policy    policy.Evaluator
+	cfg       Config
 
-	mu   sync.Mutex
-	made made // the newest plan, until it is carried out
+	mu     sync.Mutex
+	cached cachedPlan // the newest plan, until it is carried out
 }
 
-// made is a plan, and what it was made from.
-type made struct {
-	by     events.TransactionID
-	inputs string
-	plan   events.Plan
-	base   string
+// cachedPlan is a plan, and what it was made from.
+type cachedPlan struct {
+	transaction      events.TransactionID
+	inputFingerprint string
+	plan             events.Plan
+	inventoryHash    string
 }
 
 // New returns a planner.
-func New(s *scribe.Scribe, m Machine, k Keeper, d Debs, j policy.Judge, cfg Config) *Planner {
-	return &Planner{log: s.Log, scribe: s, machine: m, keep: k, debs: d, policy: j, cfg: cfg}
+func New(s *recorder.Recorder, m Simulator, k ConfigReader, d BlobStore, j policy.Evaluator, cfg Config) *Planner {
+	return &Planner{log: s.Log, recorder: s, machine: m, snapshots: k, blobs: d, policy: j, cfg: cfg}
 }
 
 // Handle reacts to the fact that opened a transaction: the plan, and what policy says
@@ -98,21 +98,21 @@ func (p *Planner) Handle(ctx context.Context, r events.Record) error {
 	if err := p.refreshLists(ctx, r, t); err != nil {
 		return p.refuse(ctx, r, t, err)
 	}
-	inputs := p.machine.Inputs()
+	inputs := p.machine.InputFingerprint()
 	plan, base, err := p.Make(ctx, t)
 	if err != nil {
 		return p.refuse(ctx, r, t, err)
 	}
-	p.remember(made{t.ID, inputs, plan, base})
-	verdict, rules := p.policy.Judge(policy.CaseOf(t, plan, p.scribe.Now()))
-	planned, err := p.scribe.Transaction(ctx, scribe.After(r), t, &events.Planned{
-		PlanID: plan.ID(), Plan: plan, Base: base, Policy: rules, Denial: verdict,
+	p.cachePlan(cachedPlan{t.ID, inputs, plan, base})
+	verdict, rules := p.policy.Evaluate(policy.InputFor(t, plan, p.recorder.Now()))
+	planned, err := p.recorder.AppendToTransaction(ctx, recorder.CausedBy(r), t, &events.Planned{
+		PlanID: plan.ID(), Plan: plan, InventoryHash: base, PolicyVersion: rules, Denial: verdict,
 	})
 	if err != nil {
 		return ignoreConflict(err)
 	}
 	if verdict != nil {
-		_, err = p.scribe.Transaction(ctx, scribe.After(planned), t, &events.Denied{Rule: verdict.Rule, Message: verdict.Message, Policy: rules})
+		_, err = p.recorder.AppendToTransaction(ctx, recorder.CausedBy(planned), t, &events.Denied{Rule: verdict.Rule, Message: verdict.Message, PolicyVersion: rules})
 	}
 	return ignoreConflict(err)
 }
@@ -128,7 +128,7 @@ func (p *Planner) refuse(ctx context.Context, r events.Record, t *events.Transac
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	_, err := p.scribe.Transaction(ctx, scribe.After(r), t, &events.Refused{Failure: events.FailureOf(why)})
+	_, err := p.recorder.AppendToTransaction(ctx, recorder.CausedBy(r), t, &events.Refused{Failure: events.FailureOf(why)})
 	return ignoreConflict(err)
 }
 
@@ -142,17 +142,17 @@ func (p *Planner) refreshLists(ctx context.Context, r events.Record, t *events.T
 	if !p.cfg.MayRefresh || !p.machine.ListsEmpty() && !asked {
 		return nil
 	}
-	start := p.scribe.Now()
+	start := p.recorder.Now()
 	err := p.machine.Refresh(ctx, func(progress events.Progress) {
 		progress.Transaction = t.ID
-		p.cfg.Tell(progress)
+		p.cfg.OnProgress(progress)
 	})
 	if err != nil {
 		return err
 	}
-	_, err = p.scribe.Append(ctx, scribe.After(r), events.MachineSubject(p.log.Host()), &events.IndexesRefreshed{
-		Reason: reason, DurationMs: p.scribe.Now().Sub(start).Milliseconds(),
-	}, events.Anything)
+	_, err = p.recorder.Append(ctx, recorder.CausedBy(r), events.MachineSubject(p.log.Host()), &events.IndexesRefreshed{
+		Reason: reason, DurationMs: p.recorder.Now().Sub(start).Milliseconds(),
+	}, events.NoExpectation)
 	return err
 }
 
@@ -166,13 +166,13 @@ func (p *Planner) Make(ctx context.Context, t *events.Transaction) (events.Plan,
 	var plan events.Plan
 	switch t.Intent.Verb {
 	case events.VerbUndo, events.VerbRedo, events.VerbRollback:
-		plan, err = p.undo(ctx, t.Intent, now)
+		plan, err = p.planUndo(ctx, t.Intent, now)
 	case events.VerbImport:
-		plan, err = p.imports(ctx, t.Intent, now)
+		plan, err = p.planImport(ctx, t.Intent, now)
 	case events.VerbObserved:
 		err = &events.Error{Op: "planner.Make", Kind: events.ErrInternal, Err: errors.New("what somebody else did is not planned")}
 	case events.VerbInstall, events.VerbRemove, events.VerbPurge, events.VerbUpgrade, events.VerbHold, events.VerbUnhold:
-		plan, err = p.forward(ctx, t.Intent, now)
+		plan, err = p.planPackages(ctx, t.Intent, now)
 	}
 	if err == nil {
 		err = plan.Validate()
@@ -183,31 +183,31 @@ func (p *Planner) Make(ctx context.Context, t *events.Transaction) (events.Plan,
 	return plan, now.Hash(), nil
 }
 
-// remember keeps a plan for [Planner.Again].
-func (p *Planner) remember(m made) {
-	if m.inputs == "" || m.inputs != p.machine.Inputs() || m.by == "" {
-		m = made{}
+// cachePlan keeps a plan for [Planner.Replan].
+func (p *Planner) cachePlan(m cachedPlan) {
+	if m.inputFingerprint == "" || m.inputFingerprint != p.machine.InputFingerprint() || m.transaction == "" {
+		m = cachedPlan{}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.made = m
+	p.cached = m
 }
 
-// Again is [Planner.Make] for a plan that is about to be carried out: while all that it
+// Replan is [Planner.Make] for a plan that is about to be carried out: while all that it
 // was made from is as it was, apt would say the same again, and is not asked. What takes
 // something back is made from more than apt reads, and is always made again.
-func (p *Planner) Again(ctx context.Context, t *events.Transaction) (events.Plan, string, error) {
+func (p *Planner) Replan(ctx context.Context, t *events.Transaction) (events.Plan, string, error) {
 	p.mu.Lock()
-	m := p.made
+	m := p.cached
 	p.mu.Unlock()
-	if m.by == t.ID && !t.Intent.Verb.TakesBack() && t.Intent.Verb != events.VerbImport && m.inputs == p.machine.Inputs() {
-		return m.plan, m.base, nil
+	if m.transaction == t.ID && !t.Intent.Verb.Reverts() && t.Intent.Verb != events.VerbImport && m.inputFingerprint == p.machine.InputFingerprint() {
+		return m.plan, m.inventoryHash, nil
 	}
 	return p.Make(ctx, t)
 }
 
-// forward plans what names packages.
-func (p *Planner) forward(ctx context.Context, in events.Intent, now events.Inventory) (events.Plan, error) {
+// planPackages plans what names packages.
+func (p *Planner) planPackages(ctx context.Context, in events.Intent, now events.Inventory) (events.Plan, error) {
 	step := events.Step{
 		Op: events.Op(in.Verb), Reinstall: in.Options.Reinstall,
 		NoRecommends: in.Options.NoRecommends, AllowHeld: in.Options.AllowHeld,
@@ -216,7 +216,7 @@ func (p *Planner) forward(ctx context.Context, in events.Intent, now events.Inve
 		step.Targets = append(step.Targets, events.Target{PackageRef: ref})
 		step.AllowDowngrade = step.AllowDowngrade || ref.Version != ""
 	}
-	plan, err := p.resolved(ctx, in.Packages, step)
+	plan, err := p.simulateChecked(ctx, in.Packages, step)
 	if err != nil {
 		return events.Plan{}, err
 	}
@@ -227,9 +227,9 @@ func (p *Planner) forward(ctx context.Context, in events.Intent, now events.Inve
 	return plan, err
 }
 
-// resolved simulates a step whose names exist exactly as given. Both are asked at once:
+// simulateChecked simulates a step whose names exist exactly as given. Both are asked at once:
 // apt reads an unknown name as a pattern, and then what it says is thrown away.
-func (p *Planner) resolved(ctx context.Context, names []events.PackageRef, step events.Step) (plan events.Plan, err error) {
+func (p *Planner) simulateChecked(ctx context.Context, names []events.PackageRef, step events.Step) (plan events.Plan, err error) {
 	for _, r := range names {
 		if err := r.Validate(); err != nil {
 			return events.Plan{}, err
@@ -243,7 +243,7 @@ func (p *Planner) resolved(ctx context.Context, names []events.PackageRef, step 
 		plan, err = p.machine.Simulate(ctx, []events.Step{step})
 		simulated <- err
 	}()
-	unknown := p.machine.Resolve(ctx, names)
+	unknown := p.machine.CheckNames(ctx, names)
 	if unknown != nil {
 		cancel()
 	}
@@ -260,7 +260,7 @@ func refuseHeld(plan events.Plan, now events.Inventory, o events.Options) error 
 	}
 	for _, c := range plan.Changes {
 		switch c.Action {
-		case events.ActionHold, events.ActionUnhold, events.ActionAuto, events.ActionManual:
+		case events.ActionHold, events.ActionUnhold, events.ActionMarkAuto, events.ActionMarkManual:
 			continue
 		case events.ActionInstall, events.ActionUpgrade, events.ActionDowngrade, events.ActionReinstall,
 			events.ActionRemove, events.ActionPurge, events.ActionConfigure:

@@ -14,7 +14,7 @@ import (
 // configuration, and the kernel.
 func (p *Planner) risks(ctx context.Context, plan events.Plan) ([]string, error) {
 	var out []string
-	var gone []events.Change
+	var gone []events.PlannedChange
 	var names []events.PackageName
 	for _, c := range plan.Changes {
 		if c.Action == events.ActionPurge && c.From == "" {
@@ -27,22 +27,22 @@ func (p *Planner) risks(ctx context.Context, plan events.Plan) ([]string, error)
 				gone = append(gone, c)
 				names = append(names, c.Name)
 			}
-		case events.ActionInstall, events.ActionConfigure, events.ActionHold, events.ActionUnhold, events.ActionAuto, events.ActionManual:
+		case events.ActionInstall, events.ActionConfigure, events.ActionHold, events.ActionUnhold, events.ActionMarkAuto, events.ActionMarkManual:
 		}
 	}
 	if len(gone) == 0 {
 		return out, nil
 	}
-	offered, err := p.machine.Offered(ctx, names)
+	offered, err := p.machine.OfferedVersions(ctx, names)
 	if err != nil {
 		return nil, err
 	}
-	data, err := p.machine.Data(ctx, names)
+	data, err := p.machine.DataPaths(ctx, names)
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range gone {
-		if _, kept := p.debs.Deb(c.PackageKey, c.From); !kept && !slices.Contains(offered[c.PackageKey], c.From) {
+		if _, kept := p.blobs.Deb(c.PackageKey, c.From); !kept && !slices.Contains(offered[c.PackageKey], c.From) {
 			out = append(out, fmt.Sprintf("%s %s: this version is neither kept nor offered by any source", c.Name, c.From))
 		}
 		if c.Action != events.ActionRemove && len(data[c.Name]) > 0 {

@@ -16,21 +16,21 @@ import (
 	"cortex/events"
 )
 
-// Case is what is judged: a plan, for whom, and when.
-type Case struct {
+// Input is what is judged: a plan, for whom, and when.
+type Input struct {
 	Plan   events.Plan
 	Intent events.Intent
 	Actor  events.Actor
 	Now    time.Time // in the machine's zone
 }
 
-// CaseOf is the case of a transaction's plan.
-func CaseOf(t *events.Transaction, plan events.Plan, now time.Time) Case {
-	return Case{Plan: plan, Intent: t.Intent, Actor: t.Actor, Now: now}
+// InputFor is the case of a transaction's plan.
+func InputFor(t *events.Transaction, plan events.Plan, now time.Time) Input {
+	return Input{Plan: plan, Intent: t.Intent, Actor: t.Actor, Now: now}
 }
 
-// Verdict is nil when the plan may run.
-type Verdict = *events.Denial
+// Decision is nil when the plan may run.
+type Decision = *events.Denial
 
 // Rule is one that can deny, for people.
 type Rule struct {
@@ -40,18 +40,18 @@ type Rule struct {
 	Source  string `json:"source,omitempty"` // file and line
 }
 
-// Judge judges plans.
-type Judge interface {
-	// Judge gives the first rule that denies, and the version of the rules.
-	Judge(c Case) (v Verdict, version string)
+// Evaluator judges plans.
+type Evaluator interface {
+	// Evaluate gives the first rule that denies, and the version of the rules.
+	Evaluate(c Input) (v Decision, version string)
 }
 
-// tools are what Cortex and apt need to go on working.
-var tools = map[events.PackageName]bool{"apt": true, "dpkg": true, "libc6": true, "libapt-pkg6.0": true, "libapt-pkg7.0": true, "cortex": true}
+// requiredPackages are what Cortex and apt need to go on working.
+var requiredPackages = map[events.PackageName]bool{"apt": true, "dpkg": true, "libc6": true, "libapt-pkg6.0": true, "libapt-pkg7.0": true, "cortex": true}
 
 // Invariants are what no rule and no option overrides. Kernel is the release that
 // runs, as uname gives it; "" when unknown.
-type Invariants struct{ Kernel string }
+type Invariants struct{ RunningKernel string }
 
 // Rules lists them.
 func (v Invariants) Rules() []Rule {
@@ -63,8 +63,8 @@ func (v Invariants) Rules() []Rule {
 	}
 }
 
-// Judge gives the first invariant that the plan breaks.
-func (v Invariants) Judge(c Case) Verdict {
+// Evaluate gives the first invariant that the plan breaks.
+func (v Invariants) Evaluate(c Input) Decision {
 	var essential, kernel, needed []string
 	for _, x := range c.Plan.Changes {
 		if x.Action != events.ActionRemove && x.Action != events.ActionPurge {
@@ -73,14 +73,14 @@ func (v Invariants) Judge(c Case) Verdict {
 		if x.Essential {
 			essential = append(essential, string(x.Name))
 		}
-		if v.runs(x.Name) && x.From != "" {
+		if v.isRunningKernel(x.Name) && x.From != "" {
 			kernel = append(kernel, string(x.Name))
 		}
-		if tools[x.Name] && x.From != "" {
+		if requiredPackages[x.Name] && x.From != "" {
 			needed = append(needed, string(x.Name))
 		}
 	}
-	deny := func(rule, why string, names []string) Verdict {
+	deny := func(rule, why string, names []string) Decision {
 		return &events.Denial{Rule: rule, Message: why + strings.Join(names, ", ")}
 	}
 	switch {
@@ -94,13 +94,13 @@ func (v Invariants) Judge(c Case) Verdict {
 	return nil
 }
 
-// runs reports whether a package holds the kernel that runs, or its modules.
-func (v Invariants) runs(name events.PackageName) bool {
-	if v.Kernel == "" {
+// isRunningKernel reports whether a package holds the kernel that runs, or its modules.
+func (v Invariants) isRunningKernel(name events.PackageName) bool {
+	if v.RunningKernel == "" {
 		return false
 	}
 	for _, prefix := range []string{"linux-image-", "linux-image-unsigned-", "linux-modules-"} {
-		if string(name) == prefix+v.Kernel {
+		if string(name) == prefix+v.RunningKernel {
 			return true
 		}
 	}

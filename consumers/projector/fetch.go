@@ -15,7 +15,7 @@ type fetcher struct {
 	cancel  context.CancelFunc
 }
 
-var errEnded = &events.Error{Op: "projector", Kind: events.ErrUnavailable, Subject: "log", Err: errors.New("stopped giving records")}
+var errLogEnded = &events.Error{Op: "projector", Kind: events.ErrUnavailable, Subject: "log", Err: errors.New("stopped giving records")}
 
 // startFetching follows the log behind a position until stop.
 func startFetching(ctx context.Context, log events.Log, after events.Position) *fetcher {
@@ -27,7 +27,7 @@ func startFetching(ctx context.Context, log events.Log, after events.Position) *
 
 func (f *fetcher) run(ctx context.Context, log events.Log, after events.Position) {
 	defer close(f.records)
-	f.failed = errEnded
+	f.failed = errLogEnded
 	for r, err := range log.Follow(ctx, events.Query{After: after}) {
 		if err != nil {
 			f.failed = err

@@ -22,18 +22,18 @@ type ReadModel interface {
 
 // Config holds the limits; zero values mean the defaults.
 type Config struct {
-	Batch    int           // records in one Apply at most; 500
-	MinPause time.Duration // before the first retry; 10 ms
-	MaxPause time.Duration // between retries; 5 s
+	BatchSize  int           // records in one Apply at most; 500
+	MinBackoff time.Duration // before the first retry; 10 ms
+	MaxBackoff time.Duration // between retries; 5 s
 	// Report is told about every error, also those that will be retried. It may
 	// be nil and must not call the projector.
 	Report func(model string, err error)
 }
 
 const (
-	defaultBatch    = 500
-	defaultMinPause = 10 * time.Millisecond
-	defaultMaxPause = 5 * time.Second
+	defaultBatchSize  = 500
+	defaultMinBackoff = 10 * time.Millisecond
+	defaultMaxBackoff = 5 * time.Second
 	// maxBatchBytes bounds the data of one batch in memory.
 	maxBatchBytes = 8 << 20
 	// fetchAhead is how many records wait while a model works.
@@ -41,14 +41,14 @@ const (
 )
 
 func (c *Config) setDefaults() {
-	if c.Batch <= 0 {
-		c.Batch = defaultBatch
+	if c.BatchSize <= 0 {
+		c.BatchSize = defaultBatchSize
 	}
-	if c.MinPause <= 0 {
-		c.MinPause = defaultMinPause
+	if c.MinBackoff <= 0 {
+		c.MinBackoff = defaultMinBackoff
 	}
-	if c.MaxPause < c.MinPause {
-		c.MaxPause = max(defaultMaxPause, c.MinPause)
+	if c.MaxBackoff < c.MinBackoff {
+		c.MaxBackoff = max(defaultMaxBackoff, c.MinBackoff)
 	}
 	if c.Report == nil {
 		c.Report = func(string, error) {}
@@ -59,24 +59,24 @@ func (c *Config) setDefaults() {
 type Projector struct {
 	log    events.Log
 	cfg    Config
-	tracks []*track
+	models []*modelProgress
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced whenever a track moves
 }
 
-// track is one model's way; all but the model is guarded by Projector.mu.
-type track struct {
-	model   ReadModel
-	at      events.Position
-	known   bool  // whether at was read from the model
-	err     error // of the last attempt; nil when it went well
-	stopped bool  // by err, until resumed
-	resume  chan struct{}
+// modelProgress is one model's way; all but the model is guarded by Projector.mu.
+type modelProgress struct {
+	model         ReadModel
+	position      events.Position
+	positionKnown bool  // whether at was read from the model
+	err           error // of the last attempt; nil when it went well
+	stopped       bool  // by err, until resumed
+	resume        chan struct{}
 }
 
-// Status is how one model is doing.
-type Status struct {
+// ModelStatus is how one model is doing.
+type ModelStatus struct {
 	Name     string          `json:"name"`
 	Position events.Position `json:"position"`
 	Lag      uint64          `json:"lag"`     // records of the log that are not in yet
@@ -90,7 +90,7 @@ func New(log events.Log, models []ReadModel, cfg Config) *Projector {
 	cfg.setDefaults()
 	p := &Projector{log: log, cfg: cfg, changed: make(chan struct{})}
 	for _, m := range models {
-		p.tracks = append(p.tracks, &track{model: m, resume: make(chan struct{}, 1)})
+		p.models = append(p.models, &modelProgress{model: m, resume: make(chan struct{}, 1)})
 	}
 	return p
 }
@@ -98,7 +98,7 @@ func New(log events.Log, models []ReadModel, cfg Config) *Projector {
 // Run drives all models until ctx is done, then returns nil. It is called once.
 func (p *Projector) Run(ctx context.Context) error {
 	var running sync.WaitGroup
-	for _, t := range p.tracks {
+	for _, t := range p.models {
 		running.Go(func() { p.drive(ctx, t) })
 	}
 	running.Wait()
@@ -106,8 +106,8 @@ func (p *Projector) Run(ctx context.Context) error {
 }
 
 // drive keeps one model going.
-func (p *Projector) drive(ctx context.Context, t *track) {
-	pause := p.cfg.MinPause
+func (p *Projector) drive(ctx context.Context, t *modelProgress) {
+	pause := p.cfg.MinBackoff
 	for ctx.Err() == nil {
 		before := p.position(t)
 		err := p.follow(ctx, t)
@@ -115,7 +115,7 @@ func (p *Projector) drive(ctx context.Context, t *track) {
 			return
 		}
 		if p.position(t) > before {
-			pause = p.cfg.MinPause // it got somewhere
+			pause = p.cfg.MinBackoff // it got somewhere
 		}
 		stopped := errors.Is(err, events.ErrCorrupt)
 		p.update(func() { t.err, t.stopped = err, stopped })
@@ -133,18 +133,18 @@ func (p *Projector) drive(ctx context.Context, t *track) {
 		case <-t.resume:
 		case <-ctx.Done():
 		}
-		pause = min(2*pause, p.cfg.MaxPause)
+		pause = min(2*pause, p.cfg.MaxBackoff)
 	}
 }
 
 // follow applies the log from the model's checkpoint on. It returns when ctx is
 // done or something fails.
-func (p *Projector) follow(ctx context.Context, t *track) error {
+func (p *Projector) follow(ctx context.Context, t *modelProgress) error {
 	at, err := t.model.Checkpoint(ctx)
 	if err != nil {
 		return fmt.Errorf("read the checkpoint: %w", err)
 	}
-	p.update(func() { t.at, t.known = at.Position, true })
+	p.update(func() { t.position, t.positionKnown = at.Position, true })
 	head, err := p.log.Head(ctx)
 	if err != nil {
 		return fmt.Errorf("read the log's head: %w", err)
@@ -152,13 +152,13 @@ func (p *Projector) follow(ctx context.Context, t *track) error {
 	f := startFetching(ctx, p.log, at.Position)
 	defer f.stop()
 	for {
-		batch, err := f.next(p.cfg.Batch, head.Position)
+		batch, err := f.next(p.cfg.BatchSize, head.Position)
 		if len(batch) > 0 {
 			if err := t.model.Apply(ctx, batch); err != nil {
 				return err
 			}
 			last := batch[len(batch)-1].Position
-			p.update(func() { t.at, t.err = last, nil })
+			p.update(func() { t.position, t.err = last, nil })
 		}
 		if err != nil {
 			return err
@@ -175,10 +175,10 @@ func (p *Projector) update(change func()) {
 	p.changed = make(chan struct{})
 }
 
-func (p *Projector) position(t *track) events.Position {
+func (p *Projector) position(t *modelProgress) events.Position {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return t.at
+	return t.position
 }
 
 // WaitFor returns nil when every model has reached a position: what was appended
@@ -205,8 +205,8 @@ func (p *Projector) reached(pos events.Position) (bool, <-chan struct{}, error) 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	all := true
-	for _, t := range p.tracks {
-		if t.known && t.at >= pos {
+	for _, t := range p.models {
+		if t.positionKnown && t.position >= pos {
 			continue
 		}
 		all = false
@@ -217,22 +217,22 @@ func (p *Projector) reached(pos events.Position) (bool, <-chan struct{}, error) 
 	return all, p.changed, nil
 }
 
-// Status tells how every model is doing, in the order of New.
-func (p *Projector) Status(ctx context.Context) []Status {
+// ModelStatus tells how every model is doing, in the order of New.
+func (p *Projector) Status(ctx context.Context) []ModelStatus {
 	head, headErr := p.log.Head(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := make([]Status, len(p.tracks))
-	for i, t := range p.tracks {
-		s := Status{Name: t.model.Name(), Position: t.at, Stopped: t.stopped, Err: t.err}
+	out := make([]ModelStatus, len(p.models))
+	for i, t := range p.models {
+		s := ModelStatus{Name: t.model.Name(), Position: t.position, Stopped: t.stopped, Err: t.err}
 		if s.Err == nil && headErr != nil {
 			s.Err = fmt.Errorf("read the log's head: %w", headErr)
 		}
 		if s.Err != nil {
 			s.Error = s.Err.Error()
 		}
-		if head.Position > t.at {
-			s.Lag = uint64(head.Position - t.at)
+		if head.Position > t.position {
+			s.Lag = uint64(head.Position - t.position)
 		}
 		out[i] = s
 	}
@@ -243,7 +243,7 @@ func (p *Projector) Status(ctx context.Context) []Status {
 // was rebuilt, and ends the pause of one that is being retried. It is an
 // ErrNotFound error when there is no such model.
 func (p *Projector) Resume(name string) error {
-	for _, t := range p.tracks {
+	for _, t := range p.models {
 		if t.model.Name() == name {
 			select {
 			case t.resume <- struct{}{}:

@@ -79,20 +79,20 @@ func (m *model) Apply(ctx context.Context, batch []events.Record) error {
 func fill(t testing.TB, log *memlog.Log, from, n int) {
 	t.Helper()
 	for i := from; i < from+n; i++ {
-		e, err := events.New(events.Event{
+		e, err := events.NewFactEvent(events.Event{
 			ID: events.ID(fmt.Sprintf("01940000-0000-7000-8000-%012x", i)), Host: host, Subject: events.MachineSubject(host), Time: time.Unix(1, 0),
-		}, &events.Drifted{})
+		}, &events.DriftDetected{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := log.Append(t.Context(), e, events.Anything); err != nil {
+		if _, err := log.Append(t.Context(), e, events.NoExpectation); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
 func start(t testing.TB, log events.Log, models ...projector.ReadModel) *projector.Projector {
-	p := projector.New(log, models, projector.Config{MinPause: time.Millisecond})
+	p := projector.New(log, models, projector.Config{MinBackoff: time.Millisecond})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
@@ -302,7 +302,7 @@ func TestErrorsAreReported(t *testing.T) {
 	told := make(chan string, 10)
 	m := &model{name: "m", fail: errors.New("the disk was busy")}
 	p := projector.New(log, []projector.ReadModel{m}, projector.Config{
-		MinPause: time.Millisecond, Report: func(model string, err error) { told <- model + ": " + err.Error() },
+		MinBackoff: time.Millisecond, Report: func(model string, err error) { told <- model + ": " + err.Error() },
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)

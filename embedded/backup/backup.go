@@ -36,14 +36,14 @@ import (
 const FormatVersion = 1
 
 // The last entries: the index, and its digest.
-const indexName, sealName = "backup.json", "backup.sha256"
+const indexName, digestName = "backup.json", "backup.sha256"
 
 // maxIndexBytes bounds the index: about a million files.
 const maxIndexBytes = 256 << 20
 
-// kept are the parts of a state directory that are copied. The first may be read
+// includedParts are the parts of a state directory that are copied. The first may be read
 // while a daemon runs: what is in it never changes once it is there.
-var kept = []string{"vault", "log", "manifest.json", "cluster.key", "audit", "memory-keys", "kvcache"}
+var includedParts = []string{"vault", "log", "manifest.json", "cluster.key", "audit", "memory-keys", "kvcache"}
 
 // Info says what a backup is of.
 type Info struct {
@@ -53,11 +53,11 @@ type Info struct {
 	Build   string          `json:"build,omitempty"`
 	Created time.Time       `json:"created"`
 	Head    events.Position `json:"head"` // of the newest event
-	Files   []File          `json:"files"`
+	Files   []ArchivedFile  `json:"files"`
 }
 
-// File is one file, directory or link.
-type File struct {
+// ArchivedFile is one file, directory or link.
+type ArchivedFile struct {
 	Path   string      `json:"path"` // below the state directory, with slashes
 	Mode   fs.FileMode `json:"mode"` // type and permissions
 	UID    int         `json:"uid"`
@@ -81,14 +81,14 @@ func Write(ctx context.Context, w io.Writer, dir string, still func(*Info) error
 	info := Info{Version: FormatVersion}
 	t := tar.NewWriter(w)
 	seen := map[string]bool{}
-	if err := info.add(ctx, t, dir, kept[0], seen); err != nil {
+	if err := info.addTree(ctx, t, dir, includedParts[0], seen); err != nil {
 		return info, err
 	}
 	if err := still(&info); err != nil {
 		return info, err
 	}
-	for _, part := range kept {
-		if err := info.add(ctx, t, dir, part, seen); err != nil {
+	for _, part := range includedParts {
+		if err := info.addTree(ctx, t, dir, part, seen); err != nil {
 			return info, err
 		}
 	}
@@ -96,14 +96,14 @@ func Write(ctx context.Context, w io.Writer, dir string, still func(*Info) error
 	if err != nil {
 		return info, err
 	}
-	err = put(t, indexName, index)
+	err = writeEntry(t, indexName, index)
 	if err == nil {
-		err = put(t, sealName, []byte(sum(index)))
+		err = writeEntry(t, digestName, []byte(hexSHA256(index)))
 	}
 	return info, errors.Join(err, t.Close())
 }
 
-func put(t *tar.Writer, name string, content []byte) error {
+func writeEntry(t *tar.Writer, name string, content []byte) error {
 	err := t.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(content)), Typeflag: tar.TypeReg})
 	if err == nil {
 		_, err = t.Write(content)
@@ -111,14 +111,14 @@ func put(t *tar.Writer, name string, content []byte) error {
 	return err
 }
 
-func sum(b []byte) string {
+func hexSHA256(b []byte) string {
 	h := sha256.Sum256(b)
 	return hex.EncodeToString(h[:])
 }
 
-// add copies what is below a part and was not copied yet. What vanishes meanwhile was
+// addTree copies what is below a part and was not copied yet. What vanishes meanwhile was
 // dropped by its owner.
-func (i *Info) add(ctx context.Context, t *tar.Writer, dir, part string, seen map[string]bool) error {
+func (i *Info) addTree(ctx context.Context, t *tar.Writer, dir, part string, seen map[string]bool) error {
 	return filepath.WalkDir(filepath.Join(dir, part), func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -130,7 +130,7 @@ func (i *Info) add(ctx context.Context, t *tar.Writer, dir, part string, seen ma
 		if err != nil || seen[name] {
 			return err
 		}
-		f, err := copyIn(t, path, name)
+		f, err := addFile(t, path, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -142,13 +142,13 @@ func (i *Info) add(ctx context.Context, t *tar.Writer, dir, part string, seen ma
 	})
 }
 
-// copyIn copies one file; what is none of ours – sockets, devices – is left out.
-func copyIn(t *tar.Writer, path, name string) (File, error) {
+// addFile copies one file; what is none of ours – sockets, devices – is left out.
+func addFile(t *tar.Writer, path, name string) (ArchivedFile, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
-		return File{}, err
+		return ArchivedFile{}, err
 	}
-	f := File{Path: filepath.ToSlash(name), Mode: info.Mode()}
+	f := ArchivedFile{Path: filepath.ToSlash(name), Mode: info.Mode()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		f.UID, f.GID = int(st.Uid), int(st.Gid)
 	}
@@ -165,49 +165,49 @@ func copyIn(t *tar.Writer, path, name string) (File, error) {
 		return f, err
 	case 0:
 	default:
-		return File{}, nil
+		return ArchivedFile{}, nil
 	}
 	from, err := os.Open(path)
 	if err != nil {
-		return File{}, err
+		return ArchivedFile{}, err
 	}
 	defer from.Close()
 	if info, err = from.Stat(); err != nil {
-		return File{}, err
+		return ArchivedFile{}, err
 	}
 	f.Size, h.Size, h.Typeflag = info.Size(), info.Size(), tar.TypeReg
 	if err := t.WriteHeader(h); err != nil {
-		return File{}, err
+		return ArchivedFile{}, err
 	}
 	digest := sha256.New()
 	if _, err := io.CopyN(io.MultiWriter(t, digest), from, f.Size); err != nil {
-		return File{}, fmt.Errorf("%s changes while it is copied: %w", name, err)
+		return ArchivedFile{}, fmt.Errorf("%s changes while it is copied: %w", name, err)
 	}
 	f.Digest = hex.EncodeToString(digest.Sum(nil))
 	return f, nil
 }
 
-func damaged(format string, args ...any) error {
+func corruptError(format string, args ...any) error {
 	return &events.Error{Op: "backup.Read", Kind: events.ErrCorrupt, Subject: "the backup", Err: fmt.Errorf(format, args...), Hint: "use another one: 'cortex backup list'"}
 }
 
-// read goes through a backup: keep receives each entry as it comes, unverified; the
+// readArchive goes through a backup: keep receives each entry as it comes, unverified; the
 // index at the end must agree with all of them.
-func read(ctx context.Context, r io.Reader, keep func(f File, content io.Reader) error) (Info, error) {
+func readArchive(ctx context.Context, r io.Reader, keep func(f ArchivedFile, content io.Reader) error) (Info, error) {
 	t := tar.NewReader(r)
-	var got []File
+	var got []ArchivedFile
 	for {
 		h, err := t.Next()
 		if err != nil {
-			return Info{}, damaged("it is cut off or no backup: %v", err)
+			return Info{}, corruptError("it is cut off or no backup: %v", err)
 		}
 		if err := ctx.Err(); err != nil {
 			return Info{}, err
 		}
 		if h.Name == indexName {
-			return index(t, h, got, r)
+			return readIndex(t, h, got, r)
 		}
-		f := File{Path: h.Name, Mode: fs.FileMode(h.Mode).Perm(), Size: h.Size, Link: h.Linkname}
+		f := ArchivedFile{Path: h.Name, Mode: fs.FileMode(h.Mode).Perm(), Size: h.Size, Link: h.Linkname}
 		switch h.Typeflag {
 		case tar.TypeDir:
 			f.Mode |= fs.ModeDir
@@ -215,9 +215,9 @@ func read(ctx context.Context, r io.Reader, keep func(f File, content io.Reader)
 			f.Mode |= fs.ModeSymlink
 		case tar.TypeReg:
 		default:
-			return Info{}, damaged("%q is neither file, directory nor link", events.Line(h.Name, 200))
+			return Info{}, corruptError("%q is neither file, directory nor link", events.SanitizeLine(h.Name, 200))
 		}
-		if err := f.check(); err != nil {
+		if err := f.checkPath(); err != nil {
 			return Info{}, err
 		}
 		digest := sha256.New()
@@ -225,7 +225,7 @@ func read(ctx context.Context, r io.Reader, keep func(f File, content io.Reader)
 			return Info{}, err
 		}
 		if _, err := io.Copy(digest, t); err != nil { // what keep did not read
-			return Info{}, damaged("%s: %v", f.Path, err)
+			return Info{}, corruptError("%s: %v", f.Path, err)
 		}
 		if f.Mode.IsRegular() {
 			f.Digest = hex.EncodeToString(digest.Sum(nil))
@@ -234,65 +234,65 @@ func read(ctx context.Context, r io.Reader, keep func(f File, content io.Reader)
 	}
 }
 
-// check refuses what could lead out of the directory.
-func (f File) check() error {
+// checkPath refuses what could lead out of the directory.
+func (f ArchivedFile) checkPath() error {
 	part, _, _ := strings.Cut(f.Path, "/")
-	if !filepath.IsLocal(f.Path) || filepath.Clean(f.Path) != f.Path || !slices.Contains(kept, part) {
-		return damaged("%q is no path of a state directory", events.Line(f.Path, 200))
+	if !filepath.IsLocal(f.Path) || filepath.Clean(f.Path) != f.Path || !slices.Contains(includedParts, part) {
+		return corruptError("%q is no path of a state directory", events.SanitizeLine(f.Path, 200))
 	}
 	if f.Mode&fs.ModeSymlink != 0 && (filepath.IsAbs(f.Link) || !filepath.IsLocal(filepath.Join(filepath.Dir(f.Path), f.Link))) {
-		return damaged("%q leads outside", events.Line(f.Path, 200))
+		return corruptError("%q leads outside", events.SanitizeLine(f.Path, 200))
 	}
 	return nil
 }
 
-// index reads the index, compares it with what came before it, and wants nothing
+// readIndex reads the index, compares it with what came before it, and wants nothing
 // behind it.
-func index(t *tar.Reader, h *tar.Header, got []File, r io.Reader) (Info, error) {
+func readIndex(t *tar.Reader, h *tar.Header, got []ArchivedFile, r io.Reader) (Info, error) {
 	if h.Size > maxIndexBytes {
-		return Info{}, damaged("its index is too large")
+		return Info{}, corruptError("its index is too large")
 	}
 	var info Info
 	b, err := io.ReadAll(t)
 	if err != nil {
-		return Info{}, damaged("its index cannot be read: %v", err)
+		return Info{}, corruptError("its index cannot be read: %v", err)
 	}
 	h, err = t.Next()
-	if err != nil || h.Name != sealName || h.Size != sha256.Size*2 {
-		return Info{}, damaged("it is cut off behind its index")
+	if err != nil || h.Name != digestName || h.Size != sha256.Size*2 {
+		return Info{}, corruptError("it is cut off behind its index")
 	}
-	if seal, err := io.ReadAll(t); err != nil || string(seal) != sum(b) {
-		return Info{}, damaged("its index is not as it was written")
+	if seal, err := io.ReadAll(t); err != nil || string(seal) != hexSHA256(b) {
+		return Info{}, corruptError("its index is not as it was written")
 	}
 	if err := json.Unmarshal(b, &info); err != nil {
-		return Info{}, damaged("its index cannot be read: %v", err)
+		return Info{}, corruptError("its index cannot be read: %v", err)
 	}
 	if info.Version != FormatVersion {
 		return Info{}, &events.Error{Op: "backup.Read", Kind: events.ErrUnavailable, Subject: "the backup", Err: fmt.Errorf("its layout is version %d, this cortex knows %d", info.Version, FormatVersion), Hint: "use the cortex that made it, or a newer one"}
 	}
 	if len(info.Files) != len(got) {
-		return Info{}, damaged("its index names %d files, and there are %d", len(info.Files), len(got))
+		return Info{}, corruptError("its index names %d files, and there are %d", len(info.Files), len(got))
 	}
 	for i, f := range info.Files {
 		g := got[i]
 		g.UID, g.GID = f.UID, f.GID
 		if g.Mode != f.Mode&(fs.ModeType|fs.ModePerm) || g.Path != f.Path || g.Size != f.Size || g.Digest != f.Digest || g.Link != f.Link {
-			return Info{}, damaged("%s is not as it was written", events.Line(g.Path, 200))
+			return Info{}, corruptError("%s is not as it was written", events.SanitizeLine(g.Path, 200))
 		}
 	}
 	if _, err := t.Next(); !errors.Is(err, io.EOF) {
-		return Info{}, damaged("something follows its end")
+		return Info{}, corruptError("something follows its end")
 	}
 	rest, err := io.ReadAll(io.LimitReader(r, 1<<20))
 	if err != nil || strings.Trim(string(rest), "\x00") != "" {
-		return Info{}, damaged("something follows its end")
+		return Info{}, corruptError("something follows its end")
 	}
 	return info, nil
 }
 
 // Read verifies that a backup is whole and says what it is of.
 func Read(ctx context.Context, r io.Reader) (Info, error) {
-	return read(ctx, r, func(File, io.Reader) error { return nil })
+	return readArchive(ctx, r, func(ArchivedFile, io.Reader) error { return nil })
 }
 
 // Extract puts a backup into dir, which must not be there. Check looks at the result
@@ -313,11 +313,11 @@ func Extract(ctx context.Context, r io.Reader, dir string, check func(tmp string
 			err = errors.Join(err, os.RemoveAll(tmp))
 		}
 	}()
-	info, err = read(ctx, r, func(f File, content io.Reader) error { return place(tmp, f, content) })
+	info, err = readArchive(ctx, r, func(f ArchivedFile, content io.Reader) error { return extractEntry(tmp, f, content) })
 	if err != nil {
 		return info, err
 	}
-	if err := settle(tmp, info); err != nil {
+	if err := restoreModes(tmp, info); err != nil {
 		return info, err
 	}
 	if err := check(tmp, info); err != nil {
@@ -329,8 +329,8 @@ func Extract(ctx context.Context, r io.Reader, dir string, check func(tmp string
 	return info, os.Rename(tmp, dir)
 }
 
-// place writes one entry, closed to others until everything is verified.
-func place(tmp string, f File, content io.Reader) error {
+// extractEntry writes one entry, closed to others until everything is verified.
+func extractEntry(tmp string, f ArchivedFile, content io.Reader) error {
 	path := filepath.Join(tmp, filepath.FromSlash(f.Path))
 	switch f.Mode.Type() {
 	case fs.ModeDir:
@@ -349,8 +349,8 @@ func place(tmp string, f File, content io.Reader) error {
 	return errors.Join(err, w.Close())
 }
 
-// settle gives files their owners and permissions, the innermost first.
-func settle(tmp string, info Info) error {
+// restoreModes gives files their owners and permissions, the innermost first.
+func restoreModes(tmp string, info Info) error {
 	for _, f := range slices.Backward(info.Files) {
 		path := filepath.Join(tmp, filepath.FromSlash(f.Path))
 		if os.Geteuid() == 0 {

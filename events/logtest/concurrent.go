@@ -13,15 +13,15 @@ import (
 func testCancelled(t *testing.T, l events.Log) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	e := Event(t, l.Host(), NewTransaction(), &events.Cancelled{})
-	if _, err := l.Append(ctx, e, events.Anything); events.KindOf(err) != events.ErrUnavailable {
+	e := NewEvent(t, l.Host(), NewTransaction(), &events.Cancelled{})
+	if _, err := l.Append(ctx, e, events.NoExpectation); events.KindOf(err) != events.ErrUnavailable {
 		t.Errorf("append with a done context: %v, want unavailable", err)
 	}
-	want, err := l.Append(t.Context(), e, events.Anything) // as the contract says
+	want, err := l.Append(t.Context(), e, events.NoExpectation) // as the contract says
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := Read(t, l, events.Query{Filters: []string{events.FactFilter(l.Host(), e.Subject)}})
+	got := ReadAll(t, l, events.Query{Filters: []string{events.FactFilter(l.Host(), e.Subject)}})
 	if diff := cmp.Diff([]events.Record{want}, got); diff != "" {
 		t.Errorf("after trying again (-appended +read):\n%s", diff)
 	}
@@ -34,8 +34,8 @@ func testCancelled(t *testing.T, l events.Log) {
 	}
 }
 
-// each runs f n times at once and waits.
-func each(n int, f func(i int)) {
+// runConcurrently runs f n times at once and waits.
+func runConcurrently(n int, f func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() { f(i) })
@@ -47,11 +47,11 @@ func testConcurrent(t *testing.T, l events.Log) {
 	const writers, times = 50, 4
 	before := headOf(t, l)
 	got := make([][]events.Record, writers)
-	each(writers, func(i int) {
+	runConcurrently(writers, func(i int) {
 		s := NewTransaction()
 		var last events.Position
 		for range times {
-			r, err := l.Append(t.Context(), Event(t, l.Host(), s, &events.Cancelled{}), events.Expect{Subject: s, Last: last})
+			r, err := l.Append(t.Context(), NewEvent(t, l.Host(), s, &events.Cancelled{}), events.Expect{Subject: s, LastPosition: last})
 			if err != nil {
 				t.Error(err)
 				return
@@ -77,8 +77,8 @@ func testConcurrent(t *testing.T, l events.Log) {
 func testRace(t *testing.T, l events.Log) {
 	s := NewTransaction()
 	errs := make([]error, 20)
-	each(len(errs), func(i int) {
-		_, errs[i] = l.Append(t.Context(), Event(t, l.Host(), s, &events.Cancelled{}), events.Expect{Subject: s})
+	runConcurrently(len(errs), func(i int) {
+		_, errs[i] = l.Append(t.Context(), NewEvent(t, l.Host(), s, &events.Cancelled{}), events.Expect{Subject: s})
 	})
 	won := 0
 	for _, err := range errs {
@@ -96,11 +96,11 @@ func testRace(t *testing.T, l events.Log) {
 }
 
 func testSameID(t *testing.T, l events.Log) {
-	e := Event(t, l.Host(), NewTransaction(), &events.Cancelled{})
+	e := NewEvent(t, l.Host(), NewTransaction(), &events.Cancelled{})
 	records := make([]events.Record, 20)
-	each(len(records), func(i int) {
+	runConcurrently(len(records), func(i int) {
 		var err error
-		if records[i], err = l.Append(t.Context(), e, events.Anything); err != nil {
+		if records[i], err = l.Append(t.Context(), e, events.NoExpectation); err != nil {
 			t.Error(err)
 		}
 	})
@@ -109,7 +109,7 @@ func testSameID(t *testing.T, l events.Log) {
 			t.Fatalf("one id, two records (-one +other):\n%s", diff)
 		}
 	}
-	if n := len(Read(t, l, events.Query{Filters: []string{events.FactFilter(l.Host(), e.Subject)}})); n != 1 {
+	if n := len(ReadAll(t, l, events.Query{Filters: []string{events.FactFilter(l.Host(), e.Subject)}})); n != 1 {
 		t.Errorf("it is stored %d times", n)
 	}
 }
@@ -149,7 +149,7 @@ func testFollowers(t *testing.T, l events.Log) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		each(followers, func(int) {
+		runConcurrently(followers, func(int) {
 			next := after
 			for r, err := range l.Follow(t.Context(), events.Query{After: after}) {
 				if err != nil {

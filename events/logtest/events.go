@@ -17,10 +17,10 @@ func NewTransaction() events.Subject {
 	return events.TransactionSubject(events.TransactionID(NewID()))
 }
 
-// Event puts a fact about s into a complete envelope of host h, with a fresh id.
-func Event(t testing.TB, h events.HostID, s events.Subject, f events.Fact) events.Event {
+// NewEvent puts a fact about s into a complete envelope of host h, with a fresh id.
+func NewEvent(t testing.TB, h events.HostID, s events.Subject, f events.Fact) events.Event {
 	t.Helper()
-	e, err := events.New(events.Event{
+	e, err := events.NewFactEvent(events.Event{
 		ID: NewID(), Host: h, Subject: s, Time: time.Now(),
 		Actor: events.Actor{UID: 1000, User: "kim", Program: "logtest"},
 	}, f)
@@ -33,15 +33,15 @@ func Event(t testing.TB, h events.HostID, s events.Subject, f events.Fact) event
 // Append appends a fact that must be accepted.
 func Append(t testing.TB, l events.Log, s events.Subject, f events.Fact) events.Record {
 	t.Helper()
-	r, err := l.Append(t.Context(), Event(t, l.Host(), s, f), events.Anything)
+	r, err := l.Append(t.Context(), NewEvent(t, l.Host(), s, f), events.NoExpectation)
 	if err != nil {
 		t.Fatalf("append %s: %v", f.Kind(), err)
 	}
 	return r
 }
 
-// Read gives every record that a query selects.
-func Read(t testing.TB, l events.Log, q events.Query) []events.Record {
+// ReadAll gives every record that a query selects.
+func ReadAll(t testing.TB, l events.Log, q events.Query) []events.Record {
 	t.Helper()
 	var out []events.Record
 	for r, err := range l.Read(t.Context(), q) {
@@ -56,7 +56,7 @@ func Read(t testing.TB, l events.Log, q events.Query) []events.Record {
 // VerifyAll reads a whole log and checks its chain; it gives its records.
 func VerifyAll(t testing.TB, l events.Log) []events.Record {
 	t.Helper()
-	all := Read(t, l, events.Query{})
+	all := ReadAll(t, l, events.Query{})
 	var prev events.Link
 	for _, r := range all {
 		if err := r.Verify(prev); err != nil {

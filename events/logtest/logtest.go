@@ -16,12 +16,12 @@ import (
 	"cortex/events"
 )
 
-// Open opens a fresh log and cleans it up when the test ends. Where the log is
+// OpenLog opens a fresh log and cleans it up when the test ends. Where the log is
 // durable, reopen closes it and opens the same one again; otherwise it is nil.
-type Open = func(t *testing.T) (log events.Log, reopen func() events.Log)
+type OpenLog = func(t *testing.T) (log events.Log, reopen func() events.Log)
 
 // Run checks a log.
-func Run(t *testing.T, open Open) {
+func Run(t *testing.T, open OpenLog) {
 	tests := []struct {
 		name string
 		test func(t *testing.T, l events.Log)
@@ -31,14 +31,14 @@ func Run(t *testing.T, open Open) {
 		{"an expectation that fails appends nothing", testExpectation},
 		{"what breaks a limit or is not a fact is refused", testRefused},
 		{"a fact at the limit is stored whole", testAtLimit},
-		{"words that cannot be written are refused or kept as they are", testUnwritable},
+		{"words that cannot be written are refused or kept as they are", testUnencodableHeaders},
 		{"a done context appends nothing certain and harms nothing", testCancelled},
 		{"concurrent appends keep the chain", testConcurrent},
 		{"of many with one expectation exactly one wins", testRace},
 		{"of many with one id one is stored", testSameID},
-		{"reading ends at the head of its beginning", testBounded},
+		{"reading ends at the head of its beginning", testReadEndsAtHead},
 		{"reading starts after a position and keeps to its filters", testFilters},
-		{"reading may be left early", testBreak},
+		{"reading may be left early", testReadLeftEarly},
 		{"following sees what is there and what comes, until its context ends", testFollow},
 		{"many follow at once", testFollowers},
 		{"last finds the newest match", testLast},
@@ -69,7 +69,7 @@ func testOrder(t *testing.T, l events.Log) {
 		}
 		want = append(want, r)
 	}
-	got := Read(t, l, events.Query{After: before.Position})
+	got := ReadAll(t, l, events.Query{After: before.Position})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("read back (-appended +read):\n%s", diff)
 	}
@@ -83,7 +83,7 @@ func testOrder(t *testing.T, l events.Log) {
 
 func testIdempotent(t *testing.T, l events.Log) {
 	s := NewTransaction()
-	e := Event(t, l.Host(), s, &events.Cancelled{})
+	e := NewEvent(t, l.Host(), s, &events.Cancelled{})
 	lock := events.Expect{Subject: s}
 	first, err := l.Append(t.Context(), e, lock)
 	if err != nil {
@@ -94,7 +94,7 @@ func testIdempotent(t *testing.T, l events.Log) {
 		Append(t, l, NewTransaction(), &events.Cancelled{})
 	}
 	before := headOf(t, l)
-	for _, x := range []events.Expect{lock, events.Anything} {
+	for _, x := range []events.Expect{lock, events.NoExpectation} {
 		again, err := l.Append(t.Context(), e, x)
 		if err != nil {
 			t.Fatalf("append again expecting %+v: %v", x, err)
@@ -111,7 +111,7 @@ func testIdempotent(t *testing.T, l events.Log) {
 func testExpectation(t *testing.T, l events.Log) {
 	s, other := NewTransaction(), NewTransaction()
 	try := func(x events.Expect) (events.Record, error) {
-		return l.Append(t.Context(), Event(t, l.Host(), s, &events.Cancelled{}), x)
+		return l.Append(t.Context(), NewEvent(t, l.Host(), s, &events.Cancelled{}), x)
 	}
 	refused := func(x events.Expect) {
 		t.Helper()
@@ -123,26 +123,26 @@ func testExpectation(t *testing.T, l events.Log) {
 			t.Errorf("a refused append moved the head to %d", after.Position)
 		}
 	}
-	refused(events.Expect{Subject: s, Last: headOf(t, l).Position + 1})
+	refused(events.Expect{Subject: s, LastPosition: headOf(t, l).Position + 1})
 	first, err := try(events.Expect{Subject: s})
 	if err != nil {
 		t.Fatal(err)
 	}
 	refused(events.Expect{Subject: s})
 	Append(t, l, other, &events.Cancelled{}) // is not of s, so s is as it was
-	refused(events.Expect{Subject: s, Last: first.Position + 1})
-	second, err := try(events.Expect{Subject: s, Last: first.Position})
+	refused(events.Expect{Subject: s, LastPosition: first.Position + 1})
+	second, err := try(events.Expect{Subject: s, LastPosition: first.Position})
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused(events.Expect{Subject: s, Last: first.Position})
-	if _, err := try(events.Expect{Subject: other, Last: second.Position - 1}); err != nil {
+	refused(events.Expect{Subject: s, LastPosition: first.Position})
+	if _, err := try(events.Expect{Subject: other, LastPosition: second.Position - 1}); err != nil {
 		t.Errorf("expecting something of another aggregate: %v", err)
 	}
 }
 
 func testRefused(t *testing.T, l events.Log) {
-	good := Event(t, l.Host(), NewTransaction(), &events.Cancelled{})
+	good := NewEvent(t, l.Host(), NewTransaction(), &events.Cancelled{})
 	with := func(change func(*events.Event)) events.Event {
 		e := good
 		e.ID = NewID()
@@ -163,9 +163,9 @@ func testRefused(t *testing.T, l events.Log) {
 		"data of other kind": with(func(e *events.Event) { e.Kind = events.KindStepStarted; e.Data = []byte(`{"x":1}`) }),
 		"no data":            with(func(e *events.Event) { e.Data = nil }),
 	} {
-		if _, err := l.Append(t.Context(), e, events.Anything); err == nil {
+		if _, err := l.Append(t.Context(), e, events.NoExpectation); err == nil {
 			t.Errorf("%s was accepted", name)
-		} else if k := events.KindOf(err); k.Retry() {
+		} else if k := events.KindOf(err); k.Retryable() {
 			t.Errorf("%s: %v is of kind %s, which says to try again", name, err, k)
 		}
 	}
@@ -175,32 +175,32 @@ func testRefused(t *testing.T, l events.Log) {
 }
 
 func testAtLimit(t *testing.T, l events.Log) {
-	empty := Event(t, l.Host(), NewTransaction(), &events.Cancelled{Reason: "x"})
+	empty := NewEvent(t, l.Host(), NewTransaction(), &events.Cancelled{Reason: "x"})
 	room := events.MaxEventBytes - len(empty.Data) + 1
 	want := Append(t, l, empty.Subject, &events.Cancelled{Reason: strings.Repeat("x", room)})
 	if len(want.Data) != events.MaxEventBytes {
 		t.Fatalf("the test's event has %d bytes", len(want.Data))
 	}
-	got := Read(t, l, events.Query{After: want.Position - 1})
+	got := ReadAll(t, l, events.Query{After: want.Position - 1})
 	if len(got) != 1 || !bytes.Equal(got[0].Data, want.Data) || got[0].Link() != want.Link() {
 		t.Error("the largest event does not come back as it was")
 	}
 }
 
-func testUnwritable(t *testing.T, l events.Log) {
+func testUnencodableHeaders(t *testing.T, l events.Log) {
 	for _, change := range []func(*events.Event){
 		func(e *events.Event) { e.Actor.TTY = "\xff" },
 		func(e *events.Event) { e.Actor.User = "a\x00b\r\nc" },
 		func(e *events.Event) { e.TraceParent = " 00-x " },
 		func(e *events.Event) { e.TraceParent = "\t" },
 	} {
-		e := Event(t, l.Host(), NewTransaction(), &events.Cancelled{})
+		e := NewEvent(t, l.Host(), NewTransaction(), &events.Cancelled{})
 		change(&e)
-		want, err := l.Append(t.Context(), e, events.Anything)
+		want, err := l.Append(t.Context(), e, events.NoExpectation)
 		if err != nil {
 			continue
 		}
-		got := Read(t, l, events.Query{After: want.Position - 1})
+		got := ReadAll(t, l, events.Query{After: want.Position - 1})
 		if diff := cmp.Diff([]events.Record{want}, got); diff != "" {
 			t.Errorf("accepted but not kept (-appended +read):\n%s", diff)
 		}

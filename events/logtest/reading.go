@@ -8,7 +8,7 @@ import (
 	"cortex/events"
 )
 
-func testBounded(t *testing.T, l events.Log) {
+func testReadEndsAtHead(t *testing.T, l events.Log) {
 	for range 5 {
 		Append(t, l, NewTransaction(), &events.Cancelled{})
 	}
@@ -76,13 +76,13 @@ func testFilters(t *testing.T, l events.Log) {
 		})},
 		"nothing": {events.Query{Filters: []string{events.FactFilter(host, NewTransaction())}}, nil},
 	} {
-		if diff := cmp.Diff(tt.want, Read(t, l, tt.q)); diff != "" {
+		if diff := cmp.Diff(tt.want, ReadAll(t, l, tt.q)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 }
 
-func testBreak(t *testing.T, l events.Log) {
+func testReadLeftEarly(t *testing.T, l events.Log) {
 	for range 10 {
 		Append(t, l, NewTransaction(), &events.Cancelled{})
 	}
@@ -123,13 +123,13 @@ func testLast(t *testing.T, l events.Log) {
 
 func testReopen(t *testing.T, l events.Log, reopen func() events.Log) {
 	host, s := l.Host(), NewTransaction()
-	e := Event(t, host, s, &events.Cancelled{})
+	e := NewEvent(t, host, s, &events.Cancelled{})
 	first, err := l.Append(t.Context(), e, events.Expect{Subject: s})
 	if err != nil {
 		t.Fatal(err)
 	}
-	loose := Event(t, host, NewTransaction(), &events.Cancelled{})
-	stored, err := l.Append(t.Context(), loose, events.Anything)
+	loose := NewEvent(t, host, NewTransaction(), &events.Cancelled{})
+	stored, err := l.Append(t.Context(), loose, events.NoExpectation)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func testReopen(t *testing.T, l events.Log, reopen func() events.Log) {
 			event  events.Event
 			expect events.Expect
 			want   events.Record
-		}{{e, events.Expect{Subject: s}, first}, {e, events.Anything, first}, {loose, events.Anything, stored}} {
+		}{{e, events.Expect{Subject: s}, first}, {e, events.NoExpectation, first}, {loose, events.NoExpectation, stored}} {
 			got, err := l.Append(t.Context(), again.event, again.expect)
 			if err != nil {
 				t.Fatalf("append again: %v", err)
@@ -157,10 +157,10 @@ func testReopen(t *testing.T, l events.Log, reopen func() events.Log) {
 				t.Errorf("append again (-stored +got):\n%s", diff)
 			}
 		}
-		if _, err := l.Append(t.Context(), Event(t, host, s, &events.Cancelled{}), events.Expect{Subject: s}); events.KindOf(err) != events.ErrConflict {
+		if _, err := l.Append(t.Context(), NewEvent(t, host, s, &events.Cancelled{}), events.Expect{Subject: s}); events.KindOf(err) != events.ErrConflict {
 			t.Errorf("expecting nothing of %s: %v, want a conflict", s, err)
 		}
-		next, err := l.Append(t.Context(), Event(t, host, s, &events.Cancelled{}), events.Expect{Subject: s, Last: second.Position})
+		next, err := l.Append(t.Context(), NewEvent(t, host, s, &events.Cancelled{}), events.Expect{Subject: s, LastPosition: second.Position})
 		if err != nil {
 			t.Fatal(err)
 		}

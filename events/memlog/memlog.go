@@ -16,17 +16,17 @@ import (
 type Log struct {
 	host events.HostID
 
-	mu      sync.Mutex
-	records []events.Record
-	byID    map[events.ID]int
-	grown   chan struct{} // closed and replaced at every append
+	mu       sync.Mutex
+	records  []events.Record
+	byID     map[events.ID]int
+	appended chan struct{} // closed and replaced at every append
 }
 
 var _ events.Log = (*Log)(nil)
 
 // New returns an empty log of one host.
 func New(host events.HostID) *Log {
-	return &Log{host: host, byID: map[events.ID]int{}, grown: make(chan struct{})}
+	return &Log{host: host, byID: map[events.ID]int{}, appended: make(chan struct{})}
 }
 
 // Host implements [events.Log].
@@ -37,7 +37,7 @@ func (l *Log) Append(ctx context.Context, e events.Event, x events.Expect) (even
 	if err := ctx.Err(); err != nil {
 		return events.Record{}, &events.Error{Op: "memlog.Append", Kind: events.ErrUnavailable, Err: err}
 	}
-	if err := l.check(e); err != nil {
+	if err := l.validate(e); err != nil {
 		return events.Record{}, err
 	}
 	e.Time = e.Time.UTC().Round(0)
@@ -47,10 +47,10 @@ func (l *Log) Append(ctx context.Context, e events.Event, x events.Expect) (even
 		return l.records[i], nil
 	}
 	if x.Subject != (events.Subject{}) {
-		if last := l.last(x.Subject); last != x.Last {
+		if last := l.lastOf(x.Subject); last != x.LastPosition {
 			return events.Record{}, &events.Error{
 				Op: "memlog.Append", Kind: events.ErrConflict, Subject: x.Subject.String(),
-				Err: fmt.Errorf("its last event is %d, not %d", last, x.Last),
+				Err: fmt.Errorf("its last event is %d, not %d", last, x.LastPosition),
 			}
 		}
 	}
@@ -58,19 +58,19 @@ func (l *Log) Append(ctx context.Context, e events.Event, x events.Expect) (even
 	if n := len(l.records); n > 0 {
 		r.Prev = l.records[n-1].Hash
 	}
-	r.Hash = events.Chain(r.Prev, r.Position, e)
-	if err := writable(r); err != nil {
+	r.Hash = events.ChainHash(r.Prev, r.Position, e)
+	if err := checkRoundTrip(r); err != nil {
 		return events.Record{}, err
 	}
 	l.byID[e.ID] = len(l.records)
 	l.records = append(l.records, r)
-	close(l.grown)
-	l.grown = make(chan struct{})
+	close(l.appended)
+	l.appended = make(chan struct{})
 	return r, nil
 }
 
-// check refuses what is not a fact of this host.
-func (l *Log) check(e events.Event) error {
+// validate refuses what is not a fact of this host.
+func (l *Log) validate(e events.Event) error {
 	if err := e.Validate(); err != nil {
 		return err
 	}
@@ -81,9 +81,9 @@ func (l *Log) check(e events.Event) error {
 	return err
 }
 
-// writable refuses a record that would not be the same after having been
+// checkRoundTrip refuses a record that would not be the same after having been
 // written down and read back, as a stored log would have to.
-func writable(r events.Record) error {
+func checkRoundTrip(r events.Record) error {
 	h, err := events.EncodeHeaders(r)
 	if err != nil {
 		return err
@@ -92,13 +92,13 @@ func writable(r events.Record) error {
 	if err != nil {
 		return err
 	}
-	if back.Hash != events.Chain(back.Prev, back.Position, back.Event) {
+	if back.Hash != events.ChainHash(back.Prev, back.Position, back.Event) {
 		return &events.Error{Op: "memlog.Append", Kind: events.ErrInternal, Subject: string(r.Kind), Err: errors.New("its envelope cannot be written down")}
 	}
 	return nil
 }
 
-func (l *Log) last(s events.Subject) events.Position {
+func (l *Log) lastOf(s events.Subject) events.Position {
 	for i := len(l.records) - 1; i >= 0; i-- {
 		if l.records[i].Subject == s {
 			return l.records[i].Position
@@ -114,7 +114,7 @@ func (l *Log) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record,
 			yield(events.Record{}, err)
 			return
 		}
-		records, _ := l.after(q.After)
+		records, _ := l.recordsAfter(q.After)
 		for _, r := range records {
 			if err := ctx.Err(); err != nil {
 				yield(events.Record{}, err)
@@ -131,7 +131,7 @@ func (l *Log) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record,
 func (l *Log) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
 	return func(yield func(events.Record, error) bool) {
 		for ctx.Err() == nil {
-			records, grown := l.after(q.After)
+			records, grown := l.recordsAfter(q.After)
 			for _, r := range records {
 				if ctx.Err() != nil || q.Match(r) && !yield(r, nil) {
 					return
@@ -146,11 +146,11 @@ func (l *Log) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Recor
 	}
 }
 
-// after gives the records after p, and a channel closed when there are more.
-func (l *Log) after(p events.Position) ([]events.Record, <-chan struct{}) {
+// recordsAfter gives the records after p, and a channel closed when there are more.
+func (l *Log) recordsAfter(p events.Position) ([]events.Record, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.records[min(int(p), len(l.records)):], l.grown
+	return l.records[min(int(p), len(l.records)):], l.appended
 }
 
 // Last implements [events.Log].

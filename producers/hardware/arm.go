@@ -1,8 +1,8 @@
 package hardware
 
-// armMakers and armParts name processors by the numbers that arm64 kernels give
+// armVendors and armParts name processors by the numbers that arm64 kernels give
 // instead of names: CPU implementer, and CPU part of each.
-var armMakers = map[string]string{
+var armVendors = map[string]string{
 	"0x41": "ARM", "0x42": "Broadcom", "0x43": "Cavium", "0x46": "Fujitsu", "0x48": "HiSilicon", "0x4e": "NVIDIA",
 	"0x50": "APM", "0x51": "Qualcomm", "0x53": "Samsung", "0x56": "Marvell", "0x61": "Apple", "0x6d": "Microsoft",
 	"0x70": "Phytium", "0xc0": "Ampere",
@@ -24,12 +24,12 @@ var armParts = map[string]map[string]string{
 	"0xc0": {"0xac3": "Ampere-1", "0xac4": "Ampere-1a"},
 }
 
-func armMaker(implementer string) string { return armMakers[implementer] }
+func armVendor(implementer string) string { return armVendors[implementer] }
 
 // armModel names a part; "" when it is not in the table.
 func armModel(implementer, part string) string {
 	if name := armParts[implementer][part]; name != "" {
-		return armMakers[implementer] + " " + name
+		return armVendors[implementer] + " " + name
 	}
 	return ""
 }

@@ -19,28 +19,28 @@ const (
 	maxCatalogPatterns = 500_000
 )
 
-// Served says that a package serves the hardware that a pattern matches.
-type Served struct {
+// PackagePattern says that a package serves the hardware that a pattern matches.
+type PackagePattern struct {
 	Package events.PackageName
 	Pattern string
 	Source  string // the file that says so
 }
 
-// Catalog is what the machine's own files say about packages and hardware.
-type Catalog struct {
-	Served []Served
-	Read   []string // the files it comes from
-	Unread []string // files that could not be read, and why
+// ModaliasCatalog is what the machine's own files say about packages and hardware.
+type ModaliasCatalog struct {
+	Patterns    []PackagePattern
+	FilesRead   []string // the files it comes from
+	FilesUnread []string // files that could not be read, and why
 }
 
-// Catalog reads what there is: AppStream's catalogues (DEP-11), isenkram's list,
+// ModaliasCatalog reads what there is: AppStream's catalogues (DEP-11), isenkram's list,
 // and the Modaliases fields in apt's package lists.
-func (c *Collector) Catalog() Catalog {
-	t, out := tree{c.cfg.FS}, Catalog{}
+func (c *Collector) ModaliasCatalog() ModaliasCatalog {
+	t, out := fileTree{c.cfg.FS}, ModaliasCatalog{}
 	for _, dir := range []string{"var/lib/swcatalog/yaml", "var/lib/app-info/yaml", "usr/share/swcatalog/yaml"} {
 		for _, name := range t.list(dir) {
 			if strings.HasSuffix(name, ".yml.gz") || strings.HasSuffix(name, ".yml") {
-				out.take(t, dir+"/"+name, parseDEP11)
+				out.readFile(t, dir+"/"+name, parseDEP11)
 			}
 		}
 	}
@@ -48,25 +48,25 @@ func (c *Collector) Catalog() Catalog {
 		p := "var/lib/apt/lists/" + name
 		switch {
 		case strings.HasSuffix(name, "_Packages"):
-			out.take(t, p, parseModaliases)
+			out.readFile(t, p, parseModaliases)
 		case strings.Contains(name, "_dep11_Components-") && (strings.HasSuffix(name, ".yml") || strings.HasSuffix(name, ".gz")):
-			out.take(t, p, parseDEP11)
+			out.readFile(t, p, parseDEP11)
 		case strings.Contains(name, "_Packages."):
-			out.Unread = append(out.Unread, "/"+p+": it is compressed, as apt was told to keep it")
+			out.FilesUnread = append(out.FilesUnread, "/"+p+": it is compressed, as apt was told to keep it")
 		}
 	}
-	if t.has("usr/share/isenkram/modaliases") {
-		out.take(t, "usr/share/isenkram/modaliases", parseModaliases)
+	if t.exists("usr/share/isenkram/modaliases") {
+		out.readFile(t, "usr/share/isenkram/modaliases", parseModaliases)
 	}
 	for _, name := range t.list("usr/share/isenkram/modaliases.d") {
-		out.take(t, "usr/share/isenkram/modaliases.d/"+name, parseModaliases)
+		out.readFile(t, "usr/share/isenkram/modaliases.d/"+name, parseModaliases)
 	}
 	return out
 }
 
-// take reads one file with the parser of its format.
-func (c *Catalog) take(t tree, p string, parse func(io.Reader, func(name, pattern string)) error) {
-	fail := func(err error) { c.Unread = append(c.Unread, "/"+p+": "+reason(err)) }
+// readFile reads one file with the parser of its format.
+func (c *ModaliasCatalog) readFile(t fileTree, p string, parse func(io.Reader, func(name, pattern string)) error) {
+	fail := func(err error) { c.FilesUnread = append(c.FilesUnread, "/"+p+": "+errorText(err)) }
 	f, err := t.fs.Open(p)
 	if err != nil {
 		fail(err)
@@ -84,19 +84,19 @@ func (c *Catalog) take(t tree, p string, parse func(io.Reader, func(name, patter
 	}
 	err = parse(io.LimitReader(r, maxCatalogBytes), func(name, pattern string) {
 		n := events.PackageName(name)
-		if n.Validate() == nil && pattern != "" && len(pattern) <= maxTextBytes && len(c.Served) < maxCatalogPatterns {
-			c.Served = append(c.Served, Served{n, clean(pattern), "/" + p})
+		if n.Validate() == nil && pattern != "" && len(pattern) <= maxTextBytes && len(c.Patterns) < maxCatalogPatterns {
+			c.Patterns = append(c.Patterns, PackagePattern{n, sanitize(pattern), "/" + p})
 		}
 	})
 	if err != nil {
 		fail(err)
 		return
 	}
-	c.Read = append(c.Read, "/"+p)
+	c.FilesRead = append(c.FilesRead, "/"+p)
 }
 
-// lines calls f for every line, without its end.
-func lines(r io.Reader, f func(string)) error {
+// eachLine calls f for every line, without its end.
+func eachLine(r io.Reader, f func(string)) error {
 	s := bufio.NewScanner(r)
 	s.Buffer(make([]byte, 64<<10), maxCatalogLine)
 	for s.Scan() {
@@ -109,7 +109,7 @@ func lines(r io.Reader, f func(string)) error {
 // form is MODULE(PATTERN, PATTERN), MODULE(PATTERN).
 func parseModaliases(r io.Reader, tell func(name, pattern string)) error {
 	name := ""
-	return lines(r, func(line string) {
+	return eachLine(r, func(line string) {
 		if v, ok := strings.CutPrefix(line, "Package: "); ok {
 			name = v
 			return
@@ -134,7 +134,7 @@ func parseModaliases(r io.Reader, tell func(name, pattern string)) error {
 // each document and the list Provides.modaliases.
 func parseDEP11(r io.Reader, tell func(name, pattern string)) error {
 	name, section, key := "", "", ""
-	return lines(r, func(line string) {
+	return eachLine(r, func(line string) {
 		text := strings.TrimLeft(line, " ")
 		indent := len(line) - len(text)
 		item, isItem := strings.CutPrefix(text, "- ")
@@ -165,31 +165,31 @@ func unquote(s string) string {
 	return s
 }
 
-// index finds the aliases that patterns match. Case does not count, since lists
+// aliasIndex finds the aliases that patterns match. Case does not count, since lists
 // differ in how they write hexadecimal digits.
-type index struct {
+type aliasIndex struct {
 	folded  []string   // sorted
 	aliases []Modalias // in the same order
 }
 
-// fold makes a text that path.Match treats as one element.
-func fold(s string) string {
+// foldAlias makes a text that path.Match treats as one element.
+func foldAlias(s string) string {
 	return strings.NewReplacer("/", "\x00", `\`, "\x01").Replace(strings.ToUpper(s))
 }
 
-func newIndex(aliases []Modalias) index {
-	x := index{aliases: slices.Clone(aliases)}
-	slices.SortStableFunc(x.aliases, func(a, b Modalias) int { return cmp.Compare(fold(a.Alias), fold(b.Alias)) })
+func newAliasIndex(aliases []Modalias) aliasIndex {
+	x := aliasIndex{aliases: slices.Clone(aliases)}
+	slices.SortStableFunc(x.aliases, func(a, b Modalias) int { return cmp.Compare(foldAlias(a.Alias), foldAlias(b.Alias)) })
 	for _, a := range x.aliases {
-		x.folded = append(x.folded, fold(a.Alias))
+		x.folded = append(x.folded, foldAlias(a.Alias))
 	}
 	return x
 }
 
 // match gives the aliases that a pattern with *, ? and [a-z] matches as a whole.
 // Only those that start as the pattern does are tried.
-func (x index) match(pattern string) []Modalias {
-	pattern = fold(pattern)
+func (x aliasIndex) match(pattern string) []Modalias {
+	pattern = foldAlias(pattern)
 	head := pattern
 	if i := strings.IndexAny(pattern, "*?["); i >= 0 {
 		head = pattern[:i]
@@ -204,9 +204,9 @@ func (x index) match(pattern string) []Modalias {
 	return out
 }
 
-// broad reports whether a pattern names no maker: it matches a whole class of
+// isBroadPattern reports whether a pattern names no maker: it matches a whole class of
 // devices.
-func broad(pattern string) bool {
+func isBroadPattern(pattern string) bool {
 	_, rest, ok := strings.Cut(pattern, ":v")
 	return ok && strings.HasPrefix(rest, "*")
 }

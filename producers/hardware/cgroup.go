@@ -14,22 +14,22 @@ import (
 // of whole pages.
 const unlimited = 1 << 62
 
-// group is one line of /proc/self/cgroup.
-type group struct {
+// cgroupEntry is one line of /proc/self/cgroup.
+type cgroupEntry struct {
 	controllers []string // empty in version 2
 	path        string
 }
 
-// parseGroups reads /proc/PID/cgroup; lines that are none are left out.
-func parseGroups(text string) []group {
-	var out []group
+// parseCgroups reads /proc/PID/cgroup; lines that are none are left out.
+func parseCgroups(text string) []cgroupEntry {
+	var out []cgroupEntry
 	for line := range strings.Lines(text) {
 		_, rest, ok := strings.Cut(strings.TrimSpace(line), ":")
 		names, at, ok2 := strings.Cut(rest, ":")
 		if !ok || !ok2 || !strings.HasPrefix(at, "/") || strings.Contains(at, "..") {
 			continue
 		}
-		g := group{path: path.Clean(at)}
+		g := cgroupEntry{path: path.Clean(at)}
 		if names != "" {
 			g.controllers = strings.Split(names, ",")
 		}
@@ -38,28 +38,28 @@ func parseGroups(text string) []group {
 	return out
 }
 
-// bounds are the limits that hold for this process; -1 is none.
-type bounds struct {
+// cgroupLimits are the limits that hold for this process; -1 is none.
+type cgroupLimits struct {
 	memory, pids int64
 	cpuMilli     int64 // thousandths of a processor
 	cpus         []int // nil: all
 	cpusText     string
 }
 
-// limits tells what control groups allow this process, all the way up the tree,
+// cgroups tells what control groups allow this process, all the way up the tree,
 // and what is therefore usable. All of it is of this process, at this moment.
-func (r *report) limits() {
+func (r *factBuilder) cgroups() {
 	const source = "/proc/self/cgroup"
 	text, err := r.read("proc/self/cgroup")
 	mounts, err2 := r.read("proc/self/mountinfo")
 	if err := errors.Join(err, err2); err != nil {
-		r.unknown("cgroup.version", source, err)
+		r.addUnknown("cgroup.version", source, err)
 		return
 	}
-	b := bounds{memory: -1, pids: -1, cpuMilli: -1}
+	b := cgroupLimits{memory: -1, pids: -1, cpuMilli: -1}
 	has1, has2 := false, false
 	table := parseMounts(mounts)
-	for _, g := range parseGroups(text) {
+	for _, g := range parseCgroups(text) {
 		if len(g.controllers) > 0 && strings.HasPrefix(g.controllers[0], "name=") {
 			continue
 		}
@@ -73,8 +73,8 @@ func (r *report) limits() {
 			has1 = true
 		}
 		for at := g.path; ; at = path.Dir(at) {
-			if dir, ok := m.below(at); ok {
-				r.narrow(&b, dir)
+			if dir, ok := m.groupDir(at); ok {
+				r.applyGroupLimits(&b, dir)
 			}
 			if at == "/" {
 				break
@@ -82,27 +82,27 @@ func (r *report) limits() {
 		}
 	}
 	version := map[[2]bool]string{{true, true}: "hybrid", {true, false}: "v1", {false, true}: "v2", {false, false}: "none"}[[2]bool{has1, has2}]
-	r.certain("cgroup.version", events.TextValue(version), source)
-	r.tellBounds(b)
+	r.addCertain("cgroup.version", events.TextValue(version), source)
+	r.addCgroupLimits(b)
 	r.usable(b)
 }
 
 // groupMount finds where a group's hierarchy is mounted.
-func groupMount(mounts []mount, g group) (mount, bool) {
+func groupMount(mounts []mount, g cgroupEntry) (mount, bool) {
 	for _, m := range mounts {
 		switch {
-		case len(g.controllers) == 0 && m.kind == "cgroup2":
+		case len(g.controllers) == 0 && m.fsType == "cgroup2":
 			return m, true
-		case len(g.controllers) > 0 && m.kind == "cgroup" && slices.Contains(strings.Split(m.super, ","), g.controllers[0]):
+		case len(g.controllers) > 0 && m.fsType == "cgroup" && slices.Contains(strings.Split(m.superOptions, ","), g.controllers[0]):
 			return m, true
 		}
 	}
 	return mount{}, false
 }
 
-// below gives the directory of a group, without leading slash; ok is false above
+// groupDir gives the directory of a group, without leading slash; ok is false above
 // what is mounted, which a container does not see.
-func (m mount) below(at string) (dir string, ok bool) {
+func (m mount) groupDir(at string) (dir string, ok bool) {
 	rest := at
 	if m.root != "/" {
 		if rest, ok = strings.CutPrefix(at, m.root); !ok || rest != "" && rest[0] != '/' {
@@ -112,8 +112,8 @@ func (m mount) below(at string) (dir string, ok bool) {
 	return strings.TrimPrefix(path.Join(m.point, rest), "/"), true
 }
 
-// narrow takes the limits of one group into account.
-func (r *report) narrow(b *bounds, dir string) {
+// applyGroupLimits takes the limits of one group into account.
+func (r *factBuilder) applyGroupLimits(b *cgroupLimits, dir string) {
 	least := func(old *int64, n int64) {
 		if n >= 0 && (*old < 0 || n < *old) {
 			*old = n
@@ -132,11 +132,11 @@ func (r *report) narrow(b *bounds, dir string) {
 	least(&b.pids, read("pids.max"))
 	if s, err := r.text(dir + "/cpu.max"); err == nil {
 		quota, period, _ := strings.Cut(s, " ")
-		least(&b.cpuMilli, milli(quota, period))
+		least(&b.cpuMilli, cpuMillis(quota, period))
 	}
 	if quota, err := r.text(dir + "/cpu.cfs_quota_us"); err == nil {
 		period, _ := r.text(dir + "/cpu.cfs_period_us")
-		least(&b.cpuMilli, milli(quota, period))
+		least(&b.cpuMilli, cpuMillis(quota, period))
 	}
 	for _, name := range []string{"cpuset.cpus.effective", "cpuset.effective_cpus"} {
 		s, err := r.text(dir + "/" + name)
@@ -146,8 +146,8 @@ func (r *report) narrow(b *bounds, dir string) {
 	}
 }
 
-// milli is a quota in thousandths of a processor, -1 for none.
-func milli(quota, period string) int64 {
+// cpuMillis is a quota in thousandths of a processor, -1 for none.
+func cpuMillis(quota, period string) int64 {
 	q, err := strconv.ParseInt(quota, 10, 64)
 	p, err2 := strconv.ParseInt(period, 10, 64)
 	if errors.Join(err, err2) != nil || q <= 0 || p <= 0 || q > 1<<40 {
@@ -156,27 +156,27 @@ func milli(quota, period string) int64 {
 	return q * 1000 / p
 }
 
-func (r *report) tellBounds(b bounds) {
+func (r *factBuilder) addCgroupLimits(b cgroupLimits) {
 	const source = "control groups from this process up"
 	tell := func(key string, n int64) {
 		v := events.TextValue("max")
 		if n >= 0 {
 			v = events.NumberValue(n)
 		}
-		r.passing(key, v, source)
+		r.addVolatile(key, v, source)
 	}
 	tell("cgroup.memory_max_b", b.memory)
 	tell("cgroup.pids_max", b.pids)
 	tell("cgroup.cpu_millis", b.cpuMilli)
 	if b.cpus != nil {
-		r.passing("cgroup.cpus", events.TextValue(b.cpusText), source)
+		r.addVolatile("cgroup.cpus", events.TextValue(b.cpusText), source)
 	}
 }
 
 // usable is what a program that this process starts can count on.
-func (r *report) usable(b bounds) {
+func (r *factBuilder) usable(b cgroupLimits) {
 	tell := func(key string, v int64, source string) {
-		r.add(events.HardwareFact{Key: key, Value: events.NumberValue(v), Source: source, Confidence: events.Derived, Volatile: true})
+		r.add(events.HardwareFact{Key: key, Value: events.NumberValue(v), Source: source, Confidence: events.ConfidenceDerived, Volatile: true})
 	}
 	if n, ok := r.value("cpu.threads").Int(); ok {
 		if b.cpus != nil {

@@ -35,17 +35,17 @@ type Space struct {
 
 // Reading is the outcome of one collection.
 type Reading struct {
-	Facts   []events.HardwareFact // by key
-	BootID  string                // "" when it cannot be told
-	Devices string                // hash of the set of PCI and USB devices
-	Took    time.Duration
+	Facts    []events.HardwareFact // by key
+	BootID   string                // "" when it cannot be told
+	Devices  string                // hash of the set of PCI and USB devices
+	Duration time.Duration
 }
 
 // Snapshot makes the fact that records the reading.
-func (r Reading) Snapshot(why events.SurveyReason) *events.HardwareSnapshot {
+func (r Reading) Snapshot(why events.HardwareSnapshotReason) *events.HardwareSnapshot {
 	return &events.HardwareSnapshot{
-		Reason: why, BootID: r.BootID, Devices: r.Devices, Stable: events.StableHash(r.Facts),
-		Facts: r.Facts, TookUs: r.Took.Microseconds(),
+		Reason: why, BootID: r.BootID, DevicesHash: r.Devices, StableHash: events.StableHash(r.Facts),
+		Facts: r.Facts, TookUs: r.Duration.Microseconds(),
 	}
 }
 
@@ -59,7 +59,7 @@ func New(cfg Config) *Collector { return &Collector{cfg} }
 // a fact with an error.
 func (c *Collector) Collect(ctx context.Context) (Reading, error) {
 	start := c.cfg.Now()
-	r := &report{tree: tree{c.cfg.FS}, facts: map[string]events.HardwareFact{}}
+	r := &factBuilder{fileTree: fileTree{c.cfg.FS}, facts: map[string]events.HardwareFact{}}
 	cpu := r.cpu()
 	r.memory()
 	devices := r.pci()
@@ -78,15 +78,15 @@ func (c *Collector) Collect(ctx context.Context) (Reading, error) {
 	r.system(cpu)
 	r.virtualization(cpu, c.cfg.Hypervisor, devices)
 	r.container()
-	r.limits()
-	out := Reading{Facts: r.sorted(), Devices: deviceSet(devices)}
+	r.cgroups()
+	out := Reading{Facts: r.sorted(), Devices: deviceSetHash(devices)}
 	out.BootID, _ = r.text("proc/sys/kernel/random/boot_id")
-	out.Took = c.cfg.Now().Sub(start)
+	out.Duration = c.cfg.Now().Sub(start)
 	return out, ctx.Err()
 }
 
-// deviceSet identifies which devices there are and where.
-func deviceSet(devices []device) string {
+// deviceSetHash identifies which devices there are and where.
+func deviceSetHash(devices []device) string {
 	h := sha256.New()
 	for _, d := range devices {
 		fmt.Fprintf(h, "%s %s %s %s\n", d.bus, d.addr, d.id(), d.class)
@@ -94,48 +94,48 @@ func deviceSet(devices []device) string {
 	return hex.EncodeToString(h.Sum(nil))[:32]
 }
 
-// report gathers facts.
-type report struct {
-	tree
+// factBuilder gathers facts.
+type factBuilder struct {
+	fileTree
 	facts  map[string]events.HardwareFact
 	pciIDs *pciNames // nil until it was asked for
 }
 
-func (r *report) add(f events.HardwareFact) {
+func (r *factBuilder) add(f events.HardwareFact) {
 	if len(f.Key) > events.MaxHardwareKeyBytes || len(r.facts) >= events.MaxHardwareFacts {
 		return
 	}
 	if len(f.Value) > events.MaxHardwareValueBytes {
-		f.Value, f.Confidence, f.Error = "", events.Unknown, fmt.Sprintf("%d bytes are more than %d", len(f.Value), events.MaxHardwareValueBytes)
+		f.Value, f.Confidence, f.Error = "", events.ConfidenceUnknown, fmt.Sprintf("%d bytes are more than %d", len(f.Value), events.MaxHardwareValueBytes)
 	}
-	f.Source, f.Error = clean(f.Source), clean(f.Error)
+	f.Source, f.Error = sanitize(f.Source), sanitize(f.Error)
 	r.facts[f.Key] = f
 }
 
-// certain records what the kernel, the firmware or a driver says.
-func (r *report) certain(key string, v events.HardwareValue, source string) {
-	r.add(events.HardwareFact{Key: key, Value: v, Source: source, Confidence: events.Certain})
+// addCertain records what the kernel, the firmware or a driver says.
+func (r *factBuilder) addCertain(key string, v events.HardwareValue, source string) {
+	r.add(events.HardwareFact{Key: key, Value: v, Source: source, Confidence: events.ConfidenceCertain})
 }
 
-// derived records what follows from that.
-func (r *report) derived(key string, v events.HardwareValue, source string) {
-	r.add(events.HardwareFact{Key: key, Value: v, Source: source, Confidence: events.Derived})
+// addDerived records what follows from that.
+func (r *factBuilder) addDerived(key string, v events.HardwareValue, source string) {
+	r.add(events.HardwareFact{Key: key, Value: v, Source: source, Confidence: events.ConfidenceDerived})
 }
 
-// passing records what is so at this moment only.
-func (r *report) passing(key string, v events.HardwareValue, source string) {
-	r.add(events.HardwareFact{Key: key, Value: v, Source: source, Confidence: events.Certain, Volatile: true})
+// addVolatile records what is so at this moment only.
+func (r *factBuilder) addVolatile(key string, v events.HardwareValue, source string) {
+	r.add(events.HardwareFact{Key: key, Value: v, Source: source, Confidence: events.ConfidenceCertain, Volatile: true})
 }
 
-// unknown records that something could not be found out, and why.
-func (r *report) unknown(key, source string, err error) {
-	r.add(events.HardwareFact{Key: key, Source: source, Confidence: events.Unknown, Error: reason(err)})
+// addUnknown records that something could not be found out, and why.
+func (r *factBuilder) addUnknown(key, source string, err error) {
+	r.add(events.HardwareFact{Key: key, Source: source, Confidence: events.ConfidenceUnknown, Error: errorText(err)})
 }
 
 // value gives a fact's value that is known already.
-func (r *report) value(key string) events.HardwareValue { return r.facts[key].Value }
+func (r *factBuilder) value(key string) events.HardwareValue { return r.facts[key].Value }
 
-func (r *report) sorted() []events.HardwareFact {
+func (r *factBuilder) sorted() []events.HardwareFact {
 	out := make([]events.HardwareFact, 0, len(r.facts))
 	for _, f := range r.facts {
 		out = append(out, f)

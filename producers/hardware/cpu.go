@@ -31,7 +31,7 @@ func (c cpuInfo) has(flag string) bool {
 
 // parseCPUInfo reads /proc/cpuinfo of any architecture.
 func parseCPUInfo(text string) cpuInfo {
-	c := cpuInfo{first: fields(text, ":")}
+	c := cpuInfo{first: parseFields(text, ":")}
 	for line := range strings.Lines(text) {
 		k, _, _ := strings.Cut(line, ":")
 		if k = strings.TrimSpace(k); k == "processor" || strings.HasPrefix(k, "processor ") {
@@ -66,9 +66,9 @@ func parseCPUInfo(text string) cpuInfo {
 	return c
 }
 
-// levels of the x86-64 psABI: the flags, as Linux calls them, that each needs
+// x86Levels of the x86-64 psABI: the flags, as Linux calls them, that each needs
 // beyond the one before.
-var levels = [][]string{
+var x86Levels = [][]string{
 	{"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"},
 	{"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"},
 	{"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
@@ -77,7 +77,7 @@ var levels = [][]string{
 // x86Level is the highest level of the x86-64 psABI that all flags are there for.
 func (c cpuInfo) x86Level() int64 {
 	level := int64(1)
-	for _, need := range levels {
+	for _, need := range x86Levels {
 		for _, f := range need {
 			if !c.has(f) {
 				return level
@@ -92,50 +92,50 @@ func (c cpuInfo) x86Level() int64 {
 func (c cpuInfo) model() (string, events.Confidence) {
 	for _, key := range []string{"model name", "cpu model", "uarch", "cpu"} {
 		if v := c.first[key]; v != "" {
-			return strings.Join(strings.Fields(clean(v)), " "), events.Certain
+			return strings.Join(strings.Fields(sanitize(v)), " "), events.ConfidenceCertain
 		}
 	}
 	if name := armModel(c.first["CPU implementer"], c.first["CPU part"]); name != "" {
-		return name, events.Derived
+		return name, events.ConfidenceDerived
 	}
 	if c.arch == "s390x" {
 		if _, machine, ok := strings.Cut(c.first["processor 0"], "machine = "); ok {
-			return "IBM machine " + clean(machine), events.Derived
+			return "IBM machine " + sanitize(machine), events.ConfidenceDerived
 		}
 	}
-	return "", events.Unknown
+	return "", events.ConfidenceUnknown
 }
 
-func (r *report) cpu() cpuInfo {
+func (r *factBuilder) cpu() cpuInfo {
 	text, err := r.read("proc/cpuinfo")
 	c := parseCPUInfo(text)
 	if err != nil || len(c.first) == 0 {
 		for _, key := range []string{"cpu.model", "cpu.threads", "cpu.flags", "cpu.arch"} {
-			r.unknown(key, cpuInfoPath, err)
+			r.addUnknown(key, cpuInfoPath, err)
 		}
 	}
 	if name, how := c.model(); name != "" {
 		r.add(events.HardwareFact{Key: "cpu.model", Value: events.TextValue(name), Source: cpuInfoPath, Confidence: how})
 	} else {
-		r.unknown("cpu.model", cpuInfoPath, errors.New("the kernel gives no name and no number that is known"))
+		r.addUnknown("cpu.model", cpuInfoPath, errors.New("the kernel gives no name and no number that is known"))
 	}
-	if v := cmp.Or(c.first["vendor_id"], armMaker(c.first["CPU implementer"])); v != "" {
-		r.certain("cpu.vendor", events.TextValue(clean(v)), cpuInfoPath)
+	if v := cmp.Or(c.first["vendor_id"], armVendor(c.first["CPU implementer"])); v != "" {
+		r.addCertain("cpu.vendor", events.TextValue(sanitize(v)), cpuInfoPath)
 	}
 	if v := c.first["microcode"]; v != "" {
-		r.certain("cpu.microcode", events.TextValue(clean(v)), cpuInfoPath)
+		r.addCertain("cpu.microcode", events.TextValue(sanitize(v)), cpuInfoPath)
 	}
 	if arch, err := r.text("proc/sys/kernel/arch"); err == nil {
 		c.arch = arch
-		r.certain("cpu.arch", events.TextValue(arch), "/proc/sys/kernel/arch")
+		r.addCertain("cpu.arch", events.TextValue(arch), "/proc/sys/kernel/arch")
 	} else if c.arch != "" {
-		r.derived("cpu.arch", events.TextValue(c.arch), cpuInfoPath)
+		r.addDerived("cpu.arch", events.TextValue(c.arch), cpuInfoPath)
 	}
 	if c.flags != nil {
-		r.certain("cpu.flags", events.ListValue(c.flags), cpuInfoPath)
+		r.addCertain("cpu.flags", events.ListValue(c.flags), cpuInfoPath)
 	}
 	if c.arch == "x86_64" {
-		r.derived("cpu.x86_64_level", events.NumberValue(c.x86Level()), cpuInfoPath)
+		r.addDerived("cpu.x86_64_level", events.NumberValue(c.x86Level()), cpuInfoPath)
 	}
 	online := r.threads(c)
 	r.topology(c, online)
@@ -145,36 +145,36 @@ func (r *report) cpu() cpuInfo {
 }
 
 // threads tells how many processors are online and which are not.
-func (r *report) threads(c cpuInfo) []int {
+func (r *factBuilder) threads(c cpuInfo) []int {
 	const source = "/sys/devices/system/cpu/online"
 	text, err := r.text(cpuDir + "/online")
 	online, ok := cpuList(text)
 	if err != nil || !ok || len(online) == 0 {
 		online = nil
 		for _, name := range r.list(cpuDir) {
-			if n, err := strconv.Atoi(strings.TrimPrefix(name, "cpu")); err == nil && strings.HasPrefix(name, "cpu") && r.has(cpuDir+"/"+name+"/topology") {
+			if n, err := strconv.Atoi(strings.TrimPrefix(name, "cpu")); err == nil && strings.HasPrefix(name, "cpu") && r.exists(cpuDir+"/"+name+"/topology") {
 				online = append(online, n)
 			}
 		}
 		slices.Sort(online)
 		if c.processors > 0 {
-			r.derived("cpu.threads", events.NumberValue(int64(c.processors)), cpuInfoPath)
+			r.addDerived("cpu.threads", events.NumberValue(int64(c.processors)), cpuInfoPath)
 		}
 		return online
 	}
-	r.certain("cpu.threads", events.NumberValue(int64(len(online))), source)
-	r.certain("cpu.online", events.TextValue(text), source)
+	r.addCertain("cpu.threads", events.NumberValue(int64(len(online))), source)
+	r.addCertain("cpu.online", events.TextValue(text), source)
 	if off, err := r.text(cpuDir + "/offline"); err == nil {
 		if list, ok := cpuList(off); ok && len(list) > 0 {
-			r.certain("cpu.offline", events.TextValue(off), "/sys/devices/system/cpu/offline")
-			r.derived("cpu.threads_offline", events.NumberValue(int64(len(list))), "/sys/devices/system/cpu/offline")
+			r.addCertain("cpu.offline", events.TextValue(off), "/sys/devices/system/cpu/offline")
+			r.addDerived("cpu.threads_offline", events.NumberValue(int64(len(list))), "/sys/devices/system/cpu/offline")
 		}
 	}
 	return online
 }
 
 // topology counts sockets and cores among the online processors.
-func (r *report) topology(c cpuInfo, online []int) {
+func (r *factBuilder) topology(c cpuInfo, online []int) {
 	sockets, cores := map[int64]bool{}, map[string]bool{}
 	for _, n := range online {
 		dir := fmt.Sprintf("%s/cpu%d/topology/", cpuDir, n)
@@ -191,11 +191,11 @@ func (r *report) topology(c cpuInfo, online []int) {
 	const source = "/sys/devices/system/cpu/cpu*/topology"
 	count := func(key string, n int, field string) {
 		if n > 0 {
-			r.certain(key, events.NumberValue(int64(n)), source)
+			r.addCertain(key, events.NumberValue(int64(n)), source)
 		} else if v, err := strconv.Atoi(c.first[field]); err == nil && v > 0 && v < maxCPUs {
-			r.add(events.HardwareFact{Key: key, Value: events.NumberValue(int64(v)), Source: cpuInfoPath, Confidence: events.Guess})
+			r.add(events.HardwareFact{Key: key, Value: events.NumberValue(int64(v)), Source: cpuInfoPath, Confidence: events.ConfidenceGuess})
 		} else {
-			r.unknown(key, source, errors.New("the kernel does not tell"))
+			r.addUnknown(key, source, errors.New("the kernel does not tell"))
 		}
 	}
 	count("cpu.sockets", len(sockets), "")
@@ -203,7 +203,7 @@ func (r *report) topology(c cpuInfo, online []int) {
 }
 
 // caches sums each kind of cache over the processors that share none.
-func (r *report) caches(online []int) {
+func (r *factBuilder) caches(online []int) {
 	type total struct {
 		bytes int64
 		count int64
@@ -242,8 +242,8 @@ func (r *report) caches(online []int) {
 	}
 	const source = "/sys/devices/system/cpu/cpu*/cache"
 	for name, t := range totals {
-		r.certain("cpu.cache."+name+"_b", events.NumberValue(t.bytes), source)
-		r.certain("cpu.cache."+name+"_instances", events.NumberValue(t.count), source)
+		r.addCertain("cpu.cache."+name+"_b", events.NumberValue(t.bytes), source)
+		r.addCertain("cpu.cache."+name+"_instances", events.NumberValue(t.count), source)
 	}
 }
 
@@ -262,7 +262,7 @@ func cacheSize(s string) (int64, bool) {
 
 // numa leaves out how much memory a node has: while the kernel is still setting up
 // its memory, which some do for as long as it is not needed, the number is too low.
-func (r *report) numa() {
+func (r *factBuilder) numa() {
 	const dir, source = "sys/devices/system/node", "/sys/devices/system/node"
 	nodes := int64(0)
 	for _, name := range r.list(dir) {
@@ -273,15 +273,15 @@ func (r *report) numa() {
 		nodes++
 		key, at := fmt.Sprintf("numa.node%d.", id), dir+"/"+name+"/"
 		if s, err := r.text(at + "cpulist"); err == nil {
-			r.certain(key+"cpus", events.TextValue(s), source+"/"+name+"/cpulist")
+			r.addCertain(key+"cpus", events.TextValue(s), source+"/"+name+"/cpulist")
 		}
 		if s, err := r.text(at + "distance"); err == nil {
-			r.certain(key+"distances", events.ListValue(strings.Fields(s)), source+"/"+name+"/distance")
+			r.addCertain(key+"distances", events.ListValue(strings.Fields(s)), source+"/"+name+"/distance")
 		}
 	}
 	if nodes == 0 {
-		r.unknown("numa.nodes", source, errors.New("the kernel shows no nodes"))
+		r.addUnknown("numa.nodes", source, errors.New("the kernel shows no nodes"))
 		return
 	}
-	r.certain("numa.nodes", events.NumberValue(nodes), source)
+	r.addCertain("numa.nodes", events.NumberValue(nodes), source)
 }

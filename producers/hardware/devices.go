@@ -28,33 +28,33 @@ func (d device) key() string { return d.bus + "." + d.addr + "." }
 
 const pciDir = "sys/bus/pci/devices"
 
-func (r *report) pci() []device {
+func (r *factBuilder) pci() []device {
 	const source = "/sys/bus/pci/devices"
 	var out []device
 	for _, addr := range r.list(pciDir) {
 		d, ok := r.pciDevice(addr)
 		if !ok {
-			r.unknown("pci."+addr+".id", source+"/"+addr, errors.New("neither modalias nor vendor, device and class can be read"))
+			r.addUnknown("pci."+addr+".id", source+"/"+addr, errors.New("neither modalias nor vendor, device and class can be read"))
 			continue
 		}
 		out = append(out, d)
-		r.certain(d.key()+"id", events.TextValue(d.id()), source+"/"+addr)
-		r.certain(d.key()+"class", events.TextValue(d.class), source+"/"+addr)
+		r.addCertain(d.key()+"id", events.TextValue(d.id()), source+"/"+addr)
+		r.addCertain(d.key()+"class", events.TextValue(d.class), source+"/"+addr)
 		if d.driver != "" {
-			r.certain(d.key()+"driver", events.TextValue(d.driver), source+"/"+addr+"/driver")
+			r.addCertain(d.key()+"driver", events.TextValue(d.driver), source+"/"+addr+"/driver")
 		}
 	}
-	if !r.has(pciDir) {
-		r.unknown("pci.devices", source, errors.New("there is no PCI bus that the kernel shows"))
+	if !r.exists(pciDir) {
+		r.addUnknown("pci.devices", source, errors.New("there is no PCI bus that the kernel shows"))
 	} else {
-		r.certain("pci.devices", events.NumberValue(int64(len(out))), source)
+		r.addCertain("pci.devices", events.NumberValue(int64(len(out))), source)
 	}
 	return out
 }
 
-func (r *report) pciDevice(addr string) (device, bool) {
+func (r *factBuilder) pciDevice(addr string) (device, bool) {
 	dir := pciDir + "/" + addr
-	d := device{bus: "pci", addr: addr, dir: dir, driver: r.base(dir + "/driver")}
+	d := device{bus: "pci", addr: addr, dir: dir, driver: r.linkBase(dir + "/driver")}
 	alias, err := r.text(dir + "/modalias")
 	if err == nil {
 		d.alias = alias
@@ -92,7 +92,7 @@ func parsePCIAlias(alias string) (vendor, product, class string, ok bool) {
 const usbDir = "sys/bus/usb/devices"
 
 // usb lists devices, not the hubs nor the hosts' own ends.
-func (r *report) usb() []device {
+func (r *factBuilder) usb() []device {
 	const source = "/sys/bus/usb/devices"
 	byAddr := map[string]*device{}
 	for _, name := range r.list(usbDir) {
@@ -104,7 +104,7 @@ func (r *report) usb() []device {
 				continue
 			}
 			if d.driver == "" {
-				d.driver = r.base(dir + "/driver")
+				d.driver = r.linkBase(dir + "/driver")
 			}
 			if d.alias == "" {
 				d.alias, _ = r.text(dir + "/modalias")
@@ -124,16 +124,16 @@ func (r *report) usb() []device {
 		maker, _ := r.text(dir + "/manufacturer")
 		words, _ := r.text(dir + "/product")
 		if words = strings.TrimSpace(maker + " " + words); words != "" {
-			r.certain("usb."+addr+".name", events.TextValue(words), source+"/"+addr+"/product")
+			r.addCertain("usb."+addr+".name", events.TextValue(words), source+"/"+addr+"/product")
 		}
 	}
 	var out []device
 	for _, d := range byAddr {
 		out = append(out, *d)
-		r.certain(d.key()+"id", events.TextValue(d.id()), source+"/"+d.addr)
-		r.certain(d.key()+"class", events.TextValue(d.class), source+"/"+d.addr)
+		r.addCertain(d.key()+"id", events.TextValue(d.id()), source+"/"+d.addr)
+		r.addCertain(d.key()+"class", events.TextValue(d.class), source+"/"+d.addr)
 		if d.driver != "" {
-			r.certain(d.key()+"driver", events.TextValue(d.driver), source+"/"+d.addr+":*/driver")
+			r.addCertain(d.key()+"driver", events.TextValue(d.driver), source+"/"+d.addr+":*/driver")
 		}
 	}
 	slices.SortFunc(out, func(a, b device) int { return cmp.Compare(a.addr, b.addr) })
@@ -149,7 +149,7 @@ type Modalias struct {
 // Modaliases gives those of every device on every bus, by path, and a name of the
 // same form for every module that the kernel has loaded.
 func (c *Collector) Modaliases() []Modalias {
-	t := tree{c.cfg.FS}
+	t := fileTree{c.cfg.FS}
 	var out []Modalias
 	for _, bus := range t.list("sys/bus") {
 		for _, name := range t.list("sys/bus/" + bus + "/devices") {
@@ -165,7 +165,7 @@ func (c *Collector) Modaliases() []Modalias {
 	if text, err := t.read("proc/modules"); err == nil {
 		for line := range strings.Lines(text) {
 			if name, _, ok := strings.Cut(line, " "); ok {
-				out = append(out, Modalias{"lkmodule:" + clean(name), "/proc/modules"})
+				out = append(out, Modalias{"lkmodule:" + sanitize(name), "/proc/modules"})
 			}
 		}
 	}

@@ -19,9 +19,9 @@ const (
 
 // disks describes what data lies on: disks, and what device mapper and md make of
 // them.
-func (r *report) disks() {
-	if !r.has(blockDir) {
-		r.unknown("disk.count", "/"+blockDir, errors.New("there is no such directory"))
+func (r *factBuilder) disks() {
+	if !r.exists(blockDir) {
+		r.addUnknown("disk.count", "/"+blockDir, errors.New("there is no such directory"))
 		return
 	}
 	count := int64(0)
@@ -30,45 +30,45 @@ func (r *report) disks() {
 		case strings.HasPrefix(name, "loop"), strings.HasPrefix(name, "ram"), strings.HasPrefix(name, "zram"):
 			continue
 		case strings.HasPrefix(name, "dm-"):
-			r.mapped(name)
+			r.deviceMapper(name)
 		case strings.HasPrefix(name, "md"):
 			r.diskSize(name)
 			r.diskText(name, "level", "md/level")
-			r.derived("disk."+name+".kind", events.TextValue("raid"), "/"+blockDir+"/"+name)
+			r.addDerived("disk."+name+".kind", events.TextValue("raid"), "/"+blockDir+"/"+name)
 		default:
 			count++
 			r.disk(name)
 		}
 	}
-	r.certain("disk.count", events.NumberValue(count), "/"+blockDir)
+	r.addCertain("disk.count", events.NumberValue(count), "/"+blockDir)
 }
 
-func (r *report) disk(name string) {
+func (r *factBuilder) disk(name string) {
 	dir, key := blockDir+"/"+name, "disk."+name+"."
 	r.diskSize(name)
 	r.diskText(name, "model", "device/model")
 	to, _ := r.link(dir)
 	transport := diskTransport(name, to)
 	if transport != "" {
-		r.derived(key+"transport", events.TextValue(transport), "/"+dir)
+		r.addDerived(key+"transport", events.TextValue(transport), "/"+dir)
 	}
 	if n, err := r.number(dir + "/removable"); err == nil {
-		r.certain(key+"removable", events.BoolValue(n == 1), "/"+dir+"/removable")
+		r.addCertain(key+"removable", events.BoolValue(n == 1), "/"+dir+"/removable")
 	}
 	model := r.value(key + "model").String()
 	n, err := r.number(dir + "/queue/rotational")
 	switch {
 	case transport == "virtio", transport == "xen", strings.HasPrefix(model, "QEMU"), strings.HasPrefix(model, "VBOX"), strings.HasPrefix(model, "Virtual"), strings.HasPrefix(model, "VMware"):
 		// What a virtual disk says of its rotation tells nothing of what is behind it.
-		r.derived(key+"kind", events.TextValue("virtual"), "/"+dir)
+		r.addDerived(key+"kind", events.TextValue("virtual"), "/"+dir)
 	case strings.HasPrefix(name, "sr"):
-		r.derived(key+"kind", events.TextValue("optical"), "/"+dir)
+		r.addDerived(key+"kind", events.TextValue("optical"), "/"+dir)
 	case err != nil:
-		r.unknown(key+"kind", "/"+dir+"/queue/rotational", err)
+		r.addUnknown(key+"kind", "/"+dir+"/queue/rotational", err)
 	case n == 0:
-		r.certain(key+"kind", events.TextValue("ssd"), "/"+dir+"/queue/rotational")
+		r.addCertain(key+"kind", events.TextValue("ssd"), "/"+dir+"/queue/rotational")
 	default:
-		r.certain(key+"kind", events.TextValue("hdd"), "/"+dir+"/queue/rotational")
+		r.addCertain(key+"kind", events.TextValue("hdd"), "/"+dir+"/queue/rotational")
 	}
 }
 
@@ -98,49 +98,49 @@ func diskTransport(name, link string) string {
 	return ""
 }
 
-func (r *report) diskSize(name string) {
+func (r *factBuilder) diskSize(name string) {
 	key, source := "disk."+name+".size_b", "/"+blockDir+"/"+name+"/size"
 	switch n, err := r.number(blockDir + "/" + name + "/size"); {
 	case err != nil:
-		r.unknown(key, source, err)
+		r.addUnknown(key, source, err)
 	case n == 0 && strings.HasPrefix(name, "sr"), n == 0 && strings.HasPrefix(name, "sd"):
-		r.unknown(key, source, errors.New("there is no medium in it"))
+		r.addUnknown(key, source, errors.New("there is no medium in it"))
 	case n < 0 || n > maxSizeUnits:
-		r.unknown(key, source, fmt.Errorf("%d sectors cannot be", n))
+		r.addUnknown(key, source, fmt.Errorf("%d sectors cannot be", n))
 	default:
-		r.certain(key, events.NumberValue(n*sectorBytes), source)
+		r.addCertain(key, events.NumberValue(n*sectorBytes), source)
 	}
 }
 
 // diskText records a one-line file, when it is there.
-func (r *report) diskText(name, field, file string) {
+func (r *factBuilder) diskText(name, field, file string) {
 	p := blockDir + "/" + name + "/" + file
 	if s, err := r.text(p); err == nil && s != "" {
-		r.certain("disk."+name+"."+field, events.TextValue(s), "/"+p)
+		r.addCertain("disk."+name+"."+field, events.TextValue(s), "/"+p)
 	}
 }
 
-// mapped describes what device mapper makes: LVM, LUKS and their kin, by the start
+// deviceMapper describes what device mapper makes: LVM, LUKS and their kin, by the start
 // of the identifier; the identifier itself is not recorded.
-func (r *report) mapped(name string) {
+func (r *factBuilder) deviceMapper(name string) {
 	key := "disk." + name + "."
 	r.diskSize(name)
 	r.diskText(name, "name", "dm/name")
 	source := "/" + blockDir + "/" + name + "/dm/uuid"
 	uuid, err := r.text(blockDir + "/" + name + "/dm/uuid")
 	if err != nil {
-		r.unknown(key+"kind", source, err)
+		r.addUnknown(key+"kind", source, err)
 		return
 	}
 	kind, _, _ := strings.Cut(uuid, "-")
 	if kind == "" {
 		kind = "mapped"
 	}
-	r.certain(key+"kind", events.TextValue(strings.ToLower(kind)), source)
+	r.addCertain(key+"kind", events.TextValue(strings.ToLower(kind)), source)
 }
 
 // mount is one line of mountinfo.
-type mount struct{ device, root, point, kind, source, options, super string }
+type mount struct{ device, root, point, fsType, source, options, superOptions string }
 
 // parseMounts reads /proc/PID/mountinfo; lines that are none are left out.
 func parseMounts(text string) []mount {
@@ -153,7 +153,7 @@ func parseMounts(text string) []mount {
 		}
 		out = append(out, mount{
 			device: b[2], root: unescapeMount(b[3]), point: unescapeMount(b[4]), options: b[5],
-			kind: a[0], source: unescapeMount(a[1]), super: a[2],
+			fsType: a[0], source: unescapeMount(a[1]), superOptions: a[2],
 		})
 	}
 	return out
@@ -175,8 +175,8 @@ func unescapeMount(s string) string {
 	return b.String()
 }
 
-// keeps tells which file systems hold data; far ones may hang when asked.
-var keeps = map[string]struct{ local bool }{
+// dataFilesystems tells which file systems hold data; far ones may hang when asked.
+var dataFilesystems = map[string]struct{ local bool }{
 	"ext2": {true}, "ext3": {true}, "ext4": {true}, "xfs": {true}, "btrfs": {true}, "zfs": {true}, "f2fs": {true},
 	"bcachefs": {true}, "jfs": {true}, "reiserfs": {true}, "vfat": {true}, "exfat": {true}, "ntfs": {true}, "ntfs3": {true},
 	"overlay": {true}, "hostfs": {true}, "virtiofs": {true},
@@ -185,30 +185,30 @@ var keeps = map[string]struct{ local bool }{
 
 // filesystems tells where there is room. Each is told once, by its first mount
 // point; overlays count only as the root.
-func (r *report) filesystems(space func(string) (Space, error)) {
+func (r *factBuilder) filesystems(space func(string) (Space, error)) {
 	const source = "/proc/self/mountinfo"
 	text, err := r.read("proc/self/mountinfo")
 	if err != nil {
-		r.unknown("fs.mounts", source, err)
+		r.addUnknown("fs.mounts", source, err)
 		return
 	}
 	seen, n := map[string]bool{}, 0
 	for _, m := range parseMounts(text) {
-		class, ok := keeps[m.kind]
-		if !ok || seen[m.device] || n == maxMounts || m.kind == "overlay" && m.point != "/" {
+		class, ok := dataFilesystems[m.fsType]
+		if !ok || seen[m.device] || n == maxMounts || m.fsType == "overlay" && m.point != "/" {
 			continue
 		}
 		seen[m.device] = true
 		n++
-		key := "fs." + clean(path.Clean(m.point)) + "."
-		r.certain(key+"type", events.TextValue(clean(m.kind)), source)
-		r.certain(key+"device", events.TextValue(clean(m.source)), source)
-		r.passing(key+"writable", events.BoolValue(!strings.HasPrefix(m.options+",", "ro,")), source)
-		r.space(key, m.point, class.local, space)
+		key := "fs." + sanitize(path.Clean(m.point)) + "."
+		r.addCertain(key+"type", events.TextValue(sanitize(m.fsType)), source)
+		r.addCertain(key+"device", events.TextValue(sanitize(m.source)), source)
+		r.addVolatile(key+"writable", events.BoolValue(!strings.HasPrefix(m.options+",", "ro,")), source)
+		r.filesystemSpace(key, m.point, class.local, space)
 	}
 }
 
-func (r *report) space(key, point string, local bool, ask func(string) (Space, error)) {
+func (r *factBuilder) filesystemSpace(key, point string, local bool, ask func(string) (Space, error)) {
 	const source = "statfs"
 	s, err := Space{}, errors.New("a file system over the network may not answer; not asked")
 	if local && ask == nil {
@@ -217,11 +217,11 @@ func (r *report) space(key, point string, local bool, ask func(string) (Space, e
 		s, err = ask(point)
 	}
 	if err != nil {
-		r.unknown(key+"size_b", source, err)
-		r.add(events.HardwareFact{Key: key + "free_b", Source: source, Confidence: events.Unknown, Error: reason(err), Volatile: true})
+		r.addUnknown(key+"size_b", source, err)
+		r.add(events.HardwareFact{Key: key + "free_b", Source: source, Confidence: events.ConfidenceUnknown, Error: errorText(err), Volatile: true})
 		return
 	}
-	r.certain(key+"size_b", events.NumberValue(int64(s.Total)), source)
-	r.passing(key+"free_b", events.NumberValue(int64(s.Free)), source)
-	r.passing(key+"free_inodes", events.NumberValue(int64(s.InodesFree)), source)
+	r.addCertain(key+"size_b", events.NumberValue(int64(s.Total)), source)
+	r.addVolatile(key+"free_b", events.NumberValue(int64(s.Free)), source)
+	r.addVolatile(key+"free_inodes", events.NumberValue(int64(s.InodesFree)), source)
 }

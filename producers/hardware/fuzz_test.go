@@ -56,7 +56,7 @@ func FuzzCollect(f *testing.F) {
 				t.Errorf("%s is %d", f.Key, n)
 			}
 		}
-		snapshot := r.Snapshot(events.SurveyAtStart)
+		snapshot := r.Snapshot(events.HardwareSnapshotAtStart)
 		data, err := json.Marshal(snapshot)
 		if err != nil {
 			t.Fatal(err)

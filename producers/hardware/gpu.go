@@ -39,7 +39,7 @@ func gpuKey(d device) string {
 
 // gpus describes graphics cards and processing accelerators, as far as the kernel
 // tells; what only NVIDIA's driver knows comes later.
-func (r *report) gpus(devices []device) {
+func (r *factBuilder) gpus(devices []device) {
 	gpus, accelerators := int64(0), int64(0)
 	for _, d := range devices {
 		switch {
@@ -51,19 +51,19 @@ func (r *report) gpus(devices []device) {
 			continue
 		}
 		key, source := gpuKey(d), "/"+d.dir
-		r.certain(key+"id", events.TextValue(d.id()), source)
+		r.addCertain(key+"id", events.TextValue(d.id()), source)
 		if name := gpuVendors[d.vendor]; name != "" {
-			r.derived(key+"vendor", events.TextValue(name), source)
+			r.addDerived(key+"vendor", events.TextValue(name), source)
 		}
 		if name, err := r.pciName(d); err == nil {
-			r.add(events.HardwareFact{Key: key + "name", Value: events.TextValue(name), Source: pciIDsPath, Confidence: events.Derived, Volatile: true})
+			r.add(events.HardwareFact{Key: key + "name", Value: events.TextValue(name), Source: pciIDsPath, Confidence: events.ConfidenceDerived, Volatile: true})
 		} else {
-			r.add(events.HardwareFact{Key: key + "name", Source: pciIDsPath, Confidence: events.Unknown, Error: reason(err), Volatile: true})
+			r.add(events.HardwareFact{Key: key + "name", Source: pciIDsPath, Confidence: events.ConfidenceUnknown, Error: errorText(err), Volatile: true})
 		}
 		if d.driver != "" {
-			r.certain(key+"driver", events.TextValue(d.driver), source+"/driver")
+			r.addCertain(key+"driver", events.TextValue(d.driver), source+"/driver")
 		} else {
-			r.unknown(key+"driver", source+"/driver", errors.New("no driver is bound"))
+			r.addUnknown(key+"driver", source+"/driver", errors.New("no driver is bound"))
 		}
 		switch {
 		case d.vendor == vendorAMD && d.isGPU():
@@ -73,16 +73,16 @@ func (r *report) gpus(devices []device) {
 		}
 	}
 	if r.value("pci.devices") != "" {
-		r.derived("gpu.count", events.NumberValue(gpus), "/"+pciDir)
-		r.derived("accelerator.count", events.NumberValue(accelerators), "/"+pciDir)
+		r.addDerived("gpu.count", events.NumberValue(gpus), "/"+pciDir)
+		r.addDerived("accelerator.count", events.NumberValue(accelerators), "/"+pciDir)
 		return
 	}
-	r.unknown("gpu.count", "/"+pciDir, errors.New("there is no PCI bus that the kernel shows"))
+	r.addUnknown("gpu.count", "/"+pciDir, errors.New("there is no PCI bus that the kernel shows"))
 }
 
 // amd reads what the amdgpu driver tells. On processors with built-in graphics
 // VRAM is only what is set aside; GTT is the memory that can be used besides.
-func (r *report) amd(key string, d device) {
+func (r *factBuilder) amd(key string, d device) {
 	for _, f := range []struct {
 		name, file string
 		passing    bool
@@ -96,17 +96,17 @@ func (r *report) amd(key string, d device) {
 		n, err := r.number(d.dir + "/" + f.file)
 		switch {
 		case err != nil && d.driver != "amdgpu":
-			r.unknown(key+f.name, source, errors.New("only the driver amdgpu tells"))
+			r.addUnknown(key+f.name, source, errors.New("only the driver amdgpu tells"))
 		case err != nil:
-			r.unknown(key+f.name, source, err)
+			r.addUnknown(key+f.name, source, err)
 		case f.passing:
-			r.passing(key+f.name, events.NumberValue(n), source)
+			r.addVolatile(key+f.name, events.NumberValue(n), source)
 		default:
-			r.certain(key+f.name, events.NumberValue(n), source)
+			r.addCertain(key+f.name, events.NumberValue(n), source)
 		}
 	}
 	if v, err := r.text("sys/module/amdgpu/version"); err == nil {
-		r.certain(key+"driver_version", events.TextValue(v), "/sys/module/amdgpu/version")
+		r.addCertain(key+"driver_version", events.TextValue(v), "/sys/module/amdgpu/version")
 	}
 	const nodes = "sys/class/kfd/kfd/topology/nodes"
 	for _, n := range r.list(nodes) {
@@ -114,16 +114,16 @@ func (r *report) amd(key string, d device) {
 		if err != nil {
 			continue
 		}
-		p := fields(text, " ")
+		p := parseFields(text, " ")
 		if kfdAddress(p) != d.addr {
 			continue
 		}
 		source := "/" + nodes + "/" + n + "/properties"
 		if target := gfxTarget(p["gfx_target_version"]); target != "" {
-			r.certain(key+"gfx", events.TextValue(target), source)
+			r.addCertain(key+"gfx", events.TextValue(target), source)
 		}
 		if n, err := strconv.ParseInt(p["simd_count"], 10, 32); err == nil && n > 0 {
-			r.certain(key+"simds", events.NumberValue(n), source)
+			r.addCertain(key+"simds", events.NumberValue(n), source)
 		}
 	}
 }
@@ -149,19 +149,19 @@ func gfxTarget(s string) string {
 
 // intel: processors' own graphics use the machine's memory. Of cards the kernel
 // tells no size; the largest window onto it is the least it can be.
-func (r *report) intel(key string, d device) {
+func (r *factBuilder) intel(key string, d device) {
 	if d.addr == "0000:00:02.0" {
-		r.derived(key+"shares_memory", events.BoolValue(true), "/"+d.dir)
+		r.addDerived(key+"shares_memory", events.BoolValue(true), "/"+d.dir)
 		return
 	}
 	source := "/" + d.dir + "/resource"
 	text, err := r.read(d.dir + "/resource")
 	if err != nil {
-		r.unknown(key+"vram_min_b", source, err)
+		r.addUnknown(key+"vram_min_b", source, err)
 		return
 	}
 	if n := largestWindow(text); n > 0 {
-		r.add(events.HardwareFact{Key: key + "vram_min_b", Value: events.NumberValue(n), Source: source, Confidence: events.Guess})
+		r.add(events.HardwareFact{Key: key + "vram_min_b", Value: events.NumberValue(n), Source: source, Confidence: events.ConfidenceGuess})
 	}
 }
 
@@ -188,19 +188,19 @@ func largestWindow(text string) int64 {
 
 // accelerators are those with a driver of the kernel's accel subsystem, such as
 // neural processing units.
-func (r *report) accelerators() {
+func (r *factBuilder) accelerators() {
 	const dir = "sys/class/accel"
 	for _, name := range r.list(dir) {
 		at, key := dir+"/"+name+"/device", "npu."+name+"."
 		vendor, err := r.text(at + "/vendor")
 		product, err2 := r.text(at + "/device")
 		if errors.Join(err, err2) == nil {
-			r.certain(key+"id", events.TextValue(strings.TrimPrefix(vendor, "0x")+":"+strings.TrimPrefix(product, "0x")), "/"+at)
+			r.addCertain(key+"id", events.TextValue(strings.TrimPrefix(vendor, "0x")+":"+strings.TrimPrefix(product, "0x")), "/"+at)
 		} else {
-			r.unknown(key+"id", "/"+at, errors.Join(err, err2))
+			r.addUnknown(key+"id", "/"+at, errors.Join(err, err2))
 		}
-		if d := r.base(at + "/driver"); d != "" {
-			r.certain(key+"driver", events.TextValue(d), "/"+at+"/driver")
+		if d := r.linkBase(at + "/driver"); d != "" {
+			r.addCertain(key+"driver", events.TextValue(d), "/"+at+"/driver")
 		}
 	}
 }
@@ -208,10 +208,10 @@ func (r *report) accelerators() {
 const pciIDsPath = "/usr/share/misc/pci.ids"
 
 // pciName looks a device up in the list that the package pci.ids installs.
-func (r *report) pciName(d device) (string, error) {
+func (r *factBuilder) pciName(d device) (string, error) {
 	if r.pciIDs == nil {
 		text, err := r.read(strings.TrimPrefix(pciIDsPath, "/"))
-		if errIsMissing(err) {
+		if isNotExist(err) {
 			err = errors.New("the package pci.ids is not installed")
 		}
 		r.pciIDs = &pciNames{text, err}
@@ -223,7 +223,7 @@ func (r *report) pciName(d device) (string, error) {
 	if name == "" {
 		return "", errors.New("the list does not have " + d.id())
 	}
-	return clean(name), nil
+	return sanitize(name), nil
 }
 
 // pciNames is the list as read, or why not.

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Local describes how to look at the machine whose root directory is root; "/" is
+// LocalConfig describes how to look at the machine whose root directory is root; "/" is
 // this one. nvidia asks NVIDIA's library and may be nil.
-func Local(root string, nvidia func(context.Context) (NVIDIAReport, error)) Config {
+func LocalConfig(root string, nvidia func(context.Context) (NVIDIAReport, error)) Config {
 	c := Config{FS: os.DirFS(root), Now: time.Now, Space: func(p string) (Space, error) { return statfs(filepath.Join(root, p)) }}
 	if root == "/" {
 		c.Hypervisor, c.NVIDIA = hypervisor, nvidia

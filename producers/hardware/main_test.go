@@ -108,7 +108,7 @@ func collect(t testing.TB, root fs.FS, more ...func(*hardware.Config)) hardware.
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Snapshot(events.SurveyOnRequest).Validate(); err != nil {
+	if err := r.Snapshot(events.HardwareSnapshotOnRequest).Validate(); err != nil {
 		t.Errorf("the snapshot is not valid: %v", err)
 	}
 	saw(r.Facts)
@@ -119,7 +119,7 @@ func collect(t testing.TB, root fs.FS, more ...func(*hardware.Config)) hardware.
 func values(r hardware.Reading, keys ...string) map[string]string {
 	out := map[string]string{}
 	for _, k := range keys {
-		f, ok := events.FindHardware(r.Facts, k)
+		f, ok := events.FindHardwareFact(r.Facts, k)
 		switch {
 		case !ok:
 			out[k] = "-"

@@ -8,10 +8,10 @@ import (
 	"cortex/events"
 )
 
-// memInfo parses /proc/meminfo and its like: bytes, or a number without unit.
-func memInfo(text string) map[string]int64 {
+// parseMemInfo parses /proc/meminfo and its like: bytes, or a number without unit.
+func parseMemInfo(text string) map[string]int64 {
 	out := map[string]int64{}
-	for k, v := range fields(text, ":") {
+	for k, v := range parseFields(text, ":") {
 		v, isKB := strings.CutSuffix(v, " kB")
 		n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
 		if err != nil || n < 0 || n > 1<<50 {
@@ -25,10 +25,10 @@ func memInfo(text string) map[string]int64 {
 	return out
 }
 
-func (r *report) memory() {
+func (r *factBuilder) memory() {
 	const source = "/proc/meminfo"
 	text, err := r.read("proc/meminfo")
-	m := memInfo(text)
+	m := parseMemInfo(text)
 	for _, f := range []struct {
 		key, field string
 		passing    bool
@@ -45,13 +45,13 @@ func (r *report) memory() {
 		n, ok := m[f.field]
 		switch {
 		case err != nil:
-			r.unknown(f.key, source, err)
+			r.addUnknown(f.key, source, err)
 		case !ok:
-			r.unknown(f.key, source, errors.New("the kernel does not tell "+f.field))
+			r.addUnknown(f.key, source, errors.New("the kernel does not tell "+f.field))
 		case f.passing:
-			r.passing(f.key, events.NumberValue(n), source)
+			r.addVolatile(f.key, events.NumberValue(n), source)
 		default:
-			r.certain(f.key, events.NumberValue(n), source)
+			r.addCertain(f.key, events.NumberValue(n), source)
 		}
 	}
 	r.physicalMemory()
@@ -61,7 +61,7 @@ func (r *report) memory() {
 
 // physicalMemory counts the blocks that are online: what is built in, of which the
 // kernel keeps a part for itself.
-func (r *report) physicalMemory() {
+func (r *factBuilder) physicalMemory() {
 	const dir, source = "sys/devices/system/memory", "/sys/devices/system/memory"
 	size, err := r.text(dir + "/block_size_bytes")
 	block, parseErr := strconv.ParseInt(size, 16, 64)
@@ -71,22 +71,22 @@ func (r *report) physicalMemory() {
 	blocks := int64(0)
 	for _, name := range r.list(dir) {
 		if rest, ok := strings.CutPrefix(name, "memory"); ok && strings.Trim(rest, "0123456789") == "" {
-			if s, err := r.text(dir + "/" + name + "/state"); err == nil && s == "online" || errIsMissing(err) && r.onlineFlag(dir+"/"+name) {
+			if s, err := r.text(dir + "/" + name + "/state"); err == nil && s == "online" || isNotExist(err) && r.onlineFlag(dir+"/"+name) {
 				blocks++
 			}
 		}
 	}
 	if blocks > 0 {
-		r.derived("memory.physical_b", events.NumberValue(blocks*block), source)
+		r.addDerived("memory.physical_b", events.NumberValue(blocks*block), source)
 	}
 }
 
-func (r *report) onlineFlag(dir string) bool {
+func (r *factBuilder) onlineFlag(dir string) bool {
 	n, err := r.number(dir + "/online")
 	return err == nil && n == 1
 }
 
-func (r *report) zram() {
+func (r *factBuilder) zram() {
 	sum, found := int64(0), false
 	for _, name := range r.list("sys/block") {
 		if !strings.HasPrefix(name, "zram") {
@@ -97,25 +97,25 @@ func (r *report) zram() {
 		}
 	}
 	if found {
-		r.passing("memory.zram_b", events.NumberValue(sum), "/sys/block/zram*/disksize")
+		r.addVolatile("memory.zram_b", events.NumberValue(sum), "/sys/block/zram*/disksize")
 	}
 }
 
 // pressure tells the share of time in percent, of the last ten seconds, that
 // something waited.
-func (r *report) pressure() {
+func (r *factBuilder) pressure() {
 	for _, what := range []string{"cpu", "io", "memory"} {
 		key, source := "pressure."+what+".some_avg10_pct", "/proc/pressure/"+what
 		text, err := r.read("proc/pressure/" + what)
 		if err != nil {
-			r.unknown(key, source, err)
+			r.addUnknown(key, source, err)
 			continue
 		}
 		for line := range strings.Lines(text) {
 			kind, rest, _ := strings.Cut(line, " ")
 			avg, _, _ := strings.Cut(strings.TrimPrefix(rest, "avg10="), " ")
 			if _, err := strconv.ParseFloat(avg, 64); err == nil && (kind == "some" || kind == "full") {
-				r.passing("pressure."+what+"."+kind+"_avg10_pct", events.TextValue(avg), source)
+				r.addVolatile("pressure."+what+"."+kind+"_avg10_pct", events.TextValue(avg), source)
 			}
 		}
 	}

@@ -31,8 +31,8 @@ type NVIDIADevice struct {
 	Errors  map[string]string `json:"errors,omitempty"`
 }
 
-// errNotTold: the library was asked and is silent.
-var errNotTold = errors.New("the library does not tell")
+// errNoValue: the library was asked and is silent.
+var errNoValue = errors.New("the library does not tell")
 
 // maxNVIDIAReportBytes bounds what the helper may say.
 const maxNVIDIAReportBytes = 1 << 20
@@ -66,7 +66,7 @@ func validPCIAddress(s string) bool {
 
 // nvidia tells about NVIDIA's devices: by the library where the driver runs, by
 // the driver's own files, and what follows from the device's number.
-func (r *report) nvidia(ctx context.Context, ask func(context.Context) (NVIDIAReport, error), devices []device) {
+func (r *factBuilder) nvidia(ctx context.Context, ask func(context.Context) (NVIDIAReport, error), devices []device) {
 	var mine []device
 	running := false
 	for _, d := range devices {
@@ -84,7 +84,7 @@ func (r *report) nvidia(ctx context.Context, ask func(context.Context) (NVIDIARe
 	if text, err := r.read("proc/driver/nvidia/version"); err == nil {
 		running = true
 		if v := nvidiaVersion(text); v != "" {
-			r.certain("nvidia.driver_version", events.TextValue(v), "/proc/driver/nvidia/version")
+			r.addCertain("nvidia.driver_version", events.TextValue(v), "/proc/driver/nvidia/version")
 		}
 	}
 	const source = "libnvidia-ml.so.1"
@@ -95,12 +95,12 @@ func (r *report) nvidia(ctx context.Context, ask func(context.Context) (NVIDIARe
 		told, err = ask(ctx)
 	}
 	if told.CUDA != "" {
-		r.certain("nvidia.cuda_version", events.TextValue(clean(told.CUDA)), source)
+		r.addCertain("nvidia.cuda_version", events.TextValue(sanitize(told.CUDA)), source)
 	} else {
-		r.unknown("nvidia.cuda_version", source, cmp.Or(err, errNotTold))
+		r.addUnknown("nvidia.cuda_version", source, cmp.Or(err, errNoValue))
 	}
 	if told.Driver != "" {
-		r.certain("nvidia.driver_version", events.TextValue(clean(told.Driver)), source)
+		r.addCertain("nvidia.driver_version", events.TextValue(sanitize(told.Driver)), source)
 	}
 	byAddr := map[string]NVIDIADevice{}
 	for _, d := range told.Devices {
@@ -116,35 +116,35 @@ func (r *report) nvidia(ctx context.Context, ask func(context.Context) (NVIDIARe
 	}
 }
 
-func (r *report) nvidiaDevice(key, source string, n NVIDIADevice, err error) {
+func (r *factBuilder) nvidiaDevice(key, source string, n NVIDIADevice, err error) {
 	missing := func(field string) error {
 		if why := n.Errors[field]; why != "" {
 			return errors.New(why)
 		}
-		return cmp.Or(err, errNotTold)
+		return cmp.Or(err, errNoValue)
 	}
 	if n.TotalB > 0 {
-		r.certain(key+"vram_total_b", events.NumberValue(int64(n.TotalB)), source)
+		r.addCertain(key+"vram_total_b", events.NumberValue(int64(n.TotalB)), source)
 	} else {
-		r.unknown(key+"vram_total_b", source, missing("total_b"))
+		r.addUnknown(key+"vram_total_b", source, missing("total_b"))
 	}
 	if _, failed := n.Errors["used_b"]; err == nil && !failed {
-		r.passing(key+"vram_used_b", events.NumberValue(int64(n.UsedB)), source)
+		r.addVolatile(key+"vram_used_b", events.NumberValue(int64(n.UsedB)), source)
 	}
 	if n.Name != "" {
-		r.certain(key+"name", events.TextValue(clean(n.Name)), source)
+		r.addCertain(key+"name", events.TextValue(sanitize(n.Name)), source)
 	}
 	if n.Compute != "" {
-		r.certain(key+"compute", events.TextValue(clean(n.Compute)), source)
+		r.addCertain(key+"compute", events.TextValue(sanitize(n.Compute)), source)
 	}
 	if n.MIG != "" {
-		r.certain(key+"mig", events.TextValue(clean(n.MIG)), source)
+		r.addCertain(key+"mig", events.TextValue(sanitize(n.MIG)), source)
 	}
 }
 
 // nvidiaName takes the name from the driver's own file when the library gave none.
-func (r *report) nvidiaName(key string, d device) {
-	if f := r.facts[key+"name"]; f.Value != "" && f.Confidence == events.Certain {
+func (r *factBuilder) nvidiaName(key string, d device) {
+	if f := r.facts[key+"name"]; f.Value != "" && f.Confidence == events.ConfidenceCertain {
 		return
 	}
 	p := "proc/driver/nvidia/gpus/" + d.addr + "/information"
@@ -152,8 +152,8 @@ func (r *report) nvidiaName(key string, d device) {
 	if err != nil {
 		return // the name from the list of devices, or why there is none, stays
 	}
-	if name := fields(text, ":")["Model"]; name != "" {
-		r.certain(key+"name", events.TextValue(clean(name)), "/"+p)
+	if name := parseFields(text, ":")["Model"]; name != "" {
+		r.addCertain(key+"name", events.TextValue(sanitize(name)), "/"+p)
 	}
 }
 
@@ -201,9 +201,9 @@ var nvidiaChips = []nvidiaChip{
 	{0x2b80, 0x2fff, "Blackwell", "12.0"},
 }
 
-// nvidiaChipOf finds the family of a device number; ok is false for those that
+// findNVIDIAChip finds the family of a device number; ok is false for those that
 // are not in the table.
-func nvidiaChipOf(product string) (nvidiaChip, bool) {
+func findNVIDIAChip(product string) (nvidiaChip, bool) {
 	n, err := strconv.ParseUint(product, 16, 16)
 	if err != nil {
 		return nvidiaChip{}, false
@@ -216,15 +216,15 @@ func nvidiaChipOf(product string) (nvidiaChip, bool) {
 	return nvidiaChip{}, false
 }
 
-func (r *report) nvidiaArchitecture(key string, d device) {
+func (r *factBuilder) nvidiaArchitecture(key string, d device) {
 	const source = "table of device numbers"
-	c, ok := nvidiaChipOf(d.product)
+	c, ok := findNVIDIAChip(d.product)
 	if !ok {
 		err := errors.New(d.id() + " is not in it")
-		r.unknown(key+"architecture", source, err)
-		r.unknown(key+"compute", source, err)
+		r.addUnknown(key+"architecture", source, err)
+		r.addUnknown(key+"compute", source, err)
 		return
 	}
-	r.derived(key+"architecture", events.TextValue(c.name), source)
-	r.derived(key+"compute", events.TextValue(c.compute), source)
+	r.addDerived(key+"architecture", events.TextValue(c.name), source)
+	r.addDerived(key+"compute", events.TextValue(c.compute), source)
 }

@@ -53,7 +53,7 @@ func TestIntelCardsHaveAtLeastTheirLargestWindow(t *testing.T) {
 		dir + "resource": "0x0000000083000000 0x0000000083ffffff 0x0000000000140204\n0x0000004000000000 0x00000043ffffffff 0x000000000014220c\n0x0 0x0 0x0\n",
 	}))
 	expect(t, r, map[string]string{"gpu.0000:03:00.0.vram_min_b": "17179869184", "gpu.0000:03:00.0.shares_memory": "-", "gpu.0000:03:00.0.driver": "? no driver is bound"})
-	if f, _ := events.FindHardware(r.Facts, "gpu.0000:03:00.0.vram_min_b"); f.Confidence != events.Guess {
+	if f, _ := events.FindHardwareFact(r.Facts, "gpu.0000:03:00.0.vram_min_b"); f.Confidence != events.ConfidenceGuess {
 		t.Errorf("a lower bound is %s", f.Confidence)
 	}
 }

@@ -24,8 +24,8 @@ func recommend(t testing.TB, root fs.FS) ([]hardware.Recommendation, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, why := hardware.Recommend(r.Facts, c.Modaliases(), c.Catalog())
-	again, _ := hardware.Recommend(r.Facts, c.Modaliases(), c.Catalog())
+	list, why := hardware.Recommend(r.Facts, c.Modaliases(), c.ModaliasCatalog())
+	again, _ := hardware.Recommend(r.Facts, c.Modaliases(), c.ModaliasCatalog())
 	if diff := cmp.Diff(list, again); diff != "" {
 		t.Errorf("the same facts gave another answer:\n%s", diff)
 	}
@@ -175,9 +175,9 @@ func TestTheMachinesOwnCataloguesAreRead(t *testing.T) {
 func TestCataloguesThatCannotBeReadAreNamed(t *testing.T) {
 	c := hardware.New(hardware.Config{FS: files(map[string]string{
 		"var/lib/apt/lists/a_Packages.lz4": "x", "var/lib/swcatalog/yaml/torn.yml.gz": "not packed", "usr/share/isenkram/modaliases": "",
-	}), Now: time.Now}).Catalog()
-	if len(c.Unread) != 2 || !strings.Contains(strings.Join(c.Unread, " "), "torn.yml.gz: gzip: invalid header") || !slices.Equal(c.Read, []string{"/usr/share/isenkram/modaliases"}) {
-		t.Errorf("read %q, not %q", c.Read, c.Unread)
+	}), Now: time.Now}).ModaliasCatalog()
+	if len(c.FilesUnread) != 2 || !strings.Contains(strings.Join(c.FilesUnread, " "), "torn.yml.gz: gzip: invalid header") || !slices.Equal(c.FilesRead, []string{"/usr/share/isenkram/modaliases"}) {
+		t.Errorf("read %q, not %q", c.FilesRead, c.FilesUnread)
 	}
 }
 
@@ -187,15 +187,15 @@ func FuzzCatalog(f *testing.F) {
 		c := hardware.New(hardware.Config{FS: files(map[string]string{
 			"usr/share/isenkram/modaliases": stanzas, "var/lib/swcatalog/yaml/x.yml": yaml, "sys/bus/usb/devices/1-3/modalias": alias,
 		}), Now: time.Now})
-		catalog := c.Catalog()
-		for _, s := range catalog.Served {
+		catalog := c.ModaliasCatalog()
+		for _, s := range catalog.Patterns {
 			if err := s.Package.Validate(); err != nil {
 				t.Error(err)
 			}
 		}
 		list, _ := hardware.Recommend(nil, c.Modaliases(), catalog)
 		for _, r := range list {
-			if r.Confidence == events.Certain {
+			if r.Confidence == events.ConfidenceCertain {
 				t.Error("a catalogue's word is never certain")
 			}
 		}

@@ -78,7 +78,7 @@ func TestWhatAMachineDoesNotTellIsNeverAZero(t *testing.T) {
 		if n, isNumber := f.Value.Int(); isNumber {
 			t.Errorf("%s is %d, from nothing", f.Key, n)
 		}
-		if !f.Known() && (f.Error == "" || f.Confidence != events.Unknown) {
+		if !f.Known() && (f.Error == "" || f.Confidence != events.ConfidenceUnknown) {
 			t.Errorf("%s is silent about why it is not known", f.Key)
 		}
 	}
@@ -86,8 +86,8 @@ func TestWhatAMachineDoesNotTellIsNeverAZero(t *testing.T) {
 
 func TestTwentyAtOnceGetTheSameStableFacts(t *testing.T) {
 	for name, c := range map[string]*hardware.Collector{
-		"of this machine": hardware.New(hardware.Local("/", nil)),
-		"of a snapshot":   hardware.New(hardware.Config{FS: snapshot(t, machines["a server with two Xeons"].file), Now: hardware.Local("/", nil).Now}),
+		"of this machine": hardware.New(hardware.LocalConfig("/", nil)),
+		"of a snapshot":   hardware.New(hardware.Config{FS: snapshot(t, machines["a server with two Xeons"].file), Now: hardware.LocalConfig("/", nil).Now}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			readings := make([]hardware.Reading, 20)

@@ -9,32 +9,32 @@ import (
 )
 
 // system tells about kernel and distribution.
-func (r *report) system(cpu cpuInfo) {
+func (r *factBuilder) system(cpu cpuInfo) {
 	release, err := r.text("proc/sys/kernel/osrelease")
 	if err == nil {
-		r.certain("kernel.release", events.TextValue(release), "/proc/sys/kernel/osrelease")
+		r.addCertain("kernel.release", events.TextValue(release), "/proc/sys/kernel/osrelease")
 		headers := "lib/modules/" + release + "/build"
-		r.derived("kernel.headers", events.BoolValue(r.has(headers)), "/"+headers)
+		r.addDerived("kernel.headers", events.BoolValue(r.exists(headers)), "/"+headers)
 	} else {
-		r.unknown("kernel.release", "/proc/sys/kernel/osrelease", err)
+		r.addUnknown("kernel.release", "/proc/sys/kernel/osrelease", err)
 	}
 	if s, err := r.text("sys/kernel/security/lsm"); err == nil {
-		r.certain("kernel.lsm", events.ListValue(strings.Split(s, ",")), "/sys/kernel/security/lsm")
+		r.addCertain("kernel.lsm", events.ListValue(strings.Split(s, ",")), "/sys/kernel/security/lsm")
 	}
 	if s, err := r.text("sys/kernel/security/lockdown"); err == nil {
-		r.certain("kernel.lockdown", events.TextValue(chosen(s)), "/sys/kernel/security/lockdown")
+		r.addCertain("kernel.lockdown", events.TextValue(bracketedWord(s)), "/sys/kernel/security/lockdown")
 	}
 	if n, err := r.number("proc/sys/crypto/fips_enabled"); err == nil {
-		r.certain("kernel.fips", events.BoolValue(n == 1), "/proc/sys/crypto/fips_enabled")
+		r.addCertain("kernel.fips", events.BoolValue(n == 1), "/proc/sys/crypto/fips_enabled")
 	}
 	if n, err := r.number("proc/sys/user/max_user_namespaces"); err == nil {
-		r.certain("kernel.user_namespaces_max", events.NumberValue(n), "/proc/sys/user/max_user_namespaces")
+		r.addCertain("kernel.user_namespaces_max", events.NumberValue(n), "/proc/sys/user/max_user_namespaces")
 	}
 	r.distribution(cpu)
 }
 
-// chosen is the word in brackets of "none [integrity] confidentiality".
-func chosen(s string) string {
+// bracketedWord is the word in brackets of "none [integrity] confidentiality".
+func bracketedWord(s string) string {
 	_, rest, ok := strings.Cut(s, "[")
 	word, _, closed := strings.Cut(rest, "]")
 	if !ok || !closed {
@@ -43,10 +43,10 @@ func chosen(s string) string {
 	return word
 }
 
-// osRelease parses os-release(5): shell assignments with or without quotes.
-func osRelease(text string) map[string]string {
+// parseOSRelease parses os-release(5): shell assignments with or without quotes.
+func parseOSRelease(text string) map[string]string {
 	out := map[string]string{}
-	for k, v := range fields(text, "=") {
+	for k, v := range parseFields(text, "=") {
 		if strings.HasPrefix(k, "#") {
 			continue
 		}
@@ -58,26 +58,26 @@ func osRelease(text string) map[string]string {
 	return out
 }
 
-func (r *report) distribution(cpu cpuInfo) {
+func (r *factBuilder) distribution(cpu cpuInfo) {
 	source := "/etc/os-release"
 	text, err := r.read("etc/os-release")
 	if err != nil {
 		source = "/usr/lib/os-release"
 		text, err = r.read("usr/lib/os-release")
 	}
-	o := osRelease(text)
+	o := parseOSRelease(text)
 	for _, f := range []struct{ key, field string }{{"os.id", "ID"}, {"os.version", "VERSION_ID"}, {"os.codename", "VERSION_CODENAME"}, {"os.name", "PRETTY_NAME"}} {
-		switch v := clean(o[f.field]); {
+		switch v := sanitize(o[f.field]); {
 		case err != nil:
-			r.unknown(f.key, source, err)
+			r.addUnknown(f.key, source, err)
 		case v == "":
-			r.unknown(f.key, source, errors.New("it has no "+f.field))
+			r.addUnknown(f.key, source, errors.New("it has no "+f.field))
 		default:
-			r.certain(f.key, events.TextValue(v), source)
+			r.addCertain(f.key, events.TextValue(v), source)
 		}
 	}
 	if s, err := r.text("etc/debian_version"); err == nil {
-		r.certain("os.point_release", events.TextValue(s), "/etc/debian_version")
+		r.addCertain("os.point_release", events.TextValue(s), "/etc/debian_version")
 	}
 	r.architectures(cpu)
 }
@@ -90,38 +90,38 @@ var debianArchs = map[string]string{
 
 // architectures reads dpkg's own list: the native one first; without a list there
 // is no foreign one.
-func (r *report) architectures(cpu cpuInfo) {
+func (r *factBuilder) architectures(cpu cpuInfo) {
 	const source = "/var/lib/dpkg/arch"
 	text, err := r.read("var/lib/dpkg/arch")
-	native, archs := "", strings.Fields(clean(strings.ReplaceAll(text, "\n", " ")))
+	native, archs := "", strings.Fields(sanitize(strings.ReplaceAll(text, "\n", " ")))
 	switch {
 	case err == nil && len(archs) > 0:
 		native = archs[0]
-		r.certain("os.arch", events.TextValue(native), source)
-		r.certain("os.foreign_archs", events.ListValue(archs[1:]), source)
-	case err != nil && !errIsMissing(err):
-		r.unknown("os.foreign_archs", source, err)
-	case r.has("var/lib/dpkg"):
-		r.certain("os.foreign_archs", events.ListValue(nil), source)
+		r.addCertain("os.arch", events.TextValue(native), source)
+		r.addCertain("os.foreign_archs", events.ListValue(archs[1:]), source)
+	case err != nil && !isNotExist(err):
+		r.addUnknown("os.foreign_archs", source, err)
+	case r.exists("var/lib/dpkg"):
+		r.addCertain("os.foreign_archs", events.ListValue(nil), source)
 	}
 	if native != "" {
 		return
 	}
-	if a := r.dpkgMachine(); a != "" {
-		r.derived("os.arch", events.TextValue(a), "/usr/bin/dpkg is a program for it")
+	if a := r.dpkgArchitecture(); a != "" {
+		r.addDerived("os.arch", events.TextValue(a), "/usr/bin/dpkg is a program for it")
 	} else if a := debianArchs[cpu.arch]; a != "" {
-		r.add(events.HardwareFact{Key: "os.arch", Value: events.TextValue(a), Source: "the kernel's architecture", Confidence: events.Guess})
+		r.add(events.HardwareFact{Key: "os.arch", Value: events.TextValue(a), Source: "the kernel's architecture", Confidence: events.ConfidenceGuess})
 	} else {
-		r.unknown("os.arch", source, err)
+		r.addUnknown("os.arch", source, err)
 	}
 }
 
 // elfMachines are dpkg's words for the numbers in the headers of programs.
 var elfMachines = map[byte]string{3: "i386", 21: "ppc64el", 22: "s390x", 40: "armhf", 62: "amd64", 183: "arm64", 243: "riscv64"}
 
-// dpkgMachine tells for which architecture dpkg itself is built; "" when it cannot
+// dpkgArchitecture tells for which architecture dpkg itself is built; "" when it cannot
 // be told. The number is two bytes at 18; those that are known need one.
-func (r *report) dpkgMachine() string {
+func (r *factBuilder) dpkgArchitecture() string {
 	f, err := r.fs.Open("usr/bin/dpkg")
 	if err != nil {
 		return ""

@@ -19,11 +19,11 @@ const (
 	maxEntries   = 4096    // of one directory
 )
 
-// tree reads files below a root; paths have no leading slash.
-type tree struct{ fs fs.FS }
+// fileTree reads files below a root; paths have no leading slash.
+type fileTree struct{ fs fs.FS }
 
 // read gives a file's content, at most maxFileBytes of it.
-func (t tree) read(name string) (string, error) {
+func (t fileTree) read(name string) (string, error) {
 	f, err := t.fs.Open(name)
 	if err != nil {
 		return "", err
@@ -35,16 +35,16 @@ func (t tree) read(name string) (string, error) {
 
 // text gives a one-line file without blanks around it and without control
 // characters: devices choose some of these words themselves.
-func (t tree) text(name string) (string, error) {
+func (t fileTree) text(name string) (string, error) {
 	s, err := t.read(name)
 	if err != nil {
 		return "", err
 	}
-	return clean(strings.TrimSpace(strings.TrimRight(s, "\x00"))), nil
+	return sanitize(strings.TrimSpace(strings.TrimRight(s, "\x00"))), nil
 }
 
 // number gives a file's whole number, decimal or 0x.
-func (t tree) number(name string) (int64, error) {
+func (t fileTree) number(name string) (int64, error) {
 	s, err := t.text(name)
 	if err != nil {
 		return 0, err
@@ -57,7 +57,7 @@ func (t tree) number(name string) (int64, error) {
 }
 
 // list gives the names in a directory in order; nil when it cannot be read.
-func (t tree) list(name string) []string {
+func (t fileTree) list(name string) []string {
 	entries, err := fs.ReadDir(t.fs, name)
 	if err != nil {
 		return nil
@@ -70,27 +70,27 @@ func (t tree) list(name string) []string {
 	return out
 }
 
-// has reports whether a file or directory is there.
-func (t tree) has(name string) bool {
+// exists reports whether a file or directory is there.
+func (t fileTree) exists(name string) bool {
 	_, err := fs.Stat(t.fs, name)
 	return err == nil
 }
 
 // link gives where a symbolic link points.
-func (t tree) link(name string) (string, error) { return fs.ReadLink(t.fs, name) }
+func (t fileTree) link(name string) (string, error) { return fs.ReadLink(t.fs, name) }
 
-// base is the last part of where a link points, such as a driver's name; "" when
+// linkBase is the last part of where a link points, such as a driver's name; "" when
 // there is no such link.
-func (t tree) base(name string) string {
+func (t fileTree) linkBase(name string) string {
 	to, err := t.link(name)
 	if err != nil {
 		return ""
 	}
-	return clean(path.Base(to))
+	return sanitize(path.Base(to))
 }
 
-// clean takes control characters out of foreign text and bounds it.
-func clean(s string) string {
+// sanitize takes control characters out of foreign text and bounds it.
+func sanitize(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == unicode.ReplacementChar {
 			return '?'
@@ -103,9 +103,9 @@ func clean(s string) string {
 	return s
 }
 
-// reason says why something could not be read, without the path, which the
+// errorText says why something could not be read, without the path, which the
 // source names.
-func reason(err error) string {
+func errorText(err error) string {
 	var p *fs.PathError
 	switch {
 	case err == nil:
@@ -118,8 +118,8 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// fields parses "key: value" lines; the first of equal keys counts.
-func fields(text, separator string) map[string]string {
+// parseFields parses "key: value" lines; the first of equal keys counts.
+func parseFields(text, separator string) map[string]string {
 	out := map[string]string{}
 	for line := range strings.Lines(text) {
 		k, v, ok := strings.Cut(line, separator)
@@ -165,4 +165,4 @@ func cpuList(s string) (list []int, ok bool) {
 // maxCPUs bounds processors.
 const maxCPUs = 8192
 
-func errIsMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -10,9 +10,9 @@ import (
 
 // clue is one sign of a virtual machine or a container.
 type clue struct {
-	kind   string // "" when it says that there is one, but not which
-	told   string // for people: what says so
-	strong bool   // names the product for certain
+	kind        string // "" when it says that there is one, but not which
+	description string // for people: what says so
+	strong      bool   // names the product for certain
 }
 
 // hypervisors are the signatures that processors report of their hypervisors.
@@ -22,8 +22,8 @@ var hypervisors = map[string]string{
 	"ACRNACRNACRN": "acrn", "QNXQVMBSQG": "qnx",
 }
 
-// dmiWords name virtual machines by how a word of the firmware starts.
-var dmiWords = []struct{ word, kind string }{
+// dmiPrefixes name virtual machines by how a word of the firmware starts.
+var dmiPrefixes = []struct{ word, kind string }{
 	{"VMware", "vmware"},
 	{"innotek GmbH", "virtualbox"},
 	{"VirtualBox", "virtualbox"},
@@ -44,16 +44,16 @@ var dmiWords = []struct{ word, kind string }{
 
 // virtualization tells whether this is a virtual machine, which, and by what signs.
 // Whether it is a container is another question.
-func (r *report) virtualization(cpu cpuInfo, signature func() string, devices []device) {
+func (r *factBuilder) virtualization(cpu cpuInfo, signature func() string, devices []device) {
 	var clues []clue
 	if signature != nil {
 		if s := signature(); s != "" {
-			clues = append(clues, clue{hypervisors[s], "the processor's hypervisor signature is " + strings.TrimSpace(clean(s)), true})
+			clues = append(clues, clue{hypervisors[s], "the processor's hypervisor signature is " + strings.TrimSpace(sanitize(s)), true})
 		}
 	}
 	for _, name := range []string{"product_name", "sys_vendor", "board_vendor", "bios_vendor"} {
 		v := r.value("dmi." + name).String()
-		for _, w := range dmiWords {
+		for _, w := range dmiPrefixes {
 			if strings.HasPrefix(v, w.word) {
 				clues = append(clues, clue{w.kind, "/sys/class/dmi/id/" + name + " is " + v, true})
 				break
@@ -67,13 +67,13 @@ func (r *report) virtualization(cpu cpuInfo, signature func() string, devices []
 			break
 		}
 	}
-	clues = r.privileged(clues)
-	r.channels()
-	r.machineKind(cpu, clues)
+	clues = r.dropXenDom0Clues(clues)
+	r.guestChannels()
+	r.addVMKind(cpu, clues)
 }
 
-// channels are the ports by which a host talks to programs in its guests.
-func (r *report) channels() {
+// guestChannels are the ports by which a host talks to programs in its guests.
+func (r *factBuilder) guestChannels() {
 	const dir = "sys/class/virtio-ports"
 	var names []string
 	for _, port := range r.list(dir) {
@@ -82,12 +82,12 @@ func (r *report) channels() {
 		}
 	}
 	if names != nil {
-		r.certain("vm.channels", events.ListValue(names), "/"+dir)
+		r.addCertain("vm.channels", events.ListValue(names), "/"+dir)
 	}
 }
 
 // kernelClues are those that the kernel gives.
-func (r *report) kernelClues(cpu cpuInfo) []clue {
+func (r *factBuilder) kernelClues(cpu cpuInfo) []clue {
 	var clues []clue
 	if cpu.has("hypervisor") {
 		clues = append(clues, clue{"", "the processor has the flag hypervisor", true})
@@ -110,19 +110,19 @@ func (r *report) kernelClues(cpu cpuInfo) []clue {
 		}
 	}
 	if s, err := r.read("proc/sysinfo"); err == nil { // s390x
-		if v := fields(s, ":")["VM00 Control Program"]; v != "" {
+		if v := parseFields(s, ":")["VM00 Control Program"]; v != "" {
 			kind := "zvm"
 			if strings.HasPrefix(v, "KVM") {
 				kind = "kvm"
 			}
-			clues = append(clues, clue{kind, "/proc/sysinfo names " + clean(v), true})
+			clues = append(clues, clue{kind, "/proc/sysinfo names " + sanitize(v), true})
 		}
 	}
 	return clues
 }
 
-// privileged takes away the signs of Xen on the machine that rules the others.
-func (r *report) privileged(clues []clue) []clue {
+// dropXenDom0Clues takes away the signs of Xen on the machine that rules the others.
+func (r *factBuilder) dropXenDom0Clues(clues []clue) []clue {
 	if s, err := r.text("proc/xen/capabilities"); err != nil || !strings.Contains(s, "control_d") {
 		return clues
 	}
@@ -135,39 +135,39 @@ func (r *report) privileged(clues []clue) []clue {
 	return out
 }
 
-func (r *report) machineKind(cpu cpuInfo, clues []clue) {
+func (r *factBuilder) addVMKind(cpu cpuInfo, clues []clue) {
 	const source = "signs in vm.evidence"
 	told := []string{}
-	kind, how := "", events.Guess
+	kind, how := "", events.ConfidenceGuess
 	for _, c := range clues {
-		told = append(told, c.told)
+		told = append(told, c.description)
 		switch {
 		case kind == "" && c.kind != "":
 			kind = c.kind
 			if c.strong {
-				how = events.Certain
+				how = events.ConfidenceCertain
 			}
 		case c.kind == "kvm" && c.strong && kind == "hyperv":
 			kind = "kvm" // it can show itself as the other
 		}
 	}
-	r.derived("vm.evidence", events.ListValue(told), "see each")
+	r.addDerived("vm.evidence", events.ListValue(told), "see each")
 	if len(cpu.first) == 0 && len(clues) == 0 {
-		r.unknown("vm.kind", cpuInfoPath, errors.New("it cannot be read"))
-		r.unknown("vm.is", cpuInfoPath, errors.New("it cannot be read"))
+		r.addUnknown("vm.kind", cpuInfoPath, errors.New("it cannot be read"))
+		r.addUnknown("vm.is", cpuInfoPath, errors.New("it cannot be read"))
 		return
 	}
-	is := events.HardwareFact{Key: "vm.is", Value: events.BoolValue(len(clues) > 0), Source: source, Confidence: events.Derived}
+	is := events.HardwareFact{Key: "vm.is", Value: events.BoolValue(len(clues) > 0), Source: source, Confidence: events.ConfidenceDerived}
 	switch x86 := cpu.arch == "x86_64" || cpu.arch == "i686"; {
 	case kind != "":
 		r.add(events.HardwareFact{Key: "vm.kind", Value: events.TextValue(kind), Source: source, Confidence: how})
 	case len(clues) > 0:
-		r.unknown("vm.kind", source, errors.New("there is a hypervisor, but nothing names it"))
+		r.addUnknown("vm.kind", source, errors.New("there is a hypervisor, but nothing names it"))
 	case x86:
-		r.derived("vm.kind", events.TextValue("none"), "the processor lacks the flag hypervisor")
+		r.addDerived("vm.kind", events.TextValue("none"), "the processor lacks the flag hypervisor")
 	default:
-		is.Confidence = events.Guess
-		r.add(events.HardwareFact{Key: "vm.kind", Value: events.TextValue("none"), Source: "no sign of one", Confidence: events.Guess})
+		is.Confidence = events.ConfidenceGuess
+		r.add(events.HardwareFact{Key: "vm.kind", Value: events.TextValue("none"), Source: "no sign of one", Confidence: events.ConfidenceGuess})
 	}
 	r.add(is)
 }
@@ -178,13 +178,13 @@ const firstPIDNamespace = "pid:[4026531836]"
 // container tells whether this runs in a container. What decides is whether the
 // process is in the kernel's first PID namespace; files that containers leave, such
 // as /.dockerenv, say only which one, because images carry them elsewhere.
-func (r *report) container() {
+func (r *factBuilder) container() {
 	const source = "/proc/self/ns/pid"
-	marks := r.containerMarks()
+	marks := r.containerClues()
 	told := []string{}
 	kind := ""
 	for _, m := range marks {
-		told = append(told, m.told)
+		told = append(told, m.description)
 		if kind == "" {
 			kind = m.kind
 		}
@@ -193,56 +193,56 @@ func (r *report) container() {
 	put := func(kind string, how events.Confidence, why string) {
 		told = append([]string{why}, told...)
 		r.add(events.HardwareFact{Key: "container.kind", Value: events.TextValue(kind), Source: source, Confidence: how})
-		r.derived("container.is", events.BoolValue(kind != "none"), source)
+		r.addDerived("container.is", events.BoolValue(kind != "none"), source)
 	}
 	switch {
 	case r.isWSL():
-		put("wsl", events.Certain, "/proc/version names Microsoft")
+		put("wsl", events.ConfidenceCertain, "/proc/version names Microsoft")
 	case err == nil && ns == firstPIDNamespace:
 		why := ns + " is the kernel's first PID namespace"
 		if len(marks) > 0 {
 			why += ", so that the other signs are leftovers"
 		}
-		put("none", events.Certain, why)
+		put("none", events.ConfidenceCertain, why)
 	case err == nil && kind != "":
-		put(kind, events.Certain, clean(ns)+" is not the kernel's first PID namespace")
+		put(kind, events.ConfidenceCertain, sanitize(ns)+" is not the kernel's first PID namespace")
 	case err == nil:
-		put("namespace", events.Derived, clean(ns)+" is not the kernel's first PID namespace, and nothing names a container")
+		put("namespace", events.ConfidenceDerived, sanitize(ns)+" is not the kernel's first PID namespace, and nothing names a container")
 	case kind != "":
-		put(kind, events.Guess, fmt.Sprintf("the PID namespace cannot be told (%s)", reason(err)))
+		put(kind, events.ConfidenceGuess, fmt.Sprintf("the PID namespace cannot be told (%s)", errorText(err)))
 	default:
-		r.unknown("container.kind", source, err)
-		r.unknown("container.is", source, err)
+		r.addUnknown("container.kind", source, err)
+		r.addUnknown("container.is", source, err)
 	}
-	r.derived("container.evidence", events.ListValue(told), "see each")
+	r.addDerived("container.evidence", events.ListValue(told), "see each")
 }
 
-func (r *report) isWSL() bool {
+func (r *factBuilder) isWSL() bool {
 	s, err := r.text("proc/version")
 	return err == nil && strings.Contains(strings.ToLower(s), "microsoft")
 }
 
-// containerMarks are the signs that name a kind of container.
-func (r *report) containerMarks() []clue {
+// containerClues are the signs that name a kind of container.
+func (r *factBuilder) containerClues() []clue {
 	var marks []clue
 	if s, err := r.text("run/systemd/container"); err == nil && s != "" {
-		marks = append(marks, clue{kind: s, told: "/run/systemd/container is " + s})
+		marks = append(marks, clue{kind: s, description: "/run/systemd/container is " + s})
 	}
-	if r.has("run/.containerenv") {
-		marks = append(marks, clue{kind: "podman", told: "there is a /run/.containerenv"})
+	if r.exists("run/.containerenv") {
+		marks = append(marks, clue{kind: "podman", description: "there is a /run/.containerenv"})
 	}
-	if r.has("var/run/secrets/kubernetes.io") {
-		marks = append(marks, clue{kind: "kubernetes", told: "there is a /var/run/secrets/kubernetes.io"})
+	if r.exists("var/run/secrets/kubernetes.io") {
+		marks = append(marks, clue{kind: "kubernetes", description: "there is a /var/run/secrets/kubernetes.io"})
 	}
 	if text, err := r.read("proc/self/cgroup"); err == nil {
 		for _, w := range []struct{ word, kind string }{{"kubepods", "kubernetes"}, {"docker", "docker"}, {"libpod", "podman"}, {"/lxc", "lxc"}} {
 			if strings.Contains(text, w.word) {
-				marks = append(marks, clue{kind: w.kind, told: "/proc/self/cgroup has " + w.word})
+				marks = append(marks, clue{kind: w.kind, description: "/proc/self/cgroup has " + w.word})
 			}
 		}
 	}
-	if r.has(".dockerenv") {
-		marks = append(marks, clue{kind: "docker", told: "there is a /.dockerenv"})
+	if r.exists(".dockerenv") {
+		marks = append(marks, clue{kind: "docker", description: "there is a /.dockerenv"})
 	}
 	return marks
 }

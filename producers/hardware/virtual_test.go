@@ -43,10 +43,10 @@ func TestVirtualMachinesAreToldByTheirSigns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := collect(t, files(c.files), func(cfg *hardware.Config) { cfg.Hypervisor = func() string { return c.signature } })
 			expect(t, r, map[string]string{"vm.kind": c.kind})
-			if f, _ := events.FindHardware(r.Facts, "vm.kind"); string(f.Confidence) != c.how {
+			if f, _ := events.FindHardwareFact(r.Facts, "vm.kind"); string(f.Confidence) != c.how {
 				t.Errorf("it is %s, not %s", f.Confidence, c.how)
 			}
-			if f, _ := events.FindHardware(r.Facts, "vm.is"); f.Known() && f.Value.True() != (c.kind != "none") {
+			if f, _ := events.FindHardwareFact(r.Facts, "vm.is"); f.Known() && f.Value.IsTrue() != (c.kind != "none") {
 				t.Errorf("vm.is is %s", f.Value)
 			}
 		})
@@ -72,7 +72,7 @@ func TestContainersAreToldByTheirNamespaceNotByLeftovers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := collect(t, files(c.files))
 			expect(t, r, map[string]string{"container.kind": c.kind})
-			if f, _ := events.FindHardware(r.Facts, "container.kind"); string(f.Confidence) != c.how {
+			if f, _ := events.FindHardwareFact(r.Facts, "container.kind"); string(f.Confidence) != c.how {
 				t.Errorf("it is %s, not %s", f.Confidence, c.how)
 			}
 		})
@@ -82,7 +82,7 @@ func TestContainersAreToldByTheirNamespaceNotByLeftovers(t *testing.T) {
 // TestThisMachineByItsOwnEvidence compares with what the kernel says here, whatever
 // the machine: the two questions have separate answers.
 func TestThisMachineByItsOwnEvidence(t *testing.T) {
-	r, err := hardware.New(hardware.Local("/", nil)).Collect(t.Context())
+	r, err := hardware.New(hardware.LocalConfig("/", nil)).Collect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	open   = "open"  // the observation that is going on
-	suffix = ".json" // of those that are complete
+	inProgressName = "open"  // the observation that is going on
+	completeSuffix = ".json" // of those that are complete
 )
 
 // Spool is the directory of observations.
@@ -34,23 +34,23 @@ func (s Spool) Begin(o events.Observation) error {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return fmt.Errorf("begin an observation: %w", err)
 	}
-	old, going, err := s.Open()
+	old, going, err := s.InProgress()
 	if err != nil {
 		return err
 	}
 	if going {
-		if old.Command != o.Command && len(old.Command)+len(o.Command)+2 < events.MaxWordsBytes {
+		if old.Command != o.Command && len(old.Command)+len(o.Command)+2 < events.MaxTextBytes {
 			old.Command += "; " + o.Command
 		}
 		old.Debs = append(old.Debs, o.Debs...)
 		o = old
 	}
-	return s.write(open, o)
+	return s.write(inProgressName, o)
 }
 
-// Open gives the observation that is going on.
-func (s Spool) Open() (o events.Observation, going bool, err error) {
-	b, err := os.ReadFile(filepath.Join(s.Dir, open))
+// InProgress gives the observation that is going on.
+func (s Spool) InProgress() (o events.Observation, going bool, err error) {
+	b, err := os.ReadFile(filepath.Join(s.Dir, inProgressName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return o, false, nil
 	}
@@ -64,16 +64,16 @@ func (s Spool) Open() (o events.Observation, going bool, err error) {
 }
 
 // End completes the observation that is going on, if any.
-func (s Spool) End(after events.Look, at time.Time) (ended bool, err error) {
-	o, going, err := s.Open()
+func (s Spool) End(after events.StateSnapshot, at time.Time) (ended bool, err error) {
+	o, going, err := s.InProgress()
 	if err != nil || !going {
 		return false, err
 	}
 	o.After, o.Ended = after, at
-	if err := s.write(string(o.ID)+suffix, o); err != nil {
+	if err := s.write(string(o.ID)+completeSuffix, o); err != nil {
 		return false, err
 	}
-	return true, os.Remove(filepath.Join(s.Dir, open))
+	return true, os.Remove(filepath.Join(s.Dir, inProgressName))
 }
 
 func (s Spool) write(name string, o events.Observation) error {
@@ -97,8 +97,8 @@ func (s Spool) write(name string, o events.Observation) error {
 	return nil
 }
 
-// Complete reports whether the name of a file in the spool is that of a complete
+// IsComplete reports whether the name of a file in the spool is that of a complete
 // observation.
-func Complete(name string) bool {
-	return strings.HasSuffix(name, suffix) && !strings.HasPrefix(name, ".")
+func IsComplete(name string) bool {
+	return strings.HasSuffix(name, completeSuffix) && !strings.HasPrefix(name, ".")
 }

@@ -20,9 +20,9 @@ type Submitter interface {
 	Submit(ctx context.Context, e events.Event) (events.Position, error)
 }
 
-// Packages reads names as a person types them: NAME[:ARCH][=VERSION]. Every
+// ParsePackages reads names as a person types them: NAME[:ARCH][=VERSION]. Every
 // wrong one is in the error.
-func Packages(words []string) ([]events.PackageRef, error) {
+func ParsePackages(words []string) ([]events.PackageRef, error) {
 	var refs []events.PackageRef
 	var wrong []error
 	seen := map[events.PackageRef]bool{}
@@ -53,69 +53,69 @@ func CommandLine(args []string) string {
 		words[i] = a
 	}
 	line := events.Redact(strings.ToValidUTF8(strings.Join(words, " "), "?"))
-	if len(line) > events.MaxWordsBytes {
-		line = strings.ToValidUTF8(line[:events.MaxWordsBytes-3], "") + "..."
+	if len(line) > events.MaxTextBytes {
+		line = strings.ToValidUTF8(line[:events.MaxTextBytes-3], "") + "..."
 	}
 	return line
 }
 
 // Producer files requests. All fields are required.
 type Producer struct {
-	Host   events.HostID
-	Submit Submitter
-	Now    func() time.Time
-	NewID  func() events.ID
+	Host      events.HostID
+	Submitter Submitter
+	Now       func() time.Time
+	NewID     func() events.ID
 }
 
-// Open asks for a plan and returns the id of the transaction that will hold it.
-func (p Producer) Open(ctx context.Context, in events.Intent) (events.TransactionID, error) {
+// RequestTransaction asks for a plan and returns the id of the transaction that will hold it.
+func (p Producer) RequestTransaction(ctx context.Context, in events.Intent) (events.TransactionID, error) {
 	id := p.NewID()
 	txn := events.TransactionID(id)
-	return txn, p.file(ctx, id, txn, &events.TransactionRequest{Intent: in})
+	return txn, p.submitForTransaction(ctx, id, txn, &events.TransactionRequest{Intent: in})
 }
 
 // Approve says yes to exactly this plan of a transaction.
 func (p Producer) Approve(ctx context.Context, t events.TransactionID, plan events.PlanID, how string) error {
-	return p.file(ctx, p.NewID(), t, &events.ApproveRequest{PlanID: plan, How: how})
+	return p.submitForTransaction(ctx, p.NewID(), t, &events.ApproveRequest{PlanID: plan, How: how})
 }
 
 // Cancel says no to a transaction that has not been approved.
 func (p Producer) Cancel(ctx context.Context, t events.TransactionID, reason string) error {
-	return p.file(ctx, p.NewID(), t, &events.CancelRequest{Reason: reason})
+	return p.submitForTransaction(ctx, p.NewID(), t, &events.CancelRequest{Reason: reason})
 }
 
 // Retry asks to give a parked message to its handler again.
 func (p Producer) Retry(ctx context.Context, parked events.ID) error {
 	id := p.NewID()
-	e := events.Event{ID: id, Host: p.Host, Subject: events.ParkedSubject(parked), Time: p.Now(), Correlation: id, Actor: events.Actor{Program: "cortex"}}
-	return p.submit(ctx, e, &events.RetryRequest{Parked: parked})
+	e := events.Event{ID: id, Host: p.Host, Subject: events.DeadLetterSubject(parked), Time: p.Now(), Correlation: id, Actor: events.Actor{Program: "cortex"}}
+	return p.submit(ctx, e, &events.RetryRequest{DeadLetter: parked})
 }
 
-// Forget asks for answers of models to be forgotten, and returns the id of the
+// RequestForget asks for answers of models to be forgotten, and returns the id of the
 // request, which the fact goes back to.
-func (p Producer) Forget(ctx context.Context, what events.AnswersForgotten) (events.ID, error) {
+func (p Producer) RequestForget(ctx context.Context, what events.AnswersForgotten) (events.ID, error) {
 	id := p.NewID()
 	e := events.Event{ID: id, Host: p.Host, Subject: events.MachineSubject(p.Host), Time: p.Now(), Correlation: id, Actor: events.Actor{Program: "cortex"}}
-	return id, p.submit(ctx, e, &events.ForgetRequest{AnswersForgotten: what})
+	return id, p.submit(ctx, e, &events.ForgetAnswersRequest{AnswersForgotten: what})
 }
 
-// Survey asks for a hardware snapshot and returns the request's id, which the
+// RequestHardwareSnapshot asks for a hardware snapshot and returns the request's id, which the
 // snapshot names as its cause.
-func (p Producer) Survey(ctx context.Context) (events.ID, error) {
+func (p Producer) RequestHardwareSnapshot(ctx context.Context) (events.ID, error) {
 	id := p.NewID()
 	e := events.Event{ID: id, Host: p.Host, Subject: events.MachineSubject(p.Host), Time: p.Now(), Correlation: id, Actor: events.Actor{Program: "cortex"}}
-	return id, p.submit(ctx, e, &events.HardwareRequest{})
+	return id, p.submit(ctx, e, &events.HardwareSnapshotRequest{})
 }
 
-// Limits asks for a fact about limits to be put on record, and returns the id of the
+// RequestLimits asks for a fact about limits to be put on record, and returns the id of the
 // request, which the fact goes back to.
-func (p Producer) Limits(ctx context.Context, what events.LimitsRequest) (events.ID, error) {
+func (p Producer) RequestLimits(ctx context.Context, what events.LimitsRequest) (events.ID, error) {
 	id := p.NewID()
 	e := events.Event{ID: id, Host: p.Host, Subject: events.MachineSubject(p.Host), Time: p.Now(), Correlation: id, Actor: events.Actor{Program: "cortex"}}
 	return id, p.submit(ctx, e, &what)
 }
 
-func (p Producer) file(ctx context.Context, id events.ID, t events.TransactionID, r events.Request) error {
+func (p Producer) submitForTransaction(ctx context.Context, id events.ID, t events.TransactionID, r events.Request) error {
 	return p.submit(ctx, events.Event{
 		ID: id, Host: p.Host, Subject: events.TransactionSubject(t), Time: p.Now(), Transaction: t,
 		Correlation: events.ID(t), Actor: events.Actor{Program: "cortex"}, // the door puts the real one
@@ -123,10 +123,10 @@ func (p Producer) file(ctx context.Context, id events.ID, t events.TransactionID
 }
 
 func (p Producer) submit(ctx context.Context, e events.Event, r events.Request) error {
-	e, err := events.NewRequest(e, r)
+	e, err := events.NewRequestEvent(e, r)
 	if err != nil {
 		return err
 	}
-	_, err = p.Submit.Submit(ctx, e)
+	_, err = p.Submitter.Submit(ctx, e)
 	return err
 }

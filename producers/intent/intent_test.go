@@ -15,7 +15,7 @@ import (
 )
 
 func TestEveryWrongNameIsReported(t *testing.T) {
-	_, err := intent.Packages([]string{"cowsay", "-y", "sl", "./evil.deb", "toy-*", "cowsay-"})
+	_, err := intent.ParsePackages([]string{"cowsay", "-y", "sl", "./evil.deb", "toy-*", "cowsay-"})
 	if !errors.Is(err, events.ErrUsage) || events.HintOf(err) == "" {
 		t.Fatalf("%v, hint %q", err, events.HintOf(err))
 	}
@@ -30,7 +30,7 @@ func TestEveryWrongNameIsReported(t *testing.T) {
 }
 
 func TestNamesAreReadOnce(t *testing.T) {
-	got, err := intent.Packages([]string{"g++", "toy:i386=1:2.0~rc1", "g++"})
+	got, err := intent.ParsePackages([]string{"g++", "toy:i386=1:2.0~rc1", "g++"})
 	want := []events.PackageRef{{Name: "g++"}, {Name: "toy", Arch: "i386", Version: "1:2.0~rc1"}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
@@ -41,8 +41,8 @@ func TestCommandLinesAreQuotedAndBounded(t *testing.T) {
 	if got := intent.CommandLine([]string{"cortex", "install", "a b", "it's", ""}); got != `cortex install 'a b' 'it'\''s' ''` {
 		t.Error(got)
 	}
-	long := intent.CommandLine([]string{strings.Repeat("é", events.MaxWordsBytes)})
-	if len(long) > events.MaxWordsBytes || !utf8.ValidString(long) {
+	long := intent.CommandLine([]string{strings.Repeat("é", events.MaxTextBytes)})
+	if len(long) > events.MaxTextBytes || !utf8.ValidString(long) {
 		t.Errorf("%d bytes, valid %v", len(long), utf8.ValidString(long))
 	}
 }
@@ -58,14 +58,14 @@ func TestRequestsCarryTheirTransaction(t *testing.T) {
 	var rec recorder
 	n := 0
 	p := intent.Producer{
-		Host: "01940000-0000-7000-8000-000000000001", Submit: &rec, Now: func() time.Time { return time.Unix(1, 0) },
+		Host: "01940000-0000-7000-8000-000000000001", Submitter: &rec, Now: func() time.Time { return time.Unix(1, 0) },
 		NewID: func() events.ID {
 			n++
 			return events.ID("01940000-0000-7000-8000-00000000000" + string(rune('0'+n)))
 		},
 	}
 	ctx := context.Background()
-	txn, err := p.Open(ctx, events.Intent{Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "cowsay"}}})
+	txn, err := p.RequestTransaction(ctx, events.Intent{Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "cowsay"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,11 +88,11 @@ func TestRequestsCarryTheirTransaction(t *testing.T) {
 func FuzzPackages(f *testing.F) {
 	f.Add("cowsay -y ./x *")
 	f.Fuzz(func(t *testing.T, line string) {
-		refs, err := intent.Packages(strings.Fields(line))
+		refs, err := intent.ParsePackages(strings.Fields(line))
 		if err != nil {
 			return
 		}
-		in := events.Intent{Verb: events.VerbInstall, Packages: refs, Words: intent.CommandLine(strings.Fields(line))}
+		in := events.Intent{Verb: events.VerbInstall, Packages: refs, CommandLine: intent.CommandLine(strings.Fields(line))}
 		if len(refs) > 0 && len(refs) <= events.MaxPackagesPerRequest && in.Validate() != nil {
 			t.Fatalf("%q was accepted and is no intent: %v", line, in.Validate())
 		}

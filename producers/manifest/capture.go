@@ -15,8 +15,8 @@ import (
 
 // Capture writes down the machine under root: packages from its inventory, where
 // native is its own architecture, and apt's files. notes tell what was left out.
-func Capture(root string, inv events.Inventory, native events.Architecture) (m Manifest, notes []string, err error) {
-	m = Manifest{Machine: machine(root, native), Packages: []events.PackageRef{}, automatic: map[string]events.Version{}}
+func Capture(root string, inv events.Inventory, native events.Architecture) (m Document, notes []string, err error) {
+	m = Document{Machine: readSystemInfo(root, native), Packages: []events.PackageRef{}, automatic: map[string]events.Version{}}
 	for k, st := range inv {
 		r := events.PackageRef{Name: k.Name, Arch: k.Arch}
 		if k.Arch == native {
@@ -30,21 +30,21 @@ func Capture(root string, inv events.Inventory, native events.Architecture) (m M
 		}
 		r.Version = st.Version
 		if st.Auto {
-			m.automatic[name(r)] = st.Version
+			m.automatic[nameWithArch(r)] = st.Version
 			continue
 		}
 		m.Packages = append(m.Packages, r)
 	}
-	byName := func(a, b events.PackageRef) int { return strings.Compare(name(a), name(b)) }
+	byName := func(a, b events.PackageRef) int { return strings.Compare(nameWithArch(a), nameWithArch(b)) }
 	slices.SortFunc(m.Packages, byName)
 	slices.SortFunc(m.Holds, byName)
-	m.Files, notes, err = files(root)
+	m.Files, notes, err = readAptFiles(root)
 	return m, notes, err
 }
 
-// machine reads os-release.
-func machine(root string, native events.Architecture) Machine {
-	m := Machine{Architecture: string(native)}
+// readSystemInfo reads os-release.
+func readSystemInfo(root string, native events.Architecture) SystemInfo {
+	m := SystemInfo{Architecture: string(native)}
 	b, err := os.ReadFile(filepath.Join(root, "etc/os-release"))
 	if err != nil {
 		return m // it is only told
@@ -61,8 +61,8 @@ func machine(root string, native events.Architecture) Machine {
 	return m
 }
 
-// files reads apt's sources and preferences, and the keys that no package brings.
-func files(root string) (out []File, notes []string, err error) {
+// readAptFiles reads apt's sources and preferences, and the keys that no package brings.
+func readAptFiles(root string) (out []AptFile, notes []string, err error) {
 	paths := []string{"/etc/apt/sources.list", "/etc/apt/preferences"}
 	var keys []string
 	for dir, into := range map[string]*[]string{
@@ -70,30 +70,30 @@ func files(root string) (out []File, notes []string, err error) {
 	} {
 		entries, err := os.ReadDir(filepath.Join(root, dir))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, unreadable(dir, err)
+			return nil, nil, readError(dir, err)
 		}
 		for _, e := range entries {
-			if p := dir + "/" + e.Name(); read(p) {
+			if p := dir + "/" + e.Name(); isReadByApt(p) {
 				*into = append(*into, p)
 			}
 		}
 	}
 	for _, p := range paths {
-		b, err := content(root, p)
+		b, err := readIfRegular(root, p)
 		switch {
 		case err != nil:
 			return nil, nil, err
 		case b == nil:
-		case secretive(b):
+		case containsPassword(b):
 			notes = append(notes, p+" holds a password and is left out; passwords belong into /etc/apt/auth.conf.d")
 		default:
-			out = append(out, File{p, b})
-			keys = append(keys, signedBy(b)...)
+			out = append(out, AptFile{p, b})
+			keys = append(keys, signedByPaths(b)...)
 		}
 	}
 	slices.Sort(keys)
 	keys = slices.Compact(keys)
-	owned, err := owned(root, keys)
+	owned, err := packageOwned(root, keys)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -101,21 +101,21 @@ func files(root string) (out []File, notes []string, err error) {
 		if owned[p] {
 			continue
 		}
-		b, err := content(root, p)
+		b, err := readIfRegular(root, p)
 		if err != nil {
 			return nil, nil, err
 		}
 		if b != nil {
-			out = append(out, File{p, b})
+			out = append(out, AptFile{p, b})
 		}
 	}
-	slices.SortFunc(out, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(out, func(a, b AptFile) int { return strings.Compare(a.Path, b.Path) })
 	slices.Sort(notes)
 	return out, notes, nil
 }
 
-// read reports whether apt reads a file of this name.
-func read(p string) bool {
+// isReadByApt reports whether apt reads a file of this name.
+func isReadByApt(p string) bool {
 	dir, base := filepath.Split(p)
 	if strings.HasPrefix(base, ".") {
 		return false
@@ -130,18 +130,18 @@ func read(p string) bool {
 	return ext == ".gpg" || ext == ".asc"
 }
 
-// secretive reports whether an address in a list has a password in it.
-func secretive(list []byte) bool {
+// containsPassword reports whether an address in a list has a password in it.
+func containsPassword(list []byte) bool {
 	return regexp.MustCompile(`://[^/@\s]*:[^/@\s]*@`).Match(list)
 }
 
-// signedBy finds the key files that a list of sources names.
-func signedBy(list []byte) []string {
+// signedByPaths finds the key files that a list of sources names.
+func signedByPaths(list []byte) []string {
 	keyPath := regexp.MustCompile(`(?i)signed-by\s*[=:]\s*(/[^\s,\]]+(?:[,\s]+/[^\s,\]]+)*)`)
 	var out []string
 	for _, found := range keyPath.FindAllSubmatch(list, -1) {
 		for _, p := range strings.FieldsFunc(string(found[1]), func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' }) {
-			if ours(p) {
+			if isManifestPath(p) {
 				out = append(out, p)
 			}
 		}
@@ -149,8 +149,8 @@ func signedBy(list []byte) []string {
 	return out
 }
 
-// owned tells which of the paths came with a package.
-func owned(root string, paths []string) (map[string]bool, error) {
+// packageOwned tells which of the paths came with a package.
+func packageOwned(root string, paths []string) (map[string]bool, error) {
 	out := map[string]bool{}
 	if len(paths) == 0 {
 		return out, nil
@@ -162,7 +162,7 @@ func owned(root string, paths []string) (map[string]bool, error) {
 	for _, l := range lists {
 		b, err := os.ReadFile(l)
 		if err != nil {
-			return nil, unreadable(l, err)
+			return nil, readError(l, err)
 		}
 		for line := range strings.Lines(string(b)) {
 			if line = strings.TrimSuffix(line, "\n"); slices.Contains(paths, line) {
@@ -173,15 +173,15 @@ func owned(root string, paths []string) (map[string]bool, error) {
 	return out, nil
 }
 
-// content gives nil for what is not there.
-func content(root, p string) ([]byte, error) {
+// readIfRegular gives nil for what is not there.
+func readIfRegular(root, p string) ([]byte, error) {
 	full := filepath.Join(root, p)
 	info, err := os.Stat(full)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
-		return nil, unreadable(p, err)
+		return nil, readError(p, err)
 	case !info.Mode().IsRegular():
 		return nil, nil
 	case info.Size() > MaxFileBytes:
@@ -189,7 +189,7 @@ func content(root, p string) ([]byte, error) {
 	}
 	b, err := os.ReadFile(full)
 	if err != nil {
-		return nil, unreadable(p, err)
+		return nil, readError(p, err)
 	}
 	if b == nil {
 		b = []byte{}
@@ -197,7 +197,7 @@ func content(root, p string) ([]byte, error) {
 	return b, nil
 }
 
-func unreadable(p string, err error) error {
+func readError(p string, err error) error {
 	e := &events.Error{Op: "manifest.Capture", Kind: events.ErrUnavailable, Subject: p, Err: err}
 	if errors.Is(err, fs.ErrPermission) {
 		e.Kind, e.Hint = events.ErrConfirmation, "run the command with sudo"

@@ -8,70 +8,70 @@ import (
 	"cortex/events"
 )
 
-// What says in which way two manifests differ.
-type What string
+// MismatchReason says in which way two manifests differ.
+type MismatchReason string
 
 // The ways.
 const (
-	Missing   What = "missing"   // wanted and not there
-	Extra     What = "extra"     // there and not wanted
-	Changed   What = "changed"   // there in another version, or with another content
-	Automatic What = "automatic" // there, but not as asked for
+	Missing   MismatchReason = "missing"   // wanted and not there
+	Extra     MismatchReason = "extra"     // there and not wanted
+	Changed   MismatchReason = "changed"   // there in another version, or with another content
+	Automatic MismatchReason = "automatic" // there, but not as asked for
 )
 
-// Difference is one thing that is not as it is wanted.
-type Difference struct {
-	Kind string `json:"kind"` // package, hold or file
-	Name string `json:"name"` // NAME[:ARCH], or the path
-	What What   `json:"what"`
-	Want string `json:"want,omitempty"` // the version
-	Have string `json:"have,omitempty"` // the version
+// Mismatch is one thing that is not as it is wanted.
+type Mismatch struct {
+	ItemKind string         `json:"kind"` // package, hold or file
+	Name     string         `json:"name"` // NAME[:ARCH], or the path
+	Reason   MismatchReason `json:"what"`
+	Want     string         `json:"want,omitempty"` // the version
+	Have     string         `json:"have,omitempty"` // the version
 }
 
 // Compare tells what of want is otherwise in have, and what is only in have.
 // Packages come first, then holds, then files, each by name.
-func Compare(want, have Manifest) []Difference {
-	out := packages(want, have)
+func Compare(want, have Document) []Mismatch {
+	out := comparePackages(want, have)
 	at := len(out)
 	for _, r := range want.Holds {
-		if !holds(have, r) {
-			out = append(out, Difference{Kind: "hold", Name: name(r), What: Missing})
+		if !hasHold(have, r) {
+			out = append(out, Mismatch{ItemKind: "hold", Name: nameWithArch(r), Reason: Missing})
 		}
 	}
 	for _, r := range have.Holds {
-		if !holds(want, r) {
-			out = append(out, Difference{Kind: "hold", Name: name(r), What: Extra})
+		if !hasHold(want, r) {
+			out = append(out, Mismatch{ItemKind: "hold", Name: nameWithArch(r), Reason: Extra})
 		}
 	}
 	sortByName(out[at:])
 	at = len(out)
 	for _, f := range want.Files {
-		if i := index(have.Files, f.Path); i < 0 {
-			out = append(out, Difference{Kind: "file", Name: f.Path, What: Missing})
+		if i := fileIndex(have.Files, f.Path); i < 0 {
+			out = append(out, Mismatch{ItemKind: "file", Name: f.Path, Reason: Missing})
 		} else if !bytes.Equal(have.Files[i].Content, f.Content) {
-			out = append(out, Difference{Kind: "file", Name: f.Path, What: Changed})
+			out = append(out, Mismatch{ItemKind: "file", Name: f.Path, Reason: Changed})
 		}
 	}
 	for _, f := range have.Files {
-		if index(want.Files, f.Path) < 0 {
-			out = append(out, Difference{Kind: "file", Name: f.Path, What: Extra})
+		if fileIndex(want.Files, f.Path) < 0 {
+			out = append(out, Mismatch{ItemKind: "file", Name: f.Path, Reason: Extra})
 		}
 	}
 	sortByName(out[at:])
 	return out
 }
 
-func packages(want, have Manifest) []Difference {
-	var out []Difference
+func comparePackages(want, have Document) []Mismatch {
+	var out []Mismatch
 	there := map[string]events.Version{}
 	for _, r := range have.Packages {
-		there[name(r)] = r.Version
+		there[nameWithArch(r)] = r.Version
 	}
 	wanted := map[string]bool{}
 	for _, r := range want.Packages {
-		n := name(r)
+		n := nameWithArch(r)
 		wanted[n] = true
-		d := Difference{Kind: "package", Name: n, Want: string(r.Version)}
+		d := Mismatch{ItemKind: "package", Name: n, Want: string(r.Version)}
 		v, asked := there[n]
 		auto, automatic := have.automatic[n]
 		if d.Have = string(v); automatic {
@@ -79,31 +79,31 @@ func packages(want, have Manifest) []Difference {
 		}
 		switch {
 		case !asked && !automatic:
-			d.What = Missing
+			d.Reason = Missing
 		case r.Version != "" && d.Have != "" && d.Have != d.Want:
-			d.What = Changed
+			d.Reason = Changed
 		case automatic:
-			d.What = Automatic
+			d.Reason = Automatic
 		default:
 			continue
 		}
 		out = append(out, d)
 	}
 	for _, r := range have.Packages {
-		if n := name(r); !wanted[n] {
-			out = append(out, Difference{Kind: "package", Name: n, What: Extra, Have: string(r.Version)})
+		if n := nameWithArch(r); !wanted[n] {
+			out = append(out, Mismatch{ItemKind: "package", Name: n, Reason: Extra, Have: string(r.Version)})
 		}
 	}
 	sortByName(out)
 	return out
 }
 
-func sortByName(d []Difference) {
-	slices.SortStableFunc(d, func(a, b Difference) int { return strings.Compare(a.Name, b.Name) })
+func sortByName(d []Mismatch) {
+	slices.SortStableFunc(d, func(a, b Mismatch) int { return strings.Compare(a.Name, b.Name) })
 }
 
-func holds(m Manifest, r events.PackageRef) bool { return slices.Contains(m.Holds, r) }
+func hasHold(m Document, r events.PackageRef) bool { return slices.Contains(m.Holds, r) }
 
-func index(files []File, path string) int {
-	return slices.IndexFunc(files, func(f File) bool { return f.Path == path })
+func fileIndex(files []AptFile, path string) int {
+	return slices.IndexFunc(files, func(f AptFile) bool { return f.Path == path })
 }

@@ -23,8 +23,8 @@ import (
 	"cortex/events"
 )
 
-// Version is the version of the form of the text.
-const Version = 1
+// FormatVersion is the version of the form of the text.
+const FormatVersion = 1
 
 // Limits of a manifest.
 const (
@@ -33,61 +33,61 @@ const (
 	maxFiles     = 500
 )
 
-// Machine tells where a manifest comes from. It is for people; nothing is compared.
-type Machine struct {
+// SystemInfo tells where a manifest comes from. It is for people; nothing is compared.
+type SystemInfo struct {
 	Distribution string `toml:"distribution,omitempty" json:"distribution,omitempty"`
 	Release      string `toml:"release,omitempty" json:"release,omitempty"`
 	Architecture string `toml:"architecture,omitempty" json:"architecture,omitempty"`
 }
 
-// File is one file of apt's: a list of sources, a key, preferences.
-type File struct {
+// AptFile is one file of apt's: a list of sources, a key, preferences.
+type AptFile struct {
 	Path    string `json:"path"`
 	Content []byte `json:"content"`
 }
 
-// Manifest is a machine, as it is or as it shall be.
-type Manifest struct {
-	Machine  Machine             `json:"machine"`
+// Document is a machine, as it is or as it shall be.
+type Document struct {
+	Machine  SystemInfo          `json:"machine"`
 	Packages []events.PackageRef `json:"packages"` // by name; the native architecture is left out
 	Holds    []events.PackageRef `json:"holds,omitempty"`
-	Files    []File              `json:"files,omitempty"` // by path
+	Files    []AptFile           `json:"files,omitempty"` // by path
 
 	// automatic are the packages that are there, but only because others need them.
 	automatic map[string]events.Version
 }
 
-// form is the text's.
-type form struct {
+// tomlDocument is the text's.
+type tomlDocument struct {
 	Version  int               `toml:"version"`
 	Hold     []string          `toml:"hold,multiline,omitempty"`
-	Machine  Machine           `toml:"machine,omitempty"`
+	Machine  SystemInfo        `toml:"machine,omitempty"`
 	Packages map[string]string `toml:"packages"`
-	Files    []fileForm        `toml:"file,omitempty"`
+	Files    []tomlFile        `toml:"file,omitempty"`
 }
 
-type fileForm struct {
+type tomlFile struct {
 	Path   string `toml:"path"`
 	Text   string `toml:"text,multiline,omitempty"`
 	Base64 string `toml:"base64,omitempty"`
 }
 
-// Text writes the manifest as TOML.
-func (m Manifest) Text() ([]byte, error) {
-	f := form{Version: Version, Machine: m.Machine, Packages: map[string]string{}}
+// EncodeTOML writes the manifest as TOML.
+func (m Document) EncodeTOML() ([]byte, error) {
+	f := tomlDocument{Version: FormatVersion, Machine: m.Machine, Packages: map[string]string{}}
 	for _, r := range m.Packages {
 		v := string(r.Version)
 		if v == "" {
 			v = anyVersion
 		}
-		f.Packages[name(r)] = v
+		f.Packages[nameWithArch(r)] = v
 	}
 	for _, r := range m.Holds {
-		f.Hold = append(f.Hold, name(r))
+		f.Hold = append(f.Hold, nameWithArch(r))
 	}
 	for _, x := range m.Files {
-		y := fileForm{Path: x.Path}
-		if plain(x.Content) {
+		y := tomlFile{Path: x.Path}
+		if isPlainText(x.Content) {
 			y.Text = string(x.Content)
 		} else {
 			y.Base64 = base64.StdEncoding.EncodeToString(x.Content)
@@ -105,37 +105,37 @@ func (m Manifest) Text() ([]byte, error) {
 // anyVersion stands where no version matters.
 const anyVersion = "*"
 
-// plain reports whether content is text that TOML keeps as it is.
-func plain(b []byte) bool {
+// isPlainText reports whether content is text that TOML keeps as it is.
+func isPlainText(b []byte) bool {
 	return utf8.Valid(b) && !bytes.ContainsFunc(b, func(r rune) bool { return r < 0x20 && r != '\n' && r != '\t' || r == 0x7f })
 }
 
-// name is NAME or NAME:ARCH.
-func name(r events.PackageRef) string {
+// nameWithArch is NAME or NAME:ARCH.
+func nameWithArch(r events.PackageRef) string {
 	r.Version = ""
 	return r.String()
 }
 
 // Parse reads the text of a manifest; subject names it in errors. What is wrong is
 // an ErrUsage error, all of it at once; of TOML itself with line and column.
-func Parse(subject string, text []byte) (Manifest, error) {
+func Parse(subject string, text []byte) (Document, error) {
 	fail := func(at string, err error) error {
 		return &events.Error{Op: "manifest.Parse", Kind: events.ErrUsage, Subject: subject + at, Err: err}
 	}
 	if len(text) > MaxBytes {
-		return Manifest{}, fail("", fmt.Errorf("is larger than %d bytes", MaxBytes))
+		return Document{}, fail("", fmt.Errorf("is larger than %d bytes", MaxBytes))
 	}
-	var f form
+	var f tomlDocument
 	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&f); err != nil {
-		return Manifest{}, errors.Join(decodeErrors(err, fail)...)
+		return Document{}, errors.Join(decodeErrors(err, fail)...)
 	}
-	if f.Version != Version {
-		return Manifest{}, fail("", fmt.Errorf("its version is %d, and only %d is known", f.Version, Version))
+	if f.Version != FormatVersion {
+		return Document{}, fail("", fmt.Errorf("its version is %d, and only %d is known", f.Version, FormatVersion))
 	}
-	m := Manifest{Machine: f.Machine}
+	m := Document{Machine: f.Machine}
 	var errs []error
 	for _, k := range slices.Sorted(maps.Keys(f.Packages)) {
-		r, err := ref(k)
+		r, err := parseNameWithArch(k)
 		if v := f.Packages[k]; err == nil && v != anyVersion {
 			r.Version = events.Version(v)
 			err = r.Version.Validate()
@@ -147,7 +147,7 @@ func Parse(subject string, text []byte) (Manifest, error) {
 	}
 	slices.Sort(f.Hold)
 	for _, k := range slices.Compact(f.Hold) {
-		r, err := ref(k)
+		r, err := parseNameWithArch(k)
 		if err != nil {
 			errs = append(errs, fail(": hold", fmt.Errorf("%q: %w", k, err)))
 		}
@@ -157,8 +157,8 @@ func Parse(subject string, text []byte) (Manifest, error) {
 		errs = append(errs, fail("", fmt.Errorf("has more than %d files", maxFiles)))
 	}
 	for _, x := range f.Files {
-		file, err := x.read()
-		if err == nil && slices.ContainsFunc(m.Files, func(f File) bool { return f.Path == file.Path }) {
+		file, err := x.decode()
+		if err == nil && slices.ContainsFunc(m.Files, func(f AptFile) bool { return f.Path == file.Path }) {
 			err = errors.New("is there twice")
 		}
 		if err != nil {
@@ -167,12 +167,12 @@ func Parse(subject string, text []byte) (Manifest, error) {
 		m.Files = append(m.Files, file)
 	}
 	if len(errs) > 0 {
-		return Manifest{}, errors.Join(errs...)
+		return Document{}, errors.Join(errs...)
 	}
-	if err := m.Wish(false).Validate(); err != nil {
-		return Manifest{}, fail("", err)
+	if err := m.ImportRequest(false).Validate(); err != nil {
+		return Document{}, fail("", err)
 	}
-	slices.SortFunc(m.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(m.Files, func(a, b AptFile) int { return strings.Compare(a.Path, b.Path) })
 	return m, nil
 }
 
@@ -198,8 +198,8 @@ func decodeErrors(err error, fail func(at string, err error) error) []error {
 	return []error{fail("", err)}
 }
 
-// ref reads NAME or NAME:ARCH.
-func ref(s string) (events.PackageRef, error) {
+// parseNameWithArch reads NAME or NAME:ARCH.
+func parseNameWithArch(s string) (events.PackageRef, error) {
 	r, err := events.ParsePackageRef(s)
 	if err == nil && r.Version != "" {
 		err = errors.New("the version is the value, not part of the name")
@@ -211,8 +211,8 @@ func ref(s string) (events.PackageRef, error) {
 	return r, err
 }
 
-func (x fileForm) read() (File, error) {
-	f := File{Path: x.Path, Content: []byte(x.Text)}
+func (x tomlFile) decode() (AptFile, error) {
+	f := AptFile{Path: x.Path, Content: []byte(x.Text)}
 	if x.Base64 != "" {
 		b, err := base64.StdEncoding.DecodeString(x.Base64)
 		if err != nil || x.Text != "" {
@@ -221,7 +221,7 @@ func (x fileForm) read() (File, error) {
 		f.Content = b
 	}
 	switch {
-	case !ours(x.Path):
+	case !isManifestPath(x.Path):
 		return f, errors.New("is not a file of apt's sources, keys or preferences")
 	case len(f.Content) > MaxFileBytes:
 		return f, fmt.Errorf("is larger than %d bytes", MaxFileBytes)
@@ -229,8 +229,8 @@ func (x fileForm) read() (File, error) {
 	return f, nil
 }
 
-// ours reports whether a path is one that manifests are about.
-func ours(p string) bool {
+// isManifestPath reports whether a path is one that manifests are about.
+func isManifestPath(p string) bool {
 	if p != path.Clean(p) || strings.ContainsAny(p, "\x00\n") {
 		return false
 	}
@@ -238,8 +238,8 @@ func ours(p string) bool {
 	return dir == "/usr/share/keyrings/" && base != "" || events.ValidateAptPath(p) == nil
 }
 
-// Wish is what an import asks for; without versions when any will do.
-func (m Manifest) Wish(anyVersion bool) events.Manifest {
+// ImportRequest is what an import asks for; without versions when any will do.
+func (m Document) ImportRequest(anyVersion bool) events.Manifest {
 	w := events.Manifest{Packages: slices.Clone(m.Packages), Holds: m.Holds}
 	for i := range w.Packages {
 		if anyVersion {
@@ -249,9 +249,9 @@ func (m Manifest) Wish(anyVersion bool) events.Manifest {
 	return w
 }
 
-// File is one of the files, to be asked for; an empty one when there is none.
-func (m Manifest) File(path string) events.ManifestFile {
-	if i := index(m.Files, path); i >= 0 {
+// ManifestFile is one of the files, to be asked for; an empty one when there is none.
+func (m Document) ManifestFile(path string) events.ManifestFile {
+	if i := fileIndex(m.Files, path); i >= 0 {
 		return events.ManifestFile{Path: path, Content: m.Files[i].Content}
 	}
 	return events.ManifestFile{Path: path}

@@ -98,10 +98,10 @@ func TestWhatWasAskedForIsWrittenDown(t *testing.T) {
 	if diff := cmp.Diff([]events.PackageRef{{Name: "held"}}, m.Holds); diff != "" {
 		t.Error(diff)
 	}
-	if m.Machine != (manifest.Machine{Distribution: "debian", Release: "12", Architecture: "amd64"}) {
+	if m.Machine != (manifest.SystemInfo{Distribution: "debian", Release: "12", Architecture: "amd64"}) {
 		t.Errorf("%+v", m.Machine)
 	}
-	text, err := m.Text()
+	text, err := m.EncodeTOML()
 	if err != nil || strings.Contains(string(text), "hunter2") {
 		t.Fatalf("%v\n%s", err, text)
 	}
@@ -135,16 +135,16 @@ text = "x"
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]manifest.Difference{
-		{Kind: "package", Name: "g++", What: manifest.Changed, Want: "4:11-1", Have: "4:12.2.0-3"},
-		{Kind: "package", Name: "libc6", What: manifest.Automatic, Want: "2.36-9", Have: "2.36-9"},
-		{Kind: "package", Name: "libc6:i386", What: manifest.Extra, Have: "2.36-9"},
-		{Kind: "package", Name: "nano", What: manifest.Missing},
-		{Kind: "hold", Name: "g++", What: manifest.Missing},
-		{Kind: "hold", Name: "held", What: manifest.Extra},
-		{Kind: "file", Name: "/etc/apt/preferences", What: manifest.Extra},
-		{Kind: "file", Name: "/etc/apt/sources.list", What: manifest.Changed},
-		{Kind: "file", Name: "/etc/apt/sources.list.d/x.list", What: manifest.Missing},
+	if diff := cmp.Diff([]manifest.Mismatch{
+		{ItemKind: "package", Name: "g++", Reason: manifest.Changed, Want: "4:11-1", Have: "4:12.2.0-3"},
+		{ItemKind: "package", Name: "libc6", Reason: manifest.Automatic, Want: "2.36-9", Have: "2.36-9"},
+		{ItemKind: "package", Name: "libc6:i386", Reason: manifest.Extra, Have: "2.36-9"},
+		{ItemKind: "package", Name: "nano", Reason: manifest.Missing},
+		{ItemKind: "hold", Name: "g++", Reason: manifest.Missing},
+		{ItemKind: "hold", Name: "held", Reason: manifest.Extra},
+		{ItemKind: "file", Name: "/etc/apt/preferences", Reason: manifest.Extra},
+		{ItemKind: "file", Name: "/etc/apt/sources.list", Reason: manifest.Changed},
+		{ItemKind: "file", Name: "/etc/apt/sources.list.d/x.list", Reason: manifest.Missing},
 	}, manifest.Compare(want, have)); diff != "" {
 		t.Error(diff)
 	}
@@ -181,8 +181,8 @@ func TestWhatIsNoManifestIsRefused(t *testing.T) {
 }
 
 func TestAWishWithoutVersionsLeavesTheManifestAlone(t *testing.T) {
-	m := manifest.Manifest{Packages: []events.PackageRef{{Name: "sl", Version: "5.02"}}}
-	if w := m.Wish(true); w.Packages[0].Version != "" || m.Packages[0].Version != "5.02" {
+	m := manifest.Document{Packages: []events.PackageRef{{Name: "sl", Version: "5.02"}}}
+	if w := m.ImportRequest(true); w.Packages[0].Version != "" || m.Packages[0].Version != "5.02" {
 		t.Errorf("%v, %v", w, m)
 	}
 }
@@ -197,14 +197,14 @@ func TestTextReadsBackAsTheSame(t *testing.T) {
 				Version: events.Version(rapid.StringMatching(`([0-9]{1,3}:)?[0-9a-zA-Z][0-9a-zA-Z.+~-]{0,10}|`).Draw(t, "version")),
 			}
 		}), 0, 8, func(r events.PackageRef) string { r.Version = ""; return r.String() }).Draw(t, "packages")
-		m := manifest.Manifest{Packages: refs, Machine: manifest.Machine{Release: rapid.StringMatching(`[ -~é]{0,5}`).Draw(t, "release")}}
+		m := manifest.Document{Packages: refs, Machine: manifest.SystemInfo{Release: rapid.StringMatching(`[ -~é]{0,5}`).Draw(t, "release")}}
 		for _, r := range refs[:len(refs)/2] {
 			m.Holds = append(m.Holds, events.PackageRef{Name: r.Name, Arch: r.Arch})
 		}
 		for i, b := range rapid.SliceOfN(rapid.SliceOfN(rapid.SampledFrom([]byte("a\n\r\t\"'\\ \x00\xff\x7f\xc3\xa9=")), 0, 20), 0, 3).Draw(t, "files") {
-			m.Files = append(m.Files, manifest.File{Path: "/etc/apt/keyrings/" + string(rune('a'+i)) + ".gpg", Content: b})
+			m.Files = append(m.Files, manifest.AptFile{Path: "/etc/apt/keyrings/" + string(rune('a'+i)) + ".gpg", Content: b})
 		}
-		text, err := m.Text()
+		text, err := m.EncodeTOML()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +213,7 @@ func TestTextReadsBackAsTheSame(t *testing.T) {
 			t.Fatalf("%v\n%s", err, text)
 		}
 		byName := cmpopts.SortSlices(func(a, b events.PackageRef) bool { return a.String() < b.String() })
-		if diff := cmp.Diff(m, again, byName, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(manifest.Manifest{})); diff != "" {
+		if diff := cmp.Diff(m, again, byName, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(manifest.Document{})); diff != "" {
 			t.Errorf("%s\n%s", diff, text)
 		}
 	})
@@ -233,11 +233,11 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		w := m.Wish(false)
+		w := m.ImportRequest(false)
 		if err := (events.Intent{Verb: events.VerbImport, Manifest: &w}).Validate(); err != nil {
 			t.Errorf("%q: %v", s, err)
 		}
-		if _, err := m.Text(); err != nil {
+		if _, err := m.EncodeTOML(); err != nil {
 			t.Errorf("%q: %v", s, err)
 		}
 	})

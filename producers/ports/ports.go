@@ -30,10 +30,10 @@ type Listener struct {
 }
 
 // stateListen is TCP's state of a listening socket; UDP's unconnected one is 07.
-var states = map[string]string{"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}
+var listenStates = map[string]string{"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}
 
-// Listening gives every listener under a root directory's /proc.
-func Listening(root string) ([]Listener, error) {
+// Listeners gives every listener under a root directory's /proc.
+func Listeners(root string) ([]Listener, error) {
 	var out []Listener
 	for _, protocol := range []string{"tcp", "tcp6", "udp", "udp6"} {
 		f, err := os.Open(filepath.Join(root, "proc/net", protocol))
@@ -43,27 +43,27 @@ func Listening(root string) ([]Listener, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the kernel's sockets: %w", err)
 		}
-		found, err := parse(f, protocol)
+		found, err := parseSocketTable(f, protocol)
 		f.Close()
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, found...)
 	}
-	owners(filepath.Join(root, "proc"), out)
+	fillOwners(filepath.Join(root, "proc"), out)
 	return out, nil
 }
 
-// parse reads a table of sockets as the kernel writes it.
-func parse(r io.Reader, protocol string) ([]Listener, error) {
+// parseSocketTable reads a table of sockets as the kernel writes it.
+func parseSocketTable(r io.Reader, protocol string) ([]Listener, error) {
 	var out []Listener
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		f := strings.Fields(lines.Text())
-		if len(f) < 10 || f[3] != states[protocol] {
+		if len(f) < 10 || f[3] != listenStates[protocol] {
 			continue
 		}
-		address, err := addrPort(f[1])
+		address, err := parseAddrPort(f[1])
 		if err != nil {
 			continue // the heading
 		}
@@ -72,9 +72,9 @@ func parse(r io.Reader, protocol string) ([]Listener, error) {
 	return out, lines.Err()
 }
 
-// addrPort reads "0100007F:0050": each group of four bytes in the machine's order,
+// parseAddrPort reads "0100007F:0050": each group of four bytes in the machine's order,
 // which is little-endian wherever Debian and Ubuntu are released but s390x.
-func addrPort(s string) (netip.AddrPort, error) {
+func parseAddrPort(s string) (netip.AddrPort, error) {
 	host, port, ok := strings.Cut(s, ":")
 	b, err := hex.DecodeString(host)
 	n, err2 := strconv.ParseUint(port, 16, 16)
@@ -88,8 +88,8 @@ func addrPort(s string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(a.Unmap(), uint16(n)), nil
 }
 
-// owners finds the processes that hold the sockets.
-func owners(proc string, listeners []Listener) {
+// fillOwners finds the processes that hold the sockets.
+func fillOwners(proc string, listeners []Listener) {
 	wanted := map[string][]*Listener{}
 	for i := range listeners {
 		wanted[listeners[i].inode] = append(wanted[listeners[i].inode], &listeners[i])
@@ -109,14 +109,14 @@ func owners(proc string, listeners []Listener) {
 			for _, l := range wanted[strings.TrimSuffix(inode, "]")] {
 				if l.PID == 0 {
 					l.PID, _ = strconv.Atoi(filepath.Base(dir))
-					l.Program = program(dir)
+					l.Program = programOf(dir)
 				}
 			}
 		}
 	}
 }
 
-func program(dir string) string {
+func programOf(dir string) string {
 	if exe, err := os.Readlink(filepath.Join(dir, "exe")); err == nil {
 		return strings.TrimSuffix(exe, " (deleted)")
 	}

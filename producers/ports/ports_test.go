@@ -13,7 +13,7 @@ func TestAListenerOfOursIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	all, err := Listening("/")
+	all, err := Listeners("/")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestAddresses(t *testing.T) {
 		"0000000000000000FFFF00000100007F:0016": "127.0.0.1:22",
 		"00000000:0000":                         "0.0.0.0:0",
 	} {
-		if got, err := addrPort(text); err != nil || got.String() != want {
+		if got, err := parseAddrPort(text); err != nil || got.String() != want {
 			t.Errorf("%s is %s, %v", text, got, err)
 		}
 	}
@@ -48,7 +48,7 @@ func TestAddresses(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1\n")
 	f.Fuzz(func(t *testing.T, table string) {
-		found, _ := parse(strings.NewReader(table), "tcp")
+		found, _ := parseSocketTable(strings.NewReader(table), "tcp")
 		for _, l := range found {
 			if !l.Address.IsValid() {
 				t.Errorf("%+v", l)

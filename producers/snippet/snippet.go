@@ -35,28 +35,28 @@ type Translation struct {
 // first thing that has no counterpart.
 func Translate(text string) (Translation, error) {
 	if len(text) > MaxBytes {
-		return Translation{}, refuse(syntax.Pos{}, "more than %d bytes", MaxBytes)
+		return Translation{}, refusal(syntax.Pos{}, "more than %d bytes", MaxBytes)
 	}
 	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "")
 	if err != nil {
 		if p, ok := errors.AsType[syntax.ParseError](err); ok {
-			return Translation{}, refuse(p.Pos, "it is not shell text: %s", events.Line(p.Text, 200))
+			return Translation{}, refusal(p.Pos, "it is not shell text: %s", events.SanitizeLine(p.Text, 200))
 		}
-		return Translation{}, refuse(syntax.Pos{}, "it is not shell text")
+		return Translation{}, refusal(syntax.Pos{}, "it is not shell text")
 	}
 	var t Translation
 	for _, s := range file.Stmts {
-		if err := t.statement(s); err != nil {
+		if err := t.translateStatement(s); err != nil {
 			return Translation{}, err
 		}
 	}
 	if len(t.Intents) == 0 && len(t.Notes) == 0 {
-		return Translation{}, refuse(syntax.Pos{}, "there is no command in it")
+		return Translation{}, refusal(syntax.Pos{}, "there is no command in it")
 	}
 	return t, nil
 }
 
-func refuse(at syntax.Pos, format string, args ...any) error {
+func refusal(at syntax.Pos, format string, args ...any) error {
 	e := &events.Error{
 		Op: "snippet.Translate", Kind: events.ErrDenied, Subject: "the text", Err: fmt.Errorf(format, args...),
 		Hint: "nothing was run; what cannot be translated exactly is refused as a whole",
@@ -67,84 +67,84 @@ func refuse(at syntax.Pos, format string, args ...any) error {
 	return e
 }
 
-// statement reads commands joined by &&.
-func (t *Translation) statement(s *syntax.Stmt) error {
+// translateStatement reads commands joined by &&.
+func (t *Translation) translateStatement(s *syntax.Stmt) error {
 	switch {
 	case len(s.Redirs) > 0:
-		return refuse(s.Redirs[0].Pos(), "it redirects input or output")
+		return refusal(s.Redirs[0].Pos(), "it redirects input or output")
 	case s.Background || s.Coprocess || s.Disown:
-		return refuse(s.Pos(), "it runs in the background")
+		return refusal(s.Pos(), "it runs in the background")
 	case s.Negated:
-		return refuse(s.Pos(), "it negates a result")
+		return refusal(s.Pos(), "it negates a result")
 	}
 	switch c := s.Cmd.(type) {
 	case *syntax.CallExpr:
-		return t.call(c)
+		return t.translateCall(c)
 	case *syntax.BinaryCmd:
 		if c.Op != syntax.AndStmt {
-			return refuse(c.OpPos, "commands are joined by %s", c.Op)
+			return refusal(c.OpPos, "commands are joined by %s", c.Op)
 		}
-		if err := t.statement(c.X); err != nil {
+		if err := t.translateStatement(c.X); err != nil {
 			return err
 		}
-		return t.statement(c.Y)
+		return t.translateStatement(c.Y)
 	}
-	return refuse(s.Pos(), "it is more than a plain command")
+	return refusal(s.Pos(), "it is more than a plain command")
 }
 
 // word is a word as it stands, without any expansion.
 type word struct {
 	text string
-	at   syntax.Pos
+	pos  syntax.Pos
 }
 
-// call reads one command.
-func (t *Translation) call(c *syntax.CallExpr) error {
+// translateCall reads one command.
+func (t *Translation) translateCall(c *syntax.CallExpr) error {
 	for _, a := range c.Assigns {
-		if a.Name == nil || a.Name.Value != "DEBIAN_FRONTEND" || a.Append || a.Naked || a.Index != nil || a.Array != nil || a.Value == nil || literal(a.Value) != "noninteractive" {
-			return refuse(a.Pos(), "it sets a variable")
+		if a.Name == nil || a.Name.Value != "DEBIAN_FRONTEND" || a.Append || a.Naked || a.Index != nil || a.Array != nil || a.Value == nil || literalText(a.Value) != "noninteractive" {
+			return refusal(a.Pos(), "it sets a variable")
 		}
 	}
 	args := c.Args
-	if len(args) > 1 && literal(args[0]) == "sudo" {
+	if len(args) > 1 && literalText(args[0]) == "sudo" {
 		args = args[1:]
 	}
-	if len(args) == 0 || literal(args[0]) == "sudo" {
-		return refuse(c.Pos(), "there is no command")
+	if len(args) == 0 || literalText(args[0]) == "sudo" {
+		return refusal(c.Pos(), "there is no command")
 	}
-	read, known := t.programs()[literal(args[0])]
+	read, known := t.parsers()[literalText(args[0])]
 	if !known {
-		return refuse(args[0].Pos(), "%q is no command that can be translated", events.Line(literal(args[0]), 60))
+		return refusal(args[0].Pos(), "%q is no command that can be translated", events.SanitizeLine(literalText(args[0]), 60))
 	}
 	if len(t.Intents) >= maxCommands {
-		return refuse(c.Pos(), "more than %d commands", maxCommands)
+		return refusal(c.Pos(), "more than %d commands", maxCommands)
 	}
 	var words []word
 	for _, w := range args {
-		text, ok := plain(w)
+		text, ok := plainWord(w)
 		if !ok {
-			return refuse(w.Pos(), "a word is not plain: it would be expanded, or holds what no package name has")
+			return refusal(w.Pos(), "a word is not plain: it would be expanded, or holds what no package name has")
 		}
 		words = append(words, word{text, w.Pos()})
 	}
 	return read(words)
 }
 
-// programs are the ones whose command lines can be read.
-func (t *Translation) programs() map[string]func([]word) error {
-	return map[string]func([]word) error{"apt": t.apt, "apt-get": t.apt, "aptitude": t.apt, "apt-mark": t.mark, "dpkg": t.dpkg, "cortex": t.cortex}
+// parsers are the ones whose command lines can be read.
+func (t *Translation) parsers() map[string]func([]word) error {
+	return map[string]func([]word) error{"apt": t.parseApt, "apt-get": t.parseApt, "aptitude": t.parseApt, "apt-mark": t.parseAptMark, "dpkg": t.parseDpkg, "cortex": t.parseCortex}
 }
 
-// plain gives a word without quotes, when it is one literal text of what names,
+// plainWord gives a word without quotes, when it is one literal text of what names,
 // versions and options are made of.
-func plain(w *syntax.Word) (string, bool) {
-	s := literal(w)
+func plainWord(w *syntax.Word) (string, bool) {
+	s := literalText(w)
 	ok := s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-:=_~") == "" && !strings.HasPrefix(s, "~")
 	return s, ok
 }
 
-// literal gives a word of one literal or quoted part without escapes, or "".
-func literal(w *syntax.Word) string {
+// literalText gives a word of one literal or quoted part without escapes, or "".
+func literalText(w *syntax.Word) string {
 	if len(w.Parts) != 1 {
 		return ""
 	}
@@ -156,38 +156,38 @@ func literal(w *syntax.Word) string {
 			return p.Value
 		}
 	case *syntax.DblQuoted:
-		if lit, ok := only(p.Parts).(*syntax.Lit); ok && !p.Dollar {
+		if lit, ok := singlePart(p.Parts).(*syntax.Lit); ok && !p.Dollar {
 			return lit.Value
 		}
 	}
 	return ""
 }
 
-func only(parts []syntax.WordPart) syntax.WordPart {
+func singlePart(parts []syntax.WordPart) syntax.WordPart {
 	if len(parts) != 1 {
 		return nil
 	}
 	return parts[0]
 }
 
-// add puts an intent on the list, once it is valid.
-func (t *Translation) add(at syntax.Pos, in events.Intent) error {
+// addIntent puts an intent on the list, once it is valid.
+func (t *Translation) addIntent(at syntax.Pos, in events.Intent) error {
 	if err := in.Validate(); err != nil {
-		return refuse(at, "%w", err)
+		return refusal(at, "%w", err)
 	}
 	t.Intents = append(t.Intents, in)
 	return nil
 }
 
-// names reads the rest of a command as packages.
-func names(at syntax.Pos, words []word) ([]events.PackageRef, error) {
+// parsePackages reads the rest of a command as packages.
+func parsePackages(at syntax.Pos, words []word) ([]events.PackageRef, error) {
 	var list []string
 	for _, w := range words {
 		list = append(list, w.text)
 	}
-	refs, err := intent.Packages(list)
+	refs, err := intent.ParsePackages(list)
 	if err != nil {
-		return nil, refuse(at, "%w", err)
+		return nil, refusal(at, "%w", err)
 	}
 	return refs, nil
 }

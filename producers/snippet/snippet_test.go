@@ -53,7 +53,7 @@ func TestEverythingHarmlessIsTranslated(t *testing.T) {
 		}
 		var lines []string
 		for _, in := range got.Intents {
-			lines = append(lines, snippet.Command(in))
+			lines = append(lines, snippet.CommandLine(in))
 		}
 		for range got.Notes {
 			lines = append(lines, "note")
@@ -95,7 +95,7 @@ func FuzzTranslate(f *testing.F) {
 			return
 		}
 		for _, in := range got.Intents {
-			line := snippet.Command(in)
+			line := snippet.CommandLine(in)
 			if err := in.Validate(); err != nil || strings.ContainsAny(line, "|&;<>()$`\\\"'*?[#!{}\n\t") {
 				t.Errorf("%q: %q, %v", text, line, err)
 			}

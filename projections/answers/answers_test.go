@@ -25,24 +25,24 @@ func TestMain(m *testing.M) { projectiontest.Main(m) }
 // told is what a test's facts say, as the reason of a fact that the vocabulary
 // has: the model reads facts only through its source.
 type told struct {
-	Given     *answers.Given
-	Uses      []answers.Use
+	Given     *answers.AnswerToCache
+	Uses      []answers.AnswerUses
 	Forgotten *events.AnswersForgotten // stands for itself
 }
 
-func source(f events.Fact) (*answers.Given, []answers.Use) {
+func source(f events.Fact) (*answers.AnswerToCache, []answers.AnswerUses) {
 	refreshed, ok := f.(*events.IndexesRefreshed)
 	if !ok {
 		return nil, nil
 	}
 	var s told
 	if json.Unmarshal([]byte(refreshed.Reason), &s) != nil {
-		s = told{Given: &answers.Given{Scope: "s", Exact: refreshed.Reason, Answer: "a"}} // of a generated history
+		s = told{Given: &answers.AnswerToCache{Scope: "s", ExactKey: refreshed.Reason, Answer: "a"}} // of a generated history
 	}
 	return s.Given, s.Uses
 }
 
-func projection() projections.Projection { return answers.Projection{Source: source} }
+func projection() projections.Projection { return answers.Projection{Extract: source} }
 
 func TestContract(t *testing.T) { projectiontest.Run(t, projection) }
 
@@ -73,13 +73,13 @@ func buildOn(t projectiontest.TB, p projections.Projection, steps []step) *answe
 		if s.Forgotten != nil {
 			f = s.Forgotten
 		}
-		e, err := events.New(events.Event{
+		e, err := events.NewFactEvent(events.Event{
 			ID: id(i + 1), Host: projectiontest.Host, Subject: events.MachineSubject(projectiontest.Host), Time: s.at,
 		}, f)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := log.Append(ctx, e, events.Anything); err != nil {
+		if _, err := log.Append(ctx, e, events.NoExpectation); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,7 +89,7 @@ func buildOn(t projectiontest.TB, p projections.Projection, steps []step) *answe
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	m, err := projections.New(p, projectiontest.Open, projections.Config{
-		Dir: dir, Report: func(d projections.DeadLetter) { t.Errorf("%s", d) },
+		Dir: dir, OnDeadLetter: func(d projections.DeadLetter) { t.Errorf("%s", d) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func buildOn(t projectiontest.TB, p projections.Projection, steps []step) *answe
 }
 
 func given(exact, canon, answer string) step {
-	return step{told{Given: &answers.Given{Scope: "here", Exact: exact, Canon: canon, Task: "install", Model: "m", Question: "q", Answer: answer, Cost: 100}}, noon}
+	return step{told{Given: &answers.AnswerToCache{Scope: "here", ExactKey: exact, CanonicalKey: canon, Task: "install", Model: "m", Question: "q", Answer: answer, Cost: 100}}, noon}
 }
 
 func later(s step, d time.Duration) step {
@@ -120,23 +120,23 @@ func later(s step, d time.Duration) step {
 }
 
 func used(n int, times int64) step {
-	return step{told{Uses: []answers.Use{{Answer: id(n), Times: times}}}, noon}
+	return step{told{Uses: []answers.AnswerUses{{Answer: id(n), Times: times}}}, noon}
 }
 
 func TestLookup(t *testing.T) {
 	r := build(t, []step{given("e1", "c1", "first"), given("e2", "c1", "second"), given("e3", "", "third"), later(given("e4", "c4", "old"), -answers.TTL)})
 	for name, c := range map[string]struct {
-		want   answers.Wanted
+		want   answers.LookupKeys
 		answer string
-		how    answers.How
+		how    answers.MatchedBy
 	}{
-		"the same question":                       {answers.Wanted{Scope: "here", Exact: "e1", Canon: "c9"}, "first", answers.ByExactKey},
-		"the same in other words, the newest":     {answers.Wanted{Scope: "here", Exact: "e9", Canon: "c1"}, "second", answers.ByCanonical},
-		"no canonical key is none":                {answers.Wanted{Scope: "here", Exact: "e9"}, "", ""},
-		"another question":                        {answers.Wanted{Scope: "here", Exact: "e9", Canon: "c9"}, "", ""},
-		"another scope":                           {answers.Wanted{Scope: "there", Exact: "e1", Canon: "c1"}, "", ""},
-		"one that is too old":                     {answers.Wanted{Scope: "here", Exact: "e4", Canon: "c4"}, "", ""},
-		"a canonical key in an exact one's place": {answers.Wanted{Scope: "here", Exact: "c1"}, "", ""},
+		"the same question":                       {answers.LookupKeys{Scope: "here", ExactKey: "e1", CanonicalKey: "c9"}, "first", answers.MatchedByExactKey},
+		"the same in other words, the newest":     {answers.LookupKeys{Scope: "here", ExactKey: "e9", CanonicalKey: "c1"}, "second", answers.MatchedByCanonicalKey},
+		"no canonical key is none":                {answers.LookupKeys{Scope: "here", ExactKey: "e9"}, "", ""},
+		"another question":                        {answers.LookupKeys{Scope: "here", ExactKey: "e9", CanonicalKey: "c9"}, "", ""},
+		"another scope":                           {answers.LookupKeys{Scope: "there", ExactKey: "e1", CanonicalKey: "c1"}, "", ""},
+		"one that is too old":                     {answers.LookupKeys{Scope: "here", ExactKey: "e4", CanonicalKey: "c4"}, "", ""},
+		"a canonical key in an exact one's place": {answers.LookupKeys{Scope: "here", ExactKey: "c1"}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.want.Now = noon
@@ -146,10 +146,10 @@ func TestLookup(t *testing.T) {
 			}
 		})
 	}
-	if _, _, ok, err := r.Lookup(t.Context(), answers.Wanted{Scope: "here", Exact: "e1", Now: noon.Add(answers.TTL - 1)}); !ok || err != nil {
+	if _, _, ok, err := r.Lookup(t.Context(), answers.LookupKeys{Scope: "here", ExactKey: "e1", Now: noon.Add(answers.TTL - 1)}); !ok || err != nil {
 		t.Errorf("right before it expires: %v, %v", ok, err)
 	}
-	if _, _, ok, err := r.Lookup(t.Context(), answers.Wanted{Scope: "here", Exact: "e1", Now: noon.Add(answers.TTL)}); ok || err != nil {
+	if _, _, ok, err := r.Lookup(t.Context(), answers.LookupKeys{Scope: "here", ExactKey: "e1", Now: noon.Add(answers.TTL)}); ok || err != nil {
 		t.Errorf("when it expires: %v, %v", ok, err)
 	}
 }
@@ -179,14 +179,14 @@ func TestTotalsAndForgetting(t *testing.T) {
 		given("e1", "", "one"), given("e2", "", "two"), given("e1", "", "one again"), given("e3", "", "three"), given("e4", "", "four"),
 		used(2, 3), used(1, 5), used(4, -7),
 		{told{Forgotten: &events.AnswersForgotten{Answers: []events.ID{id(4), id(1)}}}, noon},
-		{told{Given: &answers.Given{Scope: "here", Exact: "long", Answer: strings.Repeat("x", answers.MaxAnswerBytes+1)}}, noon},
+		{told{Given: &answers.AnswerToCache{Scope: "here", ExactKey: "long", Answer: strings.Repeat("x", answers.MaxAnswerBytes+1)}}, noon},
 	}
 	r := build(t, steps)
 	got, err := r.Totals(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := answers.Totals{Answers: 3, Bytes: got.Bytes, BytesMax: answers.MaxBytes, Given: 5, Uses: 3, Saved: 300, Replaced: 1, Forgotten: 1}
+	want := answers.Totals{Answers: 3, Bytes: got.Bytes, BytesMax: answers.MaxBytes, Stored: 5, Uses: 3, Saved: 300, Replaced: 1, Forgotten: 1}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
@@ -267,7 +267,7 @@ func BenchmarkMiss(b *testing.B) {
 		steps = append(steps, given(fmt.Sprintf("exact%027d", i), fmt.Sprintf("canon%027d", i), strings.Repeat("answer ", 100)))
 	}
 	r := build(b, steps)
-	w := answers.Wanted{Scope: "here", Exact: "no such", Canon: "nor such", Now: noon}
+	w := answers.LookupKeys{Scope: "here", ExactKey: "no such", CanonicalKey: "nor such", Now: noon}
 	for b.Loop() {
 		if _, _, ok, err := r.Lookup(b.Context(), w); ok || err != nil {
 			b.Fatal(ok, err)

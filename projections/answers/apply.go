@@ -41,8 +41,8 @@ type Scope struct {
 	Memory   string `json:"memory,omitempty"`
 }
 
-// Memory stands for what a model is told of the person who asks; "" for nothing.
-func Memory(told string) string {
+// MemoryHash stands for what a model is told of the person who asks; "" for nothing.
+func MemoryHash(told string) string {
 	if told == "" {
 		return ""
 	}
@@ -60,36 +60,36 @@ func (s Scope) Hash() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Given is a completed call of a model, as far as the cache needs it.
-type Given struct {
-	Scope    string // a scope's hash
-	Exact    string // hash of the normalised question with task and class of model
-	Canon    string // the question's canonical key's hash, or ""
-	Task     string
-	Model    string
-	Question string // redacted
-	Answer   string
-	Cost     int64 // micro-USD
+// AnswerToCache is a completed call of a model, as far as the cache needs it.
+type AnswerToCache struct {
+	Scope        string // a scope's hash
+	ExactKey     string // hash of the normalised question with task and class of model
+	CanonicalKey string // the question's canonical key's hash, or ""
+	Task         string
+	Model        string
+	Question     string // redacted
+	Answer       string
+	Cost         int64 // micro-USD
 }
 
-// Use is how often an answer was used since it was counted last.
-type Use struct {
+// AnswerUses is how often an answer was used since it was counted last.
+type AnswerUses struct {
 	Answer events.ID
 	Times  int64
 }
 
-// Source reads from a fact the answer that it holds, or the uses that it counts, if
+// ExtractFunc reads from a fact the answer that it holds, or the uses that it counts, if
 // any. The facts of the calls of models are read through it.
-type Source func(f events.Fact) (given *Given, uses []Use)
+type ExtractFunc func(f events.Fact) (given *AnswerToCache, uses []AnswerUses)
 
 //go:embed schema.sql
 var schema string
 
 // Projection writes the read model of what its source reads.
 type Projection struct {
-	Source Source
+	Extract ExtractFunc
 
-	most int64 // bytes; 0 means MaxBytes, and only a test means less
+	maxBytes int64 // bytes; 0 means MaxBytes, and only a test means less
 }
 
 var _ projections.Projection = Projection{}
@@ -106,46 +106,46 @@ func (Projection) Schema() string { return schema }
 // Apply implements [projections.Projection].
 func (p Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) error {
 	if f, ok := f.(*events.AnswersForgotten); ok {
-		return forget(tx, f)
+		return forgetAnswers(tx, f)
 	}
-	if p.Source == nil {
+	if p.Extract == nil {
 		return nil
 	}
-	given, uses := p.Source(f)
+	given, uses := p.Extract(f)
 	switch {
 	case given != nil:
-		most := p.most
+		most := p.maxBytes
 		if most == 0 {
 			most = MaxBytes
 		}
-		return give(tx, r, *given, most)
+		return insertAnswer(tx, r, *given, most)
 	case len(uses) > 0:
-		return use(tx, r.Position, uses)
+		return recordUses(tx, r.Position, uses)
 	}
 	return nil
 }
 
-// size is about what the row takes.
-func (g Given) size() int64 {
-	return int64(rowBytes + len(g.Scope) + len(g.Exact) + len(g.Canon) + len(g.Task) + len(g.Model) + len(g.Question) + len(g.Answer))
+// rowSize is about what the row takes.
+func (g AnswerToCache) rowSize() int64 {
+	return int64(rowBytes + len(g.Scope) + len(g.ExactKey) + len(g.CanonicalKey) + len(g.Task) + len(g.Model) + len(g.Question) + len(g.Answer))
 }
 
-func give(tx *projections.Tx, r events.Record, g Given, most int64) error {
-	if g.Scope == "" || g.Exact == "" || len(g.Answer) > MaxAnswerBytes {
+func insertAnswer(tx *projections.Tx, r events.Record, g AnswerToCache, most int64) error {
+	if g.Scope == "" || g.ExactKey == "" || len(g.Answer) > MaxAnswerBytes {
 		return nil
 	}
-	if err := leave(tx, "expired", `SELECT id FROM answers WHERE at <= ?`, r.Time.Add(-TTL).UnixNano()); err != nil {
+	if err := deleteAnswers(tx, "expired", `SELECT id FROM answers WHERE at <= ?`, r.Time.Add(-TTL).UnixNano()); err != nil {
 		return err
 	}
-	if err := leave(tx, "replaced", `SELECT id FROM answers WHERE scope = ? AND exact = ?`, g.Scope, g.Exact); err != nil {
+	if err := deleteAnswers(tx, "replaced", `SELECT id FROM answers WHERE scope = ? AND exact = ?`, g.Scope, g.ExactKey); err != nil {
 		return err
 	}
 	at := int64(r.Position)
 	if _, err := tx.Exec(`INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)`, string(r.ID), at, r.Time.UnixNano(),
-		g.Scope, g.Exact, g.Canon, g.Task, g.Model, g.Question, g.Answer, g.size(), g.Cost, at); err != nil {
+		g.Scope, g.ExactKey, g.CanonicalKey, g.Task, g.Model, g.Question, g.Answer, g.rowSize(), g.Cost, at); err != nil {
 		return err
 	}
-	if err := add(tx, "given", 1, g.size()); err != nil {
+	if err := addToTotals(tx, "given", 1, g.rowSize()); err != nil {
 		return err
 	}
 	for {
@@ -153,15 +153,15 @@ func give(tx *projections.Tx, r events.Record, g Given, most int64) error {
 		if err := tx.QueryRow(`SELECT bytes FROM totals WHERE id = 1`, nil, &total); err != nil || total <= most {
 			return err
 		}
-		if err := leave(tx, "evicted", `SELECT id FROM answers ORDER BY used, id LIMIT 1`); err != nil {
+		if err := deleteAnswers(tx, "evicted", `SELECT id FROM answers ORDER BY used, id LIMIT 1`); err != nil {
 			return err
 		}
 	}
 }
 
-// counters are the statements that count; a name of a column cannot be a
+// counterStatements are the statements that count; a name of a column cannot be a
 // parameter.
-var counters = map[string]string{
+var counterStatements = map[string]string{
 	"given":     `INSERT INTO totals VALUES (1, ?2, ?1, 0, 0, 0, 0, 0, 0) ON CONFLICT (id) DO UPDATE SET given = given + ?1, bytes = bytes + ?2`,
 	"expired":   `UPDATE totals SET expired = expired + ?1, bytes = bytes + ?2 WHERE id = 1`,
 	"evicted":   `UPDATE totals SET evicted = evicted + ?1, bytes = bytes + ?2 WHERE id = 1`,
@@ -169,14 +169,14 @@ var counters = map[string]string{
 	"forgotten": `UPDATE totals SET forgotten = forgotten + ?1, bytes = bytes + ?2 WHERE id = 1`,
 }
 
-func add(tx *projections.Tx, counter string, n, bytes int64) error {
-	_, err := tx.Exec(counters[counter], n, bytes)
+func addToTotals(tx *projections.Tx, counter string, n, bytes int64) error {
+	_, err := tx.Exec(counterStatements[counter], n, bytes)
 	return err
 }
 
-// leave deletes the answers that a query names.
-func leave(tx *projections.Tx, counter, query string, args ...any) error {
-	ids, err := names(tx, query, args...)
+// deleteAnswers deletes the answers that a query names.
+func deleteAnswers(tx *projections.Tx, counter, query string, args ...any) error {
+	ids, err := queryIDs(tx, query, args...)
 	if err != nil {
 		return err
 	}
@@ -192,14 +192,14 @@ func leave(tx *projections.Tx, counter, query string, args ...any) error {
 		if _, err := tx.Exec(`DELETE FROM answers WHERE id = ?`, id); err != nil {
 			return err
 		}
-		if err := add(tx, counter, 1, -bytes); err != nil {
+		if err := addToTotals(tx, counter, 1, -bytes); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func names(tx *projections.Tx, query string, args ...any) (out []string, err error) {
+func queryIDs(tx *projections.Tx, query string, args ...any) (out []string, err error) {
 	rows, err := tx.Query(query, args...)
 	if err != nil {
 		return nil, err
@@ -215,8 +215,8 @@ func names(tx *projections.Tx, query string, args ...any) (out []string, err err
 	return out, rows.Err()
 }
 
-// use counts uses. One of an answer that has left meanwhile counts nothing.
-func use(tx *projections.Tx, at events.Position, uses []Use) error {
+// recordUses counts uses. One of an answer that has left meanwhile counts nothing.
+func recordUses(tx *projections.Tx, at events.Position, uses []AnswerUses) error {
 	for _, u := range uses {
 		if u.Times < 1 {
 			continue
@@ -236,12 +236,12 @@ func use(tx *projections.Tx, at events.Position, uses []Use) error {
 	return nil
 }
 
-func forget(tx *projections.Tx, f *events.AnswersForgotten) error {
+func forgetAnswers(tx *projections.Tx, f *events.AnswersForgotten) error {
 	if f.All {
-		return leave(tx, "forgotten", `SELECT id FROM answers`)
+		return deleteAnswers(tx, "forgotten", `SELECT id FROM answers`)
 	}
 	for _, id := range f.Answers {
-		if err := leave(tx, "forgotten", `SELECT id FROM answers WHERE id = ?`, string(id)); err != nil {
+		if err := deleteAnswers(tx, "forgotten", `SELECT id FROM answers WHERE id = ?`, string(id)); err != nil {
 			return err
 		}
 	}

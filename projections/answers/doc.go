@@ -5,7 +5,7 @@
 //
 //   - An answer is found only in the [Scope] it was given in – release,
 //     architecture, hardware, package indexes, schema – by its exact key or by the
-//     canonical intent key of package consumers/canon. Keys are compared for
+//     canonical intent key of package consumers/llm/cachekey. Keys are compared for
 //     equality; nothing is ever found because it looks alike.
 //   - Answers leave: when they are older than [TTL] by the log's own times, when
 //     they are together more than [MaxBytes] (the one used longest ago first), when

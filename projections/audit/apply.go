@@ -49,7 +49,7 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, _ events.Fact) erro
 		}
 		return out, nil
 	})
-	hashes, err := tlog.StoredHashesForRecordHash(n, tlog.Hash(events.Leaf(r.Hash)), stored)
+	hashes, err := tlog.StoredHashesForRecordHash(n, tlog.Hash(events.LeafHash(r.Hash)), stored)
 	if err != nil {
 		return fmt.Errorf("hash the tree: %w", err)
 	}

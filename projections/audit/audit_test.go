@@ -24,7 +24,7 @@ func TestContract(t *testing.T) {
 
 func build(t projectiontest.TB, dir string, records []events.Record) *audit.Reader {
 	t.Helper()
-	_, db := projectiontest.Built(t, audit.Projection{}, dir, records)
+	_, db := projectiontest.BuildModel(t, audit.Projection{}, dir, records)
 	return audit.NewReader(db)
 }
 
@@ -35,7 +35,7 @@ func TestEveryRootIsTheTreesAndEveryProofLeadsToIt(t *testing.T) {
 		n++
 		records := projectiontest.History(rt, rapid.IntRange(1, 80).Draw(rt, "facts"))
 		r := build(rt, filepath.Join(base, fmt.Sprint(n)), records)
-		var tree events.Tree
+		var tree events.MerkleTree
 		for _, rec := range records {
 			tree.Append(rec.Hash)
 			root, err := r.Root(ctx, tree.Size())
@@ -45,7 +45,7 @@ func TestEveryRootIsTheTreesAndEveryProofLeadsToIt(t *testing.T) {
 			if p, err := r.Find(ctx, rec.ID); err != nil || p != rec.Position {
 				rt.Fatalf("Find: %d, %v; want %d", p, err, rec.Position)
 			}
-			if leaf, err := r.Leaf(ctx, rec.Position); err != nil || leaf != events.Leaf(rec.Hash) {
+			if leaf, err := r.Leaf(ctx, rec.Position); err != nil || leaf != events.LeafHash(rec.Hash) {
 				rt.Fatalf("leaf %d: %v, %v", rec.Position, leaf, err)
 			}
 		}

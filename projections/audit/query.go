@@ -42,7 +42,7 @@ func (r *Reader) Size(ctx context.Context) (events.Position, error) {
 	}
 	var n events.Position
 	err := r.db.QueryRowContext(ctx, `SELECT count(*) FROM places`).Scan(&n)
-	return n, projections.Explain(Name, err)
+	return n, projections.WrapError(Name, err)
 }
 
 // Root is the root of the tree over the first size records. More records than
@@ -52,10 +52,10 @@ func (r *Reader) Root(ctx context.Context, size events.Position) (events.Hash, e
 		return events.Hash{}, err
 	}
 	if size == 0 {
-		return (&events.Tree{}).Root(), nil
+		return (&events.MerkleTree{}).Root(), nil
 	}
-	h, err := tlog.TreeHash(int64(size), r.stored(ctx))
-	return events.Hash(h), r.explain(err)
+	h, err := tlog.TreeHash(int64(size), r.hashReader(ctx))
+	return events.Hash(h), r.wrapError(err)
 }
 
 // Leaf is the tree's hash of the record at a position.
@@ -63,9 +63,9 @@ func (r *Reader) Leaf(ctx context.Context, p events.Position) (events.Hash, erro
 	if err := r.check(ctx); err != nil {
 		return events.Hash{}, err
 	}
-	h, err := r.stored(ctx).ReadHashes([]int64{tlog.StoredHashIndex(0, int64(p)-1)})
+	h, err := r.hashReader(ctx).ReadHashes([]int64{tlog.StoredHashIndex(0, int64(p)-1)})
 	if err != nil {
-		return events.Hash{}, r.explain(err)
+		return events.Hash{}, r.wrapError(err)
 	}
 	return events.Hash(h[0]), nil
 }
@@ -80,7 +80,7 @@ func (r *Reader) Find(ctx context.Context, id events.ID) (events.Position, error
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, &events.Error{Op: "audit.Find", Kind: events.ErrNotFound, Subject: "event " + string(id), Hint: "see 'cortex events list'"}
 	}
-	return p, projections.Explain(Name, err)
+	return p, projections.WrapError(Name, err)
 }
 
 // Prove gives the hashes that lead from the record at p to the root of the tree
@@ -92,9 +92,9 @@ func (r *Reader) Prove(ctx context.Context, p, size events.Position) ([]events.H
 	if p == 0 || p > size {
 		return nil, &events.Error{Op: "audit.Prove", Kind: events.ErrNotFound, Subject: fmt.Sprintf("event %d", p), Err: fmt.Errorf("it is not among the first %d", size)}
 	}
-	proof, err := tlog.ProveRecord(int64(size), int64(p)-1, r.stored(ctx))
+	proof, err := tlog.ProveRecord(int64(size), int64(p)-1, r.hashReader(ctx))
 	if err != nil {
-		return nil, r.explain(err)
+		return nil, r.wrapError(err)
 	}
 	out := make([]events.Hash, len(proof))
 	for i, h := range proof {
@@ -103,7 +103,7 @@ func (r *Reader) Prove(ctx context.Context, p, size events.Position) ([]events.H
 	return out, nil
 }
 
-func (r *Reader) stored(ctx context.Context) tlog.HashReaderFunc {
+func (r *Reader) hashReader(ctx context.Context) tlog.HashReaderFunc {
 	return func(ids []int64) ([]tlog.Hash, error) {
 		out := make([]tlog.Hash, len(ids))
 		for i, id := range ids {
@@ -117,9 +117,9 @@ func (r *Reader) stored(ctx context.Context) tlog.HashReaderFunc {
 	}
 }
 
-func (r *Reader) explain(err error) error {
+func (r *Reader) wrapError(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return &events.Error{Op: "audit", Kind: events.ErrNotFound, Subject: "read model " + Name, Err: errors.New("the tree does not reach that far yet")}
 	}
-	return projections.Explain(Name, err)
+	return projections.WrapError(Name, err)
 }

@@ -36,7 +36,7 @@ func (Projection) Schema() string { return schema }
 func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) error {
 	switch f := f.(type) {
 	case *events.HardwareSnapshot:
-		return snapshot(tx, r, f)
+		return insertSnapshot(tx, r, f)
 	case *events.HardwareChanged:
 		_, err := tx.Exec(`INSERT OR REPLACE INTO pending VALUES (1, ?)`, len(f.Changes))
 		return err
@@ -44,7 +44,7 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 	return nil
 }
 
-func snapshot(tx *projections.Tx, r events.Record, s *events.HardwareSnapshot) error {
+func insertSnapshot(tx *projections.Tx, r events.Record, s *events.HardwareSnapshot) error {
 	changed := 0
 	err := tx.QueryRow(`SELECT changed FROM pending`, nil, &changed)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -54,7 +54,7 @@ func snapshot(tx *projections.Tx, r events.Record, s *events.HardwareSnapshot) e
 		return err
 	}
 	_, err = tx.Exec(`INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, int64(r.Position), r.Time.UnixNano(),
-		string(s.Reason), s.BootID, s.Devices, s.Stable, s.TookUs, changed)
+		string(s.Reason), s.BootID, s.DevicesHash, s.StableHash, s.TookUs, changed)
 	if err != nil {
 		return err
 	}

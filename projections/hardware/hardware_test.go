@@ -25,7 +25,7 @@ func TestContract(t *testing.T) {
 
 func build(t projectiontest.TB, dir string, records []events.Record) *hardware.Reader {
 	t.Helper()
-	_, db := projectiontest.Built(t, hardware.Projection{}, dir, records)
+	_, db := projectiontest.BuildModel(t, hardware.Projection{}, dir, records)
 	return hardware.NewReader(db)
 }
 
@@ -51,8 +51,8 @@ func TestEverySnapshotComesBackAsTheLogHasIt(t *testing.T) {
 				continue
 			}
 			seen++
-			want := hardware.Summary{
-				Position: r.Position, At: r.Time, Reason: s.Reason, BootID: s.BootID, Devices: s.Devices, Stable: s.Stable,
+			want := hardware.SnapshotSummary{
+				Position: r.Position, At: r.Time, Reason: s.Reason, BootID: s.BootID, DevicesHash: s.DevicesHash, StableHash: s.StableHash,
 				TookUs: s.TookUs, Facts: len(s.Facts),
 			}
 			if before != nil {
@@ -87,7 +87,7 @@ func TestASnapshotThatIsNotThereIsNotFound(t *testing.T) {
 }
 
 func TestTheJSONFormIsPublic(t *testing.T) {
-	data, err := json.Marshal(hardware.Summary{Position: 3, Reason: events.SurveyAtStart, BootID: "b", Devices: "d", Stable: "s", TookUs: 5, Facts: 4, Changed: 1})
+	data, err := json.Marshal(hardware.SnapshotSummary{Position: 3, Reason: events.HardwareSnapshotAtStart, BootID: "b", DevicesHash: "d", StableHash: "s", TookUs: 5, Facts: 4, Changed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,17 +15,17 @@ import (
 // FormatVersion is the version of the JSON form of the answers.
 const FormatVersion = 1
 
-// Summary is a snapshot without its facts.
-type Summary struct {
-	Position events.Position     `json:"position"`
-	At       time.Time           `json:"at"` // when it was recorded
-	Reason   events.SurveyReason `json:"reason"`
-	BootID   string              `json:"boot_id,omitempty"`
-	Devices  string              `json:"devices"`
-	Stable   string              `json:"stable"`
-	TookUs   int64               `json:"took_us"`
-	Facts    int                 `json:"facts"`   // how many
-	Changed  int                 `json:"changed"` // stable facts that differ from the snapshot before
+// SnapshotSummary is a snapshot without its facts.
+type SnapshotSummary struct {
+	Position    events.Position               `json:"position"`
+	At          time.Time                     `json:"at"` // when it was recorded
+	Reason      events.HardwareSnapshotReason `json:"reason"`
+	BootID      string                        `json:"boot_id,omitempty"`
+	DevicesHash string                        `json:"devices"`
+	StableHash  string                        `json:"stable"`
+	TookUs      int64                         `json:"took_us"`
+	Facts       int                           `json:"facts"`   // how many
+	Changed     int                           `json:"changed"` // stable facts that differ from the snapshot before
 }
 
 // Reader answers questions. It is safe for concurrent use. A database that is
@@ -40,17 +40,17 @@ type Reader struct {
 func NewReader(db *sql.DB) *Reader { return &Reader{db: db} }
 
 // List gives the newest snapshots, oldest first. limit 0 means all.
-func (r *Reader) List(ctx context.Context, limit int) ([]Summary, error) {
+func (r *Reader) List(ctx context.Context, limit int) ([]SnapshotSummary, error) {
 	if limit <= 0 {
 		limit = -1
 	}
-	out := []Summary{}
+	out := []SnapshotSummary{}
 	err := r.each(ctx, `SELECT * FROM (SELECT position, at, reason, boot, devices, stable, took_us, changed,
 		(SELECT count(*) FROM facts f WHERE f.position = s.position) FROM snapshots s ORDER BY position DESC LIMIT ?) ORDER BY position`,
 		[]any{limit}, func(rows *sql.Rows) error {
-			var s Summary
+			var s SnapshotSummary
 			var at int64
-			err := rows.Scan(&s.Position, &at, &s.Reason, &s.BootID, &s.Devices, &s.Stable, &s.TookUs, &s.Changed, &s.Facts)
+			err := rows.Scan(&s.Position, &at, &s.Reason, &s.BootID, &s.DevicesHash, &s.StableHash, &s.TookUs, &s.Changed, &s.Facts)
 			s.At = time.Unix(0, at).UTC()
 			out = append(out, s)
 			return err
@@ -89,13 +89,13 @@ func (r *Reader) each(ctx context.Context, query string, args []any, f func(*sql
 	}
 	rows, err := r.db.QueryContext(ctx, query, args...)
 	if err != nil {
-		return projections.Explain(Name, err)
+		return projections.WrapError(Name, err)
 	}
 	defer func() { _ = rows.Close() }() // its error is rows.Err
 	for rows.Next() {
 		if err := f(rows); err != nil {
-			return projections.Explain(Name, err)
+			return projections.WrapError(Name, err)
 		}
 	}
-	return projections.Explain(Name, rows.Err())
+	return projections.WrapError(Name, rows.Err())
 }

@@ -11,56 +11,56 @@ import (
 // FormatVersion is the version of the JSON form of the types in this file.
 const FormatVersion = 1
 
-// Transaction is one line of the history.
-type Transaction struct {
-	Number      int                     `json:"number"`
-	ID          events.TransactionID    `json:"id"`
-	Verb        events.Verb             `json:"verb"`
-	State       events.TransactionState `json:"state"`
-	Summary     string                  `json:"summary"` // e.g. "cowsay, sl (+3)"
-	Words       string                  `json:"words,omitempty"`
-	DryRun      bool                    `json:"dry_run,omitempty"` // was asked for only to see the plan
-	Actor       events.Actor            `json:"actor"`             // who asked
-	RequestedAt time.Time               `json:"requested_at"`
-	StartedAt   time.Time               `json:"started_at,omitzero"`
-	EndedAt     time.Time               `json:"ended_at,omitzero"`
-	PlanID      events.PlanID           `json:"plan_id,omitempty"`
-	Counts      Counts                  `json:"counts"`  // of the plan; once it ran, of what changed
-	Changed     int                     `json:"changed"` // packages changed, by dpkg
-	Files       int                     `json:"files,omitempty"`
+// TransactionRow is one line of the history.
+type TransactionRow struct {
+	Number          int                     `json:"number"`
+	ID              events.TransactionID    `json:"id"`
+	Verb            events.Verb             `json:"verb"`
+	State           events.TransactionState `json:"state"`
+	Summary         string                  `json:"summary"` // e.g. "cowsay, sl (+3)"
+	CommandLine     string                  `json:"words,omitempty"`
+	DryRun          bool                    `json:"dry_run,omitempty"` // was asked for only to see the plan
+	Actor           events.Actor            `json:"actor"`             // who asked
+	RequestedAt     time.Time               `json:"requested_at"`
+	StartedAt       time.Time               `json:"started_at,omitzero"`
+	EndedAt         time.Time               `json:"ended_at,omitzero"`
+	PlanID          events.PlanID           `json:"plan_id,omitempty"`
+	Counts          Counts                  `json:"counts"`  // of the plan; once it ran, of what changed
+	PackagesChanged int                     `json:"changed"` // packages changed, by dpkg
+	FilesChanged    int                     `json:"files,omitempty"`
 	// EndedPosition is where the log says how a run ended; 0 when it never ran.
-	EndedPosition events.Position `json:"-"`
-	Settings      int             `json:"settings,omitempty"`
-	Failure       *events.Failure `json:"failure,omitempty"`
+	EndedPosition   events.Position `json:"-"`
+	SettingsChanged int             `json:"settings,omitempty"`
+	Failure         *events.Failure `json:"failure,omitempty"`
 	// Target is what an undo or redo takes back.
-	Target *Reference `json:"target,omitempty"`
+	Target *TransactionRef `json:"target,omitempty"`
 	// Compensations tells who undid it, who undid that, and so on: an odd number
 	// of them means that it is undone now.
-	Compensations []Reference `json:"compensations,omitempty"`
+	Compensations []TransactionRef `json:"compensations,omitempty"`
 	// Exact and Residue are the verdict on the first of them.
 	Exact   bool     `json:"exact,omitempty"`
 	Residue []string `json:"residue,omitempty"`
 }
 
-// Reference names a transaction. Number is 0 when the history does not know it.
-type Reference struct {
+// TransactionRef names a transaction. Number is 0 when the history does not know it.
+type TransactionRef struct {
 	Number int                  `json:"number"`
 	ID     events.TransactionID `json:"id"`
 	Verb   events.Verb          `json:"verb,omitempty"`
 }
 
 // Undone reports whether the transaction's effect is taken back now.
-func (t Transaction) Undone() bool { return len(t.Compensations)%2 == 1 }
+func (t TransactionRow) Undone() bool { return len(t.Compensations)%2 == 1 }
 
 // Undoable reports whether there is something to take back, and it is not taken
 // back now.
-func (t Transaction) Undoable() bool {
-	return t.State.Ran() && t.Changed+t.Files+t.Settings > 0 && !t.Undone()
+func (t TransactionRow) Undoable() bool {
+	return t.State.Ran() && t.PackagesChanged+t.FilesChanged+t.SettingsChanged > 0 && !t.Undone()
 }
 
-// Fate tells what became of the transaction afterwards: "undone by 7, redone by
+// CompensationSummary tells what became of the transaction afterwards: "undone by 7, redone by
 // 8"; "" when nothing did.
-func (t Transaction) Fate() string {
+func (t TransactionRow) CompensationSummary() string {
 	parts := make([]string, len(t.Compensations))
 	for i, c := range t.Compensations {
 		word := "undone"
@@ -72,7 +72,7 @@ func (t Transaction) Fate() string {
 	return strings.Join(parts, ", ")
 }
 
-// Counts sorts packages by what happens to them. Each is counted once.
+// Totals sorts packages by what happens to them. Each is counted once.
 type Counts struct {
 	Installed   int `json:"installed,omitempty"`
 	Upgraded    int `json:"upgraded,omitempty"`
@@ -84,20 +84,20 @@ type Counts struct {
 	Other       int `json:"other,omitempty"`  // half-way states and what leads out of them
 }
 
-// Detail is everything about one transaction.
-type Detail struct {
-	Transaction
-	Request        events.ID              `json:"request"` // the event that opened it
+// TransactionDetail is everything about one transaction.
+type TransactionDetail struct {
+	TransactionRow
+	RequestID      events.ID              `json:"request"` // the event that opened it
 	Packages       []events.PackageRef    `json:"packages,omitempty"`
 	Options        events.Options         `json:"options,omitzero"`
 	Chosen         []events.Choice        `json:"chosen,omitempty"` // for words
 	Approval       *Approval              `json:"approval,omitempty"`
-	Plan           *Plan                  `json:"plan,omitempty"`
-	Steps          []Step                 `json:"steps"`
+	Plan           *PlanRow               `json:"plan,omitempty"`
+	Steps          []StepRow              `json:"steps"`
 	PackageChanges []events.PackageChange `json:"package_changes"`
 	FileChanges    []events.FileChange    `json:"file_changes,omitempty"`
 	SettingChanges []events.SettingChange `json:"setting_changes,omitempty"`
-	Lost           []string               `json:"lost,omitempty"`      // versions that went and could not be kept
+	NotStored      []string               `json:"lost,omitempty"`      // versions that went and could not be kept
 	Recovered      []string               `json:"recovered,omitempty"` // run to bring dpkg back in order
 }
 
@@ -108,15 +108,15 @@ type Approval struct {
 	At    time.Time    `json:"at"`
 }
 
-// Plan is what was going to happen.
-type Plan struct {
-	ID   events.PlanID `json:"id"`
-	Base string        `json:"base"` // hash of the inventory it was made on
+// PlanRow is what was going to happen.
+type PlanRow struct {
+	ID            events.PlanID `json:"id"`
+	InventoryHash string        `json:"base"` // hash of the inventory it was made on
 	events.Plan
 }
 
-// Step is one step as it ran.
-type Step struct {
+// StepRow is one step as it ran.
+type StepRow struct {
 	Index      int             `json:"index"`
 	Op         events.Op       `json:"op"`
 	Argv       []string        `json:"argv"`
@@ -129,14 +129,14 @@ type Step struct {
 	DurationMs int64           `json:"duration_ms"`
 }
 
-// Touch is a transaction and those of its packages that were asked about.
-type Touch struct {
-	Transaction
+// OverlappingTransaction is a transaction and those of its packages that were asked about.
+type OverlappingTransaction struct {
+	TransactionRow
 	Packages []events.PackageKey `json:"packages"`
 }
 
-// Parked is a message that a handler gave up on and that was not retried yet.
-type Parked struct {
+// HandlerDeadLetter is a message that a handler gave up on and that was not retried yet.
+type HandlerDeadLetter struct {
 	ID             events.ID            `json:"id"` // what 'cortex events retry' takes
 	Position       events.Position      `json:"position"`
 	At             time.Time            `json:"at"`
@@ -144,7 +144,7 @@ type Parked struct {
 	Handler        string               `json:"handler"`
 	Stream         string               `json:"stream"`
 	StreamPosition events.Position      `json:"stream_position"`
-	Event          events.ID            `json:"event"`
+	EventID        events.ID            `json:"event"`
 	Kind           events.Kind          `json:"kind"`
 	Failure        events.Failure       `json:"failure"`
 	Attempts       int                  `json:"attempts"`
@@ -152,9 +152,9 @@ type Parked struct {
 
 // Totals counts what the history holds.
 type Totals struct {
-	Transactions int                             `json:"transactions"`
-	ByState      map[events.TransactionState]int `json:"by_state"`
-	Parked       int                             `json:"parked"`
-	DeadLetters  int                             `json:"dead_letters"` // facts the read model could not apply
-	Position     events.Position                 `json:"position"`     // of the last fact that is in
+	Transactions          int                             `json:"transactions"`
+	ByState               map[events.TransactionState]int `json:"by_state"`
+	HandlerDeadLetters    int                             `json:"parked"`
+	ProjectionDeadLetters int                             `json:"dead_letters"` // facts the read model could not apply
+	Position              events.Position                 `json:"position"`     // of the last fact that is in
 }

@@ -12,14 +12,14 @@ import (
 	"cortex/projections"
 )
 
-// application applies one record.
-type application struct {
+// applier applies one record.
+type applier struct {
 	tx *projections.Tx
 	r  events.Record
 }
 
-// row is what applying needs of a transaction.
-type row struct {
+// transactionContext is what applying needs of a transaction.
+type transactionContext struct {
 	number       int
 	verb         events.Verb
 	state        events.TransactionState
@@ -29,10 +29,10 @@ type row struct {
 }
 
 // nanos is a time as it is stored.
-func (a application) nanos() int64 { return a.r.Time.UnixNano() }
+func (a applier) nanos() int64 { return a.r.Time.UnixNano() }
 
-func (a application) find(id events.TransactionID) (row, error) {
-	var x row
+func (a applier) find(id events.TransactionID) (transactionContext, error) {
+	var x transactionContext
 	var names string
 	err := a.tx.QueryRow(`SELECT number, verb, state, names, target, target_number FROM transactions WHERE id = ?`,
 		[]any{string(id)}, &x.number, &x.verb, &x.state, &names, &x.target, &x.targetNumber)
@@ -40,9 +40,9 @@ func (a application) find(id events.TransactionID) (row, error) {
 	return x, err
 }
 
-// expect finds the record's transaction and wants it in one of the states; the
+// requireState finds the record's transaction and wants it in one of the states; the
 // log's own rules make anything else a fact that should not be there.
-func (a application) expect(states ...events.TransactionState) (row, error) {
+func (a applier) requireState(states ...events.TransactionState) (transactionContext, error) {
 	x, err := a.find(a.r.Transaction)
 	if errors.Is(err, sql.ErrNoRows) {
 		return x, fmt.Errorf("no transaction %q was requested", a.r.Transaction)
@@ -53,22 +53,22 @@ func (a application) expect(states ...events.TransactionState) (row, error) {
 	return x, err
 }
 
-// move runs a statement that changes exactly one row when the record's
+// execInState runs a statement that changes exactly one row when the record's
 // transaction is in the state that the statement asks for; see expect.
-func (a application) move(query string, args ...any) error {
+func (a applier) execInState(query string, args ...any) error {
 	n, err := a.tx.Exec(query, args...)
 	if err != nil || n == 1 {
 		return err
 	}
-	x, err := a.expect()
+	x, err := a.requireState()
 	if x.number != 0 {
 		return fmt.Errorf("transaction %d, which is %s, cannot have this fact", x.number, x.state)
 	}
 	return err
 }
 
-// exec runs a statement that must change exactly one row.
-func (a application) exec(query string, args ...any) error {
+// execOne runs a statement that must change exactly one row.
+func (a applier) execOne(query string, args ...any) error {
 	n, err := a.tx.Exec(query, args...)
 	if err == nil && n != 1 {
 		err = fmt.Errorf("%d rows instead of one", n)
@@ -76,15 +76,15 @@ func (a application) exec(query string, args ...any) error {
 	return err
 }
 
-// list is the JSON of a list, "" when it is empty.
-func list[T any](values []T) string {
+// jsonList is the JSON of a list, "" when it is empty.
+func jsonList[T any](values []T) string {
 	if len(values) == 0 {
 		return ""
 	}
-	return object(values)
+	return toJSON(values)
 }
 
-func object(v any) string {
+func toJSON(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
 		panic("history: plain data: " + err.Error())
@@ -92,11 +92,11 @@ func object(v any) string {
 	return string(b)
 }
 
-func (a application) requested(f *events.Requested) error {
+func (a applier) requested(f *events.Requested) error {
 	if f.Number <= 0 || a.r.Transaction == "" {
 		return fmt.Errorf("a transaction without number or id: %d, %q", f.Number, a.r.Transaction)
 	}
-	x := row{number: f.Number, verb: f.Verb, target: f.Target}
+	x := transactionContext{number: f.Number, verb: f.Verb, target: f.Target}
 	for _, p := range f.Packages {
 		x.names = append(x.names, string(p.Name))
 	}
@@ -108,22 +108,22 @@ func (a application) requested(f *events.Requested) error {
 		x.targetNumber, x.names = target.number, target.names
 	}
 	by := a.r.Actor
-	err := a.exec(`INSERT INTO transactions (number, id, verb, state, requested_at, uid, user, login_uid, sudo_user, tty, program, pid,
+	err := a.execOne(`INSERT INTO transactions (number, id, verb, state, requested_at, uid, user, login_uid, sudo_user, tty, program, pid,
 		words, dry_run, names, summary, target, target_number) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		f.Number, string(a.r.Transaction), string(f.Verb), string(events.StateRequested), a.nanos(), by.UID, by.User, by.LoginUID,
-		by.SudoUser, by.TTY, by.Program, by.PID, f.Words, f.DryRun, strings.Join(x.names, " "), summary(x, nil),
+		by.SudoUser, by.TTY, by.Program, by.PID, f.CommandLine, f.DryRun, strings.Join(x.names, " "), summary(x, nil),
 		string(f.Target), x.targetNumber)
 	if err != nil {
 		return err
 	}
-	if err := a.exec(`INSERT INTO details (number, request, packages, options, chosen) VALUES (?, ?, ?, ?, ?)`,
-		f.Number, string(a.r.ID), list(f.Packages), object(f.Options), list(f.Chosen)); err != nil {
+	if err := a.execOne(`INSERT INTO details (number, request, packages, options, chosen) VALUES (?, ?, ?, ?, ?)`,
+		f.Number, string(a.r.ID), jsonList(f.Packages), toJSON(f.Options), jsonList(f.Chosen)); err != nil {
 		return err
 	}
-	return a.touch(f.Number, x.names)
+	return a.indexPackages(f.Number, x.names)
 }
 
-func (a application) touch(number int, names []string) error {
+func (a applier) indexPackages(number int, names []string) error {
 	values := make([]any, 0, 2*len(names))
 	for _, name := range names {
 		values = append(values, name, number)
@@ -136,7 +136,7 @@ const maxRows = 16
 
 // insert writes rows of a width, as few statements as it takes; their sizes are
 // powers of two, so that the transaction prepares few of them.
-func (a application) insert(into string, width int, values []any) error {
+func (a applier) insert(into string, width int, values []any) error {
 	row := ", (?" + strings.Repeat(", ?", width-1) + ")"
 	for rows := maxRows; len(values) > 0; {
 		if rows*width > len(values) {
@@ -151,8 +151,8 @@ func (a application) insert(into string, width int, values []any) error {
 	return nil
 }
 
-func (a application) planned(f *events.Planned) error {
-	x, err := a.expect(events.StateRequested)
+func (a applier) planned(f *events.Planned) error {
+	x, err := a.requireState(events.StateRequested)
 	if err != nil {
 		return err
 	}
@@ -161,45 +161,45 @@ func (a application) planned(f *events.Planned) error {
 	for i, c := range f.Plan.Changes {
 		names = append(names, string(c.Name))
 		values = append(values, x.number, i, string(c.Name), string(c.Arch), string(c.Action), string(c.From), string(c.To),
-			c.Automatic, c.Origin, c.Download, c.Essential, c.DiskDelta)
+			c.Automatic, c.Origin, c.DownloadBytes, c.Essential, c.DiskDelta)
 	}
-	if err := errors.Join(a.insert("INSERT INTO plan_changes", 12, values), a.touch(x.number, names)); err != nil {
+	if err := errors.Join(a.insert("INSERT INTO plan_changes", 12, values), a.indexPackages(x.number, names)); err != nil {
 		return err
 	}
-	if err := a.exec(`UPDATE details SET plan_base = ?, plan_download_b = ?, plan_disk_b = ?, plan_steps = ?, plan_residue = ?, plan_notes = ?,
-		plan_risks = ?, plan_undoes = ? WHERE number = ?`, f.Base, f.Plan.Download, f.Plan.Disk, list(f.Plan.Steps), list(f.Plan.Residue), list(f.Plan.Notes),
-		list(f.Plan.Risks), list(f.Plan.Undoes), x.number); err != nil {
+	if err := a.execOne(`UPDATE details SET plan_base = ?, plan_download_b = ?, plan_disk_b = ?, plan_steps = ?, plan_residue = ?, plan_notes = ?,
+		plan_risks = ?, plan_undoes = ? WHERE number = ?`, f.InventoryHash, f.Plan.DownloadBytes, f.Plan.DiskDelta, jsonList(f.Plan.Steps), jsonList(f.Plan.Residue), jsonList(f.Plan.Notes),
+		jsonList(f.Plan.Risks), jsonList(f.Plan.Undoes), x.number); err != nil {
 		return err
 	}
-	return a.exec(`UPDATE transactions SET state = ?, plan_id = ?, summary = ?, counts = ? WHERE number = ?`,
-		string(events.StatePlanned), string(f.PlanID), summary(x, names), countPlan(f.Plan.Changes).pack(), x.number)
+	return a.execOne(`UPDATE transactions SET state = ?, plan_id = ?, summary = ?, counts = ? WHERE number = ?`,
+		string(events.StatePlanned), string(f.PlanID), summary(x, names), countPlan(f.Plan.Changes).encode(), x.number)
 }
 
-// stop ends a transaction that never ran.
-func (a application) stop(to events.TransactionState, why events.Failure, from ...events.TransactionState) error {
+// endWithoutRun ends a transaction that never ran.
+func (a applier) endWithoutRun(to events.TransactionState, why events.Failure, from ...events.TransactionState) error {
 	states := append(slices.Clone(from), make([]events.TransactionState, 3-len(from))...) // "" is no state
-	return a.move(`UPDATE transactions SET state = ?, ended_at = ?, failure_kind = ?, failure_subject = ?, failure_message = ?, failure_hint = ?
+	return a.execInState(`UPDATE transactions SET state = ?, ended_at = ?, failure_kind = ?, failure_subject = ?, failure_message = ?, failure_hint = ?
 		WHERE id = ? AND state IN (?, ?, ?)`, string(to), a.nanos(), string(why.Kind), why.Subject, why.Message, why.Hint,
 		string(a.r.Transaction), string(states[0]), string(states[1]), string(states[2]))
 }
 
-func (a application) approved(f *events.Approved) error {
-	if err := a.move(`UPDATE transactions SET state = 'approved' WHERE id = ? AND state = 'planned'`, string(a.r.Transaction)); err != nil {
+func (a applier) approved(f *events.Approved) error {
+	if err := a.execInState(`UPDATE transactions SET state = 'approved' WHERE id = ? AND state = 'planned'`, string(a.r.Transaction)); err != nil {
 		return err
 	}
-	return a.exec(`UPDATE details SET approved_by = ?, approved_how = ?, approved_at = ? WHERE number = (SELECT number FROM transactions WHERE id = ?)`,
-		object(a.r.Actor), f.How, a.nanos(), string(a.r.Transaction))
+	return a.execOne(`UPDATE details SET approved_by = ?, approved_how = ?, approved_at = ? WHERE number = (SELECT number FROM transactions WHERE id = ?)`,
+		toJSON(a.r.Actor), f.How, a.nanos(), string(a.r.Transaction))
 }
 
-func (a application) started() error {
-	return a.move(`UPDATE transactions SET state = 'running', started_at = ? WHERE id = ? AND state = 'approved'`, a.nanos(), string(a.r.Transaction))
+func (a applier) started() error {
+	return a.execInState(`UPDATE transactions SET state = 'running', started_at = ? WHERE id = ? AND state = 'approved'`, a.nanos(), string(a.r.Transaction))
 }
 
 // stepStarted inserts the step behind the last one, which must have ended.
-func (a application) stepStarted(f *events.StepStarted) error {
-	return a.move(`INSERT INTO steps (number, step, op, argv, started_at) SELECT x.number, ?1, ?2, ?3, ?4 FROM transactions x
+func (a applier) stepStarted(f *events.StepStarted) error {
+	return a.execInState(`INSERT INTO steps (number, step, op, argv, started_at) SELECT x.number, ?1, ?2, ?3, ?4 FROM transactions x
 		WHERE x.id = ?5 AND x.state = 'running' AND ?1 = (SELECT count(*) FROM steps s WHERE s.number = x.number AND s.ended_at <> 0)`,
-		f.Index, string(f.Op), list(f.Argv), a.nanos(), string(a.r.Transaction))
+		f.Index, string(f.Op), jsonList(f.Argv), a.nanos(), string(a.r.Transaction))
 }
 
 // stepEnd is how a step ended.
@@ -211,38 +211,38 @@ type stepEnd struct {
 	ms      int64
 }
 
-func (a application) stepEnded(index int, end stepEnd) error {
+func (a applier) stepEnded(index int, end stepEnd) error {
 	failure := ""
 	if end.failure != nil {
-		failure = object(end.failure)
+		failure = toJSON(end.failure)
 	}
-	return a.move(`UPDATE steps SET ended_at = ?, ok = ?, exit_code = ?, output = ?, failure = ?, duration_ms = ?
+	return a.execInState(`UPDATE steps SET ended_at = ?, ok = ?, exit_code = ?, output = ?, failure = ?, duration_ms = ?
 		WHERE number = (SELECT number FROM transactions WHERE id = ? AND state = 'running') AND step = ? AND ended_at = 0`,
 		a.nanos(), end.ok, end.exit, end.output, failure, end.ms, string(a.r.Transaction), index)
 }
 
-func (a application) interrupted(f *events.Interrupted) error {
-	if err := a.ended(events.StateInterrupted, events.EffectsOf(f), events.Failure{Kind: events.ErrInterrupted, Message: f.Reason}); err != nil {
+func (a applier) interrupted(f *events.Interrupted) error {
+	if err := a.recordRunEnd(events.StateInterrupted, events.EffectsOf(f), events.Failure{Kind: events.ErrInterrupted, Message: f.Reason}); err != nil {
 		return err
 	}
-	return a.exec(`UPDATE details SET recovered = ? WHERE number = (SELECT number FROM transactions WHERE id = ?)`, list(f.Recovered), string(a.r.Transaction))
+	return a.execOne(`UPDATE details SET recovered = ? WHERE number = (SELECT number FROM transactions WHERE id = ?)`, jsonList(f.Recovered), string(a.r.Transaction))
 }
 
-// ended records the outcome of a run.
-func (a application) ended(to events.TransactionState, e events.Effects, why events.Failure) error {
-	x, err := a.expect(events.StateRunning)
+// recordRunEnd records the outcome of a run.
+func (a applier) recordRunEnd(to events.TransactionState, e events.Effects, why events.Failure) error {
+	x, err := a.requireState(events.StateRunning)
 	if err != nil {
 		return err
 	}
-	return a.outcome(x, to, e, why)
+	return a.recordOutcome(x, to, e, why)
 }
 
-// outcome writes what was done, and that it is over.
-func (a application) outcome(x row, to events.TransactionState, e events.Effects, why events.Failure) error {
+// recordOutcome writes what was done, and that it is over.
+func (a applier) recordOutcome(x transactionContext, to events.TransactionState, e events.Effects, why events.Failure) error {
 	changes := e.Changes
 	var err error
 	var actions map[events.PackageKey]events.Action
-	if slices.ContainsFunc(changes, ambiguous) {
+	if slices.ContainsFunc(changes, needsPlannedAction) {
 		if actions, err = a.plannedActions(x.number); err != nil {
 			return err
 		}
@@ -256,20 +256,20 @@ func (a application) outcome(x row, to events.TransactionState, e events.Effects
 			string(b.Version), string(b.Want), string(b.Flag), string(b.Status), b.Auto,
 			string(f.Version), string(f.Want), string(f.Flag), string(f.Status), f.Auto)
 	}
-	if err := errors.Join(a.insert("INSERT INTO changes", 14, values), a.touch(x.number, names), a.configuration(x.number, e)); err != nil {
+	if err := errors.Join(a.insert("INSERT INTO changes", 14, values), a.indexPackages(x.number, names), a.insertConfigChanges(x.number, e)); err != nil {
 		return err
 	}
-	return a.exec(`UPDATE transactions SET state = ?, ended_at = ?, ended_position = ?, summary = ?, counts = ?, changed = ?, files = ?, settings = ?,
+	return a.execOne(`UPDATE transactions SET state = ?, ended_at = ?, ended_position = ?, summary = ?, counts = ?, changed = ?, files = ?, settings = ?,
 		failure_kind = ?, failure_subject = ?, failure_message = ?, failure_hint = ? WHERE number = ?`,
-		string(to), a.nanos(), int64(a.r.Position), summary(x, names), countChanges(changes, actions).pack(), len(changes), len(e.Files), len(e.Settings),
+		string(to), a.nanos(), int64(a.r.Position), summary(x, names), countChanges(changes, actions).encode(), len(changes), len(e.Files), len(e.Settings),
 		string(why.Kind), why.Subject, why.Message, why.Hint, x.number)
 }
 
-// configuration writes what changed of files and settings.
-func (a application) configuration(number int, e events.Effects) error {
+// insertConfigChanges writes what changed of files and settings.
+func (a applier) insertConfigChanges(number int, e events.Effects) error {
 	var files, settings []any
 	for _, c := range e.Files {
-		files = append(files, number, c.Path, int64(a.r.Position), object(c.Before), object(c.After))
+		files = append(files, number, c.Path, int64(a.r.Position), toJSON(c.Before), toJSON(c.After))
 	}
 	for _, c := range e.Settings {
 		settings = append(settings, number, string(c.Kind), c.Name, c.Before, c.After)
@@ -278,7 +278,7 @@ func (a application) configuration(number int, e events.Effects) error {
 }
 
 // observed is a whole transaction in one fact.
-func (a application) observed(f *events.Observed) error {
+func (a applier) observed(f *events.Observed) error {
 	if f.Number <= 0 || a.r.Transaction == "" {
 		return fmt.Errorf("a transaction without number or id: %d, %q", f.Number, a.r.Transaction)
 	}
@@ -286,31 +286,31 @@ func (a application) observed(f *events.Observed) error {
 	if !f.Started.IsZero() {
 		started = f.Started.UnixNano()
 	}
-	x, by := row{number: f.Number, verb: events.VerbObserved}, a.r.Actor
-	err := a.exec(`INSERT INTO transactions (number, id, verb, state, requested_at, started_at, uid, user, login_uid, sudo_user, tty, program, pid,
+	x, by := transactionContext{number: f.Number, verb: events.VerbObserved}, a.r.Actor
+	err := a.execOne(`INSERT INTO transactions (number, id, verb, state, requested_at, started_at, uid, user, login_uid, sudo_user, tty, program, pid,
 		words, dry_run, names, summary) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', '')`,
 		f.Number, string(a.r.Transaction), string(events.VerbObserved), string(events.StateObserved), a.nanos(), started,
 		by.UID, by.User, by.LoginUID, by.SudoUser, by.TTY, by.Program, by.PID, f.Command)
 	if err != nil {
 		return err
 	}
-	if err := a.exec(`INSERT INTO details (number, request, packages, options) VALUES (?, ?, '', ?)`, f.Number, string(a.r.ID), object(events.Options{})); err != nil {
+	if err := a.execOne(`INSERT INTO details (number, request, packages, options) VALUES (?, ?, '', ?)`, f.Number, string(a.r.ID), toJSON(events.Options{})); err != nil {
 		return err
 	}
-	return a.outcome(x, events.StateObserved, events.EffectsOf(f), events.Failure{})
+	return a.recordOutcome(x, events.StateObserved, events.EffectsOf(f), events.Failure{})
 }
 
-// prepared notes what could not be kept.
-func (a application) prepared(f *events.Prepared) error {
-	if len(f.Lost) == 0 {
+// snapshotTaken notes what could not be kept.
+func (a applier) snapshotTaken(f *events.SnapshotTaken) error {
+	if len(f.NotStored) == 0 {
 		return nil
 	}
-	return a.move(`UPDATE details SET lost = ? WHERE number = (SELECT number FROM transactions WHERE id = ? AND state = 'running')`, list(f.Lost), string(a.r.Transaction))
+	return a.execInState(`UPDATE details SET lost = ? WHERE number = (SELECT number FROM transactions WHERE id = ? AND state = 'running')`, jsonList(f.NotStored), string(a.r.Transaction))
 }
 
 // plannedActions gives those actions of the plan that a difference of states
 // does not show by itself.
-func (a application) plannedActions(number int) (map[events.PackageKey]events.Action, error) {
+func (a applier) plannedActions(number int) (map[events.PackageKey]events.Action, error) {
 	rows, err := a.tx.Query(`SELECT name, arch, action FROM plan_changes WHERE number = ? AND action IN ('downgrade', 'purge')`, number)
 	if err != nil {
 		return nil, err
@@ -328,15 +328,15 @@ func (a application) plannedActions(number int) (map[events.PackageKey]events.Ac
 	return out, rows.Err()
 }
 
-func (a application) parked(f *events.Parked) error {
-	return a.exec(`INSERT INTO parked (id, position, parked_at, txn, handler, stream, stream_position, event, kind, failure, attempts)
+func (a applier) deadLettered(f *events.DeadLettered) error {
+	return a.execOne(`INSERT INTO parked (id, position, parked_at, txn, handler, stream, stream_position, event, kind, failure, attempts)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, string(a.r.ID), int64(a.r.Position), a.nanos(), string(a.r.Transaction),
-		f.Handler, f.Stream, int64(f.Position), string(f.Event), string(f.Of), object(f.Failure), f.Attempts)
+		f.Handler, f.Stream, int64(f.StreamPosition), string(f.EventID), string(f.EventKind), toJSON(f.Failure), f.Attempts)
 }
 
-func (a application) retried(f *events.Retried) error {
-	if err := a.exec(`UPDATE parked SET retried_at = ? WHERE id = ? AND retried_at = 0`, a.nanos(), string(f.Parked)); err != nil {
-		return fmt.Errorf("retry of event %s: %w", f.Parked, err)
+func (a applier) deadLetterRetried(f *events.DeadLetterRetried) error {
+	if err := a.execOne(`UPDATE parked SET retried_at = ? WHERE id = ? AND retried_at = 0`, a.nanos(), string(f.DeadLetter)); err != nil {
+		return fmt.Errorf("retry of event %s: %w", f.DeadLetter, err)
 	}
 	return nil
 }

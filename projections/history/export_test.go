@@ -2,11 +2,11 @@ package history
 
 // The queries, for the test that asks SQLite how it answers them.
 const (
-	Undoable      = undoable + `x.verb <> 'undo' ORDER BY x.ended_position DESC LIMIT 1`
-	ByPlan        = byPlan
-	LaterTouching = laterTouching
-	ParkedQuery   = parked
+	Undoable      = undoableQuery + `x.verb <> 'undo' ORDER BY x.ended_position DESC LIMIT 1`
+	ByPlan        = byPlanQuery
+	LaterTouching = laterOverlappingQuery
+	ParkedQuery   = handlerDeadLettersQuery
 )
 
 // Query is the query of a filter.
-func (f Filter) Query() (string, []any) { return f.query() }
+func (f Filter) Query() (string, []any) { return f.sql() }

@@ -26,9 +26,9 @@ func TestContract(t *testing.T) {
 }
 
 // build makes a model of records and a reader of its file.
-func build(t projectiontest.TB, dir string, records []events.Record) (*projections.Model, *history.Reader) {
+func build(t projectiontest.TB, dir string, records []events.Record) (*projections.ReadModel, *history.Reader) {
 	t.Helper()
-	m, db := projectiontest.Built(t, history.Projection{}, dir, records)
+	m, db := projectiontest.BuildModel(t, history.Projection{}, dir, records)
 	return m, history.NewReader(db)
 }
 
@@ -76,9 +76,9 @@ func TestShowIsWhatTheLogSays(t *testing.T) {
 // folded leaves out what the read model does not keep.
 func folded(x *events.Transaction) events.Transaction {
 	y := *x
-	y.Last, y.Intent.After = 0, 0
+	y.LastPosition, y.Intent.RollbackTo = 0, 0
 	y.Intent.Manifest = nil // as long as it may be, only the log holds it
-	y.Prepared = nil
+	y.Snapshots = nil
 	if y.State == events.StateCancelled {
 		y.Failure = &events.Failure{Kind: events.ErrCancelled, Message: "the person said no"} // told as one
 	}
@@ -90,10 +90,10 @@ func folded(x *events.Transaction) events.Transaction {
 }
 
 // refold is the inverse of showing.
-func refold(d history.Detail) events.Transaction {
+func refold(d history.TransactionDetail) events.Transaction {
 	x := events.Transaction{
-		ID: d.ID, Number: d.Number, State: d.State, Actor: d.Actor, Request: d.Request,
-		Intent:      events.Intent{Verb: d.Verb, Packages: d.Packages, Options: d.Options, DryRun: d.DryRun, Words: d.Words, Chosen: d.Chosen},
+		ID: d.ID, Number: d.Number, State: d.State, Actor: d.Actor, Request: d.RequestID,
+		Intent:      events.Intent{Verb: d.Verb, Packages: d.Packages, Options: d.Options, DryRun: d.DryRun, CommandLine: d.CommandLine, Chosen: d.Chosen},
 		RequestedAt: d.RequestedAt, EndedAt: d.EndedAt, PlanID: d.PlanID, Changes: d.PackageChanges, Files: d.FileChanges, Settings: d.SettingChanges,
 		Failure: d.Failure, Recovered: d.Recovered, Exact: d.Exact, Residue: d.Residue,
 	}
@@ -101,7 +101,7 @@ func refold(d history.Detail) events.Transaction {
 		x.Intent.Target = d.Target.ID
 	}
 	if d.Plan != nil {
-		x.Plan, x.Base = d.Plan.Plan, d.Plan.Base
+		x.Plan, x.InventoryHash = d.Plan.Plan, d.Plan.InventoryHash
 	}
 	if d.Approval != nil {
 		x.ApprovedBy, x.ApprovedHow = d.Approval.Actor, d.Approval.How
@@ -139,24 +139,24 @@ func TestListSelects(t *testing.T) {
 	middle := all[len(all)/2]
 	for name, c := range map[string]struct {
 		filter history.Filter
-		keep   func(history.Transaction) bool
+		keep   func(history.TransactionRow) bool
 	}{
-		"by package": {history.Filter{Package: "g++"}, func(x history.Transaction) bool { return touched[x.Number]["g++"] }},
-		"by state":   {history.Filter{State: events.StateFailed}, func(x history.Transaction) bool { return x.State == events.StateFailed }},
-		"by verb":    {history.Filter{Verb: events.VerbUndo}, func(x history.Transaction) bool { return x.Verb == events.VerbUndo }},
-		"since": {history.Filter{Since: middle.RequestedAt}, func(x history.Transaction) bool {
+		"by package": {history.Filter{Package: "g++"}, func(x history.TransactionRow) bool { return touched[x.Number]["g++"] }},
+		"by state":   {history.Filter{State: events.StateFailed}, func(x history.TransactionRow) bool { return x.State == events.StateFailed }},
+		"by verb":    {history.Filter{Verb: events.VerbUndo}, func(x history.TransactionRow) bool { return x.Verb == events.VerbUndo }},
+		"since": {history.Filter{Since: middle.RequestedAt}, func(x history.TransactionRow) bool {
 			return !x.RequestedAt.Before(middle.RequestedAt)
 		}},
-		"until":  {history.Filter{Until: middle.RequestedAt}, func(x history.Transaction) bool { return x.RequestedAt.Before(middle.RequestedAt) }},
-		"before": {history.Filter{Before: middle.Number}, func(x history.Transaction) bool { return x.Number < middle.Number }},
+		"until":  {history.Filter{Until: middle.RequestedAt}, func(x history.TransactionRow) bool { return x.RequestedAt.Before(middle.RequestedAt) }},
+		"before": {history.Filter{Before: middle.Number}, func(x history.TransactionRow) bool { return x.Number < middle.Number }},
 		"everything at once": {
 			history.Filter{Package: "perl", State: events.StateSucceeded, Verb: events.VerbInstall, Before: middle.Number, Since: all[len(all)-1].RequestedAt, Until: all[0].RequestedAt},
-			func(x history.Transaction) bool {
+			func(x history.TransactionRow) bool {
 				return touched[x.Number]["perl"] && x.State == events.StateSucceeded && x.Verb == events.VerbInstall && x.Number < middle.Number &&
 					!x.RequestedAt.Before(all[len(all)-1].RequestedAt) && x.RequestedAt.Before(all[0].RequestedAt)
 			},
 		},
-		"a package nobody touched": {history.Filter{Package: "nothing"}, func(history.Transaction) bool { return false }},
+		"a package nobody touched": {history.Filter{Package: "nothing"}, func(history.TransactionRow) bool { return false }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var want []int
@@ -223,10 +223,10 @@ func TestShortcutsAgreeWithTheList(t *testing.T) {
 			switch f, err := events.Decode(r.Event); f := f.(type) {
 			case *events.Succeeded, *events.Failed, *events.Interrupted, *events.Observed:
 				ended[r.Transaction] = r.Position
-			case *events.Parked:
+			case *events.DeadLettered:
 				parked[r.ID] = true
-			case *events.Retried:
-				delete(parked, f.Parked)
+			case *events.DeadLetterRetried:
+				delete(parked, f.DeadLetter)
 			default:
 				if err != nil {
 					rt.Fatal(err)
@@ -247,19 +247,19 @@ func TestShortcutsAgreeWithTheList(t *testing.T) {
 		}
 		wantOne(rt, undoable, reader.LastUndoable)
 		wantOne(rt, redoable, reader.LastRedoable)
-		open, err := reader.Parked(context.Background())
+		open, err := reader.HandlerDeadLetters(context.Background())
 		if err != nil || len(open) != len(parked) {
 			rt.Fatalf("parked: %v, %v, not %v", open, err, parked)
 		}
-		totals, err := reader.Counts(context.Background())
-		want := history.Totals{Transactions: len(transactions), ByState: states, Parked: len(parked), Position: events.Position(len(records))}
+		totals, err := reader.Totals(context.Background())
+		want := history.Totals{Transactions: len(transactions), ByState: states, HandlerDeadLetters: len(parked), Position: events.Position(len(records))}
 		if diff := cmp.Diff(want, totals); err != nil || diff != "" {
 			rt.Fatalf("counts: %v\n%s", err, diff)
 		}
 	})
 }
 
-func wantOne(t projectiontest.TB, want *events.Transaction, ask func(context.Context) (history.Transaction, error)) {
+func wantOne(t projectiontest.TB, want *events.Transaction, ask func(context.Context) (history.TransactionRow, error)) {
 	t.Helper()
 	got, err := ask(context.Background())
 	switch {
@@ -300,11 +300,11 @@ func TestAFileOfAnotherVersionIsToldAsSuch(t *testing.T) {
 	for name, ask := range map[string]func() error{
 		"list":   func() error { _, err := fresh.List(t.Context(), history.Filter{}); return err },
 		"show":   func() error { _, err := fresh.Show(t.Context(), "last"); return err },
-		"parked": func() error { _, err := fresh.Parked(t.Context()); return err },
-		"counts": func() error { _, err := fresh.Counts(t.Context()); return err },
-		"later":  func() error { _, err := fresh.LaterTouching(t.Context(), "x"); return err },
+		"parked": func() error { _, err := fresh.HandlerDeadLetters(t.Context()); return err },
+		"counts": func() error { _, err := fresh.Totals(t.Context()); return err },
+		"later":  func() error { _, err := fresh.LaterOverlapping(t.Context(), "x"); return err },
 	} {
-		if err := ask(); !projections.Unreadable(err) || events.HintOf(err) == "" {
+		if err := ask(); !projections.NeedsRebuild(err) || events.HintOf(err) == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

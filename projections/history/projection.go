@@ -32,25 +32,25 @@ func (Projection) Schema() string { return schema }
 
 // Apply implements [projections.Projection].
 func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) error {
-	a := application{tx, r}
+	a := applier{tx, r}
 	switch f := f.(type) {
 	case *events.Requested:
 		return a.requested(f)
 	case *events.Planned:
 		return a.planned(f)
 	case *events.Refused:
-		return a.stop(events.StateRefused, f.Failure, events.StateRequested, events.StatePlanned, events.StateApproved)
+		return a.endWithoutRun(events.StateRefused, f.Failure, events.StateRequested, events.StatePlanned, events.StateApproved)
 	case *events.Approved:
 		return a.approved(f)
 	case *events.Denied:
-		return a.stop(events.StateDenied, events.Failure{Kind: events.ErrDenied, Subject: f.Rule, Message: f.Message}, events.StatePlanned, events.StateApproved)
+		return a.endWithoutRun(events.StateDenied, events.Failure{Kind: events.ErrDenied, Subject: f.Rule, Message: f.Message}, events.StatePlanned, events.StateApproved)
 	case *events.Cancelled:
 		why := events.Failure{Kind: events.ErrCancelled, Message: f.Reason}
-		return a.stop(events.StateCancelled, why, events.StateRequested, events.StatePlanned)
+		return a.endWithoutRun(events.StateCancelled, why, events.StateRequested, events.StatePlanned)
 	case *events.Started:
 		return a.started()
-	case *events.Prepared:
-		return a.prepared(f)
+	case *events.SnapshotTaken:
+		return a.snapshotTaken(f)
 	case *events.Observed:
 		return a.observed(f)
 	case *events.StepStarted:
@@ -60,18 +60,18 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 	case *events.StepFailed:
 		return a.stepEnded(f.Index, stepEnd{exit: f.ExitCode, output: f.Output, failure: &f.Failure, ms: f.DurationMs})
 	case *events.Succeeded:
-		return a.ended(events.StateSucceeded, events.EffectsOf(f), events.Failure{})
+		return a.recordRunEnd(events.StateSucceeded, events.EffectsOf(f), events.Failure{})
 	case *events.Failed:
-		return a.ended(events.StateFailed, events.EffectsOf(f), f.Failure)
+		return a.recordRunEnd(events.StateFailed, events.EffectsOf(f), f.Failure)
 	case *events.Interrupted:
 		return a.interrupted(f)
 	case *events.Compensated:
 		return a.compensated(f)
-	case *events.Parked:
-		return a.parked(f)
-	case *events.Retried:
-		return a.retried(f)
-	case *events.Opened, *events.Adopted, *events.Drifted, *events.IndexesRefreshed, *events.Collected, events.Aside:
+	case *events.DeadLettered:
+		return a.deadLettered(f)
+	case *events.DeadLetterRetried:
+		return a.deadLetterRetried(f)
+	case *events.LogOpened, *events.BaselineRecorded, *events.DriftDetected, *events.IndexesRefreshed, *events.GarbageCollected, events.StandaloneFact:
 		return nil // not of a transaction
 	}
 	return nil

@@ -49,22 +49,22 @@ type Filter struct {
 	Limit   int                     // at most so many; 0 means all
 }
 
-const lineColumns = `x.number, x.id, x.verb, x.state, x.requested_at, x.started_at, x.ended_at,
+const transactionColumns = `x.number, x.id, x.verb, x.state, x.requested_at, x.started_at, x.ended_at,
 	x.uid, x.user, x.login_uid, x.sudo_user, x.tty, x.program, x.pid, x.words, x.dry_run, x.summary, x.plan_id, x.counts, x.changed, x.files, x.settings, x.ended_position,
 	x.failure_kind, x.failure_subject, x.failure_message, x.failure_hint, x.target, x.target_number, x.exact, x.residue, x.trail`
 
 // List gives the selected transactions, newest first.
-func (r *Reader) List(ctx context.Context, f Filter) ([]Transaction, error) {
+func (r *Reader) List(ctx context.Context, f Filter) ([]TransactionRow, error) {
 	if f.State != "" && !slices.Contains(events.TransactionStates, f.State) {
 		return nil, &events.Error{Op: "history.List", Kind: events.ErrUsage, Subject: fmt.Sprintf("state %q", string(f.State)), Err: errors.New("there is no such state"), Hint: stateHint()}
 	}
-	query, args := f.query()
-	return r.lines(ctx, query, args...)
+	query, args := f.sql()
+	return r.queryTransactions(ctx, query, args...)
 }
 
-// query selects by a filter whose state is one of ours.
-func (f Filter) query() (string, []any) {
-	query := `SELECT ` + lineColumns + ` FROM transactions x`
+// sql selects by a filter whose state is one of ours.
+func (f Filter) sql() (string, []any) {
+	query := `SELECT ` + transactionColumns + ` FROM transactions x`
 	var where []string
 	var args []any
 	add := func(condition string, arg ...any) {
@@ -73,7 +73,7 @@ func (f Filter) query() (string, []any) {
 	number := "x.number"
 	if f.Package != "" {
 		// CROSS keeps the order: newest first by the package's own index.
-		query = `SELECT ` + lineColumns + ` FROM touches p CROSS JOIN transactions x ON x.number = p.number`
+		query = `SELECT ` + transactionColumns + ` FROM touches p CROSS JOIN transactions x ON x.number = p.number`
 		number = "p.number"
 		add("p.name = ?", string(f.Package))
 	}
@@ -112,14 +112,14 @@ func stateHint() string {
 	return "states are " + strings.Join(words, ", ")
 }
 
-// lines runs a query for lineColumns.
-func (r *Reader) lines(ctx context.Context, query string, args ...any) ([]Transaction, error) {
+// queryTransactions runs a query for transactionColumns.
+func (r *Reader) queryTransactions(ctx context.Context, query string, args ...any) ([]TransactionRow, error) {
 	if err := r.check(ctx); err != nil {
 		return nil, err
 	}
-	out := []Transaction{}
+	out := []TransactionRow{}
 	err := r.each(ctx, query, args, func(rows *sql.Rows) error {
-		t, err := scanLine(rows)
+		t, err := scanTransaction(rows)
 		if err == nil {
 			out = append(out, t)
 		}
@@ -132,34 +132,34 @@ func (r *Reader) lines(ctx context.Context, query string, args ...any) ([]Transa
 func (r *Reader) each(ctx context.Context, query string, args []any, f func(*sql.Rows) error) error {
 	rows, err := r.db.QueryContext(ctx, query, args...)
 	if err != nil {
-		return projections.Explain(Name, err)
+		return projections.WrapError(Name, err)
 	}
 	defer func() { _ = rows.Close() }() // its error is rows.Err
 	for rows.Next() {
 		if err := f(rows); err != nil {
-			return projections.Explain(Name, err)
+			return projections.WrapError(Name, err)
 		}
 	}
-	return projections.Explain(Name, rows.Err())
+	return projections.WrapError(Name, rows.Err())
 }
 
-// scanLine reads lineColumns, and more columns behind them into extra.
-func scanLine(rows *sql.Rows, extra ...any) (Transaction, error) {
-	var t Transaction
+// scanTransaction reads transactionColumns, and more columns behind them into extra.
+func scanTransaction(rows *sql.Rows, extra ...any) (TransactionRow, error) {
+	var t TransactionRow
 	var requested, started, ended int64
 	var counts, residue, trail string
 	var failure events.Failure
-	var target Reference
+	var target TransactionRef
 	into := append([]any{
 		&t.Number, &t.ID, &t.Verb, &t.State, &requested, &started, &ended,
 		&t.Actor.UID, &t.Actor.User, &t.Actor.LoginUID, &t.Actor.SudoUser, &t.Actor.TTY, &t.Actor.Program, &t.Actor.PID,
-		&t.Words, &t.DryRun, &t.Summary, &t.PlanID, &counts, &t.Changed, &t.Files, &t.Settings, &t.EndedPosition,
+		&t.CommandLine, &t.DryRun, &t.Summary, &t.PlanID, &counts, &t.PackagesChanged, &t.FilesChanged, &t.SettingsChanged, &t.EndedPosition,
 		&failure.Kind, &failure.Subject, &failure.Message, &failure.Hint, &target.ID, &target.Number, &t.Exact, &residue, &trail,
 	}, extra...)
 	if err := rows.Scan(into...); err != nil {
 		return t, err
 	}
-	t.RequestedAt, t.StartedAt, t.EndedAt = moment(requested), moment(started), moment(ended)
+	t.RequestedAt, t.StartedAt, t.EndedAt = timeFromNanos(requested), timeFromNanos(started), timeFromNanos(ended)
 	if failure.Kind != "" {
 		t.Failure = &failure
 	}
@@ -167,38 +167,38 @@ func scanLine(rows *sql.Rows, extra ...any) (Transaction, error) {
 		t.Target = &target
 	}
 	var err error
-	t.Counts, err = unpack(counts)
-	return t, errors.Join(err, parse(residue, &t.Residue), parse(trail, &t.Compensations))
+	t.Counts, err = decodeCounts(counts)
+	return t, errors.Join(err, parseJSON(residue, &t.Residue), parseJSON(trail, &t.Compensations))
 }
 
-// moment is the inverse of UnixNano; 0 is no time.
-func moment(nanos int64) time.Time {
+// timeFromNanos is the inverse of UnixNano; 0 is no time.
+func timeFromNanos(nanos int64) time.Time {
 	if nanos == 0 {
 		return time.Time{}
 	}
 	return time.Unix(0, nanos).UTC()
 }
 
-// parse reads a JSON column; "" leaves the value as it is.
-func parse(stored string, into any) error {
+// parseJSON reads a JSON column; "" leaves the value as it is.
+func parseJSON(stored string, into any) error {
 	if stored == "" {
 		return nil
 	}
 	return json.Unmarshal([]byte(stored), into)
 }
 
-// one runs a query for one line.
-func (r *Reader) one(ctx context.Context, missing *events.Error, query string, args ...any) (Transaction, error) {
-	found, err := r.lines(ctx, query+" LIMIT 1", args...)
+// queryOne runs a query for one line.
+func (r *Reader) queryOne(ctx context.Context, missing *events.Error, query string, args ...any) (TransactionRow, error) {
+	found, err := r.queryTransactions(ctx, query+" LIMIT 1", args...)
 	if err != nil {
-		return Transaction{}, err
+		return TransactionRow{}, err
 	}
 	if len(found) == 0 {
-		return Transaction{}, missing
+		return TransactionRow{}, missing
 	}
 	return found[0], nil
 }
 
-func notFound(op, subject, what string) *events.Error {
+func notFoundError(op, subject, what string) *events.Error {
 	return &events.Error{Op: op, Kind: events.ErrNotFound, Subject: subject, Err: errors.New(what), Hint: "'cortex history' lists what there is"}
 }

@@ -28,22 +28,22 @@ const (
 // What names nothing is ErrNotFound; what is no such word, or names several, is
 // ErrUsage.
 func (r *Reader) Resolve(ctx context.Context, ref string) (events.TransactionID, error) {
-	t, err := r.find(ctx, ref)
+	t, err := r.resolve(ctx, ref)
 	return t.ID, err
 }
 
-func (r *Reader) find(ctx context.Context, ref string) (Transaction, error) {
+func (r *Reader) resolve(ctx context.Context, ref string) (TransactionRow, error) {
 	ref = strings.ToLower(strings.TrimSpace(ref))
-	missing := notFound("history.Resolve", "transaction "+ref, "no such transaction")
+	missing := notFoundError("history.Resolve", "transaction "+ref, "no such transaction")
 	if back, ok := lastRef(ref); ok {
 		if back == 0 {
-			missing = notFound("history.Resolve", "", "nothing was asked for yet")
+			missing = notFoundError("history.Resolve", "", "nothing was asked for yet")
 		}
-		return r.newest(ctx, back, missing)
+		return r.nthNewest(ctx, back, missing)
 	}
 	number := numberRef(ref)
 	if number > 0 {
-		t, err := r.one(ctx, missing, `SELECT `+lineColumns+` FROM transactions x WHERE x.number = ?`, number)
+		t, err := r.queryOne(ctx, missing, `SELECT `+transactionColumns+` FROM transactions x WHERE x.number = ?`, number)
 		if err == nil || !errors.Is(err, events.ErrNotFound) {
 			return t, err
 		}
@@ -51,24 +51,24 @@ func (r *Reader) find(ctx context.Context, ref string) (Transaction, error) {
 	hex := strings.Trim(ref, "0123456789abcdef") == ""
 	switch {
 	case hex && len(ref) == 12:
-		return r.one(ctx, missing, byPlan+` ORDER BY x.number DESC`, ref)
+		return r.queryOne(ctx, missing, byPlanQuery+` ORDER BY x.number DESC`, ref)
 	case len(ref) >= minPrefix && len(ref) <= 36 && strings.Trim(ref, "0123456789abcdef-") == "":
 		return r.byPrefix(ctx, ref, missing)
 	case number > 0:
-		return Transaction{}, missing
+		return TransactionRow{}, missing
 	}
-	return Transaction{}, usage(fmt.Sprintf("%q", ref), errors.New("not the name of a transaction"))
+	return TransactionRow{}, usageError(fmt.Sprintf("%q", ref), errors.New("not the name of a transaction"))
 }
 
 // ResolveChanged is the transaction that ref names where one is to be taken back: last
 // and last-N count only those that changed something. What was refused or only planned
 // stands in between for nobody who wants to undo.
-func (r *Reader) ResolveChanged(ctx context.Context, ref string) (Transaction, error) {
+func (r *Reader) ResolveChanged(ctx context.Context, ref string) (TransactionRow, error) {
 	back, ok := lastRef(strings.ToLower(strings.TrimSpace(ref)))
 	if !ok {
-		return r.find(ctx, ref)
+		return r.resolve(ctx, ref)
 	}
-	return r.one(ctx, notFound("history.ResolveChanged", ref, "so many transactions have not changed anything"), `SELECT `+lineColumns+` FROM transactions x
+	return r.queryOne(ctx, notFoundError("history.ResolveChanged", ref, "so many transactions have not changed anything"), `SELECT `+transactionColumns+` FROM transactions x
 		WHERE x.number = (SELECT number FROM transactions WHERE ended_position > 0 AND changed + files + settings > 0 ORDER BY number DESC LIMIT 1 OFFSET ?)`, back)
 }
 
@@ -98,25 +98,25 @@ func numberRef(ref string) int {
 	return n
 }
 
-func (r *Reader) newest(ctx context.Context, back int, missing *events.Error) (Transaction, error) {
-	return r.one(ctx, missing, `SELECT `+lineColumns+` FROM transactions x
+func (r *Reader) nthNewest(ctx context.Context, back int, missing *events.Error) (TransactionRow, error) {
+	return r.queryOne(ctx, missing, `SELECT `+transactionColumns+` FROM transactions x
 		WHERE x.number = (SELECT number FROM transactions ORDER BY number DESC LIMIT 1 OFFSET ?)`, back)
 }
 
 // byPrefix finds the one id that begins so. 'g' follows every character of ids.
-func (r *Reader) byPrefix(ctx context.Context, prefix string, missing *events.Error) (Transaction, error) {
-	found, err := r.lines(ctx, `SELECT `+lineColumns+` FROM transactions x WHERE x.id >= ? AND x.id < ? ORDER BY x.id LIMIT 2`, prefix, prefix+"g")
+func (r *Reader) byPrefix(ctx context.Context, prefix string, missing *events.Error) (TransactionRow, error) {
+	found, err := r.queryTransactions(ctx, `SELECT `+transactionColumns+` FROM transactions x WHERE x.id >= ? AND x.id < ? ORDER BY x.id LIMIT 2`, prefix, prefix+"g")
 	switch {
 	case err != nil:
-		return Transaction{}, err
+		return TransactionRow{}, err
 	case len(found) == 0:
-		return Transaction{}, missing
+		return TransactionRow{}, missing
 	case len(found) > 1:
-		return Transaction{}, usage("transaction "+prefix, fmt.Errorf("begins the ids of several, such as %d and %d", found[0].Number, found[1].Number))
+		return TransactionRow{}, usageError("transaction "+prefix, fmt.Errorf("begins the ids of several, such as %d and %d", found[0].Number, found[1].Number))
 	}
 	return found[0], nil
 }
 
-func usage(subject string, err error) *events.Error {
+func usageError(subject string, err error) *events.Error {
 	return &events.Error{Op: "history.Resolve", Kind: events.ErrUsage, Subject: subject, Err: err, Hint: refHint}
 }

@@ -8,45 +8,45 @@ import (
 	"cortex/events"
 )
 
-// undoable matches the index of that name.
-const undoable = `SELECT ` + lineColumns + ` FROM transactions x WHERE x.ended_position > 0 AND x.changed + x.files + x.settings > 0 AND x.compensated_by = '' AND `
+// undoableQuery matches the index of that name.
+const undoableQuery = `SELECT ` + transactionColumns + ` FROM transactions x WHERE x.ended_position > 0 AND x.changed + x.files + x.settings > 0 AND x.compensated_by = '' AND `
 
-// byPlan matches the index of plans: SQLite does not see that a parameter is not
+// byPlanQuery matches the index of plans: SQLite does not see that a parameter is not
 // empty.
-const byPlan = `SELECT ` + lineColumns + ` FROM transactions x WHERE x.plan_id <> '' AND x.plan_id = ?`
+const byPlanQuery = `SELECT ` + transactionColumns + ` FROM transactions x WHERE x.plan_id <> '' AND x.plan_id = ?`
 
-const laterTouching = `SELECT ` + lineColumns + `, later.name, later.arch FROM transactions mine
+const laterOverlappingQuery = `SELECT ` + transactionColumns + `, later.name, later.arch FROM transactions mine
 	JOIN changes c ON c.number = mine.number
 	JOIN changes later ON later.name = c.name AND later.arch = c.arch AND later.position > c.position
 	JOIN transactions x ON x.number = later.number
 	WHERE mine.id = ? ORDER BY later.position DESC, later.name, later.arch`
 
-const parked = `SELECT id, position, parked_at, txn, handler, stream, stream_position, event, kind, failure, attempts
+const handlerDeadLettersQuery = `SELECT id, position, parked_at, txn, handler, stream, stream_position, event, kind, failure, attempts
 	FROM parked WHERE retried_at = 0 ORDER BY position`
 
 // LastUndoable is what "undo" without a name means: the transaction that was the
 // last to change something, is not an undo, and is not undone.
-func (r *Reader) LastUndoable(ctx context.Context) (Transaction, error) {
-	return r.one(ctx, notFound("history.LastUndoable", "", "there is nothing to undo"),
-		undoable+`x.verb <> 'undo' AND x.verb <> 'rollback' ORDER BY x.ended_position DESC`)
+func (r *Reader) LastUndoable(ctx context.Context) (TransactionRow, error) {
+	return r.queryOne(ctx, notFoundError("history.LastUndoable", "", "there is nothing to undo"),
+		undoableQuery+`x.verb <> 'undo' AND x.verb <> 'rollback' ORDER BY x.ended_position DESC`)
 }
 
 // LastRedoable is what "redo" without a name means: the undo that was the last
 // to change something and is not redone.
-func (r *Reader) LastRedoable(ctx context.Context) (Transaction, error) {
-	return r.one(ctx, notFound("history.LastRedoable", "", "there is no undo to redo"),
-		undoable+`(x.verb = 'undo' OR x.verb = 'rollback') ORDER BY x.ended_position DESC`)
+func (r *Reader) LastRedoable(ctx context.Context) (TransactionRow, error) {
+	return r.queryOne(ctx, notFoundError("history.LastRedoable", "", "there is no undo to redo"),
+		undoableQuery+`(x.verb = 'undo' OR x.verb = 'rollback') ORDER BY x.ended_position DESC`)
 }
 
-// ByPlan is the newest transaction that has exactly this plan and waits for a
+// AwaitingApproval is the newest transaction that has exactly this plan and waits for a
 // yes. When none waits but one did, the error is ErrStale and says what became
 // of it.
-func (r *Reader) ByPlan(ctx context.Context, id events.PlanID) (Transaction, error) {
+func (r *Reader) AwaitingApproval(ctx context.Context, id events.PlanID) (TransactionRow, error) {
 	if err := id.Validate(); err != nil {
-		return Transaction{}, err
+		return TransactionRow{}, err
 	}
-	missing := notFound("history.ByPlan", "plan "+string(id), "no such plan")
-	t, err := r.one(ctx, missing, byPlan+` ORDER BY x.state = 'planned' DESC, x.number DESC`, string(id))
+	missing := notFoundError("history.ByPlan", "plan "+string(id), "no such plan")
+	t, err := r.queryOne(ctx, missing, byPlanQuery+` ORDER BY x.state = 'planned' DESC, x.number DESC`, string(id))
 	if err != nil {
 		return t, err
 	}
@@ -59,21 +59,21 @@ func (r *Reader) ByPlan(ctx context.Context, id events.PlanID) (Transaction, err
 	return t, nil
 }
 
-// LaterTouching gives the transactions that changed, after this one did, packages
+// LaterOverlapping gives the transactions that changed, after this one did, packages
 // that it changed; the newest first.
-func (r *Reader) LaterTouching(ctx context.Context, id events.TransactionID) ([]Touch, error) {
+func (r *Reader) LaterOverlapping(ctx context.Context, id events.TransactionID) ([]OverlappingTransaction, error) {
 	if err := r.check(ctx); err != nil {
 		return nil, err
 	}
-	out := []Touch{}
-	err := r.each(ctx, laterTouching, []any{string(id)}, func(rows *sql.Rows) error {
+	out := []OverlappingTransaction{}
+	err := r.each(ctx, laterOverlappingQuery, []any{string(id)}, func(rows *sql.Rows) error {
 		var k events.PackageKey
-		t, err := scanLine(rows, &k.Name, &k.Arch)
+		t, err := scanTransaction(rows, &k.Name, &k.Arch)
 		if err != nil {
 			return err
 		}
 		if len(out) == 0 || out[len(out)-1].Number != t.Number {
-			out = append(out, Touch{Transaction: t})
+			out = append(out, OverlappingTransaction{TransactionRow: t})
 		}
 		last := &out[len(out)-1]
 		last.Packages = append(last.Packages, k)
@@ -82,28 +82,28 @@ func (r *Reader) LaterTouching(ctx context.Context, id events.TransactionID) ([]
 	return out, err
 }
 
-// Parked lists the messages that were given up and not retried, oldest first.
-func (r *Reader) Parked(ctx context.Context) ([]Parked, error) {
+// HandlerDeadLetters lists the messages that were given up and not retried, oldest first.
+func (r *Reader) HandlerDeadLetters(ctx context.Context) ([]HandlerDeadLetter, error) {
 	if err := r.check(ctx); err != nil {
 		return nil, err
 	}
-	out := []Parked{}
-	err := r.each(ctx, parked, nil, func(rows *sql.Rows) error {
-		var p Parked
+	out := []HandlerDeadLetter{}
+	err := r.each(ctx, handlerDeadLettersQuery, nil, func(rows *sql.Rows) error {
+		var p HandlerDeadLetter
 		var at int64
 		var failure string
-		if err := rows.Scan(&p.ID, &p.Position, &at, &p.Transaction, &p.Handler, &p.Stream, &p.StreamPosition, &p.Event, &p.Kind, &failure, &p.Attempts); err != nil {
+		if err := rows.Scan(&p.ID, &p.Position, &at, &p.Transaction, &p.Handler, &p.Stream, &p.StreamPosition, &p.EventID, &p.Kind, &failure, &p.Attempts); err != nil {
 			return err
 		}
-		p.At = moment(at)
+		p.At = timeFromNanos(at)
 		out = append(out, p)
-		return parse(failure, &out[len(out)-1].Failure)
+		return parseJSON(failure, &out[len(out)-1].Failure)
 	})
 	return out, err
 }
 
-// Counts tells how much the history holds.
-func (r *Reader) Counts(ctx context.Context) (Totals, error) {
+// Totals tells how much the history holds.
+func (r *Reader) Totals(ctx context.Context) (Totals, error) {
 	totals := Totals{ByState: map[events.TransactionState]int{}}
 	if err := r.check(ctx); err != nil {
 		return totals, err
@@ -122,6 +122,8 @@ func (r *Reader) Counts(ctx context.Context) (Totals, error) {
 		return totals, err
 	}
 	err = r.each(ctx, `SELECT (SELECT count(*) FROM parked WHERE retried_at = 0), (SELECT count(*) FROM dead_letter), position FROM checkpoint`, nil,
-		func(rows *sql.Rows) error { return rows.Scan(&totals.Parked, &totals.DeadLetters, &totals.Position) })
+		func(rows *sql.Rows) error {
+			return rows.Scan(&totals.HandlerDeadLetters, &totals.ProjectionDeadLetters, &totals.Position)
+		})
 	return totals, err
 }

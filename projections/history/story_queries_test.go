@@ -43,8 +43,8 @@ func TestRedoneAndUndoneAgainIsToldToEveryTransactionItReaches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d.Fate() != want.fate || d.Undone() != want.undone || d.Summary != want.summary {
-			t.Errorf("%d: fate %q, undone %v, summary %q", d.Number, d.Fate(), d.Undone(), d.Summary)
+		if d.CompensationSummary() != want.fate || d.Undone() != want.undone || d.Summary != want.summary {
+			t.Errorf("%d: fate %q, undone %v, summary %q", d.Number, d.CompensationSummary(), d.Undone(), d.Summary)
 		}
 	}
 	last, err := reader.LastUndoable(t.Context())
@@ -74,7 +74,7 @@ func TestLaterTouchingNamesTransactionsAndPackages(t *testing.T) {
 	s.install("jq", "perl", "vim")              // 3
 	s.install("vim")                            // 4
 	_, reader := build(t, t.TempDir(), s.records)
-	later, err := reader.LaterTouching(t.Context(), first)
+	later, err := reader.LaterOverlapping(t.Context(), first)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,10 +93,10 @@ func TestLaterTouchingNamesTransactionsAndPackages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if later, err = reader.LaterTouching(t.Context(), third); err != nil || len(later) != 1 || later[0].Number != 4 {
+	if later, err = reader.LaterOverlapping(t.Context(), third); err != nil || len(later) != 1 || later[0].Number != 4 {
 		t.Errorf("after the third: %v, %v", later, err)
 	}
-	if later, err = reader.LaterTouching(t.Context(), "01940000-0000-7000-8000-00000000ffff"); err != nil || len(later) != 0 {
+	if later, err = reader.LaterOverlapping(t.Context(), "01940000-0000-7000-8000-00000000ffff"); err != nil || len(later) != 0 {
 		t.Errorf("of an unknown transaction: %v, %v", later, err)
 	}
 }
@@ -113,20 +113,20 @@ func TestByPlanIsTheNewestThatWaits(t *testing.T) {
 	second, third := ask(), ask()
 	s.tell(third, &events.Cancelled{})
 	_, reader := build(t, t.TempDir(), s.records)
-	if got, err := reader.ByPlan(t.Context(), plan.ID()); err != nil || got.ID != second {
+	if got, err := reader.AwaitingApproval(t.Context(), plan.ID()); err != nil || got.ID != second {
 		t.Errorf("got %d, %v", got.Number, err)
 	}
-	if _, err := reader.ByPlan(t.Context(), "000000000000"); !errors.Is(err, events.ErrNotFound) {
+	if _, err := reader.AwaitingApproval(t.Context(), "000000000000"); !errors.Is(err, events.ErrNotFound) {
 		t.Errorf("an unknown plan: %v", err)
 	}
-	if _, err := reader.ByPlan(t.Context(), "x"); !errors.Is(err, events.ErrUsage) {
+	if _, err := reader.AwaitingApproval(t.Context(), "x"); !errors.Is(err, events.ErrUsage) {
 		t.Errorf("no plan id: %v", err)
 	}
 
 	s = newStory()
 	s.install("cowsay")
 	_, reader = build(t, t.TempDir(), s.records)
-	if _, err := reader.ByPlan(t.Context(), plan.ID()); !errors.Is(err, events.ErrStale) || !strings.Contains(err.Error(), "transaction 1 with this plan is succeeded already") {
+	if _, err := reader.AwaitingApproval(t.Context(), plan.ID()); !errors.Is(err, events.ErrStale) || !strings.Contains(err.Error(), "transaction 1 with this plan is succeeded already") {
 		t.Errorf("a plan that ran: %v", err)
 	}
 }
@@ -226,7 +226,7 @@ func TestUnlawfulFactsArePutAside(t *testing.T) {
 			s.tell(running, &events.StepSucceeded{Index: 0})
 			s.finish(running)
 		},
-		"a retry of what was not parked": func(s *story, _ events.TransactionID) { s.tell("", &events.Retried{Parked: storyID(1)}) },
+		"a retry of what was not parked": func(s *story, _ events.TransactionID) { s.tell("", &events.DeadLetterRetried{DeadLetter: storyID(1)}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStory()
@@ -262,7 +262,7 @@ func TestUnlawfulFactsArePutAside(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, x := range list {
-				if x.State != events.StateSucceeded || x.Changed != 1 {
+				if x.State != events.StateSucceeded || x.PackagesChanged != 1 {
 					t.Errorf("a transaction is %+v", x)
 				}
 			}
@@ -279,30 +279,30 @@ func TestJSONForm(t *testing.T) {
 	first := s.install("cowsay", "perl")
 	s.undo(events.VerbUndo, first, back(changesOf([]string{"cowsay", "perl"})))
 	failed := s.request(events.Intent{
-		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "sl", Version: "5.02-1"}}, Words: "cortex install sl=5.02-1",
+		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "sl", Version: "5.02-1"}}, CommandLine: "cortex install sl=5.02-1",
 		Options: events.Options{Reinstall: true, LockWaitSec: 3}, DryRun: true,
 	})
 	plan := planFor(changesOf([]string{"sl"}))
 	plan.Residue, plan.Notes = []string{"sl: cannot be brought back"}, []string{"a note"}
 	why := events.Failure{Kind: events.ErrApt, Subject: "sl", Message: "post-installation script failed", Hint: "see 'cortex show'"}
-	s.tell(failed, &events.Planned{PlanID: plan.ID(), Plan: plan, Base: "00ff"})
+	s.tell(failed, &events.Planned{PlanID: plan.ID(), Plan: plan, InventoryHash: "00ff"})
 	s.tell(failed, &events.Approved{PlanID: plan.ID(), How: "apply"})
 	s.tell(failed, &events.Started{PlanID: plan.ID()})
 	s.tell(failed, &events.StepStarted{Index: 0, Op: events.OpInstall, Argv: []string{"apt-get", "install", "sl"}})
 	s.tell(failed, &events.StepFailed{Index: 0, Output: "E: no\n", ExitCode: 100, Failure: why, DurationMs: 30})
 	s.tell(failed, &events.Interrupted{Changes: changesOf([]string{"sl"}), Reason: "cut off", Recovered: []string{"dpkg --configure -a"}})
-	s.tell(failed, &events.Parked{Handler: "planner", Stream: "CORTEX_EVT", Position: 7, Event: storyID(7), Of: events.KindInstallRequested, Failure: why, Attempts: 5})
+	s.tell(failed, &events.DeadLettered{Handler: "planner", Stream: "CORTEX_EVT", StreamPosition: 7, EventID: storyID(7), EventKind: events.KindInstallRequested, Failure: why, Attempts: 5})
 	_, reader := build(t, t.TempDir(), s.records)
 
 	list, err := reader.List(t.Context(), history.Filter{})
 	golden(t, "list.v1.json", list, err)
 	shown, err := reader.Show(t.Context(), "3")
 	golden(t, "show.v1.json", shown, err)
-	parked, err := reader.Parked(t.Context())
+	parked, err := reader.HandlerDeadLetters(t.Context())
 	golden(t, "parked.v1.json", parked, err)
-	later, err := reader.LaterTouching(t.Context(), first)
+	later, err := reader.LaterOverlapping(t.Context(), first)
 	golden(t, "later.v1.json", later, err)
-	totals, err := reader.Counts(t.Context())
+	totals, err := reader.Totals(t.Context())
 	golden(t, "counts.v1.json", totals, err)
 }
 

@@ -21,7 +21,7 @@ func newStory() *story {
 		now:   time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
 		actor: events.Actor{UID: 1000, User: "kim", LoginUID: 1000, SudoUser: "kim", TTY: "pts/1", Program: "cortex", PID: 42},
 	}
-	s.tell("", &events.Opened{Host: projectiontest.Host})
+	s.tell("", &events.LogOpened{Host: projectiontest.Host})
 	return s
 }
 
@@ -37,10 +37,10 @@ func (s *story) tell(id events.TransactionID, f events.Fact) events.Record {
 	if id != "" {
 		subject = events.TransactionSubject(id)
 	}
-	if _, ok := f.(*events.Parked); ok {
-		subject = events.ParkedSubject(storyID(n))
+	if _, ok := f.(*events.DeadLettered); ok {
+		subject = events.DeadLetterSubject(storyID(n))
 	}
-	e, err := events.New(events.Event{ID: storyID(n), Host: projectiontest.Host, Subject: subject, Time: s.now, Transaction: id, Actor: s.actor}, f)
+	e, err := events.NewFactEvent(events.Event{ID: storyID(n), Host: projectiontest.Host, Subject: subject, Time: s.now, Transaction: id, Actor: s.actor}, f)
 	if err != nil {
 		panic(err)
 	}
@@ -49,7 +49,7 @@ func (s *story) tell(id events.TransactionID, f events.Fact) events.Record {
 		prev = s.records[n-2].Link()
 	}
 	r := events.Record{Event: e, Position: prev.Position + 1, Prev: prev.Hash}
-	r.Hash = events.Chain(r.Prev, r.Position, e)
+	r.Hash = events.ChainHash(r.Prev, r.Position, e)
 	s.records = append(s.records, r)
 	return r
 }
@@ -85,21 +85,21 @@ func planFor(changes []events.PackageChange) events.Plan {
 	var plan events.Plan
 	step := events.Step{Op: events.OpInstall}
 	for i, c := range changes {
-		plan.Changes = append(plan.Changes, events.Change{
-			PackageKey: c.PackageKey, Action: events.ActionInstall, To: c.After.Version, Automatic: i > 0, Origin: "Debian:12/stable", Download: 1000, DiskDelta: 5000,
+		plan.Changes = append(plan.Changes, events.PlannedChange{
+			PackageKey: c.PackageKey, Action: events.ActionInstall, To: c.After.Version, Automatic: i > 0, Origin: "Debian:12/stable", DownloadBytes: 1000, DiskDelta: 5000,
 		})
 		step.Targets = append(step.Targets, events.Target{PackageRef: events.PackageRef{Name: c.Name}})
 	}
-	plan.Steps, plan.Download, plan.Disk = []events.Step{step}, 1000, 5000
+	plan.Steps, plan.DownloadBytes, plan.DiskDelta = []events.Step{step}, 1000, 5000
 	return plan
 }
 
 // run takes a requested transaction to its end.
 func (s *story) run(id events.TransactionID, changes []events.PackageChange) {
 	plan := planFor(changes)
-	s.tell(id, &events.Planned{PlanID: plan.ID(), Plan: plan, Base: "00ff"})
+	s.tell(id, &events.Planned{PlanID: plan.ID(), Plan: plan, InventoryHash: "00ff"})
 	s.tell(id, &events.Approved{PlanID: plan.ID(), How: "prompt"})
-	s.tell(id, &events.Started{PlanID: plan.ID(), Base: "00ff"})
+	s.tell(id, &events.Started{PlanID: plan.ID(), InventoryHash: "00ff"})
 	s.tell(id, &events.StepStarted{Index: 0, Op: events.OpInstall, Argv: []string{"apt-get", "install", "-y"}})
 	s.tell(id, &events.StepSucceeded{Index: 0, Output: "Setting up …\n", DurationMs: 1200})
 	s.tell(id, &events.Succeeded{Changes: changes})
@@ -123,7 +123,7 @@ func (s *story) finish(id events.TransactionID) {
 // install asks for the first package; the others come with it.
 func (s *story) install(names ...string) events.TransactionID {
 	id := s.request(events.Intent{
-		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: events.PackageName(names[0])}}, Words: "cortex install " + names[0],
+		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: events.PackageName(names[0])}}, CommandLine: "cortex install " + names[0],
 	})
 	s.run(id, changesOf(names))
 	return id
@@ -139,7 +139,7 @@ func changesOf(names []string) []events.PackageChange {
 
 // undo takes a transaction back, exactly.
 func (s *story) undo(verb events.Verb, target events.TransactionID, changes []events.PackageChange) events.TransactionID {
-	id := s.request(events.Intent{Verb: verb, Target: target, Words: "cortex " + string(verb)})
+	id := s.request(events.Intent{Verb: verb, Target: target, CommandLine: "cortex " + string(verb)})
 	s.run(id, changes)
 	s.tell(target, &events.Compensated{By: id, Exact: true})
 	return id

@@ -15,7 +15,7 @@ const maxNamed = 3
 // summary tells what a transaction is about: the packages that were asked for,
 // and how many others come with them, such as "cowsay, sl (+3)". That of an undo
 // or redo starts with the number it takes back: "5: cowsay".
-func summary(x row, touched []string) string {
+func summary(x transactionContext, touched []string) string {
 	named, touched := distinct(x.names), distinct(touched)
 	others := 0
 	if len(named) == 0 {
@@ -60,7 +60,7 @@ func distinct(names []string) []string {
 	return out
 }
 
-func countPlan(changes []events.Change) Counts {
+func countPlan(changes []events.PlannedChange) Counts {
 	var c Counts
 	for _, change := range changes {
 		switch change.Action {
@@ -76,7 +76,7 @@ func countPlan(changes []events.Change) Counts {
 			c.Removed++
 		case events.ActionPurge:
 			c.Purged++
-		case events.ActionHold, events.ActionUnhold, events.ActionAuto, events.ActionManual:
+		case events.ActionHold, events.ActionUnhold, events.ActionMarkAuto, events.ActionMarkManual:
 			c.Marked++
 		case events.ActionConfigure:
 			c.Other++
@@ -95,7 +95,7 @@ func countChanges(changes []events.PackageChange, planned map[events.PackageKey]
 		b, a := change.Before, change.After
 		action := planned[change.PackageKey]
 		switch {
-		case absent(b) && a.Installed():
+		case isNotInstalled(b) && a.Installed():
 			c.Installed++
 		case b.Installed() && a.Installed() && b.Version == a.Version:
 			c.Marked++
@@ -103,9 +103,9 @@ func countChanges(changes []events.PackageChange, planned map[events.PackageKey]
 			c.Downgraded++
 		case b.Installed() && a.Installed():
 			c.Upgraded++
-		case b.Status == events.StatusConfigFiles && gone(a), gone(a) && action == events.ActionPurge:
+		case b.Status == events.StatusConfigFiles && isPurged(a), isPurged(a) && action == events.ActionPurge:
 			c.Purged++
-		case !absent(b) && absent(a):
+		case !isNotInstalled(b) && isNotInstalled(a):
 			c.Removed++
 		default:
 			c.Other++
@@ -114,27 +114,27 @@ func countChanges(changes []events.PackageChange, planned map[events.PackageKey]
 	return c
 }
 
-// ambiguous: only the plan tells what to call this change.
-func ambiguous(c events.PackageChange) bool {
-	return gone(c.After) || c.Before.Installed() && c.After.Installed() && c.Before.Version != c.After.Version
+// needsPlannedAction: only the plan tells what to call this change.
+func needsPlannedAction(c events.PackageChange) bool {
+	return isPurged(c.After) || c.Before.Installed() && c.After.Installed() && c.Before.Version != c.After.Version
 }
 
-// gone: nothing of the package is left.
-func gone(s events.State) bool { return s.Status == "" || s.Status == events.StatusNotInstalled }
+// isPurged: nothing of the package is left.
+func isPurged(s events.State) bool { return s.Status == "" || s.Status == events.StatusNotInstalled }
 
-// absent: no version of the package is there, at most its configuration.
-func absent(s events.State) bool { return gone(s) || s.Status == events.StatusConfigFiles }
+// isNotInstalled: no version of the package is there, at most its configuration.
+func isNotInstalled(s events.State) bool { return isPurged(s) || s.Status == events.StatusConfigFiles }
 
-// pack writes the counts into one column, in the order of the fields; "" is
+// encode writes the counts into one column, in the order of the fields; "" is
 // eight zeros.
-func (c Counts) pack() string {
+func (c Counts) encode() string {
 	if c == (Counts{}) {
 		return ""
 	}
 	return fmt.Sprint(c.Installed, c.Upgraded, c.Downgraded, c.Reinstalled, c.Removed, c.Purged, c.Marked, c.Other)
 }
 
-func unpack(s string) (Counts, error) {
+func decodeCounts(s string) (Counts, error) {
 	var c Counts
 	if s == "" {
 		return c, nil

@@ -63,7 +63,7 @@ func TestCounts(t *testing.T) {
 		"removed without configuration":     {one, gone, events.ActionRemove, history.Counts{Removed: 1}},
 		"purged":                            {one, gone, events.ActionPurge, history.Counts{Purged: 1}},
 		"purged what was left":              {rest, gone, events.ActionPurge, history.Counts{Purged: 1}},
-		"marked automatic":                  {one, auto, events.ActionAuto, history.Counts{Marked: 1}},
+		"marked automatic":                  {one, auto, events.ActionMarkAuto, history.Counts{Marked: 1}},
 		"held":                              {one, held, events.ActionHold, history.Counts{Marked: 1}},
 		"left half-way":                     {gone, half, events.ActionInstall, history.Counts{Other: 1}},
 		"brought in order":                  {half, one, events.ActionConfigure, history.Counts{Other: 1}},
@@ -74,7 +74,7 @@ func TestCounts(t *testing.T) {
 			s := newStory()
 			id := s.request(events.Intent{Verb: events.VerbInstall, Packages: refs("vim")})
 			k := events.PackageKey{Name: "vim", Arch: "amd64"}
-			plan := events.Plan{Changes: []events.Change{{PackageKey: k, Action: c.planned}}}
+			plan := events.Plan{Changes: []events.PlannedChange{{PackageKey: k, Action: c.planned}}}
 			s.tell(id, &events.Planned{PlanID: plan.ID(), Plan: plan})
 			s.tell(id, &events.Approved{PlanID: plan.ID()})
 			s.tell(id, &events.Started{PlanID: plan.ID()})
@@ -95,9 +95,9 @@ func TestCounts(t *testing.T) {
 		var plan events.Plan
 		for i, action := range []events.Action{
 			events.ActionInstall, events.ActionUpgrade, events.ActionDowngrade, events.ActionReinstall, events.ActionRemove, events.ActionPurge,
-			events.ActionHold, events.ActionUnhold, events.ActionAuto, events.ActionManual, events.ActionConfigure,
+			events.ActionHold, events.ActionUnhold, events.ActionMarkAuto, events.ActionMarkManual, events.ActionConfigure,
 		} {
-			plan.Changes = append(plan.Changes, events.Change{PackageKey: events.PackageKey{Name: events.PackageName("pkg" + string(rune('a'+i)))}, Action: action})
+			plan.Changes = append(plan.Changes, events.PlannedChange{PackageKey: events.PackageKey{Name: events.PackageName("pkg" + string(rune('a'+i)))}, Action: action})
 		}
 		s.tell(id, &events.Planned{PlanID: plan.ID(), Plan: plan})
 		_, reader := build(t, t.TempDir(), s.records)

@@ -8,18 +8,18 @@ import (
 	"cortex/events"
 )
 
-// timed is how many of the newest transactions of a kind figures are made from.
-const timed = 200
+// timingSample is how many of the newest transactions of a kind figures are made from.
+const timingSample = 200
 
 // Timing is how long transactions of one verb took, from their start to their end:
 // those that ran of the newest 200 that were asked for.
 type Timing struct {
-	Verb       events.Verb `json:"verb"`
-	Runs       int         `json:"runs"`
-	Failed     int         `json:"failed"` // or interrupted
-	MedianMs   int64       `json:"median_ms"`
-	P95Ms      int64       `json:"p95_ms"`
-	PerPackage int64       `json:"median_per_package_ms"` // 0 when none changed a package
+	Verb               events.Verb `json:"verb"`
+	Runs               int         `json:"runs"`
+	Failed             int         `json:"failed"` // or interrupted
+	MedianMs           int64       `json:"median_ms"`
+	P95Ms              int64       `json:"p95_ms"`
+	MedianPerPackageMs int64       `json:"median_per_package_ms"` // 0 when none changed a package
 }
 
 // Timings gives the figures of every verb that ran.
@@ -40,7 +40,7 @@ func (r *Reader) Timings(ctx context.Context) ([]Timing, error) {
 // Timing gives the figures of one verb; those of one that never ran are zero.
 func (r *Reader) Timing(ctx context.Context, verb events.Verb) (Timing, error) {
 	out := Timing{Verb: verb}
-	list, err := r.List(ctx, Filter{Verb: verb, Limit: timed})
+	list, err := r.List(ctx, Filter{Verb: verb, Limit: timingSample})
 	if err != nil {
 		return out, err
 	}
@@ -51,21 +51,21 @@ func (r *Reader) Timing(ctx context.Context, verb events.Verb) (Timing, error) {
 			continue
 		}
 		totals = append(totals, took.Milliseconds())
-		if t.Changed > 0 {
-			each = append(each, took.Milliseconds()/int64(t.Changed))
+		if t.PackagesChanged > 0 {
+			each = append(each, took.Milliseconds()/int64(t.PackagesChanged))
 		}
 		if t.State != events.StateSucceeded {
 			out.Failed++
 		}
 	}
-	out.Runs, out.MedianMs, out.P95Ms, out.PerPackage = len(totals), quantile(totals, 50), quantile(totals, 95), quantile(each, 50)
+	out.Runs, out.MedianMs, out.P95Ms, out.MedianPerPackageMs = len(totals), quantile(totals, 50), quantile(totals, 95), quantile(each, 50)
 	return out, nil
 }
 
-// Expect estimates how long a transaction takes that changes so many packages, from
+// Estimate estimates how long a transaction takes that changes so many packages, from
 // what those of its verb took; 0 when nothing is known.
-func (t Timing) Expect(packages int) time.Duration {
-	return time.Duration(max(t.PerPackage*int64(packages), min(t.MedianMs, t.PerPackage))) * time.Millisecond
+func (t Timing) Estimate(packages int) time.Duration {
+	return time.Duration(max(t.MedianPerPackageMs*int64(packages), min(t.MedianMs, t.MedianPerPackageMs))) * time.Millisecond
 }
 
 // quantile gives the value that q percent of the list do not exceed; 0 of none.

@@ -25,7 +25,7 @@ func TestContract(t *testing.T) {
 
 func build(t projectiontest.TB, dir string, records []events.Record) *limits.Reader {
 	t.Helper()
-	_, db := projectiontest.Built(t, limits.Projection{}, dir, records)
+	_, db := projectiontest.BuildModel(t, limits.Projection{}, dir, records)
 	return limits.NewReader(db)
 }
 
@@ -36,7 +36,7 @@ func TestWhatIsReadIsTheFoldOfTheLog(t *testing.T) {
 		records := projectiontest.History(rt, rapid.IntRange(300, 700).Draw(rt, "facts"))
 		reader := build(rt, filepath.Join(base, fmt.Sprint(n)), records)
 		profiles := map[string]limits.Profile{}
-		applied := []limits.Applied{}
+		applied := []limits.LimitedGroup{}
 		for _, r := range records {
 			f, err := events.Decode(r.Event)
 			if err != nil {
@@ -46,7 +46,7 @@ func TestWhatIsReadIsTheFoldOfTheLog(t *testing.T) {
 			case *events.LimitProfileSet:
 				profiles[f.Name] = limits.Profile{LimitProfile: f.LimitProfile, Position: r.Position, At: r.Time}
 			case *events.LimitsApplied:
-				applied = append(applied, limits.Applied{LimitsApplied: *f, Position: r.Position, At: r.Time})
+				applied = append(applied, limits.LimitedGroup{LimitsApplied: *f, Position: r.Position, At: r.Time})
 			case *events.LimitsReverted:
 				seen++
 				for i := range applied {
@@ -56,11 +56,11 @@ func TestWhatIsReadIsTheFoldOfTheLog(t *testing.T) {
 				}
 			}
 		}
-		got, err := reader.Applied(context.Background(), limits.Filter{})
+		got, err := reader.LimitedGroups(context.Background(), limits.Filter{})
 		if err != nil || !cmp.Equal(applied, got) {
 			rt.Fatalf("%v (-log +read)\n%s", err, cmp.Diff(applied, got))
 		}
-		open, err := reader.Applied(context.Background(), limits.Filter{Open: true})
+		open, err := reader.LimitedGroups(context.Background(), limits.Filter{OnlyActive: true})
 		for _, a := range applied {
 			if a.Reverted == nil {
 				if len(open) == 0 || open[0].Unit != a.Unit {
@@ -101,7 +101,7 @@ func TestAGroupThatNeverWasIsNotFound(t *testing.T) {
 }
 
 func TestTheJSONFormIsPublic(t *testing.T) {
-	data, err := json.Marshal(limits.Applied{LimitsApplied: events.LimitsApplied{Unit: "u", Profile: "p", How: "run", Backend: "rlimits", Target: "sh"}, Position: 3})
+	data, err := json.Marshal(limits.LimitedGroup{LimitsApplied: events.LimitsApplied{Unit: "u", Profile: "p", How: "run", Backend: "rlimits", Target: "sh"}, Position: 3})
 	if err != nil {
 		t.Fatal(err)
 	}

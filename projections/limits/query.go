@@ -23,8 +23,8 @@ type Profile struct {
 	At       time.Time       `json:"at"`
 }
 
-// Applied is a group of processes that was put under limits.
-type Applied struct {
+// LimitedGroup is a group of processes that was put under limits.
+type LimitedGroup struct {
 	events.LimitsApplied
 	Position events.Position        `json:"position"`
 	At       time.Time              `json:"at"`
@@ -62,21 +62,21 @@ func (r *Reader) Profiles(ctx context.Context) ([]Profile, error) {
 
 // Filter selects groups.
 type Filter struct {
-	Unit  string // "" is every one
-	Open  bool   // only those without an end on record
-	Limit int    // the newest so many; 0 is all
+	Unit       string // "" is every one
+	OnlyActive bool   // only those without an end on record
+	Limit      int    // the newest so many; 0 is all
 }
 
-// Applied gives groups, oldest first.
-func (r *Reader) Applied(ctx context.Context, f Filter) ([]Applied, error) {
+// LimitedGroups gives groups, oldest first.
+func (r *Reader) LimitedGroups(ctx context.Context, f Filter) ([]LimitedGroup, error) {
 	if f.Limit <= 0 {
 		f.Limit = -1
 	}
-	out := []Applied{}
+	out := []LimitedGroup{}
 	err := r.each(ctx, `SELECT * FROM (SELECT position, at, fact, coalesce(ended, 0), coalesce(reverted, '') FROM applied
 		WHERE (?1 = '' OR unit = ?1) AND (NOT ?2 OR ended IS NULL) ORDER BY position DESC LIMIT ?3) ORDER BY position`,
-		[]any{f.Unit, f.Open, f.Limit}, func(rows *sql.Rows) error {
-			var a Applied
+		[]any{f.Unit, f.OnlyActive, f.Limit}, func(rows *sql.Rows) error {
+			var a LimitedGroup
 			var at, ended int64
 			var fact, reverted string
 			if err := rows.Scan(&a.Position, &at, &fact, &ended, &reverted); err != nil {
@@ -95,13 +95,13 @@ func (r *Reader) Applied(ctx context.Context, f Filter) ([]Applied, error) {
 }
 
 // Find gives the newest group of that name, or ErrNotFound.
-func (r *Reader) Find(ctx context.Context, unit string) (Applied, error) {
-	list, err := r.Applied(ctx, Filter{Unit: unit, Limit: 1})
+func (r *Reader) Find(ctx context.Context, unit string) (LimitedGroup, error) {
+	list, err := r.LimitedGroups(ctx, Filter{Unit: unit, Limit: 1})
 	if err == nil && len(list) == 0 || unit == "" {
 		err = errors.Join(err, &events.Error{Op: "limits.Find", Kind: events.ErrNotFound, Subject: fmt.Sprintf("%q", unit), Err: errors.New("nothing of that name was put under limits"), Hint: "see 'cortex limits list'"})
 	}
 	if err != nil {
-		return Applied{}, err
+		return LimitedGroup{}, err
 	}
 	return list[0], nil
 }
@@ -117,13 +117,13 @@ func (r *Reader) each(ctx context.Context, query string, args []any, f func(*sql
 	}
 	rows, err := r.db.QueryContext(ctx, query, args...)
 	if err != nil {
-		return projections.Explain(Name, err)
+		return projections.WrapError(Name, err)
 	}
 	defer func() { _ = rows.Close() }() // its error is rows.Err
 	for rows.Next() {
 		if err := f(rows); err != nil {
-			return projections.Explain(Name, err)
+			return projections.WrapError(Name, err)
 		}
 	}
-	return projections.Explain(Name, rows.Err())
+	return projections.WrapError(Name, rows.Err())
 }

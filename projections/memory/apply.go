@@ -38,25 +38,25 @@ func (Projection) Schema() string { return schema }
 func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) error {
 	switch f := f.(type) {
 	case *events.Requested:
-		return ask(tx, r, f)
+		return recordRequest(tx, r, f)
 	case *events.Succeeded:
-		return errors.Join(count(tx, r.Transaction), fix(tx, r))
+		return errors.Join(countChoices(tx, r.Transaction), markFixed(tx, r))
 	case *events.Failed:
-		return fail(tx, r, f.Failure)
+		return recordFailure(tx, r, f.Failure)
 	case *events.Refused:
 		switch f.Failure.Kind {
 		case events.ErrNotFound, events.ErrUsage, events.ErrStale:
 			return nil // a name that was mistyped, or a plan that came too late
 		}
-		return fail(tx, r, f.Failure)
+		return recordFailure(tx, r, f.Failure)
 	case *events.Compensated:
-		return uncount(tx, r.Transaction)
-	case *events.MemoryStated:
+		return uncountChoices(tx, r.Transaction)
+	case *events.PreferenceStated:
 		_, err := tx.Exec(`INSERT INTO stated VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, fmt.Sprintf("p%d", r.Position), f.UID, int64(r.Position), r.Time.UnixNano(),
 			string(r.ID), string(f.Text.Key), f.Text.Nonce, f.Text.Text)
 		return err
 	case *events.MemoryForgotten:
-		return forget(tx, f)
+		return forgetItems(tx, f)
 	case *events.SuggestionDismissed:
 		_, err := tx.Exec(`INSERT OR REPLACE INTO dismissed VALUES (?, ?, ?)`, f.UID, f.Suggestion, int64(r.Position))
 		return err
@@ -64,13 +64,13 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 	return nil // nothing to remember
 }
 
-// Normal is the form in which words are compared: in lower case, with single blanks.
-func Normal(words string) string {
+// NormalizePhrase is the form in which words are compared: in lower case, with single blanks.
+func NormalizePhrase(words string) string {
 	return strings.ToLower(strings.Join(strings.Fields(words), " "))
 }
 
-// ask notes what a transaction is about and what was chosen for it.
-func ask(tx *projections.Tx, r events.Record, f *events.Requested) error {
+// recordRequest notes what a transaction is about and what was chosen for it.
+func recordRequest(tx *projections.Tx, r events.Record, f *events.Requested) error {
 	for n, ref := range f.Packages {
 		if _, err := tx.Exec(`INSERT INTO asked VALUES (?, ?, ?, ?, ?, ?)`, string(r.Transaction), n, r.Actor.UID, f.Number, string(f.Verb), string(ref.Name)); err != nil {
 			return err
@@ -79,7 +79,7 @@ func ask(tx *projections.Tx, r events.Record, f *events.Requested) error {
 	n := 0
 	for _, c := range f.Chosen {
 		for _, name := range c.Names {
-			if _, err := tx.Exec(`INSERT INTO made VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)`, string(r.Transaction), n, r.Actor.UID, Normal(c.Words), string(name),
+			if _, err := tx.Exec(`INSERT INTO made VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)`, string(r.Transaction), n, r.Actor.UID, NormalizePhrase(c.Phrase), string(name),
 				int64(r.Position), r.Time.UnixNano(), string(r.ID)); err != nil {
 				return err
 			}
@@ -89,8 +89,8 @@ func ask(tx *projections.Tx, r events.Record, f *events.Requested) error {
 	return nil
 }
 
-// count counts the choices of a transaction that succeeded.
-func count(tx *projections.Tx, txn events.TransactionID) error {
+// countChoices counts the choices of a transaction that succeeded.
+func countChoices(tx *projections.Tx, txn events.TransactionID) error {
 	n, err := tx.Exec(`UPDATE made SET counts = 1 WHERE txn = ?`, string(txn))
 	if err != nil || n == 0 {
 		return err
@@ -100,8 +100,8 @@ func count(tx *projections.Tx, txn events.TransactionID) error {
 	return err
 }
 
-// uncount takes back what a transaction that was undone counted for.
-func uncount(tx *projections.Tx, txn events.TransactionID) error {
+// uncountChoices takes back what a transaction that was undone counted for.
+func uncountChoices(tx *projections.Tx, txn events.TransactionID) error {
 	if _, err := tx.Exec(`UPDATE choices SET times = times - 1 FROM made
 		WHERE made.txn = ? AND made.counts = 1 AND choices.uid = made.uid AND choices.words = made.words AND choices.name = made.name`, string(txn)); err != nil {
 		return err
@@ -113,8 +113,8 @@ func uncount(tx *projections.Tx, txn events.TransactionID) error {
 	return err
 }
 
-// fail notes what did not work.
-func fail(tx *projections.Tx, r events.Record, why events.Failure) error {
+// recordFailure notes what did not work.
+func recordFailure(tx *projections.Tx, r events.Record, why events.Failure) error {
 	var uid, number int
 	var verb, name string
 	err := tx.QueryRow(`SELECT uid, number, verb, name FROM asked WHERE txn = ? ORDER BY name <> ?, n LIMIT 1`, []any{string(r.Transaction), why.Subject}, &uid, &number, &verb, &name)
@@ -125,23 +125,23 @@ func fail(tx *projections.Tx, r events.Record, why events.Failure) error {
 		return err
 	}
 	_, err = tx.Exec(`INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '')`, fmt.Sprintf("f%d", r.Position), uid, number, verb, name,
-		int64(r.Position), r.Time.UnixNano(), string(r.ID), events.Line(why.Message, maxReason))
+		int64(r.Position), r.Time.UnixNano(), string(r.ID), events.SanitizeLine(why.Message, maxReason))
 	return err
 }
 
 // maxReason bounds what is kept of a reason, in bytes.
 const maxReason = 300
 
-// fix notes that what failed before has worked.
-func fix(tx *projections.Tx, r events.Record) error {
+// markFixed notes that what failed before has worked.
+func markFixed(tx *projections.Tx, r events.Record) error {
 	_, err := tx.Exec(`UPDATE failures SET fixed = asked.number, fixed_event = ? FROM asked
 		WHERE asked.txn = ? AND failures.fixed = 0 AND failures.name = asked.name AND failures.verb = asked.verb`, string(r.ID), string(r.Transaction))
 	return err
 }
 
-// forget drops a person's memories. Choices that were made before count for nothing
+// forgetItems drops a person's memories. Choices that were made before count for nothing
 // any more, not even to be taken back.
-func forget(tx *projections.Tx, f *events.MemoryForgotten) error {
+func forgetItems(tx *projections.Tx, f *events.MemoryForgotten) error {
 	if f.All {
 		for _, query := range []string{
 			`DELETE FROM stated WHERE uid = ?`, `DELETE FROM choices WHERE uid = ?`, `DELETE FROM made WHERE uid = ?`,

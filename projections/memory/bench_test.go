@@ -33,7 +33,7 @@ func BenchmarkRecord(b *testing.B) {
 					n++
 					for i, f := range []events.Fact{chose(n, fmt.Sprint("need ", n%500), "cowsay").fact, &events.Succeeded{}} {
 						txn := events.TransactionID(id(n))
-						e, err := events.New(events.Event{
+						e, err := events.NewFactEvent(events.Event{
 							ID: id(10_000_000 + 2*n + i), Host: projectiontest.Host, Transaction: txn, Subject: events.TransactionSubject(txn),
 							Time: time.Unix(int64(n), 0), Actor: events.Actor{UID: ada},
 						}, f)
@@ -41,7 +41,7 @@ func BenchmarkRecord(b *testing.B) {
 							b.Fatal(err)
 						}
 						r := events.Record{Event: e, Position: link.Position + 1, Prev: link.Hash}
-						r.Hash = events.Chain(r.Prev, r.Position, e)
+						r.Hash = events.ChainHash(r.Prev, r.Position, e)
 						link = r.Link()
 						records = append(records, r)
 					}

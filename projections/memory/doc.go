@@ -4,7 +4,7 @@
 //
 // It promises:
 //
-//   - Everything rests on facts: each [Entry] and each [Suggestion] names the events
+//   - Everything rests on facts: each [RememberedItem] and each [Suggestion] names the events
 //     it is from.
 //   - A choice counts once its transaction succeeded, and no longer counts once that
 //     was undone.

@@ -33,7 +33,7 @@ type told struct {
 }
 
 func chose(txn int, words string, names ...events.PackageName) told {
-	in := events.Intent{Verb: events.VerbInstall, Chosen: []events.Choice{{Words: words, Names: names}}}
+	in := events.Intent{Verb: events.VerbInstall, Chosen: []events.Choice{{Phrase: words, Names: names}}}
 	for _, n := range names {
 		in.Packages = append(in.Packages, events.PackageRef{Name: n})
 	}
@@ -46,14 +46,14 @@ func broke(txn int, name string) told {
 	return told{txn, &events.Failed{Failure: events.Failure{Kind: events.ErrApt, Subject: name, Message: "post-installation script failed"}}}
 }
 
-// open opens what is sealed with the empty key.
+// unseal opens what is sealed with the empty key.
 func open(_ int, s events.Sealed) (string, bool) { return string(s.Text), len(s.Nonce) == 1 }
 
 func build(t *testing.T, list ...told) *memory.Reader {
 	t.Helper()
 	log := memlog.New(projectiontest.Host)
 	m, err := projections.New(memory.Projection{}, projectiontest.Open, projections.Config{
-		Dir: t.TempDir(), Report: func(d projections.DeadLetter) { t.Errorf("%s", d) },
+		Dir: t.TempDir(), OnDeadLetter: func(d projections.DeadLetter) { t.Errorf("%s", d) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -67,10 +67,10 @@ func build(t *testing.T, list ...told) *memory.Reader {
 			e.Transaction = events.TransactionID(id(1000 + f.txn))
 			e.Subject = events.TransactionSubject(e.Transaction)
 		}
-		if e, err = events.New(e, f.fact); err != nil {
+		if e, err = events.NewFactEvent(e, f.fact); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := log.Append(t.Context(), e, events.Anything); err != nil {
+		if _, err := log.Append(t.Context(), e, events.NoExpectation); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,7 +89,7 @@ func build(t *testing.T, list ...told) *memory.Reader {
 	return memory.NewReader(db, ada, open)
 }
 
-func list(t *testing.T, r *memory.Reader) []memory.Entry {
+func list(t *testing.T, r *memory.Reader) []memory.RememberedItem {
 	t.Helper()
 	entries, err := r.List(t.Context())
 	if err != nil {
@@ -98,9 +98,9 @@ func list(t *testing.T, r *memory.Reader) []memory.Entry {
 	return entries
 }
 
-func chosen(t *testing.T, r *memory.Reader, words string) []memory.Choice {
+func chosen(t *testing.T, r *memory.Reader, words string) []memory.ChoiceCount {
 	t.Helper()
-	c, err := r.Chosen(t.Context(), words)
+	c, err := r.PastChoices(t.Context(), words)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,14 +110,14 @@ func chosen(t *testing.T, r *memory.Reader, words string) []memory.Choice {
 func TestChoicesThatWorkedAreLearnt(t *testing.T) {
 	r := build(t, chose(1, "A  database", "postgresql-15"), worked(1), chose(2, "a database", "sqlite3"), broke(2, "sqlite3"),
 		chose(3, "a database", "mariadb-server"), worked(3), chose(4, "a Database", "postgresql-15"), worked(4))
-	want := []memory.Choice{{Package: "postgresql-15", Times: 2, Of: 3}, {Package: "mariadb-server", Times: 1, Of: 3}}
+	want := []memory.ChoiceCount{{Package: "postgresql-15", TimesChosen: 2, TimesAsked: 3}, {Package: "mariadb-server", TimesChosen: 1, TimesAsked: 3}}
 	if diff := cmp.Diff(want, chosen(t, r, " a DATABASE")); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	e := list(t, r)[0]
-	wantEntry := memory.Entry{
-		Name: "c1", Kind: memory.Learnt, Text: `for "a database" you chose postgresql-15, 2 of 3 times`, At: time.Date(2026, 11, 23, 12, 0, 6, 0, time.UTC),
-		Words: "a database", Package: "postgresql-15", Times: 2, Of: 3, Confidence: 0.5, Events: []events.ID{id(7), id(1)},
+	wantEntry := memory.RememberedItem{
+		Name: "c1", Kind: memory.ItemLearned, Text: `for "a database" you chose postgresql-15, 2 of 3 times`, At: time.Date(2026, 11, 23, 12, 0, 6, 0, time.UTC),
+		Phrase: "a database", Package: "postgresql-15", TimesChosen: 2, TimesAsked: 3, Confidence: 0.5, Events: []events.ID{id(7), id(1)},
 	}
 	if diff := cmp.Diff(wantEntry, e); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -131,7 +131,7 @@ func TestAChoiceThatWasUndoneCountsNoMore(t *testing.T) {
 		t.Errorf("%v", c)
 	}
 	r = build(t, chose(1, "a cow", "cowsay"), worked(1), chose(2, "a cow", "cowsay"), worked(2), undone, undone)
-	if c := chosen(t, r, "a cow"); len(c) != 1 || c[0].Times != 1 {
+	if c := chosen(t, r, "a cow"); len(c) != 1 || c[0].TimesChosen != 1 {
 		t.Errorf("%v", c)
 	}
 }
@@ -140,8 +140,8 @@ func TestWhatFailedIsFixedByWhatWorkedLater(t *testing.T) {
 	r := build(t, chose(1, "a cow", "cowsay"), broke(1, "cowsay"), chose(2, "trains", "sl"), broke(2, "sl"), chose(3, "a cow", "cowsay"), worked(3))
 	var got []string
 	for _, e := range list(t, r) {
-		if e.Kind == memory.Failure {
-			got = append(got, fmt.Sprint(e.Name, " ", e.Package, " ", e.Fixed, " ", len(e.Events)))
+		if e.Kind == memory.ItemFailure {
+			got = append(got, fmt.Sprint(e.Name, " ", e.Package, " ", e.FixedBy, " ", len(e.Events)))
 		}
 	}
 	if diff := cmp.Diff([]string{"f4 sl 0 1", "f2 cowsay 3 2"}, got); diff != "" {
@@ -151,7 +151,7 @@ func TestWhatFailedIsFixedByWhatWorkedLater(t *testing.T) {
 
 func suggested(t *testing.T, r *memory.Reader) (ids []string) {
 	t.Helper()
-	found, err := r.Suggest(t.Context())
+	found, err := r.Suggestions(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestSuggestionsAreTheHabitsAndTheOpenFailuresThatWereNotDismissed(t *testin
 }
 
 func said(text string, nonce ...byte) told {
-	return told{0, &events.MemoryStated{UID: ada, Text: events.Sealed{Key: id(7), Nonce: nonce, Text: []byte(text)}}}
+	return told{0, &events.PreferenceStated{UID: ada, Text: events.Sealed{Key: id(7), Nonce: nonce, Text: []byte(text)}}}
 }
 
 func TestWhatWasForgottenIsGoneAndDoesNotComeBack(t *testing.T) {
@@ -208,12 +208,12 @@ func TestWhatWasForgottenIsGoneAndDoesNotComeBack(t *testing.T) {
 	t.Run("an undo of what was forgotten takes nothing from what came later", func(t *testing.T) {
 		r := build(t, append(facts[:len(facts):len(facts)], told{0, &events.MemoryForgotten{UID: ada, All: true}},
 			chose(3, "a cow", "cowsay"), worked(3), told{1, &events.Compensated{By: events.TransactionID(id(9)), Exact: true}})...)
-		if c := chosen(t, r, "a cow"); len(c) != 1 || c[0].Times != 1 {
+		if c := chosen(t, r, "a cow"); len(c) != 1 || c[0].TimesChosen != 1 {
 			t.Errorf("%v", c)
 		}
 	})
 	t.Run("without its key", func(t *testing.T) {
-		if e := list(t, build(t, said("no mail servers"))); !e[0].Forgotten {
+		if e := list(t, build(t, said("no mail servers"))); !e[0].Unreadable {
 			t.Errorf("%+v", e)
 		}
 	})

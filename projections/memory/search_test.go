@@ -11,7 +11,7 @@ import (
 	"cortex/projections/memory"
 )
 
-func search(t *testing.T, entries []memory.Entry, query string) ([]memory.Entry, error) {
+func search(t *testing.T, entries []memory.RememberedItem, query string) ([]memory.RememberedItem, error) {
 	t.Helper()
 	index, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
@@ -23,11 +23,11 @@ func search(t *testing.T, entries []memory.Entry, query string) ([]memory.Entry,
 }
 
 func TestSearchGivesTheBestFirst(t *testing.T) {
-	entries := []memory.Entry{
+	entries := []memory.RememberedItem{
 		{Name: "p1", Text: "a very long text about editors among many other things that have nothing to do with it at all, such as mail"},
 		{Name: "p2", Text: "editors: vim"},
 		{Name: "p3", Text: "no mail servers"},
-		{Name: "p4", Text: "editors", Forgotten: true},
+		{Name: "p4", Text: "editors", Unreadable: true},
 	}
 	for query, want := range map[string][]string{
 		"editor": {"p2", "p1"}, "mail editors": {"p1"}, "serv": {"p3"}, `vim" OR "mail`: nil, "NEAR( zzz": nil, "vim*": {"p2"}, "text:vim": nil,
@@ -60,7 +60,7 @@ func FuzzSearch(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		if _, err := search(t, []memory.Entry{{Name: "p1", Text: "a b"}}, query); err != nil && !errors.Is(err, events.ErrUsage) {
+		if _, err := search(t, []memory.RememberedItem{{Name: "p1", Text: "a b"}}, query); err != nil && !errors.Is(err, events.ErrUsage) {
 			t.Errorf("%q: %v", query, err)
 		}
 	})

@@ -33,34 +33,34 @@ func (Projection) Schema() string { return schema }
 // Apply implements [projections.Projection].
 func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) error {
 	switch f := f.(type) {
-	case *events.Adopted:
-		changes, err := adoption(tx, f.Packages)
+	case *events.BaselineRecorded:
+		changes, err := baselineChanges(tx, f.Packages)
 		if err != nil {
 			return err
 		}
-		return change(tx, r, Adopted, changes)
-	case *events.Drifted:
-		return change(tx, r, Drifted, f.Changes)
+		return recordChanges(tx, r, ByBaseline, changes)
+	case *events.DriftDetected:
+		return recordChanges(tx, r, ByDrift, f.Changes)
 	case *events.Succeeded, *events.Failed, *events.Interrupted:
-		return change(tx, r, ByTransaction, events.ChangesOf(f))
+		return recordChanges(tx, r, ByTransaction, events.ChangesOf(f))
 	case *events.Observed:
 		if _, err := tx.Exec(`INSERT INTO transactions VALUES (?, ?, ?)`, string(r.Transaction), f.Number, string(events.VerbObserved)); err != nil {
 			return err
 		}
-		return change(tx, r, ByTransaction, f.Changes)
+		return recordChanges(tx, r, ByTransaction, f.Changes)
 	case *events.Requested:
 		_, err := tx.Exec(`INSERT INTO transactions VALUES (?, ?, ?)`, string(r.Transaction), f.Number, string(f.Verb))
 		return err
-	case *events.Opened, *events.IndexesRefreshed, *events.Collected, *events.Planned, *events.Refused, *events.Approved, *events.Denied,
-		*events.Cancelled, *events.Started, *events.Prepared, *events.StepStarted, *events.StepSucceeded, *events.StepFailed,
-		*events.Compensated, *events.Parked, *events.Retried, events.Aside:
+	case *events.LogOpened, *events.IndexesRefreshed, *events.GarbageCollected, *events.Planned, *events.Refused, *events.Approved, *events.Denied,
+		*events.Cancelled, *events.Started, *events.SnapshotTaken, *events.StepStarted, *events.StepSucceeded, *events.StepFailed,
+		*events.Compensated, *events.DeadLettered, *events.DeadLetterRetried, events.StandaloneFact:
 		return nil // they change no package
 	}
 	return nil
 }
 
-// adoption is what seeing the whole machine anew changes.
-func adoption(tx *projections.Tx, packages []events.Package) ([]events.PackageChange, error) {
+// baselineChanges is what seeing the whole machine anew changes.
+func baselineChanges(tx *projections.Tx, packages []events.Package) ([]events.PackageChange, error) {
 	rows, err := tx.Query(`SELECT name, arch, version, want, flag, status, auto FROM current`)
 	if err != nil {
 		return nil, err
@@ -74,11 +74,11 @@ func adoption(tx *projections.Tx, packages []events.Package) ([]events.PackageCh
 		}
 		before[p.PackageKey] = p.State
 	}
-	return events.Diff(before, events.NewInventory(packages)), rows.Err()
+	return events.DiffInventories(before, events.NewInventory(packages)), rows.Err()
 }
 
-// change records the changes of one fact and what is so afterwards.
-func change(tx *projections.Tx, r events.Record, source Source, changes []events.PackageChange) error {
+// recordChanges records the changes of one fact and what is so afterwards.
+func recordChanges(tx *projections.Tx, r events.Record, source CauseKind, changes []events.PackageChange) error {
 	if len(changes) == 0 {
 		return nil
 	}

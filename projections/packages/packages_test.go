@@ -27,7 +27,7 @@ func TestContract(t *testing.T) {
 
 func build(t projectiontest.TB, dir string, records []events.Record) *packages.Reader {
 	t.Helper()
-	_, db := projectiontest.Built(t, packages.Projection{}, dir, records)
+	_, db := projectiontest.BuildModel(t, packages.Projection{}, dir, records)
 	return packages.NewReader(db)
 }
 
@@ -48,8 +48,8 @@ func TestTheListIsTheInventoryOfTheLog(t *testing.T) {
 			}
 			inv.Apply(f)
 			changes := events.ChangesOf(f)
-			if adopted, ok := f.(*events.Adopted); ok {
-				changes = events.Diff(nil, events.NewInventory(adopted.Packages))
+			if adopted, ok := f.(*events.BaselineRecorded); ok {
+				changes = events.DiffInventories(nil, events.NewInventory(adopted.Packages))
 			}
 			for _, c := range changes {
 				last[c.PackageKey] = r.Position
@@ -63,8 +63,8 @@ func TestTheListIsTheInventoryOfTheLog(t *testing.T) {
 		var got []events.Package
 		for _, p := range list {
 			got = append(got, p.Package)
-			if p.Since.Position != last[p.PackageKey] {
-				rt.Fatalf("%s is so since %d, not %d", p.PackageKey, last[p.PackageKey], p.Since.Position)
+			if p.LastChange.Position != last[p.PackageKey] {
+				rt.Fatalf("%s is so since %d, not %d", p.PackageKey, last[p.PackageKey], p.LastChange.Position)
 			}
 		}
 		if len(got) != len(inv) || len(got) > 0 && !cmp.Equal(inv.Packages(), got) {
@@ -111,11 +111,11 @@ func told(t *testing.T, facts ...events.Fact) []events.Record {
 		case *events.Requested, *events.Succeeded, *events.Failed:
 			e.Subject, e.Transaction = events.TransactionSubject(txn), txn
 		}
-		e, err := events.New(e, f)
+		e, err := events.NewFactEvent(e, f)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := log.Append(t.Context(), e, events.Anything); err != nil {
+		if _, err := log.Append(t.Context(), e, events.NoExpectation); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -132,7 +132,7 @@ func told(t *testing.T, facts ...events.Fact) []events.Record {
 func machine(t *testing.T) *packages.Reader {
 	return build(t, t.TempDir(), told(
 		t,
-		&events.Adopted{Packages: []events.Package{
+		&events.BaselineRecorded{Packages: []events.Package{
 			{PackageKey: key("libc6", "amd64"), State: auto},
 			{PackageKey: key("libc6", "i386"), State: auto},
 			{PackageKey: key("vim", "amd64"), State: one},
@@ -141,7 +141,7 @@ func machine(t *testing.T) *packages.Reader {
 		}},
 		&events.Requested{Number: 7, Intent: events.Intent{Verb: events.VerbUpgrade}},
 		&events.Succeeded{Changes: []events.PackageChange{{PackageKey: key("vim", "amd64"), Before: one, After: two}}},
-		&events.Drifted{Changes: []events.PackageChange{{PackageKey: key("old", "amd64"), Before: leftOver}, {PackageKey: key("vim", "amd64"), Before: two, After: one}}},
+		&events.DriftDetected{Changes: []events.PackageChange{{PackageKey: key("old", "amd64"), Before: leftOver}, {PackageKey: key("vim", "amd64"), Before: two, After: one}}},
 	))
 }
 
@@ -151,13 +151,13 @@ func TestCausesAreTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []packages.Change{
-		{events.PackageChange{PackageKey: key("vim", "amd64"), Before: two, After: one}, packages.Cause{Position: 4, At: noon.Add(4 * time.Second), Source: packages.Drifted}},
+	want := []packages.ChangeRow{
+		{events.PackageChange{PackageKey: key("vim", "amd64"), Before: two, After: one}, packages.ChangeCause{Position: 4, At: noon.Add(4 * time.Second), Kind: packages.ByDrift}},
 		{
 			events.PackageChange{PackageKey: key("vim", "amd64"), Before: one, After: two},
-			packages.Cause{Position: 3, At: noon.Add(3 * time.Second), Source: packages.ByTransaction, Transaction: txn, Number: 7, Verb: events.VerbUpgrade},
+			packages.ChangeCause{Position: 3, At: noon.Add(3 * time.Second), Kind: packages.ByTransaction, Transaction: txn, Number: 7, Verb: events.VerbUpgrade},
 		},
-		{events.PackageChange{PackageKey: key("vim", "amd64"), After: one}, packages.Cause{Position: 1, At: noon.Add(time.Second), Source: packages.Adopted}},
+		{events.PackageChange{PackageKey: key("vim", "amd64"), After: one}, packages.ChangeCause{Position: 1, At: noon.Add(time.Second), Kind: packages.ByBaseline}},
 	}
 	if diff := cmp.Diff(want, changes); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -169,7 +169,7 @@ func TestCausesAreTold(t *testing.T) {
 		t.Errorf("of another architecture: %v, %v", none, err)
 	}
 	p, err := reader.Get(t.Context(), key("vim", "amd64"))
-	if err != nil || p.State != one || p.Since.Source != packages.Drifted {
+	if err != nil || p.State != one || p.LastChange.Kind != packages.ByDrift {
 		t.Errorf("now: %+v, %v", p, err)
 	}
 	text, err := json.Marshal(p)
@@ -196,15 +196,15 @@ func TestListSelects(t *testing.T) {
 		want   []string
 	}{
 		"all":         {packages.Filter{}, []string{"g++:amd64", "libc6:amd64", "libc6:i386", "vim:amd64"}},
-		"by name":     {packages.Filter{Match: "libc6"}, []string{"libc6:amd64", "libc6:i386"}},
-		"by pattern":  {packages.Filter{Match: "*i*"}, []string{"libc6:amd64", "libc6:i386", "vim:amd64"}},
-		"literally":   {packages.Filter{Match: "*[+]?"}, nil},
+		"by name":     {packages.Filter{NamePattern: "libc6"}, []string{"libc6:amd64", "libc6:i386"}},
+		"by pattern":  {packages.Filter{NamePattern: "*i*"}, []string{"libc6:amd64", "libc6:i386", "vim:amd64"}},
+		"literally":   {packages.Filter{NamePattern: "*[+]?"}, nil},
 		"held":        {packages.Filter{Held: true}, []string{"g++:amd64"}},
 		"automatic":   {packages.Filter{Mark: packages.MarkAuto}, []string{"libc6:amd64", "libc6:i386"}},
 		"manual":      {packages.Filter{Mark: packages.MarkManual}, []string{"g++:amd64", "vim:amd64"}},
 		"by status":   {packages.Filter{Status: events.StatusConfigFiles}, nil},
 		"a few":       {packages.Filter{Limit: 2}, []string{"g++:amd64", "libc6:amd64"}},
-		"all at once": {packages.Filter{Match: "l*", Status: events.StatusInstalled, Mark: packages.MarkAuto, Limit: 1}, []string{"libc6:amd64"}},
+		"all at once": {packages.Filter{NamePattern: "l*", Status: events.StatusInstalled, Mark: packages.MarkAuto, Limit: 1}, []string{"libc6:amd64"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found, err := reader.List(t.Context(), c.filter)
@@ -225,8 +225,8 @@ func TestListSelects(t *testing.T) {
 func TestSeeingTheMachineAnewRecordsWhatDiffers(t *testing.T) {
 	reader := build(t, t.TempDir(), told(
 		t,
-		&events.Adopted{Packages: []events.Package{{PackageKey: key("vim", "amd64"), State: one}, {PackageKey: key("jq", "amd64"), State: one}, {PackageKey: key("sl", "amd64"), State: one}}},
-		&events.Adopted{Packages: []events.Package{{PackageKey: key("vim", "amd64"), State: one}, {PackageKey: key("jq", "amd64"), State: two}}},
+		&events.BaselineRecorded{Packages: []events.Package{{PackageKey: key("vim", "amd64"), State: one}, {PackageKey: key("jq", "amd64"), State: one}, {PackageKey: key("sl", "amd64"), State: one}}},
+		&events.BaselineRecorded{Packages: []events.Package{{PackageKey: key("vim", "amd64"), State: one}, {PackageKey: key("jq", "amd64"), State: two}}},
 	))
 	for name, want := range map[string]int{"vim": 1, "jq": 2, "sl": 2} {
 		changes, err := reader.Changes(t.Context(), key(name, ""), 0)
@@ -235,7 +235,7 @@ func TestSeeingTheMachineAnewRecordsWhatDiffers(t *testing.T) {
 		}
 	}
 	list, err := reader.List(t.Context(), packages.Filter{})
-	if err != nil || len(list) != 2 || list[0].Since.Position != 2 || list[1].Since.Position != 1 {
+	if err != nil || len(list) != 2 || list[0].LastChange.Position != 2 || list[1].LastChange.Position != 1 {
 		t.Errorf("now: %+v, %v", list, err)
 	}
 }

@@ -15,45 +15,45 @@ import (
 // FormatVersion is the version of the JSON form of the answers.
 const FormatVersion = 1
 
-// Source is what kind of fact changed a package.
-type Source string
+// CauseKind is what kind of fact changed a package.
+type CauseKind string
 
 // The sources.
 const (
-	Adopted       Source = "adopted"     // it was so when the machine was first seen
-	Drifted       Source = "drifted"     // changed by others than us
-	ByTransaction Source = "transaction" // changed by a transaction of ours
+	ByBaseline    CauseKind = "adopted"     // it was so when the machine was first seen
+	ByDrift       CauseKind = "drifted"     // changed by others than us
+	ByTransaction CauseKind = "transaction" // changed by a transaction of ours
 )
 
-// Cause is the fact behind a state or a change.
-type Cause struct {
+// ChangeCause is the fact behind a state or a change.
+type ChangeCause struct {
 	Position    events.Position      `json:"position"`
 	At          time.Time            `json:"at"` // when it was recorded
-	Source      Source               `json:"source"`
+	Kind        CauseKind            `json:"source"`
 	Transaction events.TransactionID `json:"transaction,omitempty"`
 	Number      int                  `json:"number,omitempty"` // of the transaction
 	Verb        events.Verb          `json:"verb,omitempty"`   // of the transaction
 }
 
-// Package is a package's present state, and what made it so.
-type Package struct {
+// PackageRow is a package's present state, and what made it so.
+type PackageRow struct {
 	events.Package
-	Since Cause `json:"since"`
+	LastChange ChangeCause `json:"since"`
 }
 
-// Change is one change of one package.
-type Change struct {
+// ChangeRow is one change of one package.
+type ChangeRow struct {
 	events.PackageChange
-	Cause Cause `json:"cause"`
+	Cause ChangeCause `json:"cause"`
 }
 
 // Filter selects packages. The zero Filter selects all.
 type Filter struct {
-	Match  string        // a name in which * stands for any run of characters
-	Status events.Status // dpkg's word
-	Held   bool          // only those on hold
-	Mark   Mark          // only those marked so
-	Limit  int           // at most so many; 0 means all
+	NamePattern string        // a name in which * stands for any run of characters
+	Status      events.Status // dpkg's word
+	Held        bool          // only those on hold
+	Mark        Mark          // only those marked so
+	Limit       int           // at most so many; 0 means all
 }
 
 // Mark tells automatic from manual installation.
@@ -83,29 +83,29 @@ const packageQuery = `SELECT p.name, p.arch, p.version, p.want, p.flag, p.status
 	FROM current p JOIN causes c ON c.position = p.position LEFT JOIN transactions t ON t.id = c.txn`
 
 // Get gives one package. One that the machine does not know is ErrNotFound.
-func (r *Reader) Get(ctx context.Context, k events.PackageKey) (Package, error) {
+func (r *Reader) Get(ctx context.Context, k events.PackageKey) (PackageRow, error) {
 	found, err := r.packages(ctx, packageQuery+` WHERE p.name = ? AND p.arch = ?`, string(k.Name), string(k.Arch))
 	if err != nil {
-		return Package{}, err
+		return PackageRow{}, err
 	}
 	if len(found) == 0 {
-		return Package{}, &events.Error{Op: "packages.Get", Kind: events.ErrNotFound, Subject: k.String(), Err: errors.New("the machine does not have this package")}
+		return PackageRow{}, &events.Error{Op: "packages.Get", Kind: events.ErrNotFound, Subject: k.String(), Err: errors.New("the machine does not have this package")}
 	}
 	return found[0], nil
 }
 
 // List gives the selected packages by name, then architecture.
-func (r *Reader) List(ctx context.Context, f Filter) ([]Package, error) {
+func (r *Reader) List(ctx context.Context, f Filter) ([]PackageRow, error) {
 	var where []string
 	var args []any
 	add := func(condition string, arg ...any) {
 		where, args = append(where, condition), append(args, arg...)
 	}
 	switch {
-	case strings.Contains(f.Match, "*"):
-		add("p.name GLOB ?", globEscape(f.Match))
-	case f.Match != "":
-		add("p.name = ?", f.Match)
+	case strings.Contains(f.NamePattern, "*"):
+		add("p.name GLOB ?", globEscape(f.NamePattern))
+	case f.NamePattern != "":
+		add("p.name = ?", f.NamePattern)
 	}
 	if f.Status != "" {
 		add("p.status = ?", string(f.Status))
@@ -133,7 +133,7 @@ func globEscape(s string) string { return strings.NewReplacer("[", "[[]", "?", "
 
 // Changes gives every change of the packages of that name, of one architecture
 // or, when arch is "", of all; newest first. limit 0 means all.
-func (r *Reader) Changes(ctx context.Context, k events.PackageKey, limit int) ([]Change, error) {
+func (r *Reader) Changes(ctx context.Context, k events.PackageKey, limit int) ([]ChangeRow, error) {
 	query := `SELECT p.name, p.arch, p.before_version, p.before_want, p.before_flag, p.before_status, p.before_auto,
 		p.after_version, p.after_want, p.after_flag, p.after_status, p.after_auto, ` + causeColumns + `
 		FROM changes p JOIN causes c ON c.position = p.position LEFT JOIN transactions t ON t.id = c.txn WHERE p.name = ?`
@@ -147,9 +147,9 @@ func (r *Reader) Changes(ctx context.Context, k events.PackageKey, limit int) ([
 		query += " LIMIT ?"
 		args = append(args, limit)
 	}
-	out := []Change{}
+	out := []ChangeRow{}
 	err := r.each(ctx, query, args, func(rows *sql.Rows) error {
-		var c Change
+		var c ChangeRow
 		b, a := &c.Before, &c.After
 		err := scan(rows, &c.Cause, &c.Name, &c.Arch, &b.Version, &b.Want, &b.Flag, &b.Status, &b.Auto, &a.Version, &a.Want, &a.Flag, &a.Status, &a.Auto)
 		out = append(out, c)
@@ -158,11 +158,11 @@ func (r *Reader) Changes(ctx context.Context, k events.PackageKey, limit int) ([
 	return out, err
 }
 
-func (r *Reader) packages(ctx context.Context, query string, args ...any) ([]Package, error) {
-	out := []Package{}
+func (r *Reader) packages(ctx context.Context, query string, args ...any) ([]PackageRow, error) {
+	out := []PackageRow{}
 	err := r.each(ctx, query, args, func(rows *sql.Rows) error {
-		var p Package
-		err := scan(rows, &p.Since, &p.Name, &p.Arch, &p.Version, &p.Want, &p.Flag, &p.Status, &p.Auto)
+		var p PackageRow
+		err := scan(rows, &p.LastChange, &p.Name, &p.Arch, &p.Version, &p.Want, &p.Flag, &p.Status, &p.Auto)
 		out = append(out, p)
 		return err
 	})
@@ -170,9 +170,9 @@ func (r *Reader) packages(ctx context.Context, query string, args ...any) ([]Pac
 }
 
 // scan reads columns into dest and causeColumns behind them into cause.
-func scan(rows *sql.Rows, cause *Cause, dest ...any) error {
+func scan(rows *sql.Rows, cause *ChangeCause, dest ...any) error {
 	var nanos int64
-	dest = append(dest, &cause.Position, &nanos, &cause.Source, &cause.Transaction, &cause.Number, &cause.Verb)
+	dest = append(dest, &cause.Position, &nanos, &cause.Kind, &cause.Transaction, &cause.Number, &cause.Verb)
 	err := rows.Scan(dest...)
 	cause.At = time.Unix(0, nanos).UTC()
 	return err
@@ -189,13 +189,13 @@ func (r *Reader) each(ctx context.Context, query string, args []any, f func(*sql
 	}
 	rows, err := r.db.QueryContext(ctx, query, args...)
 	if err != nil {
-		return projections.Explain(Name, err)
+		return projections.WrapError(Name, err)
 	}
 	defer func() { _ = rows.Close() }() // its error is rows.Err
 	for rows.Next() {
 		if err := f(rows); err != nil {
-			return projections.Explain(Name, err)
+			return projections.WrapError(Name, err)
 		}
 	}
-	return projections.Explain(Name, rows.Err())
+	return projections.WrapError(Name, rows.Err())
 }

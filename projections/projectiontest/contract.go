@@ -26,16 +26,16 @@ func Run(t *testing.T, newProjection func() projections.Projection) {
 // RunOn is [Run] on another kind of store.
 func RunOn(t *testing.T, newProjection func() projections.Projection, open projections.OpenStore) {
 	s := suite{newProjection, open}
-	t.Run("any split, repetition and restart gives the same rows", s.anySplit)
+	t.Run("any split, repetition and restart gives the same rows", s.anyBatching)
 	t.Run("a rebuild gives the same rows", s.rebuild)
 	t.Run("a lawful history leaves no dead letters", s.noDeadLetters)
-	t.Run("a commit that failed counts nothing, one that was lost counts once", s.commits)
+	t.Run("a commit that failed counts nothing, one that was lost counts once", s.failedCommits)
 	t.Run("a hole in the log is an alarm", s.hole)
 	t.Run("a tampered record is an alarm", s.tampered)
-	t.Run("a file that cannot be used is rebuilt", s.spoiled)
-	t.Run("a file is rebuilt by a program", s.outdated)
-	t.Run("a fresh model is nothing to tell about", s.fresh)
-	t.Run("readers never see an empty or half model during a rebuild", s.readers)
+	t.Run("a file that cannot be used is rebuilt", s.damagedFile)
+	t.Run("a file is rebuilt by a program", s.otherVersion)
+	t.Run("a fresh model is nothing to tell about", s.freshModel)
+	t.Run("readers never see an empty or half model during a rebuild", s.concurrentReaders)
 	t.Run("verification finds a missing row in every table", s.verification)
 }
 
@@ -67,8 +67,8 @@ type suite struct {
 	open       projections.OpenStore
 }
 
-// sample is a history that is long enough for every kind of fact.
-func sample(n int) []events.Record {
+// sampleHistory is a history that is long enough for every kind of fact.
+func sampleHistory(n int) []events.Record {
 	// A linear congruential generator: the same history on every machine.
 	x := uint64(42)
 	return Generate(func(n int) int {
@@ -77,13 +77,13 @@ func sample(n int) []events.Record {
 	}, n)
 }
 
-// model opens a model in dir on a log.
-func (s suite) model(t TB, dir string, log events.Log) *projections.Model {
+// openModel opens a model in dir on a log.
+func (s suite) openModel(t TB, dir string, log events.Log) *projections.ReadModel {
 	t.Helper()
-	return s.modelOf(t, s.projection(), dir, log, s.open)
+	return s.openModelOf(t, s.projection(), dir, log, s.open)
 }
 
-func (s suite) modelOf(t TB, p projections.Projection, dir string, log events.Log, open projections.OpenStore) *projections.Model {
+func (s suite) openModelOf(t TB, p projections.Projection, dir string, log events.Log, open projections.OpenStore) *projections.ReadModel {
 	t.Helper()
 	m, err := projections.New(p, open, projections.Config{Dir: dir, Batch: 50})
 	if err != nil {
@@ -100,12 +100,12 @@ func (s suite) modelOf(t TB, p projections.Projection, dir string, log events.Lo
 	return m
 }
 
-func (s suite) emptyModel(t TB) *projections.Model {
-	return s.model(t, scratch(t), Log(t, nil))
+func (s suite) emptyModel(t TB) *projections.ReadModel {
+	return s.openModel(t, tempDir(t), Log(t, nil))
 }
 
-// scratch is a directory of its own for every draw of a property.
-func scratch(t TB) string {
+// tempDir is a directory of its own for every draw of a property.
+func tempDir(t TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "projectiontest")
 	if err != nil {
@@ -119,7 +119,7 @@ func scratch(t TB) string {
 	return dir
 }
 
-func apply(t TB, m *projections.Model, records []events.Record) {
+func apply(t TB, m *projections.ReadModel, records []events.Record) {
 	t.Helper()
 	if err := m.Apply(context.Background(), records); err != nil {
 		t.Fatalf("apply: %v", err)
@@ -128,7 +128,7 @@ func apply(t TB, m *projections.Model, records []events.Record) {
 
 // Rows gives every table of a model, each row as text, sorted; the checkpoint's
 // time stamp is left out.
-func Rows(t TB, m *projections.Model) map[string][]string {
+func Rows(t TB, m *projections.ReadModel) map[string][]string {
 	t.Helper()
 	out := map[string][]string{}
 	err := m.Read(context.Background(), func(db *sql.DB) error {
@@ -174,35 +174,35 @@ func column(db *sql.DB, query string, args ...any) ([]string, error) {
 }
 
 // wantRows fails when the model's rows differ.
-func wantRows(t TB, want map[string][]string, m *projections.Model) {
+func wantRows(t TB, want map[string][]string, m *projections.ReadModel) {
 	t.Helper()
 	if diff := cmp.Diff(want, Rows(t, m)); diff != "" {
 		t.Fatalf("other rows (-want +got):\n%s", diff)
 	}
 }
 
-// atOnce gives the rows of a model that got everything in one batch.
-func (s suite) atOnce(t TB, records []events.Record) map[string][]string {
+// rowsAtOnce gives the rows of a model that got everything in one batch.
+func (s suite) rowsAtOnce(t TB, records []events.Record) map[string][]string {
 	t.Helper()
 	m := s.emptyModel(t)
 	apply(t, m, records)
 	return Rows(t, m)
 }
 
-func (s suite) anySplit(t *testing.T) {
+func (s suite) anyBatching(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		records := History(rt, rapid.IntRange(2, 60).Draw(rt, "facts"))
-		want := s.atOnce(rt, records)
-		dir, log := scratch(rt), Log(rt, records)
-		m := s.model(rt, dir, Log(rt, nil))
+		want := s.rowsAtOnce(rt, records)
+		dir, log := tempDir(rt), Log(rt, records)
+		m := s.openModel(rt, dir, Log(rt, nil))
 		for done := 0; done < len(records); {
 			from := rapid.IntRange(0, done).Draw(rt, "from") // again what is in already
 			to := rapid.IntRange(done+1, len(records)).Draw(rt, "to")
 			apply(rt, m, records[from:to])
 			done = to
 			if rapid.IntRange(0, 4).Draw(rt, "restart") == 0 {
-				m = s.model(rt, dir, log) // the old one is not closed: it died
-				if why := m.Rebuilt(); why != "" {
+				m = s.openModel(rt, dir, log) // the old one is not closed: it died
+				if why := m.RebuildReason(); why != "" {
 					rt.Fatalf("a restart rebuilt the model: %s", why)
 				}
 			}
@@ -245,7 +245,7 @@ func mapValues(m map[string][]string) func(func([]string) bool) {
 
 func (s suite) noDeadLetters(t *testing.T) {
 	m := s.emptyModel(t)
-	apply(t, m, sample(2000))
+	apply(t, m, sampleHistory(2000))
 	letters, err := m.DeadLetters(t.Context())
 	if err != nil || len(letters) > 0 {
 		t.Fatalf("dead letters: %v, %v", letters, err)

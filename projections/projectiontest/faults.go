@@ -40,10 +40,10 @@ func (s suite) openFaulty(ctx context.Context, path string) (projections.Store, 
 	return &faultyStore{Store: store}, err
 }
 
-func (s suite) commits(t *testing.T) {
-	records := sample(200)
-	want := s.atOnce(t, records)
-	m := s.modelOf(t, s.projection(), t.TempDir(), Log(t, nil), s.openFaulty)
+func (s suite) failedCommits(t *testing.T) {
+	records := sampleHistory(200)
+	want := s.rowsAtOnce(t, records)
+	m := s.openModelOf(t, s.projection(), t.TempDir(), Log(t, nil), s.openFaulty)
 	faults := 0
 	for i := 0; i < len(records); i += 10 {
 		batch := records[i : i+10]
@@ -61,34 +61,34 @@ func (s suite) commits(t *testing.T) {
 }
 
 func (s suite) hole(t *testing.T) {
-	records := sample(50)
+	records := sampleHistory(50)
 	m := s.emptyModel(t)
 	apply(t, m, records[:20])
 	if err := m.Apply(t.Context(), records[21:]); !errors.Is(err, events.ErrCorrupt) {
 		t.Fatalf("a hole between batches: %v", err)
 	}
-	wantRows(t, s.atOnce(t, records[:20]), m)
+	wantRows(t, s.rowsAtOnce(t, records[:20]), m)
 	holed := append(append([]events.Record{}, records[20:30]...), records[31:]...)
 	if err := m.Apply(t.Context(), holed); !errors.Is(err, events.ErrCorrupt) {
 		t.Fatalf("a hole in a batch: %v", err)
 	}
-	wantRows(t, s.atOnce(t, records[:30]), m)
+	wantRows(t, s.rowsAtOnce(t, records[:30]), m)
 	apply(t, m, records) // an alarm is no damage
-	wantRows(t, s.atOnce(t, records), m)
+	wantRows(t, s.rowsAtOnce(t, records), m)
 }
 
 func (s suite) tampered(t *testing.T) {
-	records := sample(50)
+	records := sampleHistory(50)
 	for name, tamper := range map[string]func(*events.Record){
 		"its data": func(r *events.Record) { r.Data = []byte(strings.Replace(string(r.Data), "{", "{ ", 1)) },
 		"its time": func(r *events.Record) { r.Time = r.Time.Add(1) },
 		"its data, hashed again": func(r *events.Record) {
 			r.Data = []byte(strings.Replace(string(r.Data), "{", "{ ", 1))
-			r.Hash = events.Chain(r.Prev, r.Position, r.Event)
+			r.Hash = events.ChainHash(r.Prev, r.Position, r.Event)
 		},
 		"its host": func(r *events.Record) {
 			r.Host = "01940000-0000-7000-8000-00000000ffff"
-			r.Hash = events.Chain(r.Prev, r.Position, r.Event)
+			r.Hash = events.ChainHash(r.Prev, r.Position, r.Event)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,32 +108,32 @@ func (s suite) tampered(t *testing.T) {
 		apply(t, m, records[:30])
 		forged := records[29]
 		forged.Time = forged.Time.Add(1)
-		forged.Hash = events.Chain(forged.Prev, forged.Position, forged.Event)
+		forged.Hash = events.ChainHash(forged.Prev, forged.Position, forged.Event)
 		if err := m.Apply(t.Context(), []events.Record{forged}); !errors.Is(err, events.ErrCorrupt) {
 			t.Fatalf("got %v", err)
 		}
 	})
 }
 
-// other is a projection with another version or schema.
-type other struct {
+// changedProjection is a projection with another version or schema.
+type changedProjection struct {
 	projections.Projection
 	newer  int
 	schema string
 }
 
-func (o other) Version() int   { return o.Projection.Version() + o.newer }
-func (o other) Schema() string { return o.Projection.Schema() + o.schema }
+func (o changedProjection) Version() int   { return o.Projection.Version() + o.newer }
+func (o changedProjection) Schema() string { return o.Projection.Schema() + o.schema }
 
-// damage is something that happens to a file between two lives of a model.
-type damage struct {
-	spoil func(t *testing.T, link, file string)
-	why   string // part of what is told
+// fileDamage is something that happens to a file between two lives of a model.
+type fileDamage struct {
+	apply  func(t *testing.T, link, file string)
+	reason string // part of what is told
 }
 
-// damages are those that a model mends by a rebuild.
-func damages() map[string]damage {
-	return map[string]damage{
+// fileDamages are those that a model mends by a rebuild.
+func fileDamages() map[string]fileDamage {
+	return map[string]fileDamage{
 		"the link was deleted": {func(t *testing.T, link, _ string) { must(t, os.Remove(link)) }, "was missing"},
 		"the file was deleted": {func(t *testing.T, _, file string) { must(t, os.Remove(file)) }, "was missing"},
 		"garbage was written over it": {func(t *testing.T, _, file string) {
@@ -142,7 +142,7 @@ func damages() map[string]damage {
 		"it was emptied": {func(t *testing.T, _, file string) { must(t, os.Truncate(file, 0)) }, "was unreadable"},
 		"it was cut off": {func(t *testing.T, _, file string) { must(t, os.Truncate(file, 3*4096)) }, ""},
 		"a page was overwritten": {func(t *testing.T, _, file string) {
-			data := get(os.ReadFile(file))(t)
+			data := must1(os.ReadFile(file))(t)
 			copy(data[2*4096:], strings.Repeat("\xa5", 4096))
 			must(t, os.WriteFile(file, data, 0o600))
 		}, ""},
@@ -154,37 +154,37 @@ func damages() map[string]damage {
 			must(t, os.Remove(link))
 			must(t, os.Symlink("/dev/null", link))
 		}, "was unreadable"},
-		"it has another version": {change("UPDATE checkpoint SET version = version + 1"), "had version"},
-		"it has another schema":  {change("UPDATE checkpoint SET schema = 'x'"), "had another schema"},
-		"it is of another host":  {change("UPDATE checkpoint SET host = 'x'"), "was of another host"},
-		"it is ahead of the log": {change("UPDATE checkpoint SET position = 999"), "was ahead of the log"},
+		"it has another version": {execOnFile("UPDATE checkpoint SET version = version + 1"), "had version"},
+		"it has another schema":  {execOnFile("UPDATE checkpoint SET schema = 'x'"), "had another schema"},
+		"it is of another host":  {execOnFile("UPDATE checkpoint SET host = 'x'"), "was of another host"},
+		"it is ahead of the log": {execOnFile("UPDATE checkpoint SET position = 999"), "was ahead of the log"},
 		"it followed another log": {
-			change("UPDATE checkpoint SET hash = '" + events.Hash{1}.String() + "'"), "had followed another log",
+			execOnFile("UPDATE checkpoint SET hash = '" + events.Hash{1}.String() + "'"), "had followed another log",
 		},
-		"it has no checkpoint":            {change("DELETE FROM checkpoint"), "was unreadable"},
-		"its checkpoint is not its place": {change("UPDATE checkpoint SET position = 7"), "had followed another log"},
+		"it has no checkpoint":            {execOnFile("DELETE FROM checkpoint"), "was unreadable"},
+		"its checkpoint is not its place": {execOnFile("UPDATE checkpoint SET position = 7"), "had followed another log"},
 	}
 }
 
-// spoiled ends a model, spoils its file, and wants it back.
-func (s suite) spoiled(t *testing.T) {
-	records := sample(120)
-	want := s.atOnce(t, records)
-	for name, c := range damages() {
+// damagedFile ends a model, spoils its file, and wants it back.
+func (s suite) damagedFile(t *testing.T) {
+	records := sampleHistory(120)
+	want := s.rowsAtOnce(t, records)
+	for name, c := range fileDamages() {
 		t.Run(name, func(t *testing.T) {
 			dir, log := t.TempDir(), Log(t, records)
-			m := s.model(t, dir, log)
+			m := s.openModel(t, dir, log)
 			must(t, m.Close())
 			link := m.Path()
-			c.spoil(t, link, filepath.Join(dir, get(os.Readlink(link))(t)))
-			m = s.model(t, dir, log)
-			if why := m.Rebuilt(); !strings.Contains(why, c.why) || !strings.HasSuffix(why, "rebuilt from 120 events") || strings.Contains(why, "\n") {
+			c.apply(t, link, filepath.Join(dir, must1(os.Readlink(link))(t)))
+			m = s.openModel(t, dir, log)
+			if why := m.RebuildReason(); !strings.Contains(why, c.reason) || !strings.HasSuffix(why, "rebuilt from 120 events") || strings.Contains(why, "\n") {
 				t.Errorf("it says %q", why)
 			}
 			wantRows(t, want, m)
 			must(t, m.Close())
-			again := s.model(t, dir, log)
-			if why := again.Rebuilt(); why != "" {
+			again := s.openModel(t, dir, log)
+			if why := again.RebuildReason(); why != "" {
 				t.Errorf("it was rebuilt once more: %s", why)
 			}
 			wantOneGeneration(t, dir)
@@ -192,20 +192,20 @@ func (s suite) spoiled(t *testing.T) {
 	}
 }
 
-// outdated opens a file with a program that knows other tables.
-func (s suite) outdated(t *testing.T) {
-	records := sample(120)
-	want := s.atOnce(t, records)
-	for name, o := range map[string]other{
+// otherVersion opens a file with a program that knows other tables.
+func (s suite) otherVersion(t *testing.T) {
+	records := sampleHistory(120)
+	want := s.rowsAtOnce(t, records)
+	for name, o := range map[string]changedProjection{
 		"of a newer version":   {newer: 1},
 		"with a schema edited": {schema: "\n-- changed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, log := t.TempDir(), Log(t, records)
-			must(t, s.model(t, dir, log).Close())
+			must(t, s.openModel(t, dir, log).Close())
 			o.Projection = s.projection()
-			m := s.modelOf(t, o, dir, log, s.open)
-			if m.Rebuilt() == "" {
+			m := s.openModelOf(t, o, dir, log, s.open)
+			if m.RebuildReason() == "" {
 				t.Error("it was not rebuilt")
 			}
 			got := Rows(t, m)
@@ -217,10 +217,10 @@ func (s suite) outdated(t *testing.T) {
 	}
 }
 
-// change runs a statement on the file.
-func change(statement string) func(t *testing.T, link, file string) {
+// execOnFile runs a statement on the file.
+func execOnFile(statement string) func(t *testing.T, link, file string) {
 	return func(t *testing.T, _, file string) {
-		store := get(Open(t.Context(), file))(t)
+		store := must1(Open(t.Context(), file))(t)
 		must(t, store.Write(t.Context(), func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(t.Context(), statement)
 			return err
@@ -232,7 +232,7 @@ func change(statement string) func(t *testing.T, link, file string) {
 func wantOneGeneration(t *testing.T, dir string) {
 	t.Helper()
 	var bases []string
-	for _, e := range get(os.ReadDir(dir))(t) {
+	for _, e := range must1(os.ReadDir(dir))(t) {
 		if e.Type()&fs.ModeSymlink == 0 && strings.HasSuffix(e.Name(), ".db") {
 			bases = append(bases, e.Name())
 		}
@@ -242,8 +242,8 @@ func wantOneGeneration(t *testing.T, dir string) {
 	}
 }
 
-func (s suite) fresh(t *testing.T) {
-	if why := s.emptyModel(t).Rebuilt(); why != "" {
+func (s suite) freshModel(t *testing.T) {
+	if why := s.emptyModel(t).RebuildReason(); why != "" {
 		t.Errorf("it says %q", why)
 	}
 }
@@ -255,8 +255,8 @@ func must(t TB, err error) {
 	}
 }
 
-// get unwraps a result that must be there.
-func get[T any](v T, err error) func(TB) T {
+// must1 unwraps a result that must be there.
+func must1[T any](v T, err error) func(TB) T {
 	return func(t TB) T {
 		t.Helper()
 		must(t, err)

@@ -25,9 +25,9 @@ func History(t *rapid.T, n int) []events.Record {
 // Generate makes a lawful history of n facts from choices: choose gives a number
 // from 0 to below n. A seeded math/rand/v2 generator's IntN will do.
 func Generate(choose func(n int) int, n int) []events.Record {
-	w := &world{choose: choose, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), inventory: events.Inventory{}}
-	w.machine(&events.Opened{Host: Host, Machine: "box", Build: "test"})
-	w.adopt()
+	w := &historyGenerator{choose: choose, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), inventory: events.Inventory{}}
+	w.appendMachineFact(&events.LogOpened{Host: Host, Machine: "box", Build: "test"})
+	w.recordBaseline()
 	for len(w.records) < n {
 		w.step()
 	}
@@ -46,7 +46,7 @@ func Log(t TB, records []events.Record) *memlog.Log {
 func Append(t TB, log events.Log, records []events.Record) {
 	t.Helper()
 	for _, r := range records {
-		got, err := log.Append(context.Background(), r.Event, events.Anything)
+		got, err := log.Append(context.Background(), r.Event, events.NoExpectation)
 		if err != nil {
 			t.Fatalf("append %s: %v", r, err)
 		}
@@ -56,43 +56,43 @@ func Append(t TB, log events.Log, records []events.Record) {
 	}
 }
 
-// world is a machine to which things happen.
-type world struct {
-	choose    func(int) int
-	now       time.Time
-	ids       int
-	records   []events.Record
-	inventory events.Inventory
-	open      []*events.Transaction // not ended
-	running   *events.Transaction
-	numbers   int
-	ran       []*events.Transaction // ended with changes, for undo
-	undoes    []*events.Transaction // ended undos and redos without a verdict
-	parked    []events.Record
+// historyGenerator is a machine to which things happen.
+type historyGenerator struct {
+	choose          func(int) int
+	now             time.Time
+	ids             int
+	records         []events.Record
+	inventory       events.Inventory
+	open            []*events.Transaction // not ended
+	running         *events.Transaction
+	lastNumber      int
+	undoable        []*events.Transaction // ended with changes, for undo
+	awaitingVerdict []*events.Transaction // ended undos and redos without a verdict
+	deadLetters     []events.Record
 
-	surveyed   *events.HardwareSnapshot // the newest; nil before the first
-	surveyedAt events.Position
+	lastSnapshot   *events.HardwareSnapshot // the newest; nil before the first
+	lastSnapshotAt events.Position
 }
 
 // names are the packages there are.
 var names = []events.PackageName{"cowsay", "sl", "perl", "libc6", "g++", "vim", "tree", "jq", "python3.11", "zlib1g"}
 
-func (w *world) id() events.ID {
+func (w *historyGenerator) id() events.ID {
 	w.ids++
 	// The head differs from id to id, so that short prefixes tell them apart.
 	return events.ID(fmt.Sprintf("%08x-0000-7000-8000-%012x", 0x01940000+w.ids*17, w.ids))
 }
 
-func (w *world) chance(percent int) bool { return w.choose(100) < percent }
+func (w *historyGenerator) chance(percent int) bool { return w.choose(100) < percent }
 
 // append writes one fact about a subject.
-func (w *world) append(s events.Subject, txn events.TransactionID, id events.ID, f events.Fact) events.Record {
+func (w *historyGenerator) append(s events.Subject, txn events.TransactionID, id events.ID, f events.Fact) events.Record {
 	w.now = w.now.Add(time.Duration(w.choose(5000)-500) * time.Millisecond) // clocks go back, too
 	actor := events.Actor{Program: "cortexd", PID: 7}
 	if w.chance(50) {
 		actor = events.Actor{UID: 1000, User: "kim", LoginUID: 1000, SudoUser: "kim", TTY: "pts/1", Program: "cortex", PID: 8}
 	}
-	e, err := events.New(events.Event{ID: id, Host: Host, Subject: s, Time: w.now, Transaction: txn, Correlation: id, Causation: id, Actor: actor}, f)
+	e, err := events.NewFactEvent(events.Event{ID: id, Host: Host, Subject: s, Time: w.now, Transaction: txn, Correlation: id, Causation: id, Actor: actor}, f)
 	if err != nil {
 		panic(fmt.Sprintf("projectiontest: a generated fact is invalid: %v", err))
 	}
@@ -101,16 +101,18 @@ func (w *world) append(s events.Subject, txn events.TransactionID, id events.ID,
 		prev = w.records[len(w.records)-1].Link()
 	}
 	r := events.Record{Event: e, Position: prev.Position + 1, Prev: prev.Hash}
-	r.Hash = events.Chain(r.Prev, r.Position, e)
+	r.Hash = events.ChainHash(r.Prev, r.Position, e)
 	w.records = append(w.records, r)
 	w.inventory.Apply(f)
 	return r
 }
 
-func (w *world) machine(f events.Fact) { w.append(events.MachineSubject(Host), "", w.id(), f) }
+func (w *historyGenerator) appendMachineFact(f events.Fact) {
+	w.append(events.MachineSubject(Host), "", w.id(), f)
+}
 
-// tell writes a fact about a transaction and folds it, which proves it lawful.
-func (w *world) tell(t *events.Transaction, id events.ID, f events.Fact) {
+// appendTransactionFact writes a fact about a transaction and folds it, which proves it lawful.
+func (w *historyGenerator) appendTransactionFact(t *events.Transaction, id events.ID, f events.Fact) {
 	txn := t.ID
 	if txn == "" {
 		txn = events.TransactionID(id)
@@ -121,18 +123,18 @@ func (w *world) tell(t *events.Transaction, id events.ID, f events.Fact) {
 	}
 }
 
-func (w *world) adopt() {
+func (w *historyGenerator) recordBaseline() {
 	var packages []events.Package
 	for _, name := range names {
 		if s := w.state(); s.Known() {
 			packages = append(packages, events.Package{PackageKey: events.PackageKey{Name: name, Arch: "amd64"}, State: s})
 		}
 	}
-	w.machine(&events.Adopted{Packages: packages})
+	w.appendMachineFact(&events.BaselineRecorded{Packages: packages})
 }
 
 // state is any state that dpkg could report.
-func (w *world) state() events.State {
+func (w *historyGenerator) state() events.State {
 	s := events.State{Version: events.Version(fmt.Sprintf("%d.%d-1", w.choose(3), w.choose(3))), Want: events.WantInstall, Flag: events.FlagOK, Status: events.StatusInstalled}
 	switch w.choose(10) {
 	case 0, 1, 2:
@@ -150,66 +152,66 @@ func (w *world) state() events.State {
 }
 
 // step lets one thing happen.
-func (w *world) step() {
+func (w *historyGenerator) step() {
 	switch roll := w.choose(20); {
 	case roll < 7 && w.running != nil:
 		w.run(w.running)
 	case roll < 14 && len(w.open) > 0:
 		w.advance(w.open[w.choose(len(w.open))])
-	case roll == 14 && len(w.undoes) > 0:
-		w.judge()
+	case roll == 14 && len(w.awaitingVerdict) > 0:
+		w.compensate()
 	case roll == 15:
-		w.aside()
+		w.standaloneFact()
 	default:
 		w.request()
 	}
 }
 
-// aside is what happens outside transactions.
-func (w *world) aside() {
+// standaloneFact is what happens outside transactions.
+func (w *historyGenerator) standaloneFact() {
 	switch w.choose(10) {
 	case 9:
 		w.memory()
 	case 8:
 		w.llm()
 	case 6:
-		w.machine(&events.AnswersForgotten{All: true, Reason: "asked for"})
+		w.appendMachineFact(&events.AnswersForgotten{All: true, Reason: "asked for"})
 	case 7:
-		w.survey()
+		w.hardwareSnapshot()
 	case 5:
-		w.machine(&events.Collected{Contents: 1 + w.choose(9), Bytes: int64(w.choose(9000))})
+		w.appendMachineFact(&events.GarbageCollected{ContentsRemoved: 1 + w.choose(9), BytesFreed: int64(w.choose(9000))})
 	case 4:
-		w.observe()
+		w.externalChange()
 	case 0:
 		if changes := w.changes(w.someKeys(3)); len(changes) > 0 {
-			w.machine(&events.Drifted{Changes: changes})
+			w.appendMachineFact(&events.DriftDetected{Changes: changes})
 		}
 	case 1:
-		w.machine(&events.IndexesRefreshed{Reason: "they were old", DurationMs: int64(w.choose(9000))})
+		w.appendMachineFact(&events.IndexesRefreshed{Reason: "they were old", DurationMs: int64(w.choose(9000))})
 	case 2:
 		about := w.records[w.choose(len(w.records))]
-		w.append(events.ParkedSubject(w.id()), about.Transaction, w.id(), &events.Parked{
-			Handler: "planner", Stream: "CORTEX_EVT", Position: about.Position, Event: about.ID, Of: about.Kind, Failure: w.failure(), Attempts: 5,
+		w.append(events.DeadLetterSubject(w.id()), about.Transaction, w.id(), &events.DeadLettered{
+			Handler: "planner", Stream: "CORTEX_EVT", StreamPosition: about.Position, EventID: about.ID, EventKind: about.Kind, Failure: w.failure(), Attempts: 5,
 		})
-		w.parked = append(w.parked, w.records[len(w.records)-1])
+		w.deadLetters = append(w.deadLetters, w.records[len(w.records)-1])
 	case 3:
-		if len(w.parked) > 0 {
-			i := w.choose(len(w.parked))
-			p := w.parked[i]
-			w.parked = append(w.parked[:i:i], w.parked[i+1:]...)
-			w.append(p.Subject, p.Transaction, w.id(), &events.Retried{Parked: p.ID})
+		if len(w.deadLetters) > 0 {
+			i := w.choose(len(w.deadLetters))
+			p := w.deadLetters[i]
+			w.deadLetters = append(w.deadLetters[:i:i], w.deadLetters[i+1:]...)
+			w.append(p.Subject, p.Transaction, w.id(), &events.DeadLetterRetried{DeadLetter: p.ID})
 		}
 	}
 }
 
-func (w *world) failure() events.Failure {
+func (w *historyGenerator) failure() events.Failure {
 	return events.Failure{
 		Kind: events.ErrorKinds[w.choose(len(events.ErrorKinds))], Subject: string(names[w.choose(len(names))]),
 		Message: "it did not work", Hint: "see 'cortex show'",
 	}
 }
 
-func (w *world) someKeys(most int) []events.PackageKey {
+func (w *historyGenerator) someKeys(most int) []events.PackageKey {
 	var out []events.PackageKey
 	seen := map[events.PackageName]bool{}
 	for range 1 + w.choose(most) {
@@ -223,7 +225,7 @@ func (w *world) someKeys(most int) []events.PackageKey {
 }
 
 // changes gives those packages new states; sorted, as events.Diff gives them.
-func (w *world) changes(keys []events.PackageKey) []events.PackageChange {
+func (w *historyGenerator) changes(keys []events.PackageKey) []events.PackageChange {
 	var out []events.PackageChange
 	for _, k := range keys {
 		if after := w.state(); after != w.inventory[k] {

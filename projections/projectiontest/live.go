@@ -11,12 +11,12 @@ import (
 	"cortex/projections"
 )
 
-// readers looks at a model, as a command without a daemon does, while it is
+// concurrentReaders looks at a model, as a command without a daemon does, while it is
 // rebuilt over and over and more is applied.
-func (s suite) readers(t *testing.T) {
-	records := sample(200)
+func (s suite) concurrentReaders(t *testing.T) {
+	records := sampleHistory(200)
 	dir, log := t.TempDir(), Log(t, records[:150])
-	m := s.model(t, dir, log)
+	m := s.openModel(t, dir, log)
 	want := tableSizes(t, m)
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -26,7 +26,7 @@ func (s suite) readers(t *testing.T) {
 	for i := range looks {
 		readers.Go(func() {
 			for ctx.Err() == nil {
-				if err := look(m.Path(), want); err != nil {
+				if err := readOnce(m.Path(), want); err != nil {
 					t.Errorf("a reader: %v", err)
 					return
 				}
@@ -47,11 +47,11 @@ func (s suite) readers(t *testing.T) {
 			t.Errorf("reader %d never saw anything", i)
 		}
 	}
-	wantRows(t, s.atOnce(t, records), m)
+	wantRows(t, s.rowsAtOnce(t, records), m)
 }
 
 // tableSizes gives the number of rows of every table.
-func tableSizes(t *testing.T, m *projections.Model) map[string]int {
+func tableSizes(t *testing.T, m *projections.ReadModel) map[string]int {
 	out := map[string]int{}
 	for table, rows := range Rows(t, m) {
 		out[table] = len(rows)
@@ -59,8 +59,8 @@ func tableSizes(t *testing.T, m *projections.Model) map[string]int {
 	return out
 }
 
-// look opens the model afresh and wants a checkpoint of at least 150.
-func look(path string, atLeast map[string]int) error {
+// readOnce opens the model afresh and wants a checkpoint of at least 150.
+func readOnce(path string, atLeast map[string]int) error {
 	db, err := OpenReader(path)
 	if err != nil {
 		return err
@@ -93,16 +93,16 @@ func look(path string, atLeast map[string]int) error {
 
 // verification falsifies a row in every table in turn.
 func (s suite) verification(t *testing.T) {
-	records := sample(150)
+	records := sampleHistory(150)
 	log := Log(t, records)
-	m := s.model(t, t.TempDir(), log)
+	m := s.openModel(t, t.TempDir(), log)
 	for table, rows := range Rows(t, m) {
 		if len(rows) == 0 || table == "checkpoint" {
 			continue
 		}
 		t.Run(table, func(t *testing.T) {
 			must(t, m.Rebuild(t.Context(), log))
-			damageRow(t, m, table)
+			deleteRow(t, m, table)
 			diff, err := m.VerifyAgainst(t.Context(), log)
 			must(t, err)
 			if diff.Empty() || diff.Tables[0].Table != table || diff.Tables[0].Missing != 1 || len(diff.Tables[0].Examples) == 0 {
@@ -117,10 +117,10 @@ func (s suite) verification(t *testing.T) {
 	}
 }
 
-// damageRow deletes one row behind the model's back.
-func damageRow(t *testing.T, m *projections.Model, table string) {
+// deleteRow deletes one row behind the model's back.
+func deleteRow(t *testing.T, m *projections.ReadModel, table string) {
 	t.Helper()
-	store := get(Open(t.Context(), m.Path()))(t)
+	store := must1(Open(t.Context(), m.Path()))(t)
 	must(t, store.Write(t.Context(), func(tx *sql.Tx) error {
 		columns, err := tx.QueryContext(t.Context(), `SELECT * FROM "`+table+`" LIMIT 1`)
 		if err != nil {

@@ -40,12 +40,12 @@ func OpenReader(path string) (*sql.DB, error) {
 	return open(path, "mode=ro&_pragma=busy_timeout(5000)", 1)
 }
 
-// Built is a read model in dir that has these records, and a reader of its file. Both end
+// BuildModel is a read model in dir that has these records, and a reader of its file. Both end
 // with the test; a dead letter fails it.
-func Built(t TB, p projections.Projection, dir string, records []events.Record) (*projections.Model, *sql.DB) {
+func BuildModel(t TB, p projections.Projection, dir string, records []events.Record) (*projections.ReadModel, *sql.DB) {
 	t.Helper()
 	m, err := projections.New(p, Open, projections.Config{
-		Dir: dir, Report: func(d projections.DeadLetter) { t.Errorf("%s", d) },
+		Dir: dir, OnDeadLetter: func(d projections.DeadLetter) { t.Errorf("%s", d) },
 	})
 	must(t, err)
 	must(t, m.Open(context.Background(), memlog.New(Host)))

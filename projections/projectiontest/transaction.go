@@ -8,9 +8,9 @@ import (
 )
 
 // request opens a transaction.
-func (w *world) request() {
+func (w *historyGenerator) request() {
 	verb := events.Verbs[w.choose(len(events.Verbs))]
-	in := events.Intent{Verb: verb, DryRun: w.chance(20), Words: "cortex " + string(verb)}
+	in := events.Intent{Verb: verb, DryRun: w.chance(20), CommandLine: "cortex " + string(verb)}
 	if verb == events.VerbUndo || verb == events.VerbRedo {
 		targets := w.targets(verb)
 		if len(targets) == 0 {
@@ -18,7 +18,7 @@ func (w *world) request() {
 		}
 		in.Target = targets[w.choose(len(targets))].ID
 	} else if verb == events.VerbRollback {
-		in.After = 1
+		in.RollbackTo = 1
 	} else {
 		for _, k := range w.someKeys(4) {
 			in.Packages = append(in.Packages, events.PackageRef{Name: k.Name})
@@ -31,18 +31,18 @@ func (w *world) request() {
 		}
 	}
 	if verb == events.VerbInstall && len(in.Packages) > 0 {
-		in.Chosen = []events.Choice{{Words: []string{"A  cow", "a cow", "a train"}[w.choose(3)], Names: []events.PackageName{in.Packages[0].Name}}}
+		in.Chosen = []events.Choice{{Phrase: []string{"A  cow", "a cow", "a train"}[w.choose(3)], Names: []events.PackageName{in.Packages[0].Name}}}
 	}
-	w.numbers++
+	w.lastNumber++
 	t := &events.Transaction{}
-	w.tell(t, w.id(), &events.Requested{Number: w.numbers, Intent: in})
+	w.appendTransactionFact(t, w.id(), &events.Requested{Number: w.lastNumber, Intent: in})
 	w.open = append(w.open, t)
 }
 
 // targets are what can be undone: for a redo, undos.
-func (w *world) targets(verb events.Verb) []*events.Transaction {
+func (w *historyGenerator) targets(verb events.Verb) []*events.Transaction {
 	var out []*events.Transaction
-	for _, t := range w.ran {
+	for _, t := range w.undoable {
 		if t.Undoable() && (verb == events.VerbUndo || t.Intent.Verb == events.VerbUndo || t.Intent.Verb == events.VerbRollback) {
 			out = append(out, t)
 		}
@@ -51,7 +51,7 @@ func (w *world) targets(verb events.Verb) []*events.Transaction {
 }
 
 // advance decides a transaction that does not run yet.
-func (w *world) advance(t *events.Transaction) {
+func (w *historyGenerator) advance(t *events.Transaction) {
 	switch roll := w.choose(10); {
 	case t.State == events.StateRunning:
 		w.run(t)
@@ -63,22 +63,22 @@ func (w *world) advance(t *events.Transaction) {
 		w.end(t, &events.Denied{Rule: "essential-packages", Message: "no"})
 	case t.State == events.StateRequested:
 		plan := w.plan(t)
-		w.tell(t, w.id(), &events.Planned{PlanID: plan.ID(), Plan: plan, Base: w.inventory.Hash()})
+		w.appendTransactionFact(t, w.id(), &events.Planned{PlanID: plan.ID(), Plan: plan, InventoryHash: w.inventory.Hash()})
 	case t.State == events.StatePlanned:
-		w.tell(t, w.id(), &events.Approved{PlanID: t.PlanID, How: "prompt"})
+		w.appendTransactionFact(t, w.id(), &events.Approved{PlanID: t.PlanID, How: "prompt"})
 	case w.running == nil:
 		w.running = t
-		w.tell(t, w.id(), &events.Started{PlanID: t.PlanID, Base: w.inventory.Hash()})
+		w.appendTransactionFact(t, w.id(), &events.Started{PlanID: t.PlanID, InventoryHash: w.inventory.Hash()})
 	}
 }
 
 // actions are those of a plan's lines.
 var actions = []events.Action{
 	events.ActionInstall, events.ActionUpgrade, events.ActionDowngrade, events.ActionReinstall, events.ActionRemove,
-	events.ActionPurge, events.ActionConfigure, events.ActionHold, events.ActionUnhold, events.ActionAuto, events.ActionManual,
+	events.ActionPurge, events.ActionConfigure, events.ActionHold, events.ActionUnhold, events.ActionMarkAuto, events.ActionMarkManual,
 }
 
-func (w *world) plan(t *events.Transaction) events.Plan {
+func (w *historyGenerator) plan(t *events.Transaction) events.Plan {
 	var keys []events.PackageKey
 	for _, ref := range t.Intent.Packages {
 		keys = append(keys, events.PackageKey{Name: ref.Name, Arch: "amd64"})
@@ -101,24 +101,24 @@ func (w *world) plan(t *events.Transaction) events.Plan {
 			undoes = append(undoes, x.ID)
 		}
 	}
-	plan := events.Plan{Undoes: undoes[:min(3, len(undoes))], Download: int64(w.choose(1 << 20)), Disk: int64(w.choose(1<<20) - 1<<19)}
+	plan := events.Plan{Undoes: undoes[:min(3, len(undoes))], DownloadBytes: int64(w.choose(1 << 20)), DiskDelta: int64(w.choose(1<<20) - 1<<19)}
 	step := events.Step{Op: events.OpInstall}
 	for i, k := range keys {
-		plan.Changes = append(plan.Changes, events.Change{
+		plan.Changes = append(plan.Changes, events.PlannedChange{
 			PackageKey: k, Action: actions[w.choose(len(actions))], From: w.inventory[k].Version, To: "9.9-1",
-			Automatic: i >= named, Origin: "Debian:12/stable", Download: int64(w.choose(1000)), Essential: w.chance(10),
+			Automatic: i >= named, Origin: "Debian:12/stable", DownloadBytes: int64(w.choose(1000)), Essential: w.chance(10),
 		})
 		step.Targets = append(step.Targets, events.Target{PackageRef: events.PackageRef{Name: k.Name}})
 	}
-	plan.Steps = append(plan.Steps, step, events.Step{Op: events.OpAuto, Targets: step.Targets})
+	plan.Steps = append(plan.Steps, step, events.Step{Op: events.OpMarkAuto, Targets: step.Targets})
 	if w.chance(20) {
 		plan.Residue, plan.Notes = []string{"perl: cannot be brought back"}, []string{"a note"}
 	}
 	return plan
 }
 
-func (w *world) find(id events.TransactionID) *events.Transaction {
-	for _, t := range w.ran {
+func (w *historyGenerator) find(id events.TransactionID) *events.Transaction {
+	for _, t := range w.undoable {
 		if t.ID == id {
 			return t
 		}
@@ -127,34 +127,34 @@ func (w *world) find(id events.TransactionID) *events.Transaction {
 }
 
 // run lets the running transaction do its next thing.
-func (w *world) run(t *events.Transaction) {
+func (w *historyGenerator) run(t *events.Transaction) {
 	open := len(t.Steps) > 0 && !t.Steps[len(t.Steps)-1].Done
 	failed := len(t.Steps) > 0 && t.Steps[len(t.Steps)-1].Failure != nil
 	switch roll := w.choose(20); {
 	case roll == 0:
 		w.end(t, &events.Interrupted{Changes: w.outcome(t), Files: w.files(), Settings: w.settings(), Reason: "the machine stopped", Recovered: []string{"dpkg --configure -a"}})
 	case open && roll < 4:
-		w.tell(t, w.id(), &events.StepFailed{Index: len(t.Steps) - 1, Output: "E: no\n", ExitCode: 100, Failure: w.failure(), DurationMs: int64(w.choose(5000))})
-	case open && len(t.Prepared) < len(t.Steps):
-		p := &events.Prepared{Index: len(t.Steps) - 1, Image: someDigest}
+		w.appendTransactionFact(t, w.id(), &events.StepFailed{Index: len(t.Steps) - 1, Output: "E: no\n", ExitCode: 100, Failure: w.failure(), DurationMs: int64(w.choose(5000))})
+	case open && len(t.Snapshots) < len(t.Steps):
+		p := &events.SnapshotTaken{Index: len(t.Steps) - 1, Snapshot: someDigest}
 		if w.chance(30) {
-			p.Lost = []string{"perl 5.36.0-7"}
+			p.NotStored = []string{"perl 5.36.0-7"}
 		}
-		w.tell(t, w.id(), p)
+		w.appendTransactionFact(t, w.id(), p)
 	case open:
-		w.tell(t, w.id(), &events.StepSucceeded{Index: len(t.Steps) - 1, Output: fmt.Sprintf("line %d\n", w.choose(9)), DurationMs: int64(w.choose(5000))})
+		w.appendTransactionFact(t, w.id(), &events.StepSucceeded{Index: len(t.Steps) - 1, Output: fmt.Sprintf("line %d\n", w.choose(9)), DurationMs: int64(w.choose(5000))})
 	case failed:
 		w.end(t, &events.Failed{Changes: w.outcome(t), Files: w.files(), Settings: w.settings(), Failure: w.failure()})
 	case len(t.Steps) < len(t.Plan.Steps):
 		i := len(t.Steps)
-		w.tell(t, w.id(), &events.StepStarted{Index: i, Op: t.Plan.Steps[i].Op, Argv: []string{"apt-get", "install", "-y"}})
+		w.appendTransactionFact(t, w.id(), &events.StepStarted{Index: i, Op: t.Plan.Steps[i].Op, Argv: []string{"apt-get", "install", "-y"}})
 	default:
 		w.end(t, &events.Succeeded{Changes: w.outcome(t), Files: w.files(), Settings: w.settings()})
 	}
 }
 
 // outcome is what the machine looks like afterwards; an undo restores.
-func (w *world) outcome(t *events.Transaction) []events.PackageChange {
+func (w *historyGenerator) outcome(t *events.Transaction) []events.PackageChange {
 	if target := w.find(t.Intent.Target); target != nil {
 		var out []events.PackageChange
 		for _, c := range target.Changes {
@@ -172,8 +172,8 @@ func (w *world) outcome(t *events.Transaction) []events.PackageChange {
 }
 
 // end writes a transaction's last fact but for the verdict.
-func (w *world) end(t *events.Transaction, f events.Fact) {
-	w.tell(t, w.id(), f)
+func (w *historyGenerator) end(t *events.Transaction, f events.Fact) {
+	w.appendTransactionFact(t, w.id(), f)
 	w.open = slices.DeleteFunc(w.open, func(o *events.Transaction) bool { return o == t })
 	if w.running == t {
 		w.running = nil
@@ -182,25 +182,25 @@ func (w *world) end(t *events.Transaction, f events.Fact) {
 		return
 	}
 	if !t.Effects().Empty() {
-		w.ran = append(w.ran, t)
+		w.undoable = append(w.undoable, t)
 	}
 	if t.Intent.Target != "" || len(t.Plan.Undoes) > 0 {
-		w.undoes = append(w.undoes, t)
+		w.awaitingVerdict = append(w.awaitingVerdict, t)
 	}
 }
 
-// judge writes the verdict of an undo on the transaction it undid.
-func (w *world) judge() {
-	i := w.choose(len(w.undoes))
-	undo := w.undoes[i]
-	w.undoes = append(w.undoes[:i:i], w.undoes[i+1:]...)
+// compensate writes the verdict of an undo on the transaction it undid.
+func (w *historyGenerator) compensate() {
+	i := w.choose(len(w.awaitingVerdict))
+	undo := w.awaitingVerdict[i]
+	w.awaitingVerdict = append(w.awaitingVerdict[:i:i], w.awaitingVerdict[i+1:]...)
 	verdict := &events.Compensated{By: undo.ID, Exact: w.chance(70)}
 	if !verdict.Exact {
 		verdict.Residue = []string{"perl: is not as before"}
 	}
 	for _, id := range append([]events.TransactionID{undo.Intent.Target}, undo.Plan.Undoes...) {
 		if target := w.find(id); target != nil && target.CompensatedBy == "" {
-			w.tell(target, w.id(), verdict)
+			w.appendTransactionFact(target, w.id(), verdict)
 		}
 	}
 }
@@ -209,7 +209,7 @@ func (w *world) judge() {
 const someDigest = events.Digest("00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff")
 
 // files are changes of some paths.
-func (w *world) files() []events.FileChange {
+func (w *historyGenerator) files() []events.FileChange {
 	var out []events.FileChange
 	for i := range w.choose(4) {
 		c := events.FileChange{Path: fmt.Sprintf("/etc/conf-%d", i), After: events.FileState{Kind: events.FileRegular, Mode: 0o644, Size: int64(w.choose(99)), Digest: someDigest}}
@@ -221,21 +221,21 @@ func (w *world) files() []events.FileChange {
 	return out
 }
 
-func (w *world) settings() []events.SettingChange {
+func (w *historyGenerator) settings() []events.SettingChange {
 	if w.chance(80) {
 		return nil
 	}
 	return []events.SettingChange{{Kind: events.SettingAlternative, Name: "editor", Before: "auto", After: "manual /usr/bin/vi"}}
 }
 
-// observe lets somebody else do something.
-func (w *world) observe() {
+// externalChange lets somebody else do something.
+func (w *historyGenerator) externalChange() {
 	changes, files := w.changes(w.someKeys(3)), w.files()
 	if len(changes)+len(files) == 0 {
 		return
 	}
-	w.numbers++
+	w.lastNumber++
 	t := &events.Transaction{}
-	w.tell(t, w.id(), &events.Observed{Number: w.numbers, Program: "apt-get", Command: "apt-get upgrade", UID: w.choose(2), Image: someDigest, Changes: changes, Files: files})
-	w.ran = append(w.ran, t)
+	w.appendTransactionFact(t, w.id(), &events.Observed{Number: w.lastNumber, Program: "apt-get", Command: "apt-get upgrade", UID: w.choose(2), Snapshot: someDigest, Changes: changes, Files: files})
+	w.undoable = append(w.undoable, t)
 }

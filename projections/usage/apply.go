@@ -32,9 +32,9 @@ func (Projection) Schema() string { return schema }
 
 // Classes of what was no failed call of a provider.
 const (
-	denied      = "denied"      // by the budget
-	resting     = "resting"     // the provider was left alone
-	interrupted = "interrupted" // nobody saw the end
+	classDenied      = "denied"      // by the budget
+	classBackoff     = "resting"     // the provider was left alone
+	classInterrupted = "interrupted" // nobody saw the end
 )
 
 // Apply implements [projections.Projection]. Every other fact is of no concern.
@@ -42,31 +42,31 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 	switch f := f.(type) {
 	case *events.LLMCompleted:
 		if f.Cache != "" {
-			return call(tx, r, 0, f.Task, events.LLMAttempt{Provider: "cache", Model: f.Model, Priced: true, LatencyMs: f.LatencyMs})
+			return insertCall(tx, r, 0, f.Task, events.LLMAttempt{Provider: "cache", Model: f.Model, PriceKnown: true, LatencyMs: f.LatencyMs})
 		}
-		return calls(tx, r, f.Task, f.Attempts)
+		return insertCalls(tx, r, f.Task, f.Attempts)
 	case *events.LLMFailed:
-		if f.Class == interrupted {
-			return call(tx, r, 0, f.Task, events.LLMAttempt{Provider: "unknown", Class: interrupted})
+		if f.Class == classInterrupted {
+			return insertCall(tx, r, 0, f.Task, events.LLMAttempt{Provider: "unknown", Class: classInterrupted})
 		}
-		return calls(tx, r, f.Task, f.Attempts)
+		return insertCalls(tx, r, f.Task, f.Attempts)
 	case *events.LLMDenied:
-		return calls(tx, r, f.Task, f.Attempts)
+		return insertCalls(tx, r, f.Task, f.Attempts)
 	}
 	return nil
 }
 
-func calls(tx *projections.Tx, r events.Record, t events.Task, attempts []events.LLMAttempt) error {
+func insertCalls(tx *projections.Tx, r events.Record, t events.LLMTask, attempts []events.LLMAttempt) error {
 	for n, a := range attempts {
-		if err := call(tx, r, n, t, a); err != nil {
+		if err := insertCall(tx, r, n, t, a); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func call(tx *projections.Tx, r events.Record, n int, t events.Task, a events.LLMAttempt) error {
+func insertCall(tx *projections.Tx, r events.Record, n int, t events.LLMTask, a events.LLMAttempt) error {
 	_, err := tx.Exec(`INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, int64(r.Position), n, r.Time.UnixNano(), r.Time.UTC().Format("2006-01-02"),
-		string(t), a.Provider, a.Model, a.Class, a.Input, a.Output, a.Cost, a.Priced, a.LatencyMs)
+		string(t), a.Provider, a.Model, a.Class, a.InputTokens, a.OutputTokens, a.Cost, a.PriceKnown, a.LatencyMs)
 	return err
 }

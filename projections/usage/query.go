@@ -8,8 +8,8 @@ import (
 	"cortex/projections"
 )
 
-// Line is what one model was asked on one day.
-type Line struct {
+// ModelDay is what one model was asked on one day.
+type ModelDay struct {
 	Day       string `json:"day"`
 	Provider  string `json:"provider"`
 	Model     string `json:"model"`
@@ -24,8 +24,8 @@ type Line struct {
 
 // Report is all of a time.
 type Report struct {
-	Version int    `json:"version"`
-	Lines   []Line `json:"lines"`
+	Version   int        `json:"version"`
+	ModelDays []ModelDay `json:"lines"`
 	// Totals of the lines.
 	Answered int   `json:"answered"`
 	Failed   int   `json:"failed"`
@@ -47,7 +47,7 @@ func NewReader(db *sql.DB) *Reader { return &Reader{db} }
 
 // Report sums up the calls since a time.
 func (r *Reader) Report(ctx context.Context, since time.Time) (Report, error) {
-	out := Report{Version: FormatVersion, Lines: []Line{}}
+	out := Report{Version: FormatVersion, ModelDays: []ModelDay{}}
 	if err := projections.CheckVersion(ctx, r.db, Name, Version); err != nil {
 		return out, err
 	}
@@ -55,26 +55,26 @@ func (r *Reader) Report(ctx context.Context, since time.Time) (Report, error) {
 	if !since.IsZero() {
 		from = since.UnixNano()
 	}
-	err := r.db.QueryRowContext(ctx, `SELECT coalesce(sum(provider = 'cache'), 0), coalesce(sum(class = ?), 0) FROM calls WHERE at >= ?`, denied, from).Scan(&out.Cached, &out.Denied)
+	err := r.db.QueryRowContext(ctx, `SELECT coalesce(sum(provider = 'cache'), 0), coalesce(sum(class = ?), 0) FROM calls WHERE at >= ?`, classDenied, from).Scan(&out.Cached, &out.Denied)
 	if err != nil {
-		return out, projections.Explain(Name, err)
+		return out, projections.WrapError(Name, err)
 	}
 	rows, err := r.db.QueryContext(ctx, `SELECT day, provider, model, sum(class = ''), sum(class <> ''), sum(input), sum(output), sum(cost), sum(priced = 0), cast(avg(latency) AS INTEGER)
-		FROM calls WHERE at >= ? AND provider <> 'cache' AND class NOT IN (?, ?) GROUP BY day, provider, model ORDER BY day, provider, model`, from, denied, resting)
+		FROM calls WHERE at >= ? AND provider <> 'cache' AND class NOT IN (?, ?) GROUP BY day, provider, model ORDER BY day, provider, model`, from, classDenied, classBackoff)
 	if err != nil {
-		return out, projections.Explain(Name, err)
+		return out, projections.WrapError(Name, err)
 	}
 	defer func() { _ = rows.Close() }() // its error is rows.Err
 	for rows.Next() {
-		var l Line
+		var l ModelDay
 		if err := rows.Scan(&l.Day, &l.Provider, &l.Model, &l.Answered, &l.Failed, &l.Input, &l.Output, &l.Cost, &l.Unpriced, &l.LatencyMs); err != nil {
-			return out, projections.Explain(Name, err)
+			return out, projections.WrapError(Name, err)
 		}
-		out.Lines = append(out.Lines, l)
+		out.ModelDays = append(out.ModelDays, l)
 		out.Answered += l.Answered
 		out.Failed += l.Failed
 		out.Cost += l.Cost
 		out.Unpriced += l.Unpriced
 	}
-	return out, projections.Explain(Name, rows.Err())
+	return out, projections.WrapError(Name, rows.Err())
 }

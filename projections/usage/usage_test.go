@@ -48,7 +48,7 @@ func TestTheReportAddsUp(t *testing.T) {
 				want += f.Cost
 			}
 		}
-		m, err := projections.New(usage.Projection{}, projectiontest.Open, projections.Config{Dir: filepath.Join(base, fmt.Sprint(n)), Report: func(d projections.DeadLetter) { rt.Errorf("%s", d) }})
+		m, err := projections.New(usage.Projection{}, projectiontest.Open, projections.Config{Dir: filepath.Join(base, fmt.Sprint(n)), OnDeadLetter: func(d projections.DeadLetter) { rt.Errorf("%s", d) }})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func TestTheReportAddsUp(t *testing.T) {
 			rt.Fatal(err)
 		}
 		var lines int64
-		for _, l := range got.Lines {
+		for _, l := range got.ModelDays {
 			lines += l.Cost
 		}
 		if got.Cost != want || lines != want || got.Answered < answered || got.Cached != cached {

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Call is what the server was asked.
-type Call struct {
+// RecordedCall is what the server was asked.
+type RecordedCall struct {
 	Path   string
 	Key    string // as the client sent it
 	System string
@@ -23,38 +23,38 @@ type Call struct {
 	Number int             // from 1
 }
 
-// Reply is what it answers. The zero value is an empty good answer.
-type Reply struct {
-	Text    string
-	Pieces  int           // the text comes in as many; 0 is 3
-	Delay   time.Duration // before anything is sent
-	Between time.Duration // between pieces
-	Status  int           // 0 is 200
-	Body    string        // sent instead of an answer
-	After   string        // the Retry-After header
-	Stop    string        // why it stopped, in the protocol's words; "" is the normal one
-	Input   int           // tokens; 0 is the prompt's bytes / 4
-	Output  int           // tokens; 0 is the text's bytes / 4
-	Uncount bool          // usage is not told
-	CutAt   int           // the connection ends after as many pieces; 0 never
-	Silent  bool          // after the first piece nothing comes any more
-	Inside  string        // an error inside the stream, after the first piece
+// CannedReply is what it answers. The zero value is an empty good answer.
+type CannedReply struct {
+	Text            string
+	Pieces          int           // the text comes in as many; 0 is 3
+	Delay           time.Duration // before anything is sent
+	PieceDelay      time.Duration // between pieces
+	Status          int           // 0 is 200
+	Body            string        // sent instead of an answer
+	RetryAfter      string        // the Retry-After header
+	Stop            string        // why it stopped, in the protocol's words; "" is the normal one
+	Input           int           // tokens; 0 is the prompt's bytes / 4
+	Output          int           // tokens; 0 is the text's bytes / 4
+	OmitUsage       bool          // usage is not told
+	DisconnectAfter int           // the connection ends after as many pieces; 0 never
+	Stall           bool          // after the first piece nothing comes any more
+	StreamError     string        // an error inside the stream, after the first piece
 }
 
-// Server is a model server.
-type Server struct {
+// ModelServer is a model server.
+type ModelServer struct {
 	*httptest.Server
 
 	mu     sync.Mutex
-	answer func(Call) Reply // nil answers "ok"
-	calls  []Call
-	gone   chan struct{}
+	answer func(RecordedCall) CannedReply // nil answers "ok"
+	calls  []RecordedCall
+	closed chan struct{}
 	once   sync.Once
 }
 
 // Start starts a server whose answers answer decides; nil answers "ok". Close ends it.
-func Start(answer func(Call) Reply) *Server {
-	s := &Server{answer: answer, gone: make(chan struct{})}
+func Start(answer func(RecordedCall) CannedReply) *ModelServer {
+	s := &ModelServer{answer: answer, closed: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/messages", s.messages)
 	mux.HandleFunc("POST /v1/chat/completions", s.chat)
@@ -64,64 +64,64 @@ func Start(answer func(Call) Reply) *Server {
 }
 
 // Close ends the server and every call that still waits. It may be called twice.
-func (s *Server) Close() {
+func (s *ModelServer) Close() {
 	s.once.Do(func() {
-		close(s.gone)
+		close(s.closed)
 		s.CloseClientConnections()
 		s.Server.Close()
 	})
 }
 
-// Answer changes what decides from now on.
-func (s *Server) Answer(answer func(Call) Reply) {
+// SetAnswer changes what decides from now on.
+func (s *ModelServer) SetAnswer(answer func(RecordedCall) CannedReply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answer = answer
 }
 
 // Calls gives what was asked so far.
-func (s *Server) Calls() []Call {
+func (s *ModelServer) Calls() []RecordedCall {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]Call(nil), s.calls...)
+	return append([]RecordedCall(nil), s.calls...)
 }
 
-// Anthropic is the address for Anthropic's protocol, OpenAI that for OpenAI's.
-func (s *Server) Anthropic() string { return s.URL }
-func (s *Server) OpenAI() string    { return s.URL + "/v1" }
+// AnthropicURL is the address for Anthropic's protocol, OpenAIURL that for OpenAIURL's.
+func (s *ModelServer) AnthropicURL() string { return s.URL }
+func (s *ModelServer) OpenAIURL() string    { return s.URL + "/v1" }
 
-func (s *Server) models(w http.ResponseWriter, _ *http.Request) {
-	reply := s.record(Call{Path: "/v1/models"})
+func (s *ModelServer) models(w http.ResponseWriter, _ *http.Request) {
+	reply := s.record(RecordedCall{Path: "/v1/models"})
 	if reply.Status != 0 {
-		s.refuse(w, reply)
+		s.writeReply(w, reply)
 		return
 	}
 	fmt.Fprint(w, `{"data":[{"id":"test-model"}]}`)
 }
 
 // record notes a call and asks for the answer.
-func (s *Server) record(c Call) Reply {
+func (s *ModelServer) record(c RecordedCall) CannedReply {
 	s.mu.Lock()
 	c.Number = len(s.calls) + 1
 	s.calls = append(s.calls, c)
 	answer := s.answer
 	s.mu.Unlock()
 	if answer == nil {
-		return Reply{Text: "ok"}
+		return CannedReply{Text: "ok"}
 	}
 	return answer(c)
 }
 
-// refuse sends what is no answer.
-func (s *Server) refuse(w http.ResponseWriter, r Reply) {
-	if r.After != "" {
-		w.Header().Set("Retry-After", r.After)
+// writeReply sends what is no answer.
+func (s *ModelServer) writeReply(w http.ResponseWriter, r CannedReply) {
+	if r.RetryAfter != "" {
+		w.Header().Set("Retry-After", r.RetryAfter)
 	}
 	w.WriteHeader(max(r.Status, http.StatusOK))
 	fmt.Fprint(w, r.Body)
 }
 
-func (s *Server) messages(w http.ResponseWriter, req *http.Request) {
+func (s *ModelServer) messages(w http.ResponseWriter, req *http.Request) {
 	var body struct {
 		Model, System string
 		MaxTokens     int `json:"max_tokens"`
@@ -135,13 +135,13 @@ func (s *Server) messages(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, `{"type":"error","error":{"type":"invalid_request_error","message":"not the protocol"}}`, http.StatusBadRequest)
 		return
 	}
-	c := Call{Path: req.URL.Path, Key: req.Header.Get("X-Api-Key"), System: body.System, Prompt: body.Messages[0].Content}
+	c := RecordedCall{Path: req.URL.Path, Key: req.Header.Get("X-Api-Key"), System: body.System, Prompt: body.Messages[0].Content}
 	if len(body.Tools) > 0 {
 		c.Schema = body.Tools[0].Schema
 	}
 	r := s.record(c)
-	out := &stream{w: w, gone: s.gone, req: req}
-	if !s.begin(out, c, &r) {
+	out := &stream{w: w, closed: s.closed, req: req}
+	if !s.beginStream(out, c, &r) {
 		return
 	}
 	usage := func(in, n int) map[string]any { return map[string]any{"input_tokens": in, "output_tokens": n} }
@@ -153,20 +153,20 @@ func (s *Server) messages(w http.ResponseWriter, req *http.Request) {
 		}
 		return map[string]any{"type": "content_block_delta", "index": 0, "delta": d}
 	}
-	if !out.pieces(r, func(p string) { out.event("content_block_delta", delta(p)) }, func(m string) {
+	if !out.sendPieces(r, func(p string) { out.event("content_block_delta", delta(p)) }, func(m string) {
 		out.event("error", map[string]any{"type": "error", "error": map[string]any{"type": "overloaded_error", "message": m}})
 	}) {
 		return
 	}
-	last := map[string]any{"type": "message_delta", "delta": map[string]any{"stop_reason": or(r.Stop, "end_turn")}}
-	if !r.Uncount {
+	last := map[string]any{"type": "message_delta", "delta": map[string]any{"stop_reason": firstNonEmpty(r.Stop, "end_turn")}}
+	if !r.OmitUsage {
 		last["usage"] = usage(0, r.Output)
 	}
 	out.event("message_delta", last)
 	out.event("message_stop", map[string]any{"type": "message_stop"})
 }
 
-func (s *Server) chat(w http.ResponseWriter, req *http.Request) {
+func (s *ModelServer) chat(w http.ResponseWriter, req *http.Request) {
 	var body struct {
 		Model    string
 		Messages []struct{ Role, Content string }
@@ -178,7 +178,7 @@ func (s *Server) chat(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, `{"error":{"message":"not the protocol"}}`, http.StatusBadRequest)
 		return
 	}
-	c := Call{Path: req.URL.Path, Key: strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")}
+	c := RecordedCall{Path: req.URL.Path, Key: strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")}
 	for _, m := range body.Messages {
 		if m.Role == "system" {
 			c.System = m.Content
@@ -190,39 +190,39 @@ func (s *Server) chat(w http.ResponseWriter, req *http.Request) {
 		c.Schema = body.Format.Schema.Schema
 	}
 	r := s.record(c)
-	out := &stream{w: w, gone: s.gone, req: req}
-	if !s.begin(out, c, &r) {
+	out := &stream{w: w, closed: s.closed, req: req}
+	if !s.beginStream(out, c, &r) {
 		return
 	}
 	chunk := func(content string, finish any) map[string]any {
 		return map[string]any{"model": body.Model, "choices": []any{map[string]any{"index": 0, "delta": map[string]any{"content": content}, "finish_reason": finish}}}
 	}
-	if !out.pieces(r, func(p string) { out.event("", chunk(p, nil)) }, func(m string) {
+	if !out.sendPieces(r, func(p string) { out.event("", chunk(p, nil)) }, func(m string) {
 		out.event("", map[string]any{"error": map[string]any{"message": m}})
 	}) {
 		return
 	}
-	out.event("", chunk("", or(r.Stop, "stop")))
-	if !r.Uncount {
+	out.event("", chunk("", firstNonEmpty(r.Stop, "stop")))
+	if !r.OmitUsage {
 		out.event("", map[string]any{"model": body.Model, "choices": []any{}, "usage": map[string]any{"prompt_tokens": r.Input, "completion_tokens": r.Output}})
 	}
-	out.raw("data: [DONE]\n\n")
+	out.write("data: [DONE]\n\n")
 }
 
-func or(a, b string) string {
+func firstNonEmpty(a, b string) string {
 	if a == "" {
 		return b
 	}
 	return a
 }
 
-// begin waits, refuses, or opens the stream; it fills in what a reply leaves out.
-func (s *Server) begin(out *stream, c Call, r *Reply) bool {
-	if !out.pause(r.Delay) {
+// beginStream waits, refuses, or opens the stream; it fills in what a reply leaves out.
+func (s *ModelServer) beginStream(out *stream, c RecordedCall, r *CannedReply) bool {
+	if !out.sleep(r.Delay) {
 		return false
 	}
 	if r.Status != 0 && r.Status != http.StatusOK || r.Body != "" {
-		s.refuse(out.w, *r)
+		s.writeReply(out.w, *r)
 		return false
 	}
 	if r.Input == 0 {
@@ -237,12 +237,12 @@ func (s *Server) begin(out *stream, c Call, r *Reply) bool {
 
 // stream writes server-sent events.
 type stream struct {
-	w    http.ResponseWriter
-	req  *http.Request
-	gone chan struct{}
+	w      http.ResponseWriter
+	req    *http.Request
+	closed chan struct{}
 }
 
-func (s *stream) raw(text string) {
+func (s *stream) write(text string) {
 	fmt.Fprint(s.w, text)
 	s.w.(http.Flusher).Flush()
 }
@@ -255,11 +255,11 @@ func (s *stream) event(name string, v any) {
 	if name != "" {
 		name = "event: " + name + "\n"
 	}
-	s.raw(name + "data: " + string(b) + "\n\n")
+	s.write(name + "data: " + string(b) + "\n\n")
 }
 
-// pause waits, unless the client or the server goes.
-func (s *stream) pause(d time.Duration) bool {
+// sleep waits, unless the client or the server goes.
+func (s *stream) sleep(d time.Duration) bool {
 	if d == 0 {
 		return true
 	}
@@ -269,13 +269,13 @@ func (s *stream) pause(d time.Duration) bool {
 	case <-t.C:
 		return true
 	case <-s.req.Context().Done():
-	case <-s.gone:
+	case <-s.closed:
 	}
 	return false
 }
 
-// pieces sends the text; it reports whether the answer goes on to its end.
-func (s *stream) pieces(r Reply, send, fail func(string)) bool {
+// sendPieces sends the text; it reports whether the answer goes on to its end.
+func (s *stream) sendPieces(r CannedReply, send, fail func(string)) bool {
 	n := r.Pieces
 	if n == 0 {
 		n = 3
@@ -283,16 +283,16 @@ func (s *stream) pieces(r Reply, send, fail func(string)) bool {
 	for i := range n {
 		send(r.Text[len(r.Text)*i/n : len(r.Text)*(i+1)/n])
 		switch {
-		case r.CutAt == i+1:
+		case r.DisconnectAfter == i+1:
 			panic(http.ErrAbortHandler)
-		case r.Silent:
-			s.pause(time.Hour)
+		case r.Stall:
+			s.sleep(time.Hour)
 			return false
-		case r.Inside != "":
-			fail(r.Inside)
+		case r.StreamError != "":
+			fail(r.StreamError)
 			return false
 		}
-		if !s.pause(r.Between) {
+		if !s.sleep(r.PieceDelay) {
 			return false
 		}
 	}

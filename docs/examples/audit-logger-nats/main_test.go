@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"cortex/embedded/broker"
+	"cortex/embedded/natslog"
 	"cortex/events"
 	"cortex/events/logtest"
 )
@@ -18,7 +18,7 @@ import (
 func TestFollow(t *testing.T) {
 	dir, path := t.TempDir(), filepath.Join(t.TempDir(), "facts")
 	for round := range 3 {
-		b, err := broker.Open(t.Context(), broker.Config{Dir: dir, Create: true, Listen: "127.0.0.1:0"})
+		b, err := natslog.Open(t.Context(), natslog.Config{Dir: dir, Create: true, Listen: "127.0.0.1:0"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -26,7 +26,7 @@ func TestFollow(t *testing.T) {
 			logtest.Append(t, b.Log(), logtest.NewTransaction(), &events.Cancelled{})
 		}
 		ended := make(chan error)
-		go func() { ended <- Follow(context.Background(), "nats://"+b.Listening(), path) }()
+		go func() { ended <- Follow(context.Background(), "nats://"+b.ListenAddr(), path) }()
 		for range 20 {
 			logtest.Append(t, b.Log(), logtest.NewTransaction(), &events.Cancelled{})
 		}

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
-	"cortex/consumers/auditor"
+	"cortex/consumers/treehead"
 	"cortex/events"
 )
 
@@ -17,7 +17,7 @@ import (
 func tower(t *testing.T, size int) (key string, proofs []string) {
 	t.Helper()
 	host := events.HostID("01940000-0000-7000-8000-000000000001")
-	private, public, err := note.GenerateKey(rand.Reader, auditor.Origin(host))
+	private, public, err := note.GenerateKey(rand.Reader, treehead.Origin(host))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,14 +34,14 @@ func tower(t *testing.T, size int) (key string, proofs []string) {
 		return out, nil
 	})
 	var records []events.Record
-	var tree events.Tree
+	var tree events.MerkleTree
 	prev := events.Hash{}
 	for n := range size {
 		r := events.Record{Position: events.Position(n + 1), Prev: prev, Event: events.Event{
-			ID: events.ID("01940000-0000-7000-8000-0000000000aa"), Kind: events.KindRetried, Host: host,
+			ID: events.ID("01940000-0000-7000-8000-0000000000aa"), Kind: events.KindDeadLetterRetried, Host: host,
 			Subject: events.LogSubject(host), Time: time.Unix(int64(n), 7).UTC(), Actor: events.Actor{User: "ann", Program: "cortex"}, Data: []byte(`{"parked":"ü"}`),
 		}}
-		r.Hash = events.Chain(r.Prev, r.Position, r.Event)
+		r.Hash = events.ChainHash(r.Prev, r.Position, r.Event)
 		prev = r.Hash
 		tree.Append(r.Hash)
 		more, err := tlog.StoredHashes(int64(n), r.Hash[:], reader)
@@ -50,7 +50,7 @@ func tower(t *testing.T, size int) (key string, proofs []string) {
 		}
 		stored, records = append(stored, more...), append(records, r)
 	}
-	head, err := auditor.Sign(signer, tree.Size(), tree.Root())
+	head, err := treehead.SignHead(signer, tree.Size(), tree.Root())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func tower(t *testing.T, size int) (key string, proofs []string) {
 		for i, h := range proof {
 			path[i] = events.Hash(h)
 		}
-		b, err := json.Marshal(auditor.NewProof(r, head, path, public))
+		b, err := json.Marshal(treehead.NewProof(r, head, path, public))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -67,7 +67,7 @@ func Query(path string) (report hardware.NVIDIAReport, err error) {
 	}
 	defer func() { err = errors.Join(err, lib.closeLibrary()) }()
 	if rc := lib.initialise(); rc != success {
-		return report, code("nvmlInit_v2", rc)
+		return report, callError("nvmlInit_v2", rc)
 	}
 	defer lib.shutdown()
 	var text [96]byte
@@ -80,7 +80,7 @@ func Query(path string) (report hardware.NVIDIAReport, err error) {
 	}
 	var n uint32
 	if rc := lib.count(&n); rc != success {
-		return report, code("nvmlDeviceGetCount_v2", rc)
+		return report, callError("nvmlDeviceGetCount_v2", rc)
 	}
 	if n > maxDevices {
 		return report, fmt.Errorf("%d devices are more than %d", n, maxDevices)
@@ -100,14 +100,14 @@ func (lib library) device(i uint32) (hardware.NVIDIADevice, error) {
 	d := hardware.NVIDIADevice{Errors: map[string]string{}}
 	var dev uintptr
 	if rc := lib.handle(i, &dev); rc != success {
-		return d, fmt.Errorf("device %d: %w", i, code("nvmlDeviceGetHandleByIndex_v2", rc))
+		return d, fmt.Errorf("device %d: %w", i, callError("nvmlDeviceGetHandleByIndex_v2", rc))
 	}
 	var p pciInfo
 	if rc := lib.pci(dev, &p); rc != success {
-		return d, fmt.Errorf("device %d: %w", i, code("nvmlDeviceGetPciInfo_v3", rc))
+		return d, fmt.Errorf("device %d: %w", i, callError("nvmlDeviceGetPciInfo_v3", rc))
 	}
 	d.PCI = fmt.Sprintf("%04x:%02x:%02x.0", p.domain, p.bus, p.device)
-	fail := func(field, call string, rc int32) { d.Errors[field] = code(call, rc).Error() }
+	fail := func(field, call string, rc int32) { d.Errors[field] = callError(call, rc).Error() }
 	var text [96]byte
 	if rc := lib.name(dev, &text[0], uint32(len(text))); rc == success {
 		d.Name = cstring(text[:])
@@ -165,7 +165,7 @@ func load(path string) (lib library, err error) {
 	return lib, nil
 }
 
-func code(call string, rc int32) error { return fmt.Errorf("%s gave %d", call, rc) }
+func callError(call string, rc int32) error { return fmt.Errorf("%s gave %d", call, rc) }
 
 func cstring(b []byte) string {
 	if i := bytes.IndexByte(b, 0); i >= 0 {

@@ -1,0 +1,80 @@
+package api
+
+import (
+	"cortex/events"
+)
+
+// ProtocolVersion is the version of this interface. A client of another version asks
+// the daemon to leave and starts its own.
+const ProtocolVersion = 1
+
+// Ping answers who is there.
+type Ping struct {
+	Protocol int           `json:"protocol"`
+	Build    string        `json:"build"`
+	PID      int           `json:"pid"`
+	UID      int           `json:"uid"` // of the daemon
+	Host     events.HostID `json:"host"`
+	// MayChange: whether the caller may change the machine through it.
+	MayChange    bool     `json:"may_change"`
+	StartupNotes []string `json:"notes,omitempty"` // what happened at its start, for people
+}
+
+// StreamLine is one line of the event stream; exactly one field is set.
+type StreamLine struct {
+	Event     *events.Record   `json:"event,omitempty"`
+	Progress  *events.Progress `json:"progress,omitempty"`
+	Heartbeat events.Position  `json:"heartbeat,omitempty"` // the log's head
+	Error     *events.Failure  `json:"error,omitempty"`     // ends the stream
+}
+
+// PositionReply answers a request.
+type PositionReply struct {
+	Position events.Position `json:"position"` // in the stream of requests
+}
+
+// DaemonStatus is how the daemon is.
+type DaemonStatus struct {
+	Ping
+	StateDir           string             `json:"state"` // directory
+	Head               events.Position    `json:"head"`
+	LogBytes           uint64             `json:"log_b"`
+	FreeBytes          uint64             `json:"free_b"`
+	NATSServers        string             `json:"servers,omitempty"`   // that keep the log, when it is not the daemon
+	NATSListen         string             `json:"listening,omitempty"` // where NATS clients hear facts
+	Writable           bool               `json:"writable"`
+	Problem            string             `json:"problem,omitempty"` // why it is not
+	TransactionRunning bool               `json:"running"`           // a transaction is being carried out
+	Projections        []ProjectionStatus `json:"projections"`
+	DeadLetters        []DeadLetterStatus `json:"parked,omitempty"`
+}
+
+// ProjectionStatus is how far a read model is.
+type ProjectionStatus struct {
+	Name     string          `json:"name"`
+	Position events.Position `json:"position"`
+	Lag      uint64          `json:"lag"`
+	Problem  string          `json:"problem,omitempty"`
+}
+
+// DeadLetterStatus is a message that its handler gave up on.
+type DeadLetterStatus struct {
+	ID        events.ID      `json:"id"` // of the parked fact
+	Handler   string         `json:"handler"`
+	EventKind events.Kind    `json:"kind"`
+	Failure   events.Failure `json:"failure"`
+}
+
+// ReplayResult is what a replay did to one read model.
+type ReplayResult struct {
+	Projection  string   `json:"projection"`
+	Events      int      `json:"events"`
+	Verified    bool     `json:"verified"`
+	Differences []string `json:"differences,omitempty"`
+	DurationMs  int64    `json:"duration_ms"`
+}
+
+// errorBody is the body of an error.
+type errorBody struct {
+	Error events.Failure `json:"error"`
+}

@@ -1,0 +1,163 @@
+// Package hwsnapshot puts on record what the machine is: a hardware snapshot when
+// the daemon starts, when somebody asks, and before a plan for packages that
+// depend on the hardware.
+//
+// It promises: a snapshot follows a request even when it was delivered twice, and
+// then once; at start and before a plan nothing is recorded while boot and stable
+// facts are those of the newest snapshot; whenever they are not, what differs is
+// on record right before the new snapshot, once, whatever died in between. A
+// survey that fails never keeps a plan from being made.
+package hwsnapshot
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"cortex/consumers/recorder"
+	"cortex/events"
+)
+
+// HardwareProbe looks at the machine. It is safe for concurrent use.
+type HardwareProbe func(ctx context.Context, why events.HardwareSnapshotReason) (*events.HardwareSnapshot, error)
+
+// Snapshotter records snapshots. It is safe for concurrent use.
+type Snapshotter struct {
+	recorder *recorder.Recorder
+	probe    HardwareProbe
+	mu       sync.Mutex // one survey at a time: each is compared with the one before
+}
+
+// New returns a surveyor.
+func New(s *recorder.Recorder, probe HardwareProbe) *Snapshotter {
+	return &Snapshotter{recorder: s, probe: probe}
+}
+
+// RecordAtStart records a snapshot when something is new since the last.
+func (s *Snapshotter) RecordAtStart(ctx context.Context) error {
+	return s.recordSnapshot(ctx, recorder.Cause{}, events.HardwareSnapshotAtStart)
+}
+
+// RecordOnRequest records the snapshot that a request asks for.
+func (s *Snapshotter) RecordOnRequest(ctx context.Context, r events.Record) error {
+	return s.recordSnapshot(ctx, recorder.CausedBy(r).WithActor(r.Actor), events.HardwareSnapshotOnRequest)
+}
+
+// latestSnapshot is the snapshot that was recorded last; ok is false when there is none.
+func (s *Snapshotter) latestSnapshot(ctx context.Context) (r events.Record, f *events.HardwareSnapshot, err error) {
+	r, ok, err := s.recorder.Log.Last(ctx, events.KindFilter(s.recorder.Log.Host(), events.KindHardwareSnapshot))
+	if err != nil || !ok {
+		return r, nil, err
+	}
+	fact, err := events.Decode(r.Event)
+	if err != nil {
+		return r, nil, err
+	}
+	f, ok = fact.(*events.HardwareSnapshot)
+	if !ok {
+		return r, nil, &events.Error{Op: "hwsnapshot.newest", Kind: events.ErrCorrupt, Subject: r.String(), Err: fmt.Errorf("is no snapshot")}
+	}
+	return r, f, nil
+}
+
+func (s *Snapshotter) recordSnapshot(ctx context.Context, c recorder.Cause, why events.HardwareSnapshotReason) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, before, err := s.latestSnapshot(ctx)
+	if err != nil {
+		return err
+	}
+	if before != nil && c.Record.ID != "" && at.Causation == c.Record.ID {
+		return nil // the same request, delivered again
+	}
+	now, err := s.probe(ctx, why)
+	if err != nil {
+		return fmt.Errorf("look at the hardware: %w", err)
+	}
+	if err := now.Validate(); err != nil {
+		return &events.Error{Op: "hwsnapshot.record", Kind: events.ErrInternal, Subject: "hardware snapshot", Err: err}
+	}
+	if before != nil {
+		same := before.StableHash == now.StableHash && before.BootID == now.BootID
+		if same && why != events.HardwareSnapshotOnRequest {
+			return nil
+		}
+		if err := s.recordChange(ctx, c, at, events.DiffHardware(before.Facts, now.Facts)); err != nil {
+			return err
+		}
+	}
+	_, err = s.recorder.Append(ctx, c, events.MachineSubject(s.recorder.Log.Host()), now, events.NoExpectation)
+	return err
+}
+
+// recordChange records the difference to the snapshot at that place, unless it is on
+// record since: then the daemon died before it wrote the snapshot.
+func (s *Snapshotter) recordChange(ctx context.Context, c recorder.Cause, at events.Record, changes []events.HardwareChange) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	host := s.recorder.Log.Host()
+	last, ok, err := s.recorder.Log.Last(ctx, events.KindFilter(host, events.KindHardwareChanged))
+	if err != nil {
+		return err
+	}
+	if ok && last.Position > at.Position {
+		f, err := events.Decode(last.Event)
+		if err != nil {
+			return err
+		}
+		if f, ok := f.(*events.HardwareChanged); ok && slices.Equal(f.Changes, changes) {
+			return nil
+		}
+	}
+	_, err = s.recorder.Append(ctx, c, events.MachineSubject(host), &events.HardwareChanged{Before: at.Position, Changes: changes}, events.NoExpectation)
+	return err
+}
+
+// hardwareAffixes are how the names of packages start or end that make sense only on
+// some hardware.
+var hardwareAffixes = struct{ starts, ends []string }{
+	starts: []string{"firmware-", "linux-firmware", "linux-image", "nvidia-", "libnvidia-", "libcuda", "rocm-", "broadcom-sta-", "xserver-xorg-video-", "qemu-guest-agent", "open-vm-tools", "hyperv-daemons", "bumblebee"},
+	ends:   []string{"-microcode", "-dkms"},
+}
+
+// DependsOnHardware reports whether a package makes sense only on some hardware, by its name.
+func DependsOnHardware(name events.PackageName) bool {
+	s := string(name)
+	return slices.ContainsFunc(hardwareAffixes.starts, func(p string) bool { return strings.HasPrefix(s, p) }) ||
+		slices.ContainsFunc(hardwareAffixes.ends, func(p string) bool { return strings.HasSuffix(s, p) })
+}
+
+// Worker reacts to one message.
+type Worker interface {
+	Handle(ctx context.Context, r events.Record) error
+}
+
+// snapshotPlanner is a planner that first has the hardware looked at, where it matters.
+type snapshotPlanner struct {
+	snapshotter *Snapshotter
+	planner     Worker
+	report      func(error)
+}
+
+// SnapshotBeforePlan wraps the planner: a request for packages that depend on the hardware
+// gets a snapshot before its plan. report is told when there could be none.
+func (s *Snapshotter) SnapshotBeforePlan(planner Worker, report func(error)) Worker {
+	return snapshotPlanner{s, planner, report}
+}
+
+// Handle implements [Worker].
+func (b snapshotPlanner) Handle(ctx context.Context, r events.Record) error {
+	f, err := events.Decode(r.Event)
+	if err != nil {
+		return err
+	}
+	if q, ok := f.(*events.Requested); ok && slices.ContainsFunc(q.Packages, func(p events.PackageRef) bool { return DependsOnHardware(p.Name) }) {
+		if err := b.snapshotter.recordSnapshot(ctx, recorder.CausedBy(r), events.HardwareSnapshotBeforePlan); err != nil {
+			b.report(err)
+		}
+	}
+	return b.planner.Handle(ctx, r)
+}

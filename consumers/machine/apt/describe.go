@@ -1,0 +1,134 @@
+package apt
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cortex/events"
+)
+
+// kibibyte is the unit of Installed-Size (Debian Policy 5.6.20).
+const kibibyte = 1024
+
+// installedInfo is what dpkg says of a package that is there.
+type installedInfo struct {
+	size      int64 // bytes
+	essential bool  // dpkg or apt refuse to remove it without a further yes
+}
+
+// describe adds what the plan's reader should know of each package: how much
+// room it takes or frees, and whether the system needs it. It returns the sum.
+func (m *Machine) describe(ctx context.Context, changes []events.PlannedChange, native events.Architecture) (disk int64, err error) {
+	there, err := m.installedInfos(ctx, changes, native)
+	if err != nil {
+		return 0, err
+	}
+	coming, err := m.offeredSizes(ctx, changes, native)
+	if err != nil {
+		return 0, err
+	}
+	for i, c := range changes {
+		switch c.Action {
+		case events.ActionInstall, events.ActionUpgrade, events.ActionDowngrade:
+			changes[i].DiskDelta = coming[versionKey{c.PackageKey, c.To}]
+			if c.From != "" && changes[i].DiskDelta != 0 {
+				changes[i].DiskDelta -= there[c.PackageKey].size
+			}
+		case events.ActionRemove, events.ActionPurge:
+			if c.From != "" {
+				changes[i].DiskDelta = -there[c.PackageKey].size
+				changes[i].Essential = there[c.PackageKey].essential
+			}
+		case events.ActionReinstall, events.ActionConfigure, events.ActionHold, events.ActionUnhold, events.ActionMarkAuto, events.ActionMarkManual:
+		}
+		disk += changes[i].DiskDelta
+	}
+	return disk, nil
+}
+
+const installedFormat = "${Package}\t${Architecture}\t${Installed-Size}\t${Essential}\t${Protected}\t${Important}\n"
+
+// installedInfos asks dpkg about the packages that the plan changes or removes.
+func (m *Machine) installedInfos(ctx context.Context, changes []events.PlannedChange, native events.Architecture) (map[events.PackageKey]installedInfo, error) {
+	argv := []string{"dpkg-query", "-W", "-f", installedFormat, "--"}
+	for _, c := range changes {
+		if c.From != "" {
+			argv = append(argv, string(c.Name))
+		}
+	}
+	if argv[len(argv)-1] == "--" {
+		return nil, nil
+	}
+	out, err := m.runReadOnly(ctx, argv...)
+	if err != nil && events.KindOf(err) != events.ErrApt { // it tells of those that it knows
+		return nil, err
+	}
+	return parseInstalledInfos(string(out), native), nil
+}
+
+// parseInstalledInfos reads dpkg-query's answer in installedFormat. Apt needs itself, and
+// says so only in its own cache.
+func parseInstalledInfos(out string, native events.Architecture) map[events.PackageKey]installedInfo {
+	found := map[events.PackageKey]installedInfo{}
+	for line := range strings.Lines(out) {
+		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(f) != 6 {
+			continue
+		}
+		found[keyOf(f[0], f[1], native)] = installedInfo{parseSize(f[2]), f[0] == "apt" || f[0] == "dpkg" || slices.Contains(f[3:], "yes")}
+	}
+	return found
+}
+
+func parseSize(s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > 1<<40 {
+		return 0
+	}
+	return n * kibibyte
+}
+
+// versionKey is one version of a package.
+type versionKey struct {
+	events.PackageKey
+	version events.Version
+}
+
+// offeredSizes asks apt's cache about the versions that the plan brings; what it
+// does not know has no entry.
+func (m *Machine) offeredSizes(ctx context.Context, changes []events.PlannedChange, native events.Architecture) (map[versionKey]int64, error) {
+	argv := []string{"apt-cache", "show", "--"}
+	for _, c := range changes {
+		if c.To != "" && c.To != c.From {
+			argv = append(argv, events.PackageRef{Name: c.Name, Arch: c.Arch, Version: c.To}.String())
+		}
+	}
+	if argv[len(argv)-1] == "--" {
+		return nil, nil
+	}
+	out, err := m.runReadOnly(ctx, argv...)
+	if err != nil && events.KindOf(err) != events.ErrApt {
+		return nil, err
+	}
+	return parseSizes(string(out), native), nil
+}
+
+// parseSizes reads the stanzas of "apt-cache show".
+func parseSizes(out string, native events.Architecture) map[versionKey]int64 {
+	found := map[versionKey]int64{}
+	for stanza := range strings.SplitSeq(out, "\n\n") {
+		fields := map[string]string{}
+		for line := range strings.Lines(stanza) {
+			if key, value, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, " ") {
+				fields[key] = strings.TrimSpace(value)
+			}
+		}
+		if fields["Package"] != "" && fields["Installed-Size"] != "" {
+			k := keyOf(fields["Package"], fields["Architecture"], native)
+			found[versionKey{k, events.Version(fields["Version"])}] = parseSize(fields["Installed-Size"])
+		}
+	}
+	return found
+}

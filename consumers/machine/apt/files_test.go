@@ -1,0 +1,48 @@
+package apt
+
+import (
+	"errors"
+	"os/exec"
+	"sync"
+	"testing"
+
+	"cortex/events"
+)
+
+// A child that somebody else starts at the same moment has our lock's descriptor
+// until it runs its own program: steps that follow each other must not take that
+// for an earlier step.
+func TestStepsFollowEachOtherWhileOthersStartChildren(t *testing.T) {
+	m := New(Config{WorkDir: t.TempDir()})
+	stop := make(chan struct{})
+	var others sync.WaitGroup
+	for range 4 {
+		others.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = exec.Command("/bin/true").Run()
+				}
+			}
+		})
+	}
+	for i := range 300 {
+		files, err := m.openFiles("step")
+		if err != nil {
+			t.Errorf("step %d: %v", i, err)
+			break
+		}
+		if _, err := m.openFiles("other"); !errors.Is(err, events.ErrLockBusy) {
+			t.Errorf("two steps at once: %v", err)
+		}
+		files.removeAndUnlock()
+		files.close()
+		if waited, err := m.waitForOrphans(t.Context()); waited || err != nil {
+			t.Errorf("step %d: waited %v, %v", i, waited, err)
+		}
+	}
+	close(stop)
+	others.Wait()
+}

@@ -1,0 +1,170 @@
+package apt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cortex/events"
+)
+
+// lockPollInterval is how often a busy lock is looked at.
+const lockPollInterval = 200 * time.Millisecond
+
+// lockFiles are dpkg's two locks: the front ends' and its own.
+var lockFiles = []string{"/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"}
+
+// LockHolder is the process that holds dpkg's lock.
+type LockHolder struct {
+	PID     int
+	Program string // its name, or "" when it cannot be read
+}
+
+// String is "apt-get (process 1234)".
+func (h LockHolder) String() string {
+	switch {
+	case h.PID <= 0: // in another container, or an open file description's lock
+		return "another process"
+	case h.Program == "":
+		return "process " + strconv.Itoa(h.PID)
+	}
+	return fmt.Sprintf("%s (process %d)", h.Program, h.PID)
+}
+
+// LockHolder tells who holds one of dpkg's locks; ok is false when nobody does.
+// It takes no lock itself.
+func (m *Machine) LockHolder() (h LockHolder, ok bool, err error) {
+	for _, name := range lockFiles {
+		f, err := os.OpenFile(m.hostPath(name), os.O_RDWR, 0)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+			continue
+		}
+		if err != nil {
+			return LockHolder{}, false, fmt.Errorf("look at lock: %w", err)
+		}
+		lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+		err = unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock)
+		f.Close()
+		if err != nil {
+			return LockHolder{}, false, fmt.Errorf("look at lock %s: %w", name, err)
+		}
+		if lock.Type != unix.F_UNLCK {
+			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", lock.Pid))
+			return LockHolder{PID: int(lock.Pid), Program: strings.TrimSpace(SanitizeOutput(string(comm)))}, true, nil
+		}
+	}
+	return LockHolder{}, false, nil
+}
+
+// WaitForLock returns when nobody holds dpkg's locks. While it waits it calls
+// tell about once a second. When limit has passed it gives up with an
+// ErrLockBusy error that names the holder; a limit of 0 waits for ever.
+func (m *Machine) WaitForLock(ctx context.Context, limit time.Duration, tell func(LockHolder, time.Duration)) error {
+	start := time.Now()
+	told := time.Duration(-1)
+	tick := time.NewTicker(lockPollInterval)
+	defer tick.Stop()
+	for {
+		h, held, err := m.LockHolder()
+		if err != nil || !held {
+			return err
+		}
+		waited := time.Since(start)
+		if limit > 0 && waited >= limit {
+			return &events.Error{
+				Op: "apt.WaitForLock", Kind: events.ErrLockBusy, Subject: "dpkg's lock",
+				Err: fmt.Errorf("held by %s for longer than %s", h, limit), Hint: "try again when it is done, or wait longer with --lock-timeout",
+			}
+		}
+		if tell != nil && (told < 0 || waited-told >= time.Second) {
+			tell(h, waited)
+			told = waited
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// waitForOrphans returns when no child of an earlier process of ours is left:
+// every one of them has inherited the running lock.
+func (m *Machine) waitForOrphans(ctx context.Context) (waited bool, err error) {
+	f, err := m.openRunningLock()
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	tick := time.NewTicker(lockPollInterval)
+	defer tick.Stop()
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			unlock(f)
+			return waited, err
+		}
+		waited = true
+		select {
+		case <-ctx.Done():
+			return waited, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// waitForDpkg returns when no dpkg of this machine runs. One that apt-get had just
+// started when it was killed holds no lock yet, and begins its work all the same, only to
+// die of nobody reading what it tells.
+func (m *Machine) waitForDpkg(ctx context.Context) error {
+	program, err := os.Stat(m.hostPath(m.findProgram("dpkg")))
+	if err != nil {
+		return nil //nolint:nilerr // then none runs
+	}
+	tick := time.NewTicker(lockPollInterval / 10)
+	defer tick.Stop()
+	for isRunning(program) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// isRunning reports whether a process has this program. Where we may not look into other
+// processes, as in the hardened unit, root's of that name are taken for it.
+func isRunning(program os.FileInfo) bool {
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, p := range processes {
+		info, err := os.Stat(p + "/exe")
+		if err == nil && os.SameFile(info, program) || errors.Is(err, os.ErrPermission) && isRootProcess(p, program.Name()) {
+			return true
+		}
+	}
+	return false
+}
+
+// isRootProcess reports whether a process is root's and has this name.
+func isRootProcess(process, name string) bool {
+	info, err := os.Stat(process)
+	if err != nil {
+		return false
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	comm, err := os.ReadFile(process + "/comm")
+	return err == nil && ok && owner.Uid == 0 && strings.TrimSpace(string(comm)) == name
+}

@@ -1,0 +1,195 @@
+package apt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"cortex/events"
+)
+
+// Config says where the machine is.
+type Config struct {
+	// Root is the root directory of the machine: "/", or an isolated root, in
+	// which case children run chrooted.
+	Root string
+	// WorkDir is where outputs of running steps are kept; it lies outside Root
+	// and must survive a restart.
+	WorkDir string
+	// PlaceDeb puts a package file from the vault into a directory, under its digest
+	// and ".deb"; see vault.Vault.Lend. Required for steps that name one.
+	PlaceDeb func(d events.Digest, dir string) (path string, err error)
+	// FindDeb finds a package file in the vault, for a package that was cut off while
+	// it was unpacked; see vault.Vault.Deb. Optional.
+	FindDeb func(k events.PackageKey, v events.Version) (events.Deb, bool)
+	// StartFunc starts every program where it is not to be a child of this process.
+	// Optional; it cannot chroot, so Root must be "/" then.
+	Start  StartFunc
+	Logger *slog.Logger
+}
+
+// Machine is one Debian or Ubuntu system. It is safe for concurrent use; use
+// [New].
+type Machine struct {
+	cfg  Config
+	arch atomic.Pointer[events.Architecture] // once it is known
+
+	inventory        memo[events.Inventory]
+	conffileRegistry memo[map[events.PackageKey]string]
+}
+
+// New returns a machine; nothing is read yet.
+func New(cfg Config) *Machine {
+	if cfg.Root == "" {
+		cfg.Root = "/"
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Machine{cfg: cfg}
+}
+
+// NativeArch is the machine's own architecture.
+func (m *Machine) NativeArch(ctx context.Context) (events.Architecture, error) {
+	if a := m.arch.Load(); a != nil {
+		return *a, nil
+	}
+	out, err := m.runReadOnly(ctx, "dpkg", "--print-architecture")
+	if err != nil {
+		return "", err
+	}
+	a := events.Architecture(strings.TrimSpace(string(out)))
+	if err := a.Validate(); err != nil {
+		return "", fmt.Errorf("read dpkg's architecture: %w", err)
+	}
+	m.arch.Store(&a)
+	return a, nil
+}
+
+// hostPath is a path of the machine as seen from outside.
+func (m *Machine) hostPath(p string) string { return filepath.Join(m.cfg.Root, p) }
+
+// OwnRunEnv is the variable by which our own hooks know what we run ourselves.
+const OwnRunEnv = "CORTEX_TRANSACTION"
+
+// childEnv is what every child gets: nothing of ours, nothing of the caller's.
+var childEnv = []string{
+	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	"LC_ALL=C.UTF-8", "HOME=/root", "TERM=dumb",
+	"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true",
+	"APT_LISTCHANGES_FRONTEND=none", "NEEDRESTART_MODE=l",
+	OwnRunEnv + "=1",
+}
+
+// command prepares a child in the machine's root. It is never killed: its life
+// is bound to no context.
+func (m *Machine) command(argv ...string) *exec.Cmd {
+	cmd := &exec.Cmd{Path: m.findProgram(argv[0]), Args: argv, Env: childEnv, Dir: "/"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if m.cfg.Root != "/" {
+		cmd.SysProcAttr.Chroot = m.cfg.Root
+	}
+	return cmd
+}
+
+// findProgram gives a program's path inside the root.
+func (m *Machine) findProgram(name string) string {
+	for _, dir := range []string{"/usr/bin", "/bin", "/usr/sbin", "/sbin"} {
+		if info, err := os.Stat(m.hostPath(dir + "/" + name)); err == nil && !info.IsDir() {
+			return dir + "/" + name
+		}
+	}
+	return "/usr/bin/" + name
+}
+
+// runReadOnly runs a program that changes nothing and gives its output.
+func (m *Machine) runReadOnly(ctx context.Context, argv ...string) ([]byte, error) {
+	cmd := m.command(argv...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	child, err := m.start(cmd)
+	if err != nil {
+		return nil, startError(argv[0], err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- child.Wait() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return stdout.Bytes(), &events.Error{
+				Op: "apt.read", Kind: events.ErrApt, Subject: argv[0],
+				Err: errors.New(failureReason(stdout.String()+stderr.String(), err)), Hint: "try 'apt-get check' to see whether apt itself is well",
+			}
+		}
+		return stdout.Bytes(), nil
+	case <-ctx.Done():
+		child.Kill() // it only reads
+		<-done
+		return nil, ctx.Err()
+	}
+}
+
+func startError(program string, err error) error {
+	return &events.Error{
+		Op: "apt.start", Kind: events.ErrUnavailable, Subject: program, Err: err,
+		Hint: "cortex needs apt and dpkg: is this Debian or Ubuntu?",
+	}
+}
+
+// failureReason finds what a program's output says went wrong: dpkg's own words
+// first, then apt's errors, then the last line.
+func failureReason(output string, err error) string {
+	lines := strings.Split(strings.TrimSpace(SanitizeOutput(output)), "\n")
+	var apt, dpkg []string
+	for i, line := range lines {
+		switch {
+		case strings.HasPrefix(line, "dpkg: error processing") && i+1 < len(lines):
+			dpkg = append(dpkg, strings.TrimSuffix(strings.TrimPrefix(line, "dpkg: "), ":")+": "+strings.TrimSpace(lines[i+1]))
+		case strings.HasPrefix(line, "dpkg: error"):
+			dpkg = append(dpkg, strings.TrimPrefix(line, "dpkg: "))
+		case strings.HasPrefix(line, "E: "):
+			apt = append(apt, strings.TrimPrefix(line, "E: "))
+		}
+	}
+	switch {
+	case len(dpkg) > 0:
+		return strings.Join(dpkg[:min(3, len(dpkg))], "; ")
+	case len(apt) > 0:
+		return strings.Join(apt[:min(3, len(apt))], "; ")
+	case len(lines) > 0 && lines[len(lines)-1] != "":
+		return fmt.Sprintf("%s (%v)", lines[len(lines)-1], err)
+	}
+	return err.Error()
+}
+
+// SanitizeOutput makes foreign output fit to show and store: valid UTF-8, carriage
+// returns as line ends, no control or escape sequences, no bidirectional
+// overrides.
+func SanitizeOutput(s string) string {
+	s = strings.ToValidUTF8(s, "�")
+	var b strings.Builder
+	b.Grow(len(s))
+	for i := 0; i < len(s); {
+		r, size := decodeRune(s[i:])
+		switch {
+		case r == 0x1b:
+			size = escapeLen(s[i:])
+		case r == '\r':
+			if !strings.HasPrefix(s[i+size:], "\n") {
+				b.WriteByte('\n')
+			}
+		case r == '\n' || r == '\t' || printable(r):
+			b.WriteString(s[i : i+size])
+		}
+		i += size
+	}
+	return b.String()
+}

@@ -1,0 +1,219 @@
+package apt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"cortex/events"
+)
+
+// cacheEntry is what apt's cache says of one name.
+type cacheEntry struct {
+	offered   []events.Version // in some package list
+	installed []events.Version // in dpkg's status
+	provided  bool             // by a real package
+}
+
+// CheckNames checks that every name exists exactly as given, in the version given,
+// before apt may see it: apt itself would read an unknown name as a pattern, or
+// its last character as "install" or "remove". What does not exist is an
+// ErrNotFound error that offers near names.
+func (m *Machine) CheckNames(ctx context.Context, refs []events.PackageRef) error {
+	if len(refs) == 0 {
+		return nil
+	}
+	argv := []string{"apt-cache", "showpkg", "--"}
+	for _, r := range refs {
+		if err := r.Validate(); err != nil {
+			return err
+		}
+		argv = append(argv, events.PackageRef{Name: r.Name, Arch: r.Arch}.String())
+	}
+	out, err := m.runReadOnly(ctx, argv...)
+	if err != nil && events.KindOf(err) != events.ErrApt {
+		return err
+	}
+	native, err := m.NativeArch(ctx)
+	if err != nil {
+		return err
+	}
+	packages := parseShowpkg(string(out), native)
+	for _, r := range refs {
+		if err := m.checkName(ctx, r, packages.find(r)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cacheEntries is what apt's cache says of some packages, each under its own
+// architecture.
+type cacheEntries map[events.PackageKey]cacheEntry
+
+// findProgram gives what is known of a name; without an architecture, what is known of
+// it on any.
+func (c cacheEntries) find(r events.PackageRef) cacheEntry {
+	var out cacheEntry
+	for k, is := range c {
+		if k.Name == r.Name && (r.Arch == "" || r.Arch == "all" || r.Arch == k.Arch) {
+			out.offered = append(out.offered, is.offered...)
+			out.installed = append(out.installed, is.installed...)
+			out.provided = out.provided || is.provided
+		}
+	}
+	return out
+}
+
+func (m *Machine) checkName(ctx context.Context, r events.PackageRef, k cacheEntry) error {
+	fail := func(hint, format string, args ...any) error {
+		return &events.Error{Op: "apt.Resolve", Kind: events.ErrNotFound, Subject: r.String(), Err: fmt.Errorf(format, args...), Hint: hint}
+	}
+	versions := slices.Concat(k.offered, k.installed)
+	switch {
+	case len(versions) == 0 && !k.provided:
+		return fail(m.suggestNames(ctx, r.Name), "there is no such package")
+	case r.Version == "" || slices.Contains(k.offered, r.Version):
+		return nil
+	case slices.Contains(k.installed, r.Version):
+		return nil // apt finds nothing to do
+	case len(k.offered) == 0:
+		return fail("", "no version of it is offered")
+	}
+	slices.SortFunc(k.offered, func(a, b events.Version) int { return CompareVersions(b, a) })
+	k.offered = slices.Compact(k.offered)
+	return fail("offered: "+joinVersions(k.offered[:min(5, len(k.offered))]), "this version is not offered")
+}
+
+func joinVersions(versions []events.Version) string {
+	var s []string
+	for _, v := range versions {
+		s = append(s, string(v))
+	}
+	return strings.Join(s, ", ")
+}
+
+// parseShowpkg reads "apt-cache showpkg": for each package a line "Package: X",
+// after "Versions:" lines "VERSION (LIST) (LIST)…", and after "Reverse Provides:"
+// lines "PROVIDER VERSION". Packages of the native architecture, and those of all, have it not written out.
+func parseShowpkg(out string, native events.Architecture) cacheEntries {
+	found := cacheEntries{}
+	var at events.PackageKey
+	section := ""
+	for line := range strings.Lines(out) {
+		line = strings.TrimRight(line, "\n")
+		if n, ok := strings.CutPrefix(line, "Package: "); ok {
+			name, arch, _ := strings.Cut(strings.TrimSpace(n), ":")
+			at, section = keyOf(name, arch, native), ""
+			if _, ok := found[at]; !ok {
+				found[at] = cacheEntry{}
+			}
+			continue
+		}
+		if !strings.HasPrefix(line, " ") && (strings.HasSuffix(line, ": ") || strings.HasSuffix(line, ":")) {
+			section = strings.TrimRight(line, ": ")
+			continue
+		}
+		k := found[at]
+		switch {
+		case line == "" || strings.HasPrefix(line, " "):
+		case section == "Versions":
+			version, lists, _ := strings.Cut(line, " ")
+			for f := range strings.SplitSeq(lists, ")") {
+				switch f = strings.TrimLeft(f, " ("); {
+				case strings.Contains(f, "/dpkg/status"):
+					k.installed = append(k.installed, events.Version(version))
+				case strings.Contains(f, "/"):
+					k.offered = append(k.offered, events.Version(version))
+				}
+			}
+		case section == "Reverse Provides":
+			k.provided = true
+		}
+		found[at] = k
+	}
+	return found
+}
+
+// PackageNames lists every package name that apt knows and that starts with prefix.
+func (m *Machine) PackageNames(ctx context.Context, prefix string) ([]string, error) {
+	argv := []string{"apt-cache", "pkgnames"}
+	if prefix != "" {
+		if strings.HasPrefix(prefix, "-") {
+			return nil, &events.Error{Op: "apt.Names", Kind: events.ErrUsage, Subject: prefix, Err: errors.New("looks like an option")}
+		}
+		argv = append(argv, "--", prefix)
+	}
+	out, err := m.runReadOnly(ctx, argv...)
+	if err != nil {
+		return nil, err
+	}
+	names := strings.Fields(string(out))
+	slices.Sort(names)
+	return names, nil
+}
+
+// suggestNames is a hint with the names that look most like the given one.
+func (m *Machine) suggestNames(ctx context.Context, name events.PackageName) string {
+	if m.ListsEmpty() {
+		return "there are no package lists: run 'apt-get update'"
+	}
+	names, err := m.PackageNames(ctx, "")
+	if err != nil {
+		return ""
+	}
+	type candidate struct {
+		name     string
+		distance int
+	}
+	var best []candidate
+	limit := max(1, min(3, len(name)/3))
+	for _, n := range names {
+		if d := distance(string(name), n, limit); d <= limit {
+			best = append(best, candidate{n, d})
+		}
+	}
+	slices.SortStableFunc(best, func(a, b candidate) int { return a.distance - b.distance })
+	if len(best) == 0 {
+		return "see 'apt-cache search " + string(name) + "'"
+	}
+	var hint []string
+	for _, c := range best[:min(3, len(best))] {
+		hint = append(hint, c.name)
+	}
+	return "did you mean " + strings.Join(hint, ", ") + "?"
+}
+
+// distance is the number of insertions, deletions, substitutions and swaps of
+// neighbours between a and b (optimal string alignment), or more than limit.
+func distance(a, b string, limit int) int {
+	if len(a)-len(b) > limit || len(b)-len(a) > limit {
+		return limit + 1
+	}
+	rows := [3][]int{make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		prev2, prev, row := rows[(i+1)%3], rows[(i+2)%3], rows[i%3]
+		row[0] = i
+		least := row[0]
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(prev[j]+1, row[j-1]+1, prev[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], prev2[j-2]+1)
+			}
+			least = min(least, row[j])
+		}
+		if least > limit {
+			return limit + 1
+		}
+	}
+	return rows[len(a)%3][len(b)]
+}

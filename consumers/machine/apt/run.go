@@ -1,0 +1,320 @@
+package apt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"cortex/events"
+)
+
+// statusPollInterval is how often the files of a running step are looked at.
+const statusPollInterval = 40 * time.Millisecond
+
+// RunOptions say how a step is watched.
+type RunOptions struct {
+	// Label names the step's files; unique among running steps.
+	Label string
+	// OnProgress receives progress; it must not block.
+	OnProgress func(events.Progress)
+	// Gate, when there is one, is asked by every run of apt-get before dpkg starts.
+	Gate Gate
+}
+
+// StepResult is how a step ended.
+type StepResult struct {
+	Argv     []string
+	ExitCode int    // -1: killed by a signal, or never started
+	Output   string // the last MaxOutputBytes of stdout and stderr, cleaned
+	PID      int
+	Duration time.Duration
+}
+
+// Run carries out one step and waits for its end. Its output and status go to
+// files, so that the child neither notices nor minds when we are gone. When ctx
+// ends, Run returns ctx.Err() and the child goes on. A child that fails is an
+// ErrApt error with what apt or dpkg said.
+func (m *Machine) Run(ctx context.Context, s events.Step, o RunOptions) (StepResult, error) {
+	if err := checkStep(s); err != nil {
+		return StepResult{Argv: Argv(s), ExitCode: -1}, err
+	}
+	start := time.Now()
+	for {
+		result, err := m.runOnce(ctx, s, o)
+		left := lockTimeout - time.Since(start)
+		if !needsNoPlanning(s.Op) || !errors.Is(err, events.ErrLockBusy) || result.PID == 0 || left <= 0 {
+			return result, err
+		}
+		// Somebody took the lock between our look and dpkg's: apt-get would have
+		// waited, dpkg and apt-mark have done nothing.
+		if err := m.WaitForLock(ctx, left, nil); err != nil {
+			return result, err
+		}
+	}
+}
+
+func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (StepResult, error) {
+	result := StepResult{Argv: Argv(s), ExitCode: -1}
+	native, err := m.NativeArch(ctx)
+	if err != nil {
+		return result, err
+	}
+	takeBack, err := m.placeDebs(s, native)
+	if err != nil {
+		takeBack()
+		return result, err
+	}
+	files, err := m.openFiles(o.Label)
+	if err != nil {
+		return result, err
+	}
+	defer files.close()
+	argv := result.Argv
+	if argv[0] == "apt-get" {
+		argv = append([]string{argv[0], "-o", "APT::Status-Fd=3"}, argv[1:]...)
+		if o.Gate != nil {
+			if files.gate, err = openGate(); err != nil {
+				return result, err
+			}
+			defer files.gate.close()
+			argv = slices.Insert(argv, 1, gateOptions...)
+		}
+	}
+	start := time.Now()
+	child, ended, err := m.launch(argv, files)
+	if err != nil {
+		files.removeAndUnlock()
+		return result, err
+	}
+	if files.gate != nil {
+		m.serveGate(ctx, files.gate, o.Gate, native)
+	}
+	result.PID = child.PID()
+	err = files.watch(ctx, ended, o.OnProgress)
+	result.Duration = time.Since(start)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return result, err // its files stay: it still writes to them
+	}
+	result.ExitCode = exitCode(err)
+	output := files.readOutput()
+	result.Output = events.Tail(output, events.MaxOutputBytes)
+	files.removeAndUnlock()
+	takeBack()
+	if files.gate != nil {
+		if veto := files.gate.wait(); veto != nil {
+			return result, veto
+		}
+	}
+	if err != nil {
+		return result, stepError(s, output, err)
+	}
+	return result, nil
+}
+
+// launch starts a child that writes to the files; ended gets the result of its
+// end. Apt's programs inherit the running lock, and pass neither it nor the
+// status file on. Dpkg would pass both on to maintainer scripts and to the
+// services these start, which would hold the lock for as long as they run: it
+// gets none and is found by its own lock.
+func (m *Machine) launch(argv []string, files *stepFiles) (Child, <-chan error, error) {
+	cmd := m.command(argv...)
+	cmd.Stdout, cmd.Stderr = files.output, files.output
+	if argv[0] != "dpkg" {
+		cmd.ExtraFiles = []*os.File{files.status, files.lock} // descriptors 3 and 4
+		if files.gate != nil {
+			cmd.ExtraFiles = append(cmd.ExtraFiles, files.gate.childActions, files.gate.childVerdict) // 5 and 6
+		}
+	}
+	child, err := m.start(cmd)
+	if err != nil {
+		return nil, nil, startError(argv[0], err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	return child, ended, nil
+}
+
+func stepError(s events.Step, output string, err error) error {
+	var exit interface{ ExitCode() int }
+	if !errors.As(err, &exit) {
+		return fmt.Errorf("watch %s: %w", s.Op, err)
+	}
+	e := &events.Error{Op: "apt.Run", Kind: events.ErrApt, Err: errors.New(failureReason(output, err))}
+	switch {
+	case strings.Contains(output, "Could not get lock"), strings.Contains(output, "dpkg frontend lock"), strings.Contains(output, "dpkg database lock"):
+		e.Kind, e.Hint = events.ErrLockBusy, "another package manager is at work: try again when it is done"
+	case strings.Contains(output, "No space left on device"):
+		e.Hint = "the disk is full: make room, then undo or run it again"
+	case strings.Contains(output, "Failed to fetch"):
+		e.Hint = "a package could not be fetched: try 'apt-get update', or look at the network"
+	}
+	return e
+}
+
+// stepFiles are what a running step writes to.
+type stepFiles struct {
+	output, status *os.File // written by the child
+	lock           *os.File // locked as long as the child or we live
+	statusAt       int64
+	gate           *gate // of a run of apt-get that is watched
+}
+
+// openFiles makes the files of a step and takes the running lock: every child
+// inherits it, so it stays locked until the last one is gone, whatever becomes of
+// us.
+func (m *Machine) openFiles(label string) (*stepFiles, error) {
+	fail := func(err error) (*stepFiles, error) {
+		return nil, &events.Error{Op: "apt.openFiles", Kind: events.ErrFull, Subject: m.cfg.WorkDir, Err: err, Hint: "is the disk full?"}
+	}
+	if err := os.MkdirAll(m.cfg.WorkDir, 0o700); err != nil {
+		return fail(err)
+	}
+	lock, err := m.openRunningLock()
+	if err != nil {
+		return fail(err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, &events.Error{Op: "apt.openFiles", Kind: events.ErrLockBusy, Err: errors.New("an earlier step is still running")}
+	}
+	f := &stepFiles{lock: lock}
+	for _, part := range []struct {
+		file   **os.File
+		suffix string
+	}{{&f.output, ".out"}, {&f.status, ".status"}} {
+		path := filepath.Join(m.cfg.WorkDir, filepath.Base(label)+part.suffix)
+		*part.file, err = os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR|os.O_APPEND, 0o600)
+		if err != nil {
+			unlock(f.lock)
+			f.close()
+			return fail(err)
+		}
+	}
+	return f, nil
+}
+
+func (m *Machine) openRunningLock() (*os.File, error) {
+	return os.OpenFile(filepath.Join(m.cfg.WorkDir, "running.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+}
+
+func (f *stepFiles) close() {
+	for _, file := range []*os.File{f.output, f.status, f.lock} {
+		if file != nil {
+			file.Close()
+		}
+	}
+}
+
+// removeAndUnlock removes the files of a child that has ended, and unlocks. Closing would
+// not be enough: a child that another goroutine starts at this moment has every
+// descriptor of ours for an instant, and the lock with it.
+func (f *stepFiles) removeAndUnlock() {
+	_ = os.Remove(f.output.Name())
+	_ = os.Remove(f.status.Name())
+	unlock(f.lock)
+}
+
+func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
+
+// watch reports progress until the child ended or ctx is done.
+func (f *stepFiles) watch(ctx context.Context, ended <-chan error, tell func(events.Progress)) error {
+	tick := time.NewTicker(statusPollInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			f.report(tell)
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			f.report(tell)
+		}
+	}
+}
+
+// report tells what whole lines were added to the status file.
+func (f *stepFiles) report(tell func(events.Progress)) {
+	if tell == nil {
+		return
+	}
+	buf := make([]byte, 16<<10)
+	for {
+		n, _ := f.status.ReadAt(buf, f.statusAt)
+		end := bytes.LastIndexByte(buf[:n], '\n') + 1
+		if end == 0 && n == len(buf) {
+			end = n // no line of apt's is that long
+		}
+		if end == 0 {
+			return
+		}
+		f.statusAt += int64(end)
+		for line := range strings.Lines(string(buf[:end])) {
+			if p, ok := parseStatus(line); ok {
+				tell(p)
+			}
+		}
+	}
+}
+
+func (f *stepFiles) readOutput() string {
+	const most = 4 * events.MaxOutputBytes // cleaning only shortens
+	info, err := f.output.Stat()
+	if err != nil {
+		return ""
+	}
+	from := max(0, info.Size()-most)
+	b, _ := io.ReadAll(io.NewSectionReader(f.output, from, most))
+	return SanitizeOutput(string(b))
+}
+
+// parseStatus reads a line of APT::Status-Fd:
+// dlstatus|pmstatus|pmerror|pmconffile:WHAT:PERCENT:TEXT.
+func parseStatus(line string) (events.Progress, bool) {
+	f := strings.SplitN(strings.TrimSpace(SanitizeOutput(line)), ":", 4)
+	if len(f) < 4 {
+		return events.Progress{}, false
+	}
+	// the package may carry an architecture: pmstatus:libc6:amd64:40.0:text
+	if _, err := parsePercent(f[2]); err != nil {
+		parts := strings.SplitN(f[3], ":", 2)
+		if len(parts) != 2 {
+			return events.Progress{}, false
+		}
+		f = []string{f[0], f[1] + ":" + f[2], parts[0], parts[1]}
+	}
+	percent, err := parsePercent(f[2])
+	if err != nil {
+		return events.Progress{}, false
+	}
+	p := events.Progress{Package: f[1], Percent: percent, Message: f[3]}
+	switch f[0] {
+	case "dlstatus":
+		p.Stage, p.Package = events.StageDownload, ""
+	case "pmstatus", "pmerror", "pmconffile":
+		p.Stage = events.StageApply
+		if f[1] == "dpkg-exec" {
+			p.Package = ""
+		}
+	default:
+		return events.Progress{}, false
+	}
+	return p, true
+}
+
+func parsePercent(s string) (float64, error) {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(v >= 0 && v <= 100) { // NaN is none either
+		return 0, fmt.Errorf("not a percentage: %q", s)
+	}
+	return v, nil
+}

@@ -1,0 +1,78 @@
+package apt
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"cortex/events"
+)
+
+var (
+	errNoPlan      = errors.New("apt did not tell what it would do")
+	errNotRunnable = errors.New("not a step that can run")
+)
+
+// Simulate gives the exact plan of the steps, without changing anything: what
+// apt says it would do, then what the marks and holds add. A plan that changes
+// nothing has no steps. At most one step of a plan may need apt's own planning.
+func (m *Machine) Simulate(ctx context.Context, steps []events.Step) (events.Plan, error) {
+	native, err := m.NativeArch(ctx)
+	if err != nil {
+		return events.Plan{}, err
+	}
+	now, err := m.Inventory(ctx)
+	if err != nil {
+		return events.Plan{}, err
+	}
+	steps = dropNativeArch(steps, now, native)
+	f := newForecast(now, native)
+	planned := false
+	for _, s := range steps {
+		if err := checkStep(s); err != nil {
+			return events.Plan{}, err
+		}
+		if needsNoPlanning(s.Op) {
+			f.applyUnplanned(s)
+			continue
+		}
+		if planned {
+			return events.Plan{}, &events.Error{Op: "apt.Simulate", Kind: events.ErrInternal, Err: errors.New("two steps need apt's planning")}
+		}
+		planned = true
+		a, err := m.askApt(ctx, s)
+		if err != nil {
+			return events.Plan{}, err
+		}
+		if err := f.applyApt(s, a); err != nil {
+			return events.Plan{}, err
+		}
+	}
+	plan := events.Plan{Changes: f.changes(), DownloadBytes: f.download}
+	if plan.Empty() {
+		return plan, nil
+	}
+	plan.Steps = steps
+	plan.DiskDelta, err = m.describe(ctx, plan.Changes, native)
+	return plan, err
+}
+
+// dropNativeArch writes names of the native architecture without it, unless another
+// architecture's package of that name is there too: dpkg does not know a package
+// of architecture "all" under the native one.
+func dropNativeArch(steps []events.Step, now events.Inventory, native events.Architecture) []events.Step {
+	foreign := map[events.PackageName]bool{}
+	for k := range now {
+		foreign[k.Name] = foreign[k.Name] || k.Arch != native
+	}
+	out := slices.Clone(steps)
+	for i := range out {
+		out[i].Targets = slices.Clone(out[i].Targets)
+		for j, t := range out[i].Targets {
+			if t.Arch == native && !foreign[t.Name] {
+				out[i].Targets[j].Arch = ""
+			}
+		}
+	}
+	return out
+}

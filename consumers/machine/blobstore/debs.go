@@ -1,0 +1,145 @@
+package blobstore
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"cortex/events"
+)
+
+// PutDeb stores the package file at path as that package in that version: as a
+// hard link when path lies on the same file system, else as a copy. The content
+// decides: the same version built twice is kept twice, and the newest is found by
+// version.
+func (v *Blobs) PutDeb(k events.PackageKey, version events.Version, path string) (events.Deb, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return events.Deb{}, storeError("KeepDeb", path, err)
+	}
+	defer f.Close()
+	digest, err := hashReader(f)
+	if err != nil {
+		return events.Deb{}, storeError("KeepDeb", path, err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return events.Deb{}, storeError("KeepDeb", path, err)
+	}
+	deb := events.Deb{PackageKey: k, Version: version, Digest: digest, Size: info.Size()}
+	if err := v.storeFile(f, path, v.contentPath(deb.Digest)); err != nil {
+		return events.Deb{}, storeError("KeepDeb", path, err)
+	}
+	return deb, v.linkDebName(deb)
+}
+
+// storeFile makes the content out of the open file.
+func (v *Blobs) storeFile(f *os.File, path, content string) error {
+	if _, err := os.Lstat(content); err == nil {
+		return nil
+	}
+	if os.Link(path, content) == nil {
+		return errors.Join(f.Sync(), syncDir(filepath.Dir(content)))
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	tmp, err := copyTemp(filepath.Dir(content), func(w io.Writer) error {
+		_, err := io.Copy(w, f)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, content); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(content))
+}
+
+// linkDebName lets the package file be found by package and version.
+func (v *Blobs) linkDebName(d events.Deb) error {
+	path := filepath.Join(v.dir, debsDir, DebFileName(d.PackageKey, d.Version))
+	target := filepath.Join("..", contentsDir, string(d.Digest))
+	if now, err := os.Readlink(path); err == nil && now == target {
+		return nil
+	}
+	tmp := path + tempPrefix + string(d.Digest[:16])
+	_ = os.Remove(tmp)
+	err := os.Symlink(target, tmp)
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return storeError("KeepDeb", path, err)
+	}
+	return nil
+}
+
+// DebFileName is the name of a package file in the vault, as apt writes it: the epoch's colon as %3a.
+func DebFileName(k events.PackageKey, v events.Version) string {
+	return string(k.Name) + "_" + strings.ReplaceAll(string(v), ":", "%3a") + "_" + string(k.Arch) + ".deb"
+}
+
+// Deb finds the package file that is kept of a package in a version.
+func (v *Blobs) Deb(k events.PackageKey, version events.Version) (events.Deb, bool) {
+	target, err := os.Readlink(filepath.Join(v.dir, debsDir, DebFileName(k, version)))
+	if err != nil {
+		return events.Deb{}, false
+	}
+	d := events.Digest(filepath.Base(target))
+	info, err := os.Lstat(v.contentPath(d))
+	if err != nil || d.Validate() != nil {
+		return events.Deb{}, false
+	}
+	return events.Deb{PackageKey: k, Version: version, Digest: d, Size: info.Size()}, true
+}
+
+// CheckDeb reads a package file's content and compares it with its name.
+func (v *Blobs) CheckDeb(d events.Digest) error {
+	f, err := os.Open(v.contentPath(d))
+	if err != nil {
+		return &events.Error{Op: "blobstore.CheckDeb", Kind: events.ErrNotFound, Subject: string(d), Err: errors.New("the store does not hold this package file"), Hint: "see 'cortex store verify'"}
+	}
+	defer f.Close()
+	if got, err := hashReader(f); err != nil || got != d {
+		return corruptError(d)
+	}
+	return nil
+}
+
+// PlaceDeb gives the package file a name that ends in .deb, as apt wants, in dir. The
+// caller removes it.
+func (v *Blobs) PlaceDeb(d events.Digest, dir string) (string, error) {
+	if err := v.CheckDeb(d); err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, string(d)+".deb")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", storeError("Lend", dir, err)
+	}
+	if err := os.Link(v.contentPath(d), path); err == nil || errors.Is(err, os.ErrExist) {
+		return path, nil
+	}
+	b, err := os.Open(v.contentPath(d))
+	if err != nil {
+		return "", storeError("Lend", path, err)
+	}
+	defer b.Close()
+	tmp, err := copyTemp(dir, func(w io.Writer) error {
+		_, err := io.Copy(w, b)
+		return err
+	})
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return "", storeError("Lend", path, err)
+	}
+	return path, nil
+}

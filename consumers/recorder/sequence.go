@@ -1,0 +1,49 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"cortex/events"
+)
+
+// Sequence gives transactions their numbers: 1, 2, 3, … in the order of the log.
+// All that open transactions share one.
+type Sequence struct {
+	log events.Log
+	mu  sync.Mutex
+}
+
+// NewSequence returns the register of a log.
+func NewSequence(log events.Log) *Sequence { return &Sequence{log: log} }
+
+// Next calls use with the next number; use appends the fact that takes it. No
+// other number is given out meanwhile.
+func (g *Sequence) Next(ctx context.Context, use func(number int) error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	highest := 0
+	for _, filter := range []string{events.RequestedFilter(g.log.Host()), events.KindFilter(g.log.Host(), events.KindObserved)} {
+		last, ok, err := g.log.Last(ctx, filter)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		f, err := events.Decode(last.Event)
+		if err != nil {
+			return err
+		}
+		switch f := f.(type) {
+		case *events.Requested:
+			highest = max(highest, f.Number)
+		case *events.Observed:
+			highest = max(highest, f.Number)
+		default:
+			return &events.Error{Op: "recorder.Register.Next", Kind: events.ErrCorrupt, Subject: last.String(), Err: errors.New("does not open a transaction")}
+		}
+	}
+	return use(highest + 1)
+}

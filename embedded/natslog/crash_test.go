@@ -1,0 +1,158 @@
+package natslog_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"cortex/embedded/natslog"
+	"cortex/events"
+	"cortex/events/logtest"
+)
+
+// childVariable makes the test binary a process that uses a store.
+const childVariable = "CORTEX_TEST_BROKER_CHILD"
+
+// runChild is the other process: it opens a store, appends from several
+// goroutines and prints what was acknowledged, until it is killed.
+func runChild(what, dir string) int {
+	b, err := natslog.Open(context.Background(), natslog.Config{Dir: dir, Create: what != "open"})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println("opened")
+	if what != "append" {
+		return 0
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for {
+				s := logtest.NewTransaction()
+				e, err := events.NewFactEvent(events.Event{ID: logtest.NewID(), Host: b.Host(), Subject: s, Time: time.Now()}, &events.Cancelled{})
+				if err != nil {
+					return
+				}
+				r, err := b.Log().Append(context.Background(), e, events.Expect{Subject: s})
+				mu.Lock()
+				if err != nil {
+					fmt.Println("error", err)
+				} else {
+					fmt.Println("stored", r.Position, r.ID)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return 0
+}
+
+// process is a child that is killed at the latest when the test ends.
+type process struct {
+	cmd *exec.Cmd
+	out *bufio.Reader
+}
+
+func child(t *testing.T, what, dir string) *process {
+	t.Helper()
+	cmd := exec.Command(os.Args[0]) //nolint:gosec // this very binary
+	cmd.Env = append(os.Environ(), childVariable+"="+what, "DIR="+dir)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	p := &process{cmd, bufio.NewReader(out)}
+	t.Cleanup(p.kill)
+	return p
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	_, _ = p.cmd.Process.Wait()
+}
+
+func (p *process) output(t *testing.T) string {
+	t.Helper()
+	b, err := io.ReadAll(p.out)
+	check(t, err)
+	return string(b)
+}
+
+func TestNothingAcknowledgedIsLostByKill9(t *testing.T) {
+	dir := t.TempDir()
+	acked := map[events.ID]events.Position{}
+	for _, lines := range []int{1, 40, 200, 333} {
+		p := child(t, "append", dir)
+		for i := 0; i < lines; i++ {
+			acknowledge(t, p, acked)
+		}
+		check(t, p.cmd.Process.Kill())
+		rest := p.output(t) // what it still had said
+		p.out = bufio.NewReader(bytes.NewBufferString(rest))
+		for bytes.Count([]byte(rest), []byte("\n")) > 0 {
+			if !acknowledge(t, p, acked) {
+				break
+			}
+		}
+		p.kill()
+
+		b := open(t, natslog.Config{Dir: dir})
+		stored := map[events.ID]events.Position{}
+		for _, r := range logtest.VerifyAll(t, b.Log()) {
+			stored[r.ID] = r.Position
+		}
+		for id, at := range acked {
+			if stored[id] != at {
+				t.Errorf("event %s was acknowledged at %d and is at %d", id, at, stored[id])
+			}
+		}
+		closeBroker(t, b)
+	}
+	if len(acked) < 500 {
+		t.Errorf("only %d events: the test proves little", len(acked))
+	}
+}
+
+// acknowledge reads one line of a child; false when there is no whole one.
+func acknowledge(t *testing.T, p *process, acked map[events.ID]events.Position) bool {
+	t.Helper()
+	line, err := p.out.ReadString('\n')
+	if err != nil {
+		return false
+	}
+	if line == "opened\n" {
+		return true
+	}
+	var at events.Position
+	var id events.ID
+	if _, err := fmt.Sscanf(line, "stored %d %s", &at, &id); err != nil {
+		t.Fatalf("the child says %q", line)
+	}
+	acked[id] = at
+	return true
+}
+
+func TestACreationKilledAtAnyTimeLeavesADirectoryThatCanBeOpened(t *testing.T) {
+	for after := time.Duration(0); after < 60*time.Millisecond; after += 4 * time.Millisecond {
+		dir := t.TempDir()
+		p := child(t, "create", dir)
+		timer := time.NewTimer(after)
+		<-timer.C
+		p.kill()
+		b := open(t, natslog.Config{Dir: dir, Create: true})
+		if got := len(logtest.VerifyAll(t, b.Log())); got != 1 {
+			t.Errorf("killed after %s: %d facts", after, got)
+		}
+		closeBroker(t, b)
+	}
+}

@@ -1,0 +1,116 @@
+package natslog
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"cortex/events"
+)
+
+// JetStream lets tests do what no other package can.
+func (b *Broker) JetStream() jetstream.JetStream { return b.engine.js }
+
+// ServerConfig is how the server keeps its files.
+func (b *Broker) ServerConfig() *server.JetStreamConfig { return b.engine.srv.JetStreamConfig() }
+
+// Dir is the state directory.
+func (b *Broker) Dir() string { return b.cfg.Dir }
+
+// StreamDir is where the server keeps a stream.
+func StreamDir(dir, name string) string { return (&Config{Dir: dir}).streamDir(name) }
+
+// Adapter gives publisher and subscriber over streams that are made for each
+// topic, for a suite whose topics are not ours.
+func (b *Broker) Adapter(cfg SubscriberConfig) (message.Publisher, message.Subscriber) {
+	find := func(ctx context.Context, topic string) (jetstream.Stream, error) {
+		s, err := b.engine.js.CreateStream(ctx, jetstream.StreamConfig{Name: "T_" + topic, Subjects: []string{topic}})
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return b.engine.js.Stream(ctx, "T_"+topic)
+		}
+		return s, err
+	}
+	pub := &publisher{js: b.engine.js, checkFreeSpace: func() error { return nil }, waitDurable: func() error { return nil }, checkTopic: func(topic string) error {
+		_, err := find(context.Background(), topic)
+		return err
+	}}
+	return pub, b.subscriber(cfg, find)
+}
+
+// WithVerifyNewest gives cfg with another number of events that are checked first.
+func WithVerifyNewest(cfg Config, first uint64) Config {
+	cfg.verifyNewest = first
+	return cfg
+}
+
+// AppendUnnoticed stores an event as the log would, but lets the log know nothing of it: an
+// append whose answer was lost.
+func (b *Broker) AppendUnnoticed(ctx context.Context, e events.Event) error {
+	head := b.log.currentHead()
+	r := events.Record{Event: e, Position: head.Position + 1, Prev: head.Hash}
+	r.Hash = events.ChainHash(r.Prev, r.Position, r.Event)
+	msg, err := encodeFact(r, b.engine.signer)
+	if err != nil {
+		return err
+	}
+	_, err = b.engine.js.PublishMsg(ctx, msg)
+	return err
+}
+
+// OpenWithoutStreams is a broker without streams of its own, so that the storage it may
+// use is free for those of [Broker.Adapter].
+func OpenWithoutStreams(ctx context.Context, dir string) (*Broker, error) {
+	cfg := Config{Dir: dir}
+	cfg.setDefaults()
+	lk, err := acquireLock(dir, true)
+	if err != nil {
+		return nil, err
+	}
+	m := manifest{Host: events.HostID(cfg.NewID())}
+	e, err := startEngine(ctx, cfg, m.Host, cfg.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	b := newBroker(cfg, e, m, events.Link{})
+	b.lock = lk
+	return b, nil
+}
+
+// Forge stores a record as somebody would who may write to the streams, but has not
+// the key of this host.
+func Forge(ctx context.Context, conn *nats.Conn, r events.Record, subject string) error {
+	msg, err := newMessage(r, subject, &messageSigner{key: make([]byte, 32)})
+	if err != nil {
+		return err
+	}
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return err
+	}
+	_, err = js.PublishMsg(ctx, msg)
+	return err
+}
+
+// CutConnections cuts the connections, as the end of the process does.
+func (b *Broker) CutConnections() {
+	b.engine.conn.Close()
+	b.engine.readConn.Close()
+}
+
+// TailLength is how many records the log has in memory.
+func (b *Broker) TailLength() int {
+	b.log.mu.Lock()
+	defer b.log.mu.Unlock()
+	return len(b.log.recent.records)
+}
+
+// WithSync gives cfg with another way to sync the files of the log.
+func WithSync(cfg Config, sync func(*os.File) error) Config {
+	cfg.syncFile = sync
+	return cfg
+}

@@ -1,0 +1,118 @@
+package natslog_test
+
+import (
+	"crypto/sha256"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"cortex/embedded/natslog"
+)
+
+// tree is what lies under a directory: path → digest of the content.
+func tree(t testing.TB, dir string) map[string][32]byte {
+	t.Helper()
+	out := map[string][32]byte{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() == "lock" {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		out[strings.TrimPrefix(path, dir)] = sha256.Sum256(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// image copies a directory as it is now: what a crash at this moment leaves. A
+// file that is just being written under another name (*.tmp) may come or not, as
+// after a crash.
+func image(t testing.TB, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "image")
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		target := filepath.Join(to, strings.TrimPrefix(path, dir))
+		switch {
+		case strings.HasSuffix(path, ".tmp"):
+			return nil
+		case err != nil:
+			return err
+		case d.IsDir():
+			return os.MkdirAll(target, 0o700)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(target, b, 0o600)
+	})
+	check(t, err)
+	return to
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	check(t, err)
+	return b
+}
+
+func write(t testing.TB, path string, b []byte) {
+	t.Helper()
+	check(t, os.WriteFile(path, b, 0o600))
+}
+
+// blocks gives the paths of the block files of the facts, in order.
+func blocks(t testing.TB, dir string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(natslog.StreamDir(dir, natslog.FactsStream), "msgs", "*.blk"))
+	check(t, err)
+	slices.SortFunc(found, func(a, b string) int {
+		if len(a) != len(b) {
+			return len(a) - len(b)
+		}
+		return strings.Compare(a, b)
+	})
+	if len(found) == 0 {
+		t.Fatal("no blocks: the test looks at the wrong place")
+	}
+	return found
+}
+
+func lastBlock(t testing.TB, dir string) string {
+	t.Helper()
+	all := blocks(t, dir)
+	return all[len(all)-1]
+}
+
+// meta is a file that describes a stream.
+func meta(dir, stream, name string) string {
+	return filepath.Join(natslog.StreamDir(dir, stream), name)
+}
+
+// flip changes one bit in the middle of what marker names, or of the file.
+func flip(t testing.TB, path, marker string) {
+	t.Helper()
+	b := read(t, path)
+	at := len(b) / 2
+	if marker != "" {
+		if at = strings.LastIndex(string(b), marker); at < 0 {
+			t.Fatalf("%q is not in %s", marker, path)
+		}
+	}
+	b[at] ^= 1
+	write(t, path, b)
+}

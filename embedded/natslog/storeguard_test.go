@@ -1,0 +1,484 @@
+package natslog_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/minio/highwayhash"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"cortex/embedded/natslog"
+	"cortex/events"
+	"cortex/events/logtest"
+)
+
+// damage is something that can happen to a state directory.
+type damage struct {
+	do   func(t *testing.T, dir string)
+	says string // part of the refusal
+}
+
+// damages is everything that must be refused.
+func damages() map[string]damage {
+	out := blockDamages()
+	maps.Copy(out, descriptionDamages())
+	maps.Copy(out, swaps())
+	return out
+}
+
+// blockDamages happen to the facts themselves.
+func blockDamages() map[string]damage {
+	block := func(do func(t *testing.T, path string)) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			t.Helper()
+			do(t, lastBlock(t, dir))
+		}
+	}
+	return map[string]damage{
+		"a block cut off": {block(func(t *testing.T, path string) {
+			t.Helper()
+			check(t, os.Truncate(path, int64(len(read(t, path))-1000)))
+		}), "event"},
+		"a block emptied": {block(func(t *testing.T, path string) {
+			t.Helper()
+			check(t, os.Truncate(path, 0))
+		}), "empty"},
+		"a block of zeros": {block(func(t *testing.T, path string) {
+			t.Helper()
+			write(t, path, make([]byte, len(read(t, path))))
+		}), "empty"},
+		"a block removed":                {block(func(t *testing.T, path string) { t.Helper(); check(t, os.Remove(path)) }), "empty"},
+		"a bit flipped in a block":       {block(func(t *testing.T, path string) { t.Helper(); flip(t, path, "") }), "event"},
+		"a bit flipped in the last fact": {block(func(t *testing.T, path string) { t.Helper(); flip(t, path, "the last") }), "event"},
+		"a fact rewritten with care":     {block(rewrite), "does not match its hash"},
+		"a fact taken out with care":     {block(takeOut), "hole"},
+	}
+}
+
+func manifestFile(dir string) string { return filepath.Join(dir, "manifest.json") }
+
+// descriptionDamages happen to what describes the facts.
+func descriptionDamages() map[string]damage {
+	replace := func(path func(dir string) string, old, new string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			t.Helper()
+			b := read(t, path(dir))
+			changed := bytes.Replace(b, []byte(old), []byte(new), 1)
+			if bytes.Equal(b, changed) {
+				t.Fatalf("%q is not in %s", old, path(dir))
+			}
+			write(t, path(dir), changed)
+		}
+	}
+	metaFile := func(stream, name string) func(dir string) string {
+		return func(dir string) string { return meta(dir, stream, name) }
+	}
+	remove := func(path func(dir string) string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			t.Helper()
+			check(t, os.RemoveAll(path(dir)))
+		}
+	}
+	empty := func(path func(dir string) string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			t.Helper()
+			check(t, os.Truncate(path(dir), 0))
+		}
+	}
+	return map[string]damage{
+		"stream description removed":  {remove(metaFile(natslog.FactsStream, "meta.inf")), "meta.inf"},
+		"stream description emptied":  {empty(metaFile(natslog.FactsStream, "meta.inf")), "meta.inf"},
+		"its checksum removed":        {remove(metaFile(natslog.FactsStream, "meta.sum")), "meta.sum"},
+		"its checksum emptied":        {empty(metaFile(natslog.FactsStream, "meta.sum")), "meta.inf"},
+		"stream description changed":  {replace(metaFile(natslog.FactsStream, "meta.inf"), `"deny_delete":true`, `"deny_delete":false`), "checksum"},
+		"requests removed":            {remove(metaFile(natslog.RequestsStream, "")), "CORTEX_REQ"},
+		"facts removed":               {remove(metaFile(natslog.FactsStream, "")), "CORTEX_EVT"},
+		"the log removed":             {remove(func(dir string) string { return filepath.Join(dir, "log") }), "log is missing"},
+		"manifest removed":            {remove(manifestFile), "manifest.json"},
+		"manifest emptied":            {empty(manifestFile), "manifest.json"},
+		"manifest of a later program": {replace(manifestFile, `"format": 1`, `"format": 2`), "format"},
+		"manifest of another event":   {replace(manifestFile, `"id": "0`, `"id": "1`), "not the one"},
+		"manifest of a newer log":     {replace(manifestFile, `"position": `, `"position": 9`), "was stored"},
+		"manifest of another host":    {replace(manifestFile, `"host": "0`, `"host": "1`), "host"},
+		"manifest that says unborn":   {replace(manifestFile, `"host"`, `"creating": true, "host"`), "there is a log with events"},
+	}
+}
+
+// swaps put a part of another store in place of one.
+func swaps() map[string]damage {
+	return map[string]damage{
+		"manifest of another store": {func(t *testing.T, dir string) {
+			t.Helper()
+			other := t.TempDir()
+			closeBroker(t, open(t, natslog.Config{Dir: other, Create: true}))
+			write(t, manifestFile(dir), read(t, manifestFile(other)))
+		}, "created"},
+		"the log of another store": {func(t *testing.T, dir string) {
+			t.Helper()
+			other := t.TempDir()
+			closeBroker(t, open(t, natslog.Config{Dir: other, Create: true}))
+			check(t, os.RemoveAll(filepath.Join(dir, "log")))
+			check(t, os.CopyFS(filepath.Join(dir, "log"), os.DirFS(filepath.Join(other, "log"))))
+		}, "created"},
+	}
+}
+
+// records cuts a block into its records.
+func records(t *testing.T, b []byte) [][]byte {
+	t.Helper()
+	var out [][]byte
+	for len(b) > 0 {
+		n := binary.LittleEndian.Uint32(b) &^ (1 << 31)
+		out, b = append(out, b[:n:n]), b[n:]
+	}
+	return out
+}
+
+// rewrite changes a fact and gives it a right checksum, as one who knows the
+// file format would.
+func rewrite(t *testing.T, path string) {
+	t.Helper()
+	rewriteAt(t, path, `"output":"0`)
+}
+
+// rewriteAt changes the last byte of a marker in the eleventh or a later record.
+func rewriteAt(t *testing.T, path, marker string) {
+	t.Helper()
+	b := read(t, path)
+	for _, r := range records(t, b)[10:] { // parts of b
+		at := bytes.LastIndex(r, []byte(marker))
+		if at < 0 {
+			continue
+		}
+		r[at+len(marker)-1] ^= 1
+		key := sha256.Sum256([]byte("CORTEX_EVT-1"))
+		sum, err := highwayhash.New64(key[:])
+		check(t, err)
+		subject := 22 + int(binary.LittleEndian.Uint16(r[20:]))
+		for _, part := range [][]byte{r[4:20], r[22:subject], r[subject+4 : len(r)-8]} {
+			_, _ = sum.Write(part)
+		}
+		copy(r[len(r)-8:], sum.Sum(nil))
+		write(t, path, b)
+		return
+	}
+	t.Fatalf("%q is not in %s", marker, path)
+}
+
+// takeOut removes one whole record.
+func takeOut(t *testing.T, path string) {
+	t.Helper()
+	all := records(t, read(t, path))
+	write(t, path, bytes.Join(append(all[:10:10], all[11:]...), nil))
+}
+
+// used makes a store with facts and requests and gives it as a clean close and
+// as a crash leave it.
+func used(t *testing.T) map[string]string {
+	t.Helper()
+	dir := t.TempDir()
+	b := open(t, natslog.Config{Dir: dir, Create: true})
+	fill(t, b.Log(), 60)
+	logtest.Append(t, b.Log(), logtest.NewTransaction(), &events.Cancelled{Reason: "the last"})
+	_, err := b.Submit(t.Context(), request(t, b))
+	check(t, err)
+	awaitManifest(t, dir, 62)
+	crashed := image(t, dir)
+	closeBroker(t, b)
+	return map[string]string{"closed": dir, "crashed": crashed}
+}
+
+// awaitManifest waits until the manifest knows a position.
+func awaitManifest(t *testing.T, dir string, p events.Position) {
+	t.Helper()
+	eventually(t, func() bool {
+		return strings.Contains(string(read(t, filepath.Join(dir, "manifest.json"))), fmt.Sprintf(`"position": %d,`, p))
+	})
+}
+
+// eventually polls a condition that must come true.
+func eventually(t testing.TB, ok func() bool) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("it did not come true")
+		}
+	}
+}
+
+func TestRefusesADamagedStoreAndChangesNothing(t *testing.T) {
+	for state, dir := range used(t) {
+		t.Run(state, func(t *testing.T) {
+			closeBroker(t, open(t, natslog.Config{Dir: image(t, dir)})) // it is sound
+			for name, d := range damages() {
+				t.Run(name, func(t *testing.T) {
+					dir := image(t, dir)
+					d.do(t, dir)
+					before := tree(t, dir)
+					for _, create := range []bool{false, true} {
+						if name == "manifest that says unborn" && !create {
+							continue
+						}
+						refused(t, natslog.Config{Dir: dir, Create: create}, d.says)
+						if after := tree(t, dir); !maps.Equal(before, after) {
+							t.Error("the refusal changed the directory")
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
+func refused(t *testing.T, cfg natslog.Config, says string) {
+	t.Helper()
+	b, err := natslog.Open(t.Context(), cfg)
+	if err == nil {
+		closeBroker(t, b)
+		t.Fatal("it was opened")
+	}
+	if events.KindOf(err) != events.ErrCorrupt || events.HintOf(err) == "" {
+		t.Errorf("refused with %s %q, hint %q", events.KindOf(err), err, events.HintOf(err))
+	}
+	if !strings.Contains(err.Error(), says) {
+		t.Errorf("%q does not say %q", err, says)
+	}
+}
+
+func TestRefusesStreamsThatWereChangedThroughTheServer(t *testing.T) {
+	facts := func(t *testing.T, b *natslog.Broker) jetstream.StreamConfig {
+		t.Helper()
+		s, err := b.JetStream().Stream(t.Context(), natslog.FactsStream)
+		check(t, err)
+		return s.CachedInfo().Config
+	}
+	update := func(change func(*jetstream.StreamConfig)) func(*testing.T, *natslog.Broker) {
+		return func(t *testing.T, b *natslog.Broker) {
+			t.Helper()
+			cfg := facts(t, b)
+			change(&cfg)
+			_, err := b.JetStream().UpdateStream(t.Context(), cfg)
+			check(t, err)
+		}
+	}
+	for name, tt := range map[string]struct {
+		do   func(t *testing.T, b *natslog.Broker)
+		says string
+	}{
+		"facts thrown away by a limit": {update(func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 20, jetstream.DiscardOld }), "configuration"},
+		"facts thrown away, and then the old limit": {func(t *testing.T, b *natslog.Broker) {
+			t.Helper()
+			update(func(c *jetstream.StreamConfig) { c.MaxMsgs = 20; c.Discard = jetstream.DiscardOld })(t, b)
+			update(func(c *jetstream.StreamConfig) { c.MaxMsgs = -1; c.Discard = jetstream.DiscardNew })(t, b)
+		}, "begins at event 42"},
+		"another limit":       {update(func(c *jetstream.StreamConfig) { c.MaxBytes /= 2 }), "configuration"},
+		"deleting by age":     {update(func(c *jetstream.StreamConfig) { c.MaxAge = 48 * time.Hour }), "configuration"},
+		"another description": {update(func(c *jetstream.StreamConfig) { c.Description = "mine" }), "configuration"},
+		"stream deleted": {func(t *testing.T, b *natslog.Broker) {
+			t.Helper()
+			check(t, b.JetStream().DeleteStream(t.Context(), natslog.FactsStream))
+		}, "CORTEX_EVT"},
+		"stream made anew": {func(t *testing.T, b *natslog.Broker) {
+			t.Helper()
+			cfg := facts(t, b)
+			check(t, b.JetStream().DeleteStream(t.Context(), natslog.FactsStream))
+			_, err := b.JetStream().CreateStream(t.Context(), cfg)
+			check(t, err)
+		}, "created"},
+		"requests deleted": {func(t *testing.T, b *natslog.Broker) {
+			t.Helper()
+			check(t, b.JetStream().DeleteStream(t.Context(), natslog.RequestsStream))
+		}, "CORTEX_REQ"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			b := open(t, natslog.Config{Dir: dir, Create: true})
+			fill(t, b.Log(), 60)
+			tt.do(t, b)
+			closeBroker(t, b)
+			refused(t, natslog.Config{Dir: dir, Create: true}, tt.says)
+		})
+	}
+}
+
+func TestTheServerItselfKeepsFacts(t *testing.T) {
+	b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
+	fill(t, b.Log(), 5)
+	s, err := b.JetStream().Stream(t.Context(), natslog.FactsStream)
+	check(t, err)
+	if err := s.DeleteMsg(t.Context(), 3); err == nil {
+		t.Error("a fact was deleted")
+	}
+	if err := s.Purge(t.Context()); err == nil {
+		t.Error("facts were purged")
+	}
+	if cfg := b.ServerConfig(); cfg.MaxStore <= 0 {
+		t.Errorf("the server runs with %+v: it has no limit", cfg)
+	}
+	logtest.VerifyAll(t, b.Log())
+}
+
+func TestAnOlderCopyOfTheLogIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, natslog.Config{Dir: dir, Create: true})
+	fill(t, b.Log(), 10)
+	old := image(t, dir)
+	fill(t, b.Log(), 10)
+	closeBroker(t, b)
+	check(t, os.RemoveAll(filepath.Join(dir, "log")))
+	check(t, os.CopyFS(filepath.Join(dir, "log"), os.DirFS(filepath.Join(old, "log"))))
+	refused(t, natslog.Config{Dir: dir}, "it ends at event 11, but event 21 was stored")
+}
+
+func TestAnotherTurnOfHistoryIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, natslog.Config{Dir: dir, Create: true})
+	fill(t, b.Log(), 10)
+	awaitManifest(t, dir, 11)
+	fork := image(t, dir)
+	fill(t, b.Log(), 10)
+	closeBroker(t, b)
+	other := open(t, natslog.Config{Dir: fork})
+	fill(t, other.Log(), 1)
+	closeBroker(t, other)
+	// Event 12 as it might have been is true by itself and follows event 11; only
+	// event 13 tells that it was another.
+	all := records(t, read(t, lastBlock(t, dir)))
+	all[11] = records(t, read(t, lastBlock(t, fork)))[11]
+	write(t, lastBlock(t, dir), bytes.Join(all, nil))
+	refused(t, natslog.Config{Dir: dir}, "event 13: does not follow event 12 as it is stored")
+}
+
+// lose makes zeros of every sector of a tail that has a byte of the file's from begin
+// up to end.
+func lose(size int, tail []byte, begin, end int) []byte {
+	tail = bytes.Clone(tail)
+	for n := begin / 512 * 512; n < (end+511)/512*512; n++ {
+		if n >= size && n-size < len(tail) {
+			tail[n-size] = 0
+		}
+	}
+	return tail
+}
+
+func TestAHalfWrittenTailIsCutOffAndNothingElse(t *testing.T) {
+	dir := used(t)["crashed"]
+	whole := read(t, lastBlock(t, dir))
+	all := records(t, whole)
+	next := bytes.Clone(all[len(all)-1])
+	binary.LittleEndian.PutUint64(next[4:], uint64(len(all)+1))
+	several := bytes.Repeat(next, 3)
+	for name, tail := range map[string][]byte{
+		"half a record":                       next[:len(next)/2],
+		"the beginning of a head":             next[:5],
+		"a record with old bytes":             append(bytes.Clone(next[:len(next)/2]), make([]byte, len(next)-len(next)/2)...),
+		"zeros":                               make([]byte, 4096),
+		"a length and then zeros":             append(bytes.Clone(next[:4]), make([]byte, len(next)-4)...),
+		"nothing":                             nil,
+		"more was written, the end of it not": lose(len(whole), several, len(whole)+2*len(next), len(whole)+3*len(next)),
+		"more was written, the first not":     lose(len(whole), several, len(whole), len(whole)+1),
+		"more was written, one sector not":    lose(len(whole), several, len(whole)+len(next), len(whole)+len(next)+1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := image(t, dir)
+			write(t, lastBlock(t, dir), append(bytes.Clone(whole), tail...))
+			b := open(t, natslog.Config{Dir: dir})
+			if got := len(logtest.VerifyAll(t, b.Log())); got != len(all) {
+				t.Errorf("%d events, want %d", got, len(all))
+			}
+			fill(t, b.Log(), 5)
+			closeBroker(t, b)
+			logtest.VerifyAll(t, open(t, natslog.Config{Dir: dir}).Log())
+		})
+	}
+	t.Run("but not when something is behind it", func(t *testing.T) {
+		dir := image(t, dir)
+		bad := bytes.Clone(next)
+		bad[len(bad)/2] ^= 1
+		write(t, lastBlock(t, dir), append(append(bytes.Clone(whole), bad...), next...))
+		refused(t, natslog.Config{Dir: dir}, "behind event 62")
+	})
+}
+
+func TestADirectoryWithoutAStoreIsMadeOnlyWhenAsked(t *testing.T) {
+	for name, dir := range map[string]string{"empty": t.TempDir(), "missing": filepath.Join(t.TempDir(), "a", "b")} {
+		t.Run(name, func(t *testing.T) {
+			_, err := natslog.Open(t.Context(), natslog.Config{Dir: dir})
+			if events.KindOf(err) != events.ErrNotFound || events.HintOf(err) == "" {
+				t.Errorf("without asking: %v", err)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "log")); err == nil {
+				t.Error("something was made")
+			}
+			host := events.HostID(logtest.NewID())
+			b := open(t, natslog.Config{Dir: dir, Create: true, Host: host, Machine: "box", Build: "v1"})
+			first := logtest.VerifyAll(t, b.Log())
+			if len(first) != 1 || b.Host() != host || first[0].Host != host {
+				t.Fatalf("%d facts of host %s", len(first), b.Host())
+			}
+			f, err := events.Decode(first[0].Event)
+			check(t, err)
+			if o, ok := f.(*events.LogOpened); !ok || *o != (events.LogOpened{Host: host, Machine: "box", Build: "v1"}) {
+				t.Errorf("the first fact is %+v", f)
+			}
+			closeBroker(t, b)
+			refused(t, natslog.Config{Dir: dir, Host: events.HostID(logtest.NewID())}, "host")
+		})
+	}
+}
+
+func TestACreationThatWasCutOffBeginsAgain(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, natslog.Config{Dir: dir, Create: true})
+	closeBroker(t, b)
+	path := filepath.Join(dir, "manifest.json")
+	unborn := bytes.Replace(read(t, path), []byte(`"host"`), []byte(`"creating": true, "host"`), 1)
+	for name, prepare := range map[string]func(dir string){
+		"with everything but the last word": func(string) {},
+		"without the log":                   func(dir string) { check(t, os.RemoveAll(filepath.Join(dir, "log"))) },
+		"without any fact":                  func(dir string) { check(t, os.Truncate(lastBlock(t, dir), 0)) },
+		"with one stream":                   func(dir string) { check(t, os.RemoveAll(meta(dir, natslog.RequestsStream, ""))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := image(t, dir)
+			write(t, filepath.Join(dir, "manifest.json"), unborn)
+			prepare(dir)
+			if _, err := natslog.Open(t.Context(), natslog.Config{Dir: dir}); events.KindOf(err) != events.ErrNotFound {
+				t.Errorf("without asking: %v", err)
+			}
+			if got := len(logtest.VerifyAll(t, open(t, natslog.Config{Dir: dir, Create: true}).Log())); got != 1 {
+				t.Errorf("%d facts", got)
+			}
+		})
+	}
+}
+
+func TestTheSecondOwnerIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, natslog.Config{Dir: dir, Create: true})
+	_, err := natslog.Open(context.Background(), natslog.Config{Dir: dir})
+	if events.KindOf(err) != events.ErrConflict || !strings.Contains(err.Error(), "another cortex daemon owns it") {
+		t.Errorf("in this process: %v", err)
+	}
+	out := child(t, "open", dir).output(t)
+	if !strings.Contains(out, "another cortex daemon owns it") || !strings.Contains(out, fmt.Sprint(os.Getpid())) {
+		t.Errorf("in another process: %s", out)
+	}
+	logtest.Append(t, b.Log(), logtest.NewTransaction(), &events.Cancelled{})
+	closeBroker(t, b)
+	logtest.VerifyAll(t, open(t, natslog.Config{Dir: dir}).Log())
+}

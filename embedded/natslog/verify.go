@@ -1,0 +1,202 @@
+package natslog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"cortex/events"
+)
+
+// defaultVerifyNewest is how many of the newest events are checked before the log
+// is opened; the older ones are checked while it is in use.
+const defaultVerifyNewest = 20_000
+
+// verifiedRange is the part of the log that was checked when it was opened.
+type verifiedRange struct {
+	first       uint64      // the position it begins at
+	beforeFirst events.Hash // what its first record follows
+	last        events.Link // the log's last record
+}
+
+// verifyFiles reads the store as it lies on disk and compares it with the
+// manifest, before the server sees it. It writes nothing.
+func verifyFiles(cfg Config, m manifest) (verifiedRange, error) {
+	for _, name := range []string{FactsStream, RequestsStream} {
+		if err := checkStreamMeta(cfg, m, name); err != nil {
+			return verifiedRange{}, err
+		}
+	}
+	blocks, err := listBlocks(cfg)
+	if err != nil {
+		return verifiedRange{}, err
+	}
+	start, err := firstBlockToVerify(cfg, blocks, m)
+	if err != nil {
+		return verifiedRange{}, err
+	}
+	c := chainVerifier{host: m.Host, manifest: m.Head}
+	for i, b := range blocks[start:] {
+		if err := c.verifyBlock(b, start+i == len(blocks)-1); err != nil {
+			return verifiedRange{}, err
+		}
+	}
+	if err := c.verifyReachesManifest(); err != nil {
+		return verifiedRange{}, err
+	}
+	return verifiedRange{first: c.first, beforeFirst: c.beforeFirst, last: c.prev}, nil
+}
+
+// verifyReachesManifest checks that what the manifest knows was there.
+func (c *chainVerifier) verifyReachesManifest() error {
+	switch {
+	case c.prev.Position < c.manifest.Position:
+		return corruptError(FactsStream, fmt.Errorf("it ends at event %d, but event %d was stored", c.prev.Position, c.manifest.Position))
+	case !c.manifestHeadSeen:
+		return corruptError(FactsStream, fmt.Errorf("event %d, which the manifest knows, was not found", c.manifest.Position))
+	}
+	return nil
+}
+
+// firstBlockToVerify is the block from which on events are checked at once: it holds
+// the manifest's head and the newest [defaultVerifyNewest] events.
+func firstBlockToVerify(cfg Config, blocks []block, m manifest) (int, error) {
+	var last uint64
+	for _, b := range blocks {
+		last = max(last, b.firstSeq)
+	}
+	if last == 0 {
+		return 0, corruptError(cfg.streamDir(FactsStream), errors.New("the log is empty"))
+	}
+	from := min(uint64(m.Head.Position), last)
+	if last > cfg.verifyNewest {
+		from = min(from, last-cfg.verifyNewest)
+	} else {
+		from = 1
+	}
+	start := 0
+	for i, b := range blocks {
+		if b.firstSeq != 0 && b.firstSeq <= from {
+			start = i
+		}
+	}
+	return start, nil
+}
+
+// chainVerifier follows the chain through block after block.
+type chainVerifier struct {
+	host     events.HostID
+	manifest manifestLink
+	visit    func(events.Record) bool // may be nil; false ends the block
+
+	first            uint64
+	beforeFirst      events.Hash
+	prev             events.Link
+	manifestHeadSeen bool // the record that the manifest knows was seen, and is the one
+}
+
+// verifyBlock checks the events of one block; newest is the one being written to, the
+// only one that may end in a record which a crash cut off.
+func (c *chainVerifier) verifyBlock(b block, newest bool) error {
+	r, err := openBlock(b)
+	if err != nil {
+		return corruptError(b.path, err)
+	}
+	found, broken := r.readMessages()
+	for _, d := range decodeAll(c.host, found) {
+		if d.err != nil {
+			return corruptError(b.path, d.err)
+		}
+		if err := c.verifyEvent(d.record); err != nil {
+			return corruptError(b.path, err)
+		}
+		if c.visit != nil && !c.visit(d.record) {
+			return nil
+		}
+	}
+	switch {
+	case broken == nil:
+		return nil
+	case newest && r.restIsTorn():
+		return nil // the server cuts it off; if it was acknowledged, the manifest knows
+	}
+	return corruptError(b.path, fmt.Errorf("behind event %d: %w", c.prev.Position, broken))
+}
+
+// decodedRecord is a stored message that was checked by itself.
+type decodedRecord struct {
+	record events.Record
+	err    error
+}
+
+// decodeAll checks messages by themselves, on all processors: decoding is most
+// of the time that opening takes.
+func decodeAll(h events.HostID, found []storedMessage) []decodedRecord {
+	out := make([]decodedRecord, len(found))
+	workers := runtime.GOMAXPROCS(0)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := len(found) * w / workers; i < len(found)*(w+1)/workers; i++ {
+				m := found[i]
+				out[i].record, out[i].err = decodeRecord(h, m.seq, m.subject, m.headers(), m.data)
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// verifyEvent checks that r, true by itself, follows the event before it.
+func (c *chainVerifier) verifyEvent(r events.Record) error {
+	if c.first == 0 {
+		c.first, c.beforeFirst = uint64(r.Position), r.Prev
+		if r.Position == 1 && !r.Prev.IsZero() {
+			return errors.New("event 1 follows another")
+		}
+	} else if err := checkFollows(r, c.prev); err != nil {
+		return err
+	}
+	c.prev = r.Link()
+	if r.Position == c.manifest.Position {
+		if r.ID != c.manifest.ID || r.Hash.String() != c.manifest.Hash {
+			return fmt.Errorf("event %d is not the one that was stored", r.Position)
+		}
+		c.manifestHeadSeen = true
+	}
+	return nil
+}
+
+// verifyOlderBlocks checks what lies before the window, while the log is in use. When
+// it finds a fault the log becomes read-only.
+func (l *factLog) verifyOlderBlocks(ctx context.Context, cfg Config, w verifiedRange) {
+	blocks, err := listBlocks(cfg)
+	if err != nil {
+		l.markReadOnly(err)
+		return
+	}
+	c := chainVerifier{host: l.host}
+	for _, b := range blocks {
+		if ctx.Err() != nil {
+			return
+		}
+		if b.firstSeq >= w.first {
+			break
+		}
+		if err := c.verifyBlock(b, false); err != nil {
+			l.markReadOnly(err)
+			return
+		}
+	}
+	switch {
+	case c.first != 1:
+		err = fmt.Errorf("the log begins at event %d", c.first)
+	case uint64(c.prev.Position)+1 != w.first || c.prev.Hash != w.beforeFirst:
+		err = fmt.Errorf("event %d does not follow event %d", w.first, c.prev.Position)
+	}
+	if err != nil {
+		l.markReadOnly(corruptError(FactsStream, err))
+	}
+}

@@ -1,0 +1,393 @@
+package pkgindex
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+
+	_ "modernc.org/sqlite" // the driver
+
+	"cortex/events"
+)
+
+// version of the index's form: another is built anew.
+const version = 3
+
+const schema = `
+CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE packages (
+  id      INTEGER PRIMARY KEY,
+  name    TEXT NOT NULL UNIQUE,
+  version TEXT NOT NULL,
+  short   TEXT NOT NULL,
+  source  TEXT NOT NULL,
+  section TEXT NOT NULL,
+  keys    TEXT NOT NULL,  -- the words of name, short description, tags and DEP-11, stemmed, by blanks
+  flags   INTEGER NOT NULL,
+  used    INTEGER NOT NULL, -- packages that depend on or recommend it
+  suggested INTEGER NOT NULL,
+  mentioned INTEGER NOT NULL,
+  prior   REAL NOT NULL   -- what does not depend on the question
+);
+CREATE TABLE provides (name TEXT NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (name, id)) WITHOUT ROWID;
+CREATE VIRTUAL TABLE words USING fts5(name, short, long, tags, app, context, content='', tokenize='porter unicode61');
+CREATE VIRTUAL TABLE vocabulary USING fts5vocab(words, row);
+`
+
+// Flags of a package.
+const (
+	flagDesktop = 1 << iota // DEP-11 knows an application in it
+	flagProgram             // debtags call it a program
+	flagLibrary             // a library, documentation or language binding by section or role
+	flagPart                // plugin, data, common files by role or name
+	flagMeta                // part of a metapackage or task
+)
+
+// packageInfo is one package while the index is built.
+type packageInfo struct {
+	name, version, short, long, source, section, tags, app, context string
+	provides, depends, recommends, suggests                         []string
+	flags                                                           int
+	translations                                                    int
+	dependents, suggested, mentioned                                int
+}
+
+// Config says what an index is made of.
+type Config struct {
+	Dirs []string // apt's lists, and private ones
+	Path string   // of the index
+	// Progress receives what is going on; optional.
+	Progress func(stage string)
+}
+
+// Build makes the index anew and puts it into place.
+func Build(ctx context.Context, cfg Config) error {
+	tell := cfg.Progress
+	if tell == nil {
+		tell = func(string) {}
+	}
+	mark, err := Fingerprint(cfg.Dirs)
+	if err != nil {
+		return err
+	}
+	tell("reading apt's lists")
+	all, sources, err := readPackages(ctx, cfg.Dirs)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		return &events.Error{Op: "pkgindex.Build", Kind: events.ErrNotFound, Subject: "apt's lists", Err: errors.New("no package is in them"), Hint: "run 'apt-get update'"}
+	}
+	countRelations(all)
+	if err := os.MkdirAll(filepath.Dir(cfg.Path), 0o755); err != nil {
+		return fmt.Errorf("make the index: %w", err)
+	}
+	removeStaleFiles(cfg.Path)
+	tmp := fmt.Sprintf("%s.new-%d", cfg.Path, os.Getpid())
+	defer os.Remove(tmp)
+	tell(fmt.Sprintf("indexing %d packages", len(all)))
+	if err := write(ctx, tmp, all, map[string]string{"fingerprint": mark, "sources": strings.Join(sources, ", ")}); err != nil {
+		return fmt.Errorf("write the index: %w", err)
+	}
+	return os.Rename(tmp, cfg.Path)
+}
+
+// removeStaleFiles removes what builders left behind that were killed.
+func removeStaleFiles(path string) {
+	left, _ := filepath.Glob(path + ".new-*")
+	for _, l := range left {
+		pid := strings.TrimPrefix(l, path+".new-")
+		if _, err := os.Stat("/proc/" + pid); errors.Is(err, os.ErrNotExist) {
+			_ = os.Remove(l)
+		}
+	}
+}
+
+// readPackages reads all lists into packages by name; sources tells which kinds there were.
+func readPackages(ctx context.Context, dirs []string) (map[string]*packageInfo, []string, error) {
+	lists, err := readLists(dirs)
+	if err != nil {
+		return nil, nil, err
+	}
+	g := listCollector{packages: map[string]*packageInfo{}, long: map[string]string{}}
+	for _, kind := range []listKind{packagesList, translationList, dep11List} {
+		for _, l := range lists {
+			if l.kind != kind {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				return nil, nil, err
+			}
+			if err := g.read(l); err != nil {
+				return nil, nil, fmt.Errorf("read %s: %w", filepath.Base(l.path), err)
+			}
+		}
+	}
+	return g.packages, g.sources(), nil
+}
+
+type listCollector struct {
+	packages   map[string]*packageInfo
+	long       map[string]string // read from translations, by package
+	tags, apps int
+}
+
+func (g *listCollector) sources() []string {
+	out := []string{"names and short descriptions"}
+	for _, s := range []struct {
+		word string
+		n    int
+	}{{"long descriptions", len(g.long)}, {"debtags", g.tags}, {"application data (DEP-11)", g.apps}} {
+		if s.n > 0 {
+			out = append(out, s.word)
+		}
+	}
+	return out
+}
+
+func (g *listCollector) read(l list) error {
+	r, err := l.open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	switch l.kind {
+	case packagesList:
+		return parseStanzas(r, packageFields, g.addPackage)
+	case translationList:
+		return parseStanzas(r, map[string]bool{"Package": true, "Description-en": true}, func(f map[string]string) {
+			if p := g.packages[f["Package"]]; p != nil && p.long == "" {
+				_, long, _ := strings.Cut(f["Description-en"], "\n")
+				p.long = events.SanitizeLine(long, maxLong)
+				g.long[p.name] = ""
+			}
+		})
+	case dep11List:
+		return parseDEP11(io.Reader(r), func(c dep11Component) {
+			p := g.packages[c.pkg]
+			if p == nil {
+				return
+			}
+			g.apps++
+			p.app = events.SanitizeLine(p.app+" "+c.name+" "+c.summary+" "+strings.Join(c.words, " "), maxLong)
+			p.translations = max(p.translations, c.languages)
+			if c.application {
+				p.flags |= flagDesktop
+			}
+		})
+	}
+	return nil
+}
+
+var packageFields = map[string]bool{
+	"Package": true, "Version": true, "Section": true, "Source": true, "Description": true, "Tag": true, "Provides": true,
+	"Depends": true, "Recommends": true, "Suggests": true, "Task": true,
+}
+
+// Bounds of what is kept of foreign text.
+const (
+	maxShort = 200
+	maxLong  = 16 << 10
+	maxName  = events.MaxPackageNameBytes
+)
+
+func (g *listCollector) addPackage(f map[string]string) {
+	name := f["Package"]
+	if events.PackageName(name).Validate() != nil || len(name) > maxName {
+		return
+	}
+	short, long, _ := strings.Cut(f["Description"], "\n")
+	p := &packageInfo{
+		name: name, version: events.SanitizeLine(f["Version"], events.MaxVersionBytes), short: events.SanitizeLine(short, maxShort), long: events.SanitizeLine(long, maxLong), section: f["Section"],
+		tags: f["Tag"], provides: relations(f["Provides"]), depends: relations(f["Depends"]), recommends: relations(f["Recommends"]), suggests: relations(f["Suggests"]),
+	}
+	if p.source, _, _ = strings.Cut(f["Source"], " "); p.source == "" {
+		p.source = name
+	}
+	if p.long != "" {
+		g.long[name] = ""
+	}
+	if p.tags != "" {
+		g.tags++
+	}
+	if f["Task"] != "" {
+		p.flags |= flagMeta
+	}
+	if old := g.packages[name]; old != nil && old.long != "" && p.long == "" {
+		p.long = old.long
+	}
+	g.packages[name] = p
+}
+
+// countRelations derives what the relations between packages say of each.
+func countRelations(all map[string]*packageInfo) {
+	for _, p := range all {
+		for _, part := range []struct {
+			names []string
+			count func(*packageInfo)
+		}{
+			{append(append([]string(nil), p.depends...), p.recommends...), func(q *packageInfo) { q.dependents++ }},
+			{p.suggests, func(q *packageInfo) { q.suggested++ }},
+		} {
+			for _, n := range part.names {
+				if q := all[n]; q != nil && q.source != p.source {
+					part.count(q)
+				}
+			}
+		}
+		meta := p.section == "metapackages" || strings.HasPrefix(p.name, "task-") || strings.Contains(p.tags, "role::metapackage")
+		if meta {
+			for _, n := range append(append([]string(nil), p.depends...), p.recommends...) {
+				if q := all[n]; q != nil {
+					q.flags |= flagMeta
+					q.context = events.SanitizeLine(q.context+" "+p.short, maxLong)
+				}
+			}
+		}
+		p.countMentions(all)
+		p.classify()
+	}
+}
+
+// countMentions counts the packages whose names this one's descriptions use.
+func (p *packageInfo) countMentions(all map[string]*packageInfo) {
+	seen := map[string]bool{p.name: true}
+	for w := range strings.FieldsSeq(p.short + " " + p.long) {
+		w = strings.ToLower(strings.Trim(w, `.,;:()"'<>`))
+		if q := all[w]; q != nil && len(w) > 3 && !seen[w] && q.source != p.source && !commonWords[w] {
+			seen[w] = true
+			q.mentioned++
+		}
+	}
+}
+
+// classify sets the flags that section, role and name tell.
+func (p *packageInfo) classify() {
+	section := p.section[strings.LastIndexByte(p.section, '/')+1:]
+	switch section {
+	case "libs", "libdevel", "oldlibs", "doc", "debug", "perl", "python", "ruby", "haskell", "javascript", "rust", "golang", "ocaml", "php", "java", "gnu-r", "lisp", "introspection", "kernel", "localization", "translations":
+		p.flags |= flagLibrary
+	}
+	if strings.Contains(p.tags, "role::program") {
+		p.flags |= flagProgram
+	}
+	for _, role := range []string{"role::plugin", "role::app-data", "role::documentation", "role::shared-lib", "role::devel-lib", "role::data", "role::debug-symbols"} {
+		if strings.Contains(p.tags, role) {
+			p.flags |= flagPart
+		}
+	}
+	for _, suffix := range []string{"-common", "-data", "-dev", "-doc", "-dbg", "-dbgsym", "-bin", "-plugins", "-plugin", "-extra", "-utils-data", "-l10n", "-i18n", "-lang", "-tests", "-examples", "-modules"} {
+		if strings.HasSuffix(p.name, suffix) {
+			p.flags |= flagPart
+		}
+	}
+}
+
+// prior is what of the score does not depend on the question.
+func (p *packageInfo) prior() float64 {
+	ln := func(n int) float64 { return math.Log1p(float64(n)) }
+	score := .03*ln(p.dependents) + .06*ln(p.mentioned) + .07*ln(p.suggested) + .02*ln(p.translations)
+	for _, f := range []struct {
+		flag   int
+		weight float64
+	}{{flagDesktop, .15}, {flagProgram, .15}, {flagLibrary, -.35}, {flagPart, -.25}, {flagMeta, .06}} {
+		if p.flags&f.flag != 0 {
+			score += f.weight
+		}
+	}
+	if p.name == p.source {
+		score += .1
+	}
+	return score
+}
+
+func write(ctx context.Context, path string, all map[string]*packageInfo, about map[string]string) error {
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(off)&_pragma=synchronous(off)")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	if _, err := db.ExecContext(ctx, schema); err != nil {
+		return err
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after the commit
+	if err := insert(ctx, tx, all); err != nil {
+		return err
+	}
+	for k, v := range about {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO about VALUES (?, ?)`, k, v); err != nil {
+			return err
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	return db.Close()
+}
+
+func insert(ctx context.Context, tx *sql.Tx, all map[string]*packageInfo) error {
+	row, err := tx.PrepareContext(ctx, `INSERT INTO packages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+	if err != nil {
+		return err
+	}
+	defer row.Close()
+	text, err := tx.PrepareContext(ctx, `INSERT INTO words (rowid, name, short, long, tags, app, context) VALUES (?, ?, ?, ?, ?, ?, ?)`)
+	if err != nil {
+		return err
+	}
+	defer text.Close()
+	provides, err := tx.PrepareContext(ctx, `INSERT OR IGNORE INTO provides VALUES (?, ?)`)
+	if err != nil {
+		return err
+	}
+	defer provides.Close()
+	id := 0
+	for _, p := range all {
+		id++
+		tags := tagWords(p.tags)
+		keys := strings.Join(stems(p.name+" "+p.short+" "+tags+" "+p.app), " ")
+		if _, err := row.ExecContext(ctx, id, p.name, p.version, p.short, p.source, p.section, keys, p.flags, p.dependents, p.suggested, p.mentioned, p.prior()); err != nil {
+			return err
+		}
+		if _, err := text.ExecContext(ctx, id, p.name, p.short, p.long, tags, p.app, p.context); err != nil {
+			return err
+		}
+		for _, n := range p.provides {
+			if _, err := provides.ExecContext(ctx, n, id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tagWords are the words of debtags: "works-with::pdf" says "works with pdf".
+func tagWords(tags string) string {
+	return strings.NewReplacer("::", " ", "-", " ", ",", " ", "{", " ", "}", " ", "\n", " ").Replace(tags)
+}
+
+// relations lists the names in a relationship field.
+func relations(field string) []string {
+	var out []string
+	for part := range strings.FieldsFuncSeq(field, func(r rune) bool { return r == ',' || r == '|' }) {
+		name := strings.TrimSpace(part)
+		if i := strings.IndexAny(name, " (:["); i >= 0 {
+			name = name[:i]
+		}
+		if name != "" {
+			out = append(out, name)
+		}
+	}
+	return out
+}

@@ -1,0 +1,118 @@
+package slotcache
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// What a file of a slot's state begins with: a mark, a version, the number of words
+// that follow, and the words. They are the tokens; newer servers pack them as -1,
+// the packing's version, the number of tokens, the tokens, and the number of
+// pieces of other media.
+const (
+	stateMagic      = 0x67677371 // "ggsq"
+	stateVersionMin = 2
+	stateVersionMax = 4
+	packedVersion   = 1
+	maxStateWords   = 1 << 24
+)
+
+// Token is a token's number in a model's vocabulary.
+type Token int32
+
+// readTokens reads the tokens that a slot's state was saved for.
+func readTokens(r io.Reader) ([]Token, error) {
+	var head [12]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, errors.New("is too short to be a slot's state")
+	}
+	mark, version, n := binary.LittleEndian.Uint32(head[:]), binary.LittleEndian.Uint32(head[4:]), binary.LittleEndian.Uint32(head[8:])
+	switch {
+	case mark != stateMagic:
+		return nil, errors.New("is no slot's state")
+	case version < stateVersionMin || version > stateVersionMax:
+		return nil, fmt.Errorf("is a slot's state of version %d; %d to %d are known", version, stateVersionMin, stateVersionMax)
+	case n > maxStateWords:
+		return nil, fmt.Errorf("claims %d tokens", n)
+	}
+	var words []Token
+	raw := make([]byte, 4)
+	for range n {
+		if _, err := io.ReadFull(r, raw); err != nil {
+			return nil, fmt.Errorf("ends after %d of %d tokens", len(words), n)
+		}
+		words = append(words, Token(binary.LittleEndian.Uint32(raw)))
+	}
+	if len(words) == 0 || words[0] != -1 {
+		return words, nil
+	}
+	return unpackTokens(words)
+}
+
+func unpackTokens(words []Token) ([]Token, error) {
+	if len(words) < 4 || words[1] != packedVersion || words[2] < 0 || int(words[2]) > len(words)-4 {
+		return nil, errors.New("packs its tokens in an unknown way")
+	}
+	n := int(words[2])
+	if words[3+n] != 0 {
+		return nil, errors.New("holds images or sound, which tokens do not tell apart")
+	}
+	return words[3 : 3+n], nil
+}
+
+func readTokensFile(path string) ([]Token, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readTokens(bufio.NewReader(f))
+}
+
+// hashTokens stands for a sequence of tokens.
+func hashTokens(tokens []Token) string {
+	h := sha256.New()
+	for _, t := range tokens {
+		_ = binary.Write(h, binary.LittleEndian, t) // a hash takes everything
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// commonPrefix is how many tokens two sequences begin with alike.
+func commonPrefix(a, b []Token) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// hashFile is the SHA-256 of a file's contents, and their length.
+func hashFile(ctx context.Context, path string) (sum string, n int64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	buf := make([]byte, 1<<20)
+	for ctx.Err() == nil {
+		got, err := f.Read(buf)
+		h.Write(buf[:got])
+		n += int64(got)
+		if errors.Is(err, io.EOF) {
+			return hex.EncodeToString(h.Sum(nil)), n, nil
+		}
+		if err != nil {
+			return "", 0, err
+		}
+	}
+	return "", 0, ctx.Err()
+}

@@ -70,7 +70,7 @@ goroutine 1 [running]:
 		"debug, too":    {logs.Filter{MinLevel: slog.LevelDebug}, "a b goroutine 1 [running]: c"},
 		"since":         {logs.Filter{Since: at}, "b goroutine 1 [running]:"},
 		"errors":        {logs.Filter{MinLevel: slog.LevelError}, "goroutine 1 [running]:"},
-		"an operation":  {logs.Filter{MinLevel: slog.LevelDebug, OpPrefix: "broker"}, "c"},
+		"an operation":  {logs.Filter{MinLevel: slog.LevelDebug, OpPrefix: "natslog"}, "c"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string

@@ -33,8 +33,8 @@ type App struct {
 	// Engine is empty in a program without one, which then becomes the one that has it.
 	Engine Engine
 
-	json, embedded, quiet bool
-	settings              config.Settings
+	JSON, Embedded, Quiet bool
+	Settings              config.Settings
 	client                *client.Client
 	inner                 *embeddedDaemon
 	lines                 *bufio.Reader // of Stdin: one, for all questions
@@ -57,14 +57,14 @@ func Main(ctx context.Context, a App) int {
 	return a.report(ctx, err)
 }
 
-// quietExit ends a command with a code and nothing more to say.
-type quietExit int
+// ExitCode ends a command with a code and nothing more to say.
+type ExitCode int
 
-func (q quietExit) Error() string { return fmt.Sprintf("exit %d", int(q)) }
+func (q ExitCode) Error() string { return fmt.Sprintf("exit %d", int(q)) }
 
 // report tells an error and gives the exit code.
 func (a *App) report(ctx context.Context, err error) int {
-	var q quietExit
+	var q ExitCode
 	switch {
 	case err == nil:
 		return 0
@@ -73,7 +73,7 @@ func (a *App) report(ctx context.Context, err error) int {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		err = &events.Error{Op: "cli", Kind: events.ErrInterrupted, Err: errors.New("interrupted")}
 	}
-	if a.json {
+	if a.JSON {
 		_ = json.NewEncoder(a.Stdout).Encode(map[string]any{"version": 1, "type": "error", "error": events.FailureOf(err)})
 	} else {
 		fmt.Fprintln(a.Stderr, "cortex: "+strings.ReplaceAll(err.Error(), "\n", "\ncortex: "))
@@ -84,10 +84,10 @@ func (a *App) report(ctx context.Context, err error) int {
 	return events.KindOf(err).ExitCode()
 }
 
-// answer prints the answer of a command that reads: v as JSON, or what text
+// PrintResult prints the answer of a command that reads: v as JSON, or what text
 // writes.
-func (a *App) answer(v any, text func(io.Writer)) error {
-	if !a.json {
+func (a *App) PrintResult(v any, text func(io.Writer)) error {
+	if !a.JSON {
 		w := bufio.NewWriter(a.Stdout)
 		text(w)
 		return w.Flush()
@@ -97,39 +97,39 @@ func (a *App) answer(v any, text func(io.Writer)) error {
 	return e.Encode(v)
 }
 
-// line prints one line of a command that changes something, with --json.
-func (a *App) line(kind, field string, v any) {
-	if a.json {
+// PrintLine prints one line of a command that changes something, with --json.
+func (a *App) PrintLine(kind, field string, v any) {
+	if a.JSON {
 		_ = json.NewEncoder(a.Stdout).Encode(map[string]any{"version": 1, "type": kind, field: v})
 	}
 }
 
-// prepare loads the settings; it runs before every command.
-func (a *App) prepare(*cobra.Command, []string) error {
-	s, err := config.Load(a.sources())
-	a.settings = s
+// LoadSettings loads the settings; it runs before every command.
+func (a *App) LoadSettings(*cobra.Command, []string) error {
+	s, err := config.Load(a.ConfigSources())
+	a.Settings = s
 	return err
 }
 
-// sources are where this command's settings come from.
-func (a *App) sources() config.Sources {
+// ConfigSources are where this command's settings come from.
+func (a *App) ConfigSources() config.Sources {
 	return config.Sources{Env: a.Env, UID: a.UID, SystemFile: config.SystemFile}
 }
 
-// unprepared replaces prepare for commands that work without settings, or in spite
+// WithoutSettings replaces prepare for commands that work without settings, or in spite
 // of wrong ones.
-func unprepared(*cobra.Command, []string) error { return nil }
+func WithoutSettings(*cobra.Command, []string) error { return nil }
 
-// connect gives a client whose daemon answers, starting it if need be. Somebody
+// Connect gives a client whose daemon answers, starting it if need be. Somebody
 // who is not root plans with the system's daemon when that runs, and otherwise
 // with one of their own.
-func (a *App) connect(ctx context.Context) (*client.Client, api.Ping, error) {
-	c := a.dial()
-	if a.UID != 0 && a.settings.IsSystem() {
+func (a *App) Connect(ctx context.Context) (*client.Client, api.Ping, error) {
+	c := a.Dial()
+	if a.UID != 0 && a.Settings.IsSystem() {
 		if _, err := c.Ping(ctx); err != nil {
 			c.Close()
-			a.settings, a.client = a.settings.ForUser(a.Env), nil
-			c = a.dial()
+			a.Settings, a.client = a.Settings.ForUser(a.Env), nil
+			c = a.Dial()
 		}
 	}
 	p, err := c.EnsureRunning(ctx)
@@ -139,14 +139,14 @@ func (a *App) connect(ctx context.Context) (*client.Client, api.Ping, error) {
 	return c, p, err
 }
 
-// dial gives a client without asking whether anybody answers.
-func (a *App) dial() *client.Client {
+// Dial gives a client without asking whether anybody answers.
+func (a *App) Dial() *client.Client {
 	if a.client == nil {
-		start := client.NewDaemonStarter(a.settings)
-		if a.embedded {
+		start := client.NewDaemonStarter(a.Settings)
+		if a.Embedded {
 			start = a.startEmbedded
 		}
-		a.client = client.New(a.settings, Build(), start)
+		a.client = client.New(a.Settings, Build(), start)
 		a.client.OnUnresponsive = func(d time.Duration) {
 			fmt.Fprintf(a.Stderr, "the daemon is there and does not answer; waiting for it up to %s\n", d)
 		}
@@ -154,27 +154,27 @@ func (a *App) dial() *client.Client {
 	return a.client
 }
 
-func (a *App) producer(c *client.Client, host events.HostID) intent.Producer {
+func (a *App) Producer(c *client.Client, host events.HostID) intent.Producer {
 	return intent.Producer{Host: host, Submitter: c, Now: time.Now, NewID: parts.NewID}
 }
 
-// terminal reports whether f is one.
-func terminal(f any) bool {
+// IsTerminal reports whether f is one.
+func IsTerminal(f any) bool {
 	file, ok := f.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// interactive reports whether somebody can be asked.
-func (a *App) interactive() bool { return !a.json && terminal(a.Stdin) && terminal(a.Stderr) }
+// Interactive reports whether somebody can be asked.
+func (a *App) Interactive() bool { return !a.JSON && IsTerminal(a.Stdin) && IsTerminal(a.Stderr) }
 
-// renderer chooses how to show what goes on.
-func (a *App) renderer() output.ProgressRenderer {
+// Renderer chooses how to show what goes on.
+func (a *App) Renderer() output.ProgressRenderer {
 	switch {
-	case a.json:
+	case a.JSON:
 		return &output.NDJSONRenderer{Out: a.Stdout}
-	case a.quiet:
+	case a.Quiet:
 		return output.QuietRenderer{}
-	case terminal(a.Stderr) && a.Env("TERM") != "dumb" && a.Env("ACCESSIBLE") == "":
+	case IsTerminal(a.Stderr) && a.Env("TERM") != "dumb" && a.Env("ACCESSIBLE") == "":
 		return &output.TerminalRenderer{Out: a.Stderr, Width: a.width}
 	}
 	return &output.LineRenderer{Out: a.Stderr}

@@ -23,9 +23,9 @@ import (
 )
 
 func newAsk(a *App) *cobra.Command {
-	var w wish
+	var w installRequest
 	cmd := &cobra.Command{
-		Use: `ask "QUESTION"`, Short: "Ask about this machine in words", Args: some(cobra.MinimumNArgs(1)),
+		Use: `ask "QUESTION"`, Short: "Ask about this machine in words", Args: CheckArgs(cobra.MinimumNArgs(1)),
 		Long: `Ask about this machine in words. What bears on the question is looked up first:
 ports, packages, history, hardware, disks. With a model it answers from that and
 names its sources; without one you see what was found. Nothing is changed.`,
@@ -51,7 +51,7 @@ type askView struct {
 	Uncited  []string          `json:"unknown,omitempty"` // sources that it names and was not given
 }
 
-func (a *App) askQuestion(ctx context.Context, w *wish, text string) error {
+func (a *App) askQuestion(ctx context.Context, w *installRequest, text string) error {
 	found := a.evidence(ctx, text)
 	q := events.Question{Task: taskOf(text), Text: text, Machine: a.machineLine(ctx), Evidence: found, OnlyProvider: w.provider}
 	q.Scope = answers.Scope{Release: q.Machine, Schema: ask.SchemaVersion}.Hash()
@@ -71,20 +71,20 @@ func (a *App) askQuestion(ctx context.Context, w *wish, text string) error {
 		case done || err != nil && (ctx.Err() != nil || w.provider != ""):
 			return err
 		case err != nil:
-			a.say("note: %v", err)
+			a.Infof("note: %v", err)
 		}
 	}
 	if len(found) == 0 {
 		return &events.Error{Op: "cli.ask", Kind: events.ErrNotFound, Subject: "the question", Err: fmt.Errorf("nothing on this machine bears on it"), Hint: "'cortex llm' tells how to set up a model, which understands more"}
 	}
-	return a.answer(view, func(out io.Writer) {
+	return a.PrintResult(view, func(out io.Writer) {
 		for _, e := range found {
 			fmt.Fprintf(out, "%s:\n", e.Source)
 			for line := range strings.Lines(e.Text) {
 				fmt.Fprintf(out, "  %s\n", strings.TrimRight(line, "\n"))
 			}
 		}
-		a.say("found without a model: this is what bears on the question, not its answer")
+		a.Infof("found without a model: this is what bears on the question, not its answer")
 	})
 }
 
@@ -92,10 +92,10 @@ func (a *App) askQuestion(ctx context.Context, w *wish, text string) error {
 // when nobody answered.
 func (a *App) askModelFor(ctx context.Context, c *client.Client, q events.Question, view *askView) (done bool, err error) {
 	streamed := false
-	a.say("asking a model…")
+	a.Infof("asking a model…")
 	reply, err := c.Ask(ctx, q, func(d router.Delta) {
 		switch {
-		case a.json:
+		case a.JSON:
 		case d.Restart && streamed:
 			fmt.Fprintln(a.Stdout, "\n[that answer broke off; another begins]")
 		default:
@@ -111,17 +111,17 @@ func (a *App) askModelFor(ctx context.Context, c *client.Client, q events.Questi
 	}
 	view.Mode, view.Answer, view.Origin, view.Event, view.Cost = reply.Mode, reply.Text, origin(reply), reply.EventID, reply.Cost
 	view.Cited, view.Uncited = cited(reply.Text, q.Evidence)
-	return true, a.answer(view, func(out io.Writer) {
+	return true, a.PrintResult(view, func(out io.Writer) {
 		if !streamed {
 			fmt.Fprintln(out, reply.Text)
 		}
 		if len(view.Cited) > 0 {
-			a.say("sources: %s", strings.Join(view.Cited, ", "))
+			a.Infof("sources: %s", strings.Join(view.Cited, ", "))
 		}
 		if len(view.Uncited) > 0 {
-			a.say("note: it names sources it was not given: %s", strings.Join(view.Uncited, ", "))
+			a.Infof("note: it names sources it was not given: %s", strings.Join(view.Uncited, ", "))
 		}
-		a.say("%s", view.Origin)
+		a.Infof("%s", view.Origin)
 	})
 }
 
@@ -165,7 +165,7 @@ func taskOf(text string) events.LLMTask {
 // evidence looks up what bears on a question.
 func (a *App) evidence(ctx context.Context, text string) []events.Evidence {
 	s := askcontext.ContextSources{
-		Root: a.settings.Root, Machine: apt.New(apt.Config{Root: a.settings.Root}),
+		Root: a.Settings.Root, Machine: apt.New(apt.Config{Root: a.Settings.Root}),
 		Hardware: func(ctx context.Context, w io.Writer) error {
 			r, err := a.look(ctx)
 			if err == nil {
@@ -174,9 +174,9 @@ func (a *App) evidence(ctx context.Context, text string) []events.Evidence {
 			return err
 		},
 	}
-	if exists(filepath.Join(a.settings.ReadModelsDir(), history.Name+".db")) {
+	if pathExists(filepath.Join(a.Settings.ReadModelsDir(), history.Name+".db")) {
 		s.History = func(ctx context.Context, f history.Filter) (list []history.TransactionRow, err error) {
-			err = a.askHistory(ctx, func(r *history.Reader) error {
+			err = a.QueryHistory(ctx, func(r *history.Reader) error {
 				list, err = r.List(ctx, f)
 				return err
 			})

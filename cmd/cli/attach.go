@@ -13,14 +13,14 @@ import (
 
 func newAttach(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "attach [ID]", Short: "Go back to a transaction that runs", Args: some(cobra.MaximumNArgs(1)),
+		Use: "attach [ID]", Short: "Go back to a transaction that runs", Args: CheckArgs(cobra.MaximumNArgs(1)),
 		Long: `Go back to a transaction that runs, and follow it to its end as if it had not been
 left; without ID to the one that runs now. Of one that ended the outcome is told, with
 the exit code that its own command had.
 
   cortex attach
   cortex attach 12`,
-		ValidArgsFunction: a.completeTransactions,
+		ValidArgsFunction: a.CompleteTransactions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				return a.attach(cmd.Context(), args[0])
@@ -31,7 +31,7 @@ the exit code that its own command had.
 }
 
 func (a *App) attach(ctx context.Context, ref string) error {
-	c, ping, err := a.connect(ctx)
+	c, ping, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (a *App) attach(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	s := session{client: c, producer: a.producer(c, ping.Host), ping: ping, intent: events.Intent{CommandLine: t.CommandLine}, attached: true}
+	s := follower{client: c, producer: a.Producer(c, ping.Host), ping: ping, intent: events.Intent{CommandLine: t.CommandLine}, attached: true}
 	return a.follow(ctx, s, t.ID, &events.Transaction{}, true)
 }
 
@@ -47,7 +47,7 @@ func (a *App) attach(ctx context.Context, ref string) error {
 // waits for a yes cannot be followed, for nobody gives it.
 func (a *App) toAttach(ctx context.Context, ref string) (history.TransactionRow, error) {
 	if ref != "" {
-		d, err := a.resolve(ctx, ref)
+		d, err := a.ResolveTransaction(ctx, ref)
 		if err == nil && d.State == events.StatePlanned {
 			err = &events.Error{
 				Op: "cli.attach", Kind: events.ErrConfirmation, Subject: fmt.Sprintf("transaction %d", d.Number),
@@ -58,7 +58,7 @@ func (a *App) toAttach(ctx context.Context, ref string) (history.TransactionRow,
 	}
 	for _, state := range []events.TransactionState{events.StateRunning, events.StateApproved} {
 		var list []history.TransactionRow
-		err := a.readHistory(ctx, func(r *history.Reader) (err error) {
+		err := a.ReadHistory(ctx, func(r *history.Reader) (err error) {
 			list, err = r.List(ctx, history.Filter{State: state, Limit: 1})
 			return err
 		})

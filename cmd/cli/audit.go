@@ -24,7 +24,7 @@ import (
 
 func newAudit(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "audit", Short: "Verify the log, prove what is in it, export it, follow it", Args: some(cobra.NoArgs),
+		Use: "audit", Short: "Verify the log, prove what is in it, export it, follow it", Args: CheckArgs(cobra.NoArgs),
 		Long: `Verify the log, prove what is in it, export it, follow it.
 
 Every fact is a leaf of a Merkle tree; the daemon signs the tree's head whenever a
@@ -39,7 +39,7 @@ against them even root cannot change what was before.
 	return cmd
 }
 
-func (a *App) places() treehead.Dir { return treehead.Dir(a.settings.AuditDir()) }
+func (a *App) auditDir() treehead.Dir { return treehead.Dir(a.Settings.AuditDir()) }
 
 // verifyOptions say what is verified against.
 type verifyOptions struct {
@@ -50,7 +50,7 @@ type verifyOptions struct {
 func newAuditVerify(a *App) *cobra.Command {
 	var o verifyOptions
 	cmd := &cobra.Command{
-		Use: "verify", Short: "Read the whole log and find any change in it", Args: some(cobra.NoArgs),
+		Use: "verify", Short: "Read the whole log and find any change in it", Args: CheckArgs(cobra.NoArgs),
 		Long: `Read the whole log as it lies on disk, without the daemon, and compare it with its
 checksums, its chain of hashes, every signed head, and with --since-head a head that
 was carried elsewhere. Any change, deletion, reordering or truncation is told with
@@ -66,10 +66,10 @@ its position, and exits 1. Nothing is changed. Needs the right to read the log: 
 }
 
 func (a *App) auditVerify(ctx context.Context, o verifyOptions) error {
-	if !a.everUsed() {
-		return a.nothingYet()
+	if !a.HasLog() {
+		return a.NoHistory()
 	}
-	v, err := a.verifyState(ctx, a.settings.StateDir, a.places(), o)
+	v, err := a.verifyState(ctx, a.Settings.StateDir, a.auditDir(), o)
 	if err != nil {
 		return err
 	}
@@ -78,11 +78,11 @@ func (a *App) auditVerify(ctx context.Context, o verifyOptions) error {
 		OK      bool `json:"ok"`
 		treehead.VerifyResult
 	}{1, v.OK(), v}
-	if err := a.answer(view, func(w io.Writer) { output.AuditVerification(w, v) }); err != nil || v.OK() {
+	if err := a.PrintResult(view, func(w io.Writer) { output.AuditVerification(w, v) }); err != nil || v.OK() {
 		return err
 	}
-	if a.json {
-		return quietExit(events.ErrCorrupt.ExitCode())
+	if a.JSON {
+		return ExitCode(events.ErrCorrupt.ExitCode())
 	}
 	return &events.Error{Op: "cli.audit", Kind: events.ErrCorrupt, Subject: "log", Err: errors.New("it is not as it was written"), Hint: "keep a copy of the state directory; 'cortex backup list' shows what can be restored"}
 }
@@ -90,8 +90,8 @@ func (a *App) auditVerify(ctx context.Context, o verifyOptions) error {
 // verifyState verifies the store in a state directory. What cannot be read as
 // evidence is a fault too; an error means that verifying was not possible.
 func (a *App) verifyState(ctx context.Context, state string, p treehead.Dir, o verifyOptions) (treehead.VerifyResult, error) {
-	if a.Engine.Files == nil {
-		return treehead.VerifyResult{}, a.becomeEngine()
+	if a.Engine.OpenLog == nil {
+		return treehead.VerifyResult{}, a.BecomeEngine()
 	}
 	if o.key == "" {
 		o.key = p.PublicKeyPath()
@@ -121,7 +121,7 @@ func (a *App) verifyState(ctx context.Context, state string, p treehead.Dir, o v
 			return treehead.VerifyResult{}, err
 		}
 	}
-	files, err := a.Engine.Files(a.settings, state)
+	files, err := a.Engine.OpenLog(a.Settings, state)
 	switch {
 	case err == nil:
 		e.Log = files.Records()
@@ -145,40 +145,40 @@ func noRecords(err error) iter.Seq2[events.Record, error] {
 
 func newAuditHead(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "head", Short: "Print the newest signed head, to be kept elsewhere", Args: some(cobra.NoArgs),
+		Use: "head", Short: "Print the newest signed head, to be kept elsewhere", Args: CheckArgs(cobra.NoArgs),
 		Long: "Print the newest signed head: the log's name, how many events it covers, the tree's root, and the signature.\n\n  cortex audit head > /mnt/usb/head",
 		RunE: func(*cobra.Command, []string) error {
 			h, err := a.newestHead()
 			if err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": 1, "size": h.Size, "root": h.Root.String(), "note": h.Note}, func(w io.Writer) { fmt.Fprint(w, h.Note) })
+			return a.PrintResult(map[string]any{"version": 1, "size": h.Size, "root": h.Root.String(), "note": h.Note}, func(w io.Writer) { fmt.Fprint(w, h.Note) })
 		},
 	}
 }
 
 func newAuditKey(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "key", Short: "Print the public key that heads are verified with", Args: some(cobra.NoArgs),
+		Use: "key", Short: "Print the public key that heads are verified with", Args: CheckArgs(cobra.NoArgs),
 		Long: "Print the public key that heads are verified with.\n\n  cortex audit key > /mnt/usb/key.pub",
 		RunE: func(*cobra.Command, []string) error {
-			text, err := readKey(a.places())
+			text, err := readKey(a.auditDir())
 			if err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": 1, "key": text}, func(w io.Writer) { fmt.Fprintln(w, text) })
+			return a.PrintResult(map[string]any{"version": 1, "key": text}, func(w io.Writer) { fmt.Fprintln(w, text) })
 		},
 	}
 }
 
 func (a *App) newestHead() (treehead.Head, error) {
-	v, err := treehead.ReadVerifier(a.places().PublicKeyPath())
+	v, err := treehead.ReadVerifier(a.auditDir().PublicKeyPath())
 	if err != nil {
 		return treehead.Head{}, err
 	}
-	all, err := treehead.ReadHeads(a.places().HeadsPath(), v)
+	all, err := treehead.ReadHeads(a.auditDir().HeadsPath(), v)
 	if err == nil && len(all) == 0 {
-		err = &events.Error{Op: "cli.audit", Kind: events.ErrNotFound, Subject: a.places().HeadsPath(), Err: errors.New("no head was signed yet"), Hint: "'cortex daemon start' signs one"}
+		err = &events.Error{Op: "cli.audit", Kind: events.ErrNotFound, Subject: a.auditDir().HeadsPath(), Err: errors.New("no head was signed yet"), Hint: "'cortex daemon start' signs one"}
 	}
 	if err != nil {
 		return treehead.Head{}, err
@@ -212,7 +212,7 @@ func knownLeaves(ctx context.Context, state string) (leaf func(events.Position) 
 
 func newAuditProve(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "prove EVENT", Short: "Print a proof that an event is in the log", Args: some(cobra.ExactArgs(1)),
+		Use: "prove EVENT", Short: "Print a proof that an event is in the log", Args: CheckArgs(cobra.ExactArgs(1)),
 		Long: `Print, as JSON, an event and the proof that it is in the log under the newest signed
 head. docs/examples/verify-proof checks it without cortex. EVENT is a position or an
 id, as 'cortex events list' and 'cortex events show' tell them.
@@ -224,8 +224,8 @@ id, as 'cortex events list' and 'cortex events show' tell them.
 }
 
 func (a *App) auditProve(cmd *cobra.Command, ref string) error {
-	if !a.everUsed() {
-		return a.nothingYet()
+	if !a.HasLog() {
+		return a.NoHistory()
 	}
 	var p events.Position
 	if n, err := strconv.ParseUint(ref, 10, 63); err == nil {
@@ -233,7 +233,7 @@ func (a *App) auditProve(cmd *cobra.Command, ref string) error {
 	} else if err := events.ID(ref).Validate(); err != nil {
 		return &events.Error{Op: "cli.audit", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", ref), Err: errors.New("is neither a position nor an id"), Hint: "see 'cortex events list'"}
 	}
-	if _, _, err := a.connect(cmd.Context()); err != nil { // it signs what is not signed yet
+	if _, _, err := a.Connect(cmd.Context()); err != nil { // it signs what is not signed yet
 		return err
 	}
 	h, path, p, err := a.proofPath(cmd.Context(), p, events.ID(ref))
@@ -244,18 +244,18 @@ func (a *App) auditProve(cmd *cobra.Command, ref string) error {
 	if err != nil {
 		return err
 	}
-	key, err := readKey(a.places())
+	key, err := readKey(a.auditDir())
 	if err != nil {
 		return err
 	}
-	a.json = true // a proof is for programs
-	return a.answer(treehead.NewProof(r, h, path, key), nil)
+	a.JSON = true // a proof is for programs
+	return a.PrintResult(treehead.NewProof(r, h, path, key), nil)
 }
 
 // proofPath gives the newest head and the way to it from the event at p, or, when
 // p is 0, from the event with that id.
 func (a *App) proofPath(ctx context.Context, p events.Position, id events.ID) (h treehead.Head, path []events.Hash, at events.Position, err error) {
-	err = a.readModel(ctx, audit.Name, func(db *sql.DB) error {
+	err = a.ReadModel(ctx, audit.Name, func(db *sql.DB) error {
 		r := audit.NewReader(db)
 		if p == 0 {
 			if p, err = r.Find(ctx, id); err != nil {

@@ -30,7 +30,7 @@ type exportOptions struct {
 func newAuditExport(a *App) *cobra.Command {
 	var o exportOptions
 	cmd := &cobra.Command{
-		Use: "export", Short: "Write who attempted what, when, and what became of it", Args: some(cobra.NoArgs),
+		Use: "export", Short: "Write who attempted what, when, and what became of it", Args: CheckArgs(cobra.NoArgs),
 		Long: `Write every attempt to change this machine, the oldest first: who, what, when, and
 what became of it. Attempts that policy denied, that were refused, declined or failed
 are among them, and so are changes that were made without cortex.
@@ -56,7 +56,7 @@ are among them, and so are changes that were made without cortex.
 	}
 	_ = cmd.RegisterFlagCompletionFunc("format", words("json", "csv", "html"))
 	_ = cmd.RegisterFlagCompletionFunc("outcome", words(strings.Split(states(), ", ")...))
-	_ = cmd.RegisterFlagCompletionFunc("package", a.completePackages)
+	_ = cmd.RegisterFlagCompletionFunc("package", a.CompletePackages)
 	return cmd
 }
 
@@ -72,10 +72,10 @@ func (o *exportOptions) check() error {
 			return err
 		}
 	}
-	if f.Since, err = moment(o.since); err != nil {
+	if f.Since, err = ParseTime(o.since); err != nil {
 		return err
 	}
-	if f.Until, err = moment(o.until); err != nil {
+	if f.Until, err = ParseTime(o.until); err != nil {
 		return err
 	}
 	if o.pkg != "" {
@@ -112,11 +112,11 @@ func (a *App) auditExport(ctx context.Context, o exportOptions) error {
 		return err
 	}
 	var list []history.TransactionRow
-	err := a.readHistory(ctx, func(r *history.Reader) (err error) {
+	err := a.ReadHistory(ctx, func(r *history.Reader) (err error) {
 		list, err = r.List(ctx, o.transactionFilters)
 		return err
 	})
-	if err != nil && a.everUsed() {
+	if err != nil && a.HasLog() {
 		return err
 	}
 	slices.Reverse(list)
@@ -126,7 +126,7 @@ func (a *App) auditExport(ctx context.Context, o exportOptions) error {
 			entries = append(entries, e)
 		}
 	}
-	return a.intoNewFile(o.output, func(w io.Writer) error {
+	return a.WriteNewFile(o.output, func(w io.Writer) error {
 		switch o.format {
 		case "csv":
 			return output.AuditCSV(w, entries)
@@ -145,9 +145,9 @@ func hostname() string {
 	return name
 }
 
-// intoNewFile lets write fill a file that must not exist yet, durably, or stdout
+// WriteNewFile lets write fill a file that must not exist yet, durably, or stdout
 // when the name is empty.
-func (a *App) intoNewFile(name string, write func(io.Writer) error) error {
+func (a *App) WriteNewFile(name string, write func(io.Writer) error) error {
 	if name == "" {
 		w := bufio.NewWriter(a.Stdout)
 		if err := write(w); err != nil {

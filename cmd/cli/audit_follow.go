@@ -21,7 +21,7 @@ func newAuditFollow(a *App) *cobra.Command {
 	var to, position string
 	var once bool
 	cmd := &cobra.Command{
-		Use: "follow --to FILE|syslog", Short: "Copy every fact into a file or to syslog, as it is recorded", Args: some(cobra.NoArgs),
+		Use: "follow --to FILE|syslog", Short: "Copy every fact into a file or to syslog, as it is recorded", Args: CheckArgs(cobra.NoArgs),
 		Long: `Copy every fact, from the first on, into a file as CloudEvents, one JSON object a
 line, or to syslog (facility authpriv) in a short form without data. It goes on over
 restarts of the daemon and of itself: a file gets every fact once, also after kill -9
@@ -45,10 +45,10 @@ func (a *App) auditFollow(ctx context.Context, to, position string, once bool) e
 	if to == "" || position != "" && to != "syslog" {
 		return &events.Error{Op: "cli.audit", Kind: events.ErrUsage, Subject: "--to", Err: errors.New("say where to"), Hint: "--to FILE, or --to syslog; --position goes with syslog"}
 	}
-	if !a.everUsed() && once {
-		return a.nothingYet()
+	if !a.HasLog() && once {
+		return a.NoHistory()
 	}
-	c, _, err := a.connect(ctx)
+	c, _, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -58,11 +58,11 @@ func (a *App) auditFollow(ctx context.Context, to, position string, once bool) e
 	}
 	before := sink.Checkpoint().Position
 	source := func(ctx context.Context, after events.Position) iter.Seq2[events.Record, error] {
-		return factsOf(ctx, c, client.StreamOptions{After: after, Follow: !once})
+		return Facts(ctx, c, client.StreamOptions{After: after, Follow: !once})
 	}
 	err = auditsink.Run(ctx, source, sink)
 	if ctx.Err() == nil || errors.Is(err, events.ErrCorrupt) {
-		a.say("%d facts copied, up to event %d", sink.Checkpoint().Position-before, sink.Checkpoint().Position)
+		a.Infof("%d facts copied, up to event %d", sink.Checkpoint().Position-before, sink.Checkpoint().Position)
 	} else {
 		err = nil // Ctrl-C is how it ends
 	}
@@ -75,16 +75,16 @@ func (a *App) openSink(to, position string) (auditsink.Sink, error) {
 		return auditsink.OpenFileSink(to)
 	}
 	if position == "" {
-		if err := os.MkdirAll(a.settings.AuditDir(), 0o755); err != nil {
-			return nil, &events.Error{Op: "cli.audit", Kind: events.ErrUnavailable, Subject: a.settings.AuditDir(), Err: err, Hint: "run it as root, or name a file with --position"}
+		if err := os.MkdirAll(a.Settings.AuditDir(), 0o755); err != nil {
+			return nil, &events.Error{Op: "cli.audit", Kind: events.ErrUnavailable, Subject: a.Settings.AuditDir(), Err: err, Hint: "run it as root, or name a file with --position"}
 		}
-		position = filepath.Join(a.settings.AuditDir(), "syslog.position")
+		position = filepath.Join(a.Settings.AuditDir(), "syslog.position")
 	}
 	return auditsink.OpenSyslogSink(syslogSocket, position)
 }
 
-// factsOf gives the facts of the daemon's stream.
-func factsOf(ctx context.Context, c *client.Client, s client.StreamOptions) iter.Seq2[events.Record, error] {
+// Facts gives the facts of the daemon's stream.
+func Facts(ctx context.Context, c *client.Client, s client.StreamOptions) iter.Seq2[events.Record, error] {
 	return func(yield func(events.Record, error) bool) {
 		for l, err := range c.Events(ctx, s) {
 			switch {

@@ -25,7 +25,7 @@ const backupSuffix = ".cortex-backup.tar"
 
 func newBackup(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "backup", Short: "Copy the history, and what undoing needs, into one file and back", Args: some(cobra.NoArgs),
+		Use: "backup", Short: "Copy the history, and what undoing needs, into one file and back", Args: CheckArgs(cobra.NoArgs),
 		Long: `Copy the history, and what undoing needs, into one file: the log, kept package files
 and contents, signed heads and keys. Read models are not in it: they are made again.
 The file holds keys and contents that not everybody may read; it is for its owner alone,
@@ -62,7 +62,7 @@ func viewOf(file string, i backup.Info) backupView {
 }
 
 func (a *App) tellBackup(v backupView, what string) error {
-	return a.answer(v, func(w io.Writer) {
+	return a.PrintResult(v, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %s\n", v.File, what)
 		fmt.Fprintf(w, "  %s of %s, %s in %s, made %s\n", output.Count(int(v.Head), "event"), v.Machine, output.Bytes(v.Bytes), output.Count(v.Files, "file"), v.Created.Local().Format(time.DateTime))
 	})
@@ -71,13 +71,13 @@ func (a *App) tellBackup(v backupView, what string) error {
 func newBackupCreate(a *App) *cobra.Command {
 	var to string
 	cmd := &cobra.Command{
-		Use: "create", Short: "Make a backup", Args: some(cobra.NoArgs),
+		Use: "create", Short: "Make a backup", Args: CheckArgs(cobra.NoArgs),
 		Long: `Make a backup, into the state directory's own backups or, with --to, into a directory
 or a file that is not there yet. Kept package files are copied while the daemon runs; for
 the log it waits until no transaction runs, and keeps the daemon away meanwhile.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if a.Engine.Own == nil {
-				return a.becomeEngine()
+			if a.Engine.LockState == nil {
+				return a.BecomeEngine()
 			}
 			return a.createBackup(cmd.Context(), to)
 		},
@@ -87,15 +87,15 @@ the log it waits until no transaction runs, and keeps the daemon away meanwhile.
 }
 
 func (a *App) createBackup(ctx context.Context, to string) error {
-	if !a.everUsed() {
-		return a.nothingYet()
+	if !a.HasLog() {
+		return a.NoHistory()
 	}
 	now := time.Now().UTC()
 	machine, _ := os.Hostname()
 	if to == "" {
-		to = a.settings.BackupsDir()
+		to = a.Settings.BackupsDir()
 		if err := os.MkdirAll(to, 0o700); err != nil {
-			return a.ownersOnly(to, err)
+			return a.RequireStateOwner(to, err)
 		}
 	}
 	if info, err := os.Stat(to); err == nil && info.IsDir() {
@@ -103,10 +103,10 @@ func (a *App) createBackup(ctx context.Context, to string) error {
 	}
 	release := func() {}
 	still := func(i *backup.Info) (err error) {
-		if release, err = a.alone(ctx); err != nil {
+		if release, err = a.lockStateWhenIdle(ctx); err != nil {
 			return err
 		}
-		files, err := a.Engine.Files(a.settings, a.settings.StateDir)
+		files, err := a.Engine.OpenLog(a.Settings, a.Settings.StateDir)
 		if err != nil {
 			return err
 		}
@@ -114,32 +114,32 @@ func (a *App) createBackup(ctx context.Context, to string) error {
 		return nil
 	}
 	var info backup.Info
-	err := a.intoNewFile(to, func(w io.Writer) (err error) {
-		info, err = backup.Write(ctx, w, a.settings.StateDir, still)
+	err := a.WriteNewFile(to, func(w io.Writer) (err error) {
+		info, err = backup.Write(ctx, w, a.Settings.StateDir, still)
 		return err
 	})
 	release()
 	if err != nil {
-		return a.ownersOnly(to, err)
+		return a.RequireStateOwner(to, err)
 	}
 	return a.tellBackup(viewOf(to, info), "a backup")
 }
 
-// ownersOnly says who may when somebody may not.
-func (a *App) ownersOnly(path string, err error) error {
+// RequireStateOwner says who may when somebody may not.
+func (a *App) RequireStateOwner(path string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return &events.Error{Op: "cli.backup", Kind: events.ErrConfirmation, Subject: path, Err: fs.ErrPermission, Hint: "run: sudo cortex " + strings.Join(a.Args, " ")}
 	}
 	return err
 }
 
-// alone stops the daemon once nothing runs and keeps every other away.
-func (a *App) alone(ctx context.Context) (release func(), err error) {
+// lockStateWhenIdle stops the daemon once nothing runs and keeps every other away.
+func (a *App) lockStateWhenIdle(ctx context.Context) (release func(), err error) {
 	for deadline := time.Now().Add(answerTimeout); ; {
-		if err := a.dial().Stop(ctx); err != nil && !errors.Is(err, events.ErrUnavailable) {
+		if err := a.Dial().Stop(ctx); err != nil && !errors.Is(err, events.ErrUnavailable) {
 			return func() {}, err
 		}
-		release, err = a.Engine.Own(a.settings.StateDir)
+		release, err = a.Engine.LockState(a.Settings.StateDir)
 		if err == nil {
 			return release, nil
 		}
@@ -156,9 +156,9 @@ func (a *App) alone(ctx context.Context) (release func(), err error) {
 
 func newBackupList(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "list [DIR]", Short: "List backups, and whether each is whole", Args: some(cobra.MaximumNArgs(1)),
+		Use: "list [DIR]", Short: "List backups, and whether each is whole", Args: CheckArgs(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir := a.settings.BackupsDir()
+			dir := a.Settings.BackupsDir()
 			if len(args) == 1 {
 				dir = args[0]
 			}
@@ -176,7 +176,7 @@ func newBackupList(a *App) *cobra.Command {
 				items = append(items, v)
 			}
 			slices.SortFunc(items, func(x, y backupView) int { return x.Created.Compare(y.Created) })
-			return a.answer(map[string]any{"version": 1, "backups": items}, func(w io.Writer) { listBackups(w, dir, items) })
+			return a.PrintResult(map[string]any{"version": 1, "backups": items}, func(w io.Writer) { listBackups(w, dir, items) })
 		},
 	}
 }
@@ -205,19 +205,19 @@ func readBackup(ctx context.Context, file string) (backup.Info, error) {
 
 func newBackupVerify(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "verify FILE", Short: "Restore a backup to the side, verify its log, and throw that away", Args: some(cobra.ExactArgs(1)),
+		Use: "verify FILE", Short: "Restore a backup to the side, verify its log, and throw that away", Args: CheckArgs(cobra.ExactArgs(1)),
 		Long: "Look whether a backup is whole, and whether the log in it is the one that was signed: it is restored into a directory beside the file, verified like 'cortex audit verify', and thrown away.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if a.Engine.Files == nil {
-				return a.becomeEngine()
+			if a.Engine.OpenLog == nil {
+				return a.BecomeEngine()
 			}
 			dir, err := os.MkdirTemp(filepath.Dir(args[0]), ".cortex-verify-")
 			if err != nil {
-				return a.ownersOnly(args[0], err)
+				return a.RequireStateOwner(args[0], err)
 			}
 			info, err := a.extract(cmd.Context(), args[0], filepath.Join(dir, "state"))
 			if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
-				return a.ownersOnly(args[0], err)
+				return a.RequireStateOwner(args[0], err)
 			}
 			return a.tellBackup(viewOf(args[0], info), "whole, and its log is as it was written")
 		},
@@ -232,7 +232,7 @@ func (a *App) extract(ctx context.Context, file, dir string) (backup.Info, error
 	}
 	defer f.Close()
 	return backup.Extract(ctx, f, dir, func(tmp string, i backup.Info) error {
-		files, err := a.Engine.Files(a.settings, tmp)
+		files, err := a.Engine.OpenLog(a.Settings, tmp)
 		if err != nil {
 			return err
 		}
@@ -263,26 +263,26 @@ func notAsWritten(file string) error {
 func newBackupRestore(a *App) *cobra.Command {
 	var into string
 	cmd := &cobra.Command{
-		Use: "restore FILE", Short: "Make a state directory of a backup", Args: some(cobra.ExactArgs(1)),
+		Use: "restore FILE", Short: "Make a state directory of a backup", Args: CheckArgs(cobra.ExactArgs(1)),
 		Long: `Make a state directory of a backup, where none is yet: nothing is overwritten. The log is
 verified before the directory gets its name, and the read models are made again at the
 next start. Packages are not touched: where the machine differs from the history, that
 is found as drift.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if a.Engine.Files == nil {
-				return a.becomeEngine()
+			if a.Engine.OpenLog == nil {
+				return a.BecomeEngine()
 			}
 			if into == "" {
-				into = a.settings.StateDir
+				into = a.Settings.StateDir
 			}
 			if list, err := os.ReadDir(into); err == nil && len(list) == 0 {
 				if err := os.Remove(into); err != nil {
-					return a.ownersOnly(into, err)
+					return a.RequireStateOwner(into, err)
 				}
 			}
 			info, err := a.extract(cmd.Context(), args[0], into)
 			if err != nil {
-				return a.ownersOnly(args[0], err)
+				return a.RequireStateOwner(args[0], err)
 			}
 			return a.tellBackup(viewOf(args[0], info), "restored into "+into)
 		},

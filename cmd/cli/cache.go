@@ -20,7 +20,7 @@ import (
 
 func newCache(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "cache", Short: "Look at the answers of models that may be used again", Args: some(cobra.NoArgs),
+		Use: "cache", Short: "Look at the answers of models that may be used again", Args: CheckArgs(cobra.NoArgs),
 		Long: `Look at the answers of models that may be used again, and have them forgotten.
 
 An answer is used again for the same question, or for one that means the same to the
@@ -40,20 +40,20 @@ func (a *App) readAnswers(ctx context.Context, ask func(*answers.Reader) error) 
 	if err == nil || !projections.NeedsRebuild(err) {
 		return err
 	}
-	if !a.everUsed() {
-		return a.nothingYet()
+	if !a.HasLog() {
+		return a.NoHistory()
 	}
-	if a.UID != 0 && a.settings.IsSystem() {
+	if a.UID != 0 && a.Settings.IsSystem() {
 		return &events.Error{Op: "cli.readAnswers", Kind: events.ErrConfirmation, Subject: "read model answers", Err: err, Hint: "run: sudo cortex replay answers"}
 	}
-	if _, _, err := a.connect(ctx); err != nil {
+	if _, _, err := a.Connect(ctx); err != nil {
 		return err
 	}
 	return a.askAnswers(ctx, ask)
 }
 
 func (a *App) askAnswers(ctx context.Context, ask func(*answers.Reader) error) error {
-	db, err := sqlite.OpenReader(ctx, filepath.Join(a.settings.ReadModelsDir(), answers.Name+".db"), 1)
+	db, err := sqlite.OpenReader(ctx, filepath.Join(a.Settings.ReadModelsDir(), answers.Name+".db"), 1)
 	if err != nil {
 		return projections.WrapError(answers.Name, err)
 	}
@@ -63,7 +63,7 @@ func (a *App) askAnswers(ctx context.Context, ask func(*answers.Reader) error) e
 
 func newCacheStats(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "stats", Short: "Tell what the cache holds and has spared", Args: some(cobra.NoArgs), Example: "  cortex cache stats",
+		Use: "stats", Short: "Tell what the cache holds and has spared", Args: CheckArgs(cobra.NoArgs), Example: "  cortex cache stats",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var t answers.Totals
 			err := a.readAnswers(cmd.Context(), func(r *answers.Reader) (err error) {
@@ -73,7 +73,7 @@ func newCacheStats(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": answers.FormatVersion, "cache": t}, func(w io.Writer) { output.CacheTotals(w, t) })
+			return a.PrintResult(map[string]any{"version": answers.FormatVersion, "cache": t}, func(w io.Writer) { output.CacheTotals(w, t) })
 		},
 	}
 }
@@ -81,7 +81,7 @@ func newCacheStats(a *App) *cobra.Command {
 func newCacheList(a *App) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
-		Use: "list", Short: "List the answers, the one used last first", Args: some(cobra.NoArgs), Example: "  cortex cache list -n 10",
+		Use: "list", Short: "List the answers, the one used last first", Args: CheckArgs(cobra.NoArgs), Example: "  cortex cache list -n 10",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := []answers.CachedAnswer{}
 			err := a.readAnswers(cmd.Context(), func(r *answers.Reader) error {
@@ -92,7 +92,7 @@ func newCacheList(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": answers.FormatVersion, "answers": list}, func(w io.Writer) {
+			return a.PrintResult(map[string]any{"version": answers.FormatVersion, "answers": list}, func(w io.Writer) {
 				output.Answers(w, list, time.Local)
 			})
 		},
@@ -103,7 +103,7 @@ func newCacheList(a *App) *cobra.Command {
 
 func newCacheShow(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "show ANSWER", Short: "Show one answer with its keys", Args: some(cobra.ExactArgs(1)),
+		Use: "show ANSWER", Short: "Show one answer with its keys", Args: CheckArgs(cobra.ExactArgs(1)),
 		Long:    "Show one answer with its keys. ANSWER is a number from 'cortex cache list', an id, or the last six or more characters of one.",
 		Example: "  cortex cache show 41",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -111,7 +111,7 @@ func newCacheShow(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": answers.FormatVersion, "answer": found}, func(w io.Writer) {
+			return a.PrintResult(map[string]any{"version": answers.FormatVersion, "answer": found}, func(w io.Writer) {
 				output.Answer(w, found, time.Local)
 			})
 		},
@@ -128,7 +128,7 @@ func (a *App) findAnswer(ctx context.Context, ref string) (found answers.CachedA
 
 func newCacheClear(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "clear", Short: "Forget every answer", Args: some(cobra.NoArgs), Example: "  cortex cache clear",
+		Use: "clear", Short: "Forget every answer", Args: CheckArgs(cobra.NoArgs), Example: "  cortex cache clear",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.forget(cmd.Context(), events.AnswersForgotten{All: true, Reason: "cortex cache clear"})
 		},
@@ -138,7 +138,7 @@ func newCacheClear(a *App) *cobra.Command {
 func newCacheInvalidate(a *App) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: "invalidate ANSWER…", Short: "Forget some answers", Args: some(cobra.MinimumNArgs(1)),
+		Use: "invalidate ANSWER…", Short: "Forget some answers", Args: CheckArgs(cobra.MinimumNArgs(1)),
 		Example: `  cortex cache invalidate 41 --reason "it named the wrong package"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what := events.AnswersForgotten{Reason: reason}
@@ -158,18 +158,18 @@ func newCacheInvalidate(a *App) *cobra.Command {
 
 // forget asks for it and waits until the read models show it.
 func (a *App) forget(ctx context.Context, what events.AnswersForgotten) error {
-	c, ping, err := a.connect(ctx)
+	c, ping, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
-	if a.settings.IsSystem() && !ping.MayChange {
+	if a.Settings.IsSystem() && !ping.MayChange {
 		return &events.Error{Op: "cli.forget", Kind: events.ErrConfirmation, Subject: "the system's cache", Err: errors.New("only root may change it"), Hint: "run the command as root"}
 	}
 	status, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}
-	id, err := a.producer(c, ping.Host).RequestForget(ctx, what)
+	id, err := a.Producer(c, ping.Host).RequestForget(ctx, what)
 	if err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func (a *App) forget(ctx context.Context, what events.AnswersForgotten) error {
 		if err := c.WaitProjected(waiting, l.Event.Position); err != nil {
 			return err
 		}
-		return a.answer(map[string]any{"version": 1, "forgotten": what, "position": l.Event.Position}, func(io.Writer) { a.say("forgotten") })
+		return a.PrintResult(map[string]any{"version": 1, "forgotten": what, "position": l.Event.Position}, func(io.Writer) { a.Infof("forgotten") })
 	}
 	return &events.Error{Op: "cli.forget", Kind: events.ErrUnavailable, Subject: "cache", Err: errors.New("the daemon did not answer in time"), Hint: "see 'cortex status'"}
 }

@@ -21,19 +21,19 @@ func newCatalog(a *App) *cobra.Command {
 		Long: `The index of packages that words are looked up in: made of apt's lists, by itself
 when they change. Many machines leave out long descriptions; 'fetch' gets them into
 a directory of cortex's own, and words find more.`,
-		Args: some(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: CheckArgs(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
 		&cobra.Command{
-			Use: "status", Short: "Say what the index was made of, and whether it is up to date", Args: some(cobra.NoArgs),
+			Use: "status", Short: "Say what the index was made of, and whether it is up to date", Args: CheckArgs(cobra.NoArgs),
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.catalogStatus(cmd) },
 		},
 		&cobra.Command{
-			Use: "build", Short: "Make the index anew", Args: some(cobra.NoArgs),
+			Use: "build", Short: "Make the index anew", Args: CheckArgs(cobra.NoArgs),
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.catalogBuild(cmd) },
 		},
 		&cobra.Command{
-			Use: "fetch", Short: "Fetch long descriptions, and make the index anew", Args: some(cobra.NoArgs),
+			Use: "fetch", Short: "Fetch long descriptions, and make the index anew", Args: CheckArgs(cobra.NoArgs),
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.catalogFetch(cmd) },
 		},
 	)
@@ -50,7 +50,7 @@ type catalogView struct {
 }
 
 func (a *App) catalogStatus(cmd *cobra.Command) error {
-	p := openindex.LocationFor(a.settings, a.Env)
+	p := openindex.LocationFor(a.Settings, a.Env)
 	for _, path := range []string{p.SystemPath, p.WritablePath} {
 		if path == "" {
 			continue
@@ -61,7 +61,7 @@ func (a *App) catalogStatus(cmd *cobra.Command) error {
 		}
 		defer c.Close()
 		v := catalogView{1, path, c.PackageCount(), c.Sources(), c.UpToDate(p.ListDirs)}
-		return a.answer(v, func(w io.Writer) {
+		return a.PrintResult(v, func(w io.Writer) {
 			state := "up to date"
 			if !v.Fresh {
 				state = "apt's lists are newer"
@@ -73,8 +73,8 @@ func (a *App) catalogStatus(cmd *cobra.Command) error {
 }
 
 func (a *App) catalogBuild(cmd *cobra.Command) error {
-	p := openindex.LocationFor(a.settings, a.Env)
-	if err := pkgindex.Build(cmd.Context(), pkgindex.Config{Dirs: p.ListDirs, Path: p.WritablePath, Progress: func(stage string) { a.say("%s…", stage) }}); err != nil {
+	p := openindex.LocationFor(a.Settings, a.Env)
+	if err := pkgindex.Build(cmd.Context(), pkgindex.Config{Dirs: p.ListDirs, Path: p.WritablePath, Progress: func(stage string) { a.Infof("%s…", stage) }}); err != nil {
 		return err
 	}
 	return a.catalogStatus(cmd)
@@ -84,12 +84,12 @@ func (a *App) catalogFetch(cmd *cobra.Command) error {
 	if a.UID != 0 {
 		return &events.Error{Op: "cli.catalogFetch", Kind: events.ErrConfirmation, Err: errors.New("fetching lists needs root"), Hint: "run: sudo cortex catalog fetch"}
 	}
-	if a.settings.Root != "/" {
+	if a.Settings.Root != "/" {
 		return &events.Error{Op: "cli.catalogFetch", Kind: events.ErrUsage, Subject: "CORTEX_ROOT", Err: errors.New("lists are fetched for the running system only")}
 	}
-	a.say("fetching lists with long descriptions…")
-	machine := apt.New(apt.Config{Root: a.settings.Root, WorkDir: a.settings.WorkDir()})
-	if err := machine.FetchLists(cmd.Context(), a.settings.DescriptionListsDir()); err != nil {
+	a.Infof("fetching lists with long descriptions…")
+	machine := apt.New(apt.Config{Root: a.Settings.Root, WorkDir: a.Settings.WorkDir()})
+	if err := machine.FetchLists(cmd.Context(), a.Settings.DescriptionListsDir()); err != nil {
 		return err
 	}
 	return a.catalogBuild(cmd)

@@ -14,7 +14,7 @@ import (
 
 // choose has every need answered: by --pick, by a name that leaves no choice, or
 // on the terminal.
-func (a *App) choose(ctx context.Context, w *wish, v wordsView) ([]events.PackageName, error) {
+func (a *App) choose(ctx context.Context, w *installRequest, v wordsView) ([]events.PackageName, error) {
 	open := slices.DeleteFunc(slices.Clone(v.Needs), func(n events.Need) bool { return n.ExactName })
 	picks, err := picked(open, w.pick)
 	if err != nil {
@@ -32,12 +32,12 @@ func (a *App) choose(ctx context.Context, w *wish, v wordsView) ([]events.Packag
 			w.took(n, picks[0])
 			picks = picks[1:]
 		case w.first:
-			if !a.json {
+			if !a.JSON {
 				output.Candidates(a.Stdout, []events.Need{n})
 			}
-			a.say("the plan is for the first, %s; --pick chooses another", n.Candidates[0].Name)
+			a.Infof("the plan is for the first, %s; --pick chooses another", n.Candidates[0].Name)
 			out = append(out, n.Candidates[0].Name)
-		case !a.interactive():
+		case !a.Interactive():
 			if err := a.showCandidates(v); err != nil {
 				return nil, err
 			}
@@ -109,7 +109,7 @@ func choices(n events.Need, typed []string) ([]events.PackageName, error) {
 // answer too.
 func (a *App) askWhich(ctx context.Context, n events.Need) ([]events.PackageName, error) {
 	for {
-		line, _, err := a.typed(ctx, fmt.Sprintf("Which? [1-%d, Enter for none] ", len(n.Candidates)))
+		line, _, err := a.Prompt(ctx, fmt.Sprintf("Which? [1-%d, Enter for none] ", len(n.Candidates)))
 		if err != nil {
 			return nil, err
 		}

@@ -21,10 +21,10 @@ const (
 	maxNames    = 500
 )
 
-// completePackages offers what apt knows, with descriptions where there is an index.
+// CompletePackages offers what apt knows, with descriptions where there is an index.
 // Without a first letter that would be every package there is, so nothing is offered.
-func (a *App) completePackages(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	if a.prepare(cmd, nil) != nil {
+func (a *App) CompletePackages(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if a.LoadSettings(cmd, nil) != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
 	if prefix == "" {
@@ -42,9 +42,9 @@ func (a *App) completePackages(cmd *cobra.Command, args []string, prefix string)
 // namesFrom asks the index of packages, which takes milliseconds, and without one apt,
 // which takes half a second where it has no cache of its own.
 func (a *App) namesFrom(ctx context.Context, prefix string) ([]string, error) {
-	c := openindex.OpenFresh(ctx, openindex.LocationFor(a.settings, a.Env))
+	c := openindex.OpenFresh(ctx, openindex.LocationFor(a.Settings, a.Env))
 	if c == nil {
-		return apt.New(apt.Config{Root: a.settings.Root}).PackageNames(ctx, prefix)
+		return apt.New(apt.Config{Root: a.Settings.Root}).PackageNames(ctx, prefix)
 	}
 	defer c.Close()
 	found, err := c.WithPrefix(ctx, prefix, maxNames)
@@ -55,14 +55,14 @@ func (a *App) namesFrom(ctx context.Context, prefix string) ([]string, error) {
 	return names, err
 }
 
-// completeInstalled offers what is installed.
-func (a *App) completeInstalled(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	if a.prepare(cmd, nil) != nil {
+// CompleteInstalled offers what is installed.
+func (a *App) CompleteInstalled(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	if a.LoadSettings(cmd, nil) != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	inv, err := apt.New(apt.Config{Root: a.settings.Root}).Inventory(ctx)
+	inv, err := apt.New(apt.Config{Root: a.Settings.Root}).Inventory(ctx)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
@@ -84,7 +84,7 @@ func besides(names, args []string) []string {
 	})
 }
 
-func (a *App) completeTransactions(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (a *App) CompleteTransactions(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -93,7 +93,7 @@ func (a *App) completeTransactions(cmd *cobra.Command, args []string, _ string) 
 	})
 }
 
-func (a *App) completePlans(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (a *App) CompletePlans(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -103,11 +103,11 @@ func (a *App) completePlans(cmd *cobra.Command, args []string, _ string) ([]stri
 }
 
 func (a *App) completeFrom(cmd *cobra.Command, f history.Filter, word func(history.TransactionRow) string) ([]string, cobra.ShellCompDirective) {
-	if a.prepare(cmd, nil) != nil {
+	if a.LoadSettings(cmd, nil) != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
 	var out []string
-	err := a.askHistory(context.Background(), func(r *history.Reader) error {
+	err := a.QueryHistory(context.Background(), func(r *history.Reader) error {
 		list, err := r.List(context.Background(), f)
 		for _, t := range list {
 			out = append(out, word(t))

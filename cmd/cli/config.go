@@ -16,7 +16,7 @@ import (
 
 func newConfig(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "config", Short: "Show and change settings; write the machine down and import it", Args: some(cobra.NoArgs),
+		Use: "config", Short: "Show and change settings; write the machine down and import it", Args: CheckArgs(cobra.NoArgs),
 		Long: `Show and change cortex's own settings, and the machine as a text: which packages
 were asked for, in which versions, what is on hold, and where packages come from.
 
@@ -25,7 +25,7 @@ cortex/cortex.toml under $XDG_CONFIG_HOME (~/.config), then from the environment
 (CORTEX_ and the name in capitals), then from flags; later ones win. Files are TOML.
 Secrets do not belong into them and are refused.`,
 		Example:           "  cortex config show --origin\n  cortex config set idle_timeout 5m\n  cortex config check\n  cortex config export >machine.toml\n  cortex config import machine.toml --dry-run",
-		PersistentPreRunE: unprepared,
+		PersistentPreRunE: WithoutSettings,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newConfigShow(a), newConfigGet(a), newConfigSet(a), newConfigUnset(a), newConfigCheck(a),
@@ -35,7 +35,7 @@ Secrets do not belong into them and are refused.`,
 
 // configFile is the file that 'config set' writes to.
 func (a *App) configFile() (string, error) {
-	files := a.sources().Files()
+	files := a.ConfigSources().Files()
 	if a.UID != 0 && len(files) < 2 {
 		return "", &events.Error{Op: "cli.config", Kind: events.ErrUsage, Subject: "HOME", Err: errors.New("is not set, so there is no place for settings")}
 	}
@@ -45,16 +45,16 @@ func (a *App) configFile() (string, error) {
 func newConfigShow(a *App) *cobra.Command {
 	var origin bool
 	cmd := &cobra.Command{
-		Use: "show", Short: "Show every setting and what it is", Args: some(cobra.NoArgs),
+		Use: "show", Short: "Show every setting and what it is", Args: CheckArgs(cobra.NoArgs),
 		Long: `Show every setting and its value, as a file that could be used as one. With --origin
 each says where its value comes from.`,
 		Example: "  cortex config show --origin",
 		RunE: func(*cobra.Command, []string) error {
-			s, origins, err := config.LoadWithOrigins(a.sources())
+			s, origins, err := config.LoadWithOrigins(a.ConfigSources())
 			if err != nil {
 				return err
 			}
-			v := output.ConfigView{Version: 1, Files: a.sources().Files()}
+			v := output.ConfigView{Version: 1, Files: a.ConfigSources().Files()}
 			keys := config.SettingSpecs()
 			for name := range origins {
 				if k, err := config.FindSetting(name); err == nil && !slices.ContainsFunc(keys, func(x config.SettingSpec) bool { return x.Name == name }) {
@@ -69,7 +69,7 @@ each says where its value comes from.`,
 					Origin: o.String(), File: o.File, Line: o.Line, Column: o.Column,
 				})
 			}
-			return a.answer(v, func(w io.Writer) { v.WriteTOML(w, origin) })
+			return a.PrintResult(v, func(w io.Writer) { v.WriteTOML(w, origin) })
 		},
 	}
 	cmd.Flags().BoolVar(&origin, "origin", false, "tell where each value comes from")
@@ -78,26 +78,26 @@ each says where its value comes from.`,
 
 func newConfigGet(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "get KEY", Short: "Print one setting", Args: some(cobra.ExactArgs(1)),
+		Use: "get KEY", Short: "Print one setting", Args: CheckArgs(cobra.ExactArgs(1)),
 		Example: "  cortex config get state_dir", ValidArgsFunction: completeSettings,
 		RunE: func(_ *cobra.Command, args []string) error {
 			k, err := config.FindSetting(args[0])
 			if err != nil {
 				return err
 			}
-			s, origins, err := config.LoadWithOrigins(a.sources())
+			s, origins, err := config.LoadWithOrigins(a.ConfigSources())
 			if err != nil {
 				return err
 			}
 			v := map[string]any{"version": 1, "key": k.Name, "value": k.Value(s), "origin": origins[k.Name].String()}
-			return a.answer(v, func(w io.Writer) { fmt.Fprintln(w, k.Value(s)) })
+			return a.PrintResult(v, func(w io.Writer) { fmt.Fprintln(w, k.Value(s)) })
 		},
 	}
 }
 
 func newConfigSet(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "set KEY VALUE", Short: "Change one setting in its file", Args: some(cobra.ExactArgs(2)),
+		Use: "set KEY VALUE", Short: "Change one setting in its file", Args: CheckArgs(cobra.ExactArgs(2)),
 		Long: `Change one setting: root in ` + config.SystemFile + `, others in their own file.
 Nothing else in the file is touched. A daemon that runs keeps what it started with.`,
 		Example: "  cortex config set lock_timeout 10m", ValidArgsFunction: completeSettings,
@@ -112,7 +112,7 @@ Nothing else in the file is touched. A daemon that runs keeps what it started wi
 
 func newConfigUnset(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "unset KEY", Short: "Take one setting out of its file", Args: some(cobra.ExactArgs(1)),
+		Use: "unset KEY", Short: "Take one setting out of its file", Args: CheckArgs(cobra.ExactArgs(1)),
 		Example: "  cortex config unset lock_timeout", ValidArgsFunction: completeSettings,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.editConfig(args[0], func(path string, text []byte) ([]byte, bool, error) {
@@ -142,10 +142,10 @@ func (a *App) editConfig(key string, edit func(path string, text []byte) ([]byte
 		}
 	}
 	if k, err := config.FindSetting(key); err == nil && a.Env(k.EnvName()) != "" {
-		a.say("note: " + k.EnvName() + " is set and wins")
+		a.Infof("note: " + k.EnvName() + " is set and wins")
 	}
 	v := map[string]any{"version": 1, "key": key, "file": path, "changed": changed}
-	return a.answer(v, func(w io.Writer) {
+	return a.PrintResult(v, func(w io.Writer) {
 		if !changed {
 			fmt.Fprintf(w, "%s is not in %s\n", key, path)
 			return
@@ -156,28 +156,28 @@ func (a *App) editConfig(key string, edit func(path string, text []byte) ([]byte
 
 func newConfigCheck(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "check [FILE]", Short: "Find everything wrong with the settings", Args: some(cobra.MaximumNArgs(1)),
+		Use: "check [FILE]", Short: "Find everything wrong with the settings", Args: CheckArgs(cobra.MaximumNArgs(1)),
 		Long: `Find everything wrong with the settings in force, or with a file; each problem
 with line and column. Exits 2 when something is.`,
 		Example: "  cortex config check\n  cortex config check ./cortex.toml",
 		RunE: func(_ *cobra.Command, args []string) error {
 			var err error
 			if len(args) == 1 {
-				if !exists(args[0]) {
+				if !pathExists(args[0]) {
 					return &events.Error{Op: "cli.configCheck", Kind: events.ErrNotFound, Subject: args[0], Err: errors.New("there is no such file")}
 				}
 				_, err = config.ReadFile(args[0], max(a.UID, 1)) // whoever wrote it
 			} else {
-				_, err = config.Load(a.sources())
+				_, err = config.Load(a.ConfigSources())
 			}
 			v := checked{Version: 1, OK: err == nil, Problems: []events.Failure{}}
 			for _, e := range single(err) {
 				v.Problems = append(v.Problems, events.FailureOf(e))
 			}
-			if err := a.answer(v, v.write); err != nil || v.OK {
+			if err := a.PrintResult(v, v.write); err != nil || v.OK {
 				return err
 			}
-			return quietExit(events.ErrUsage.ExitCode())
+			return ExitCode(events.ErrUsage.ExitCode())
 		},
 	}
 }

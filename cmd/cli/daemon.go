@@ -17,41 +17,41 @@ import (
 
 func newDaemon(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "daemon", Short: "Run, start, stop or look at the daemon", Args: some(cobra.NoArgs),
+		Use: "daemon", Short: "Run, start, stop or look at the daemon", Args: CheckArgs(cobra.NoArgs),
 		Long: "Run, start, stop or look at the daemon. Commands start it by themselves when they need it; it leaves when nobody has needed it for a while (CORTEX_IDLE_TIMEOUT).",
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
-		&cobra.Command{Use: "run", Short: "Be the daemon, in the foreground", Args: some(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := client.CreateStateDir(a.settings); err != nil {
+		&cobra.Command{Use: "run", Short: "Be the daemon, in the foreground", Args: CheckArgs(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := client.CreateStateDir(a.Settings); err != nil {
 				return err
 			}
 			if a.Engine.Run == nil {
-				err := a.becomeEngine()
+				err := a.BecomeEngine()
 				client.ReadyNotifier(a.Env(client.ReadyFDEnv))(err)
 				return err
 			}
-			return a.Engine.Run(cmd.Context(), a.settings, Build(), a.newLogger(), client.ReadyNotifier(a.Env(client.ReadyFDEnv)))
+			return a.Engine.Run(cmd.Context(), a.Settings, Build(), a.newLogger(), client.ReadyNotifier(a.Env(client.ReadyFDEnv)))
 		}},
-		&cobra.Command{Use: "start", Short: "Start the daemon in the background", Args: some(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
-			_, p, err := a.connect(cmd.Context())
+		&cobra.Command{Use: "start", Short: "Start the daemon in the background", Args: CheckArgs(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
+			_, p, err := a.Connect(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": 1, "pid": p.PID}, func(w io.Writer) { fmt.Fprintf(w, "the daemon runs as process %d\n", p.PID) })
+			return a.PrintResult(map[string]any{"version": 1, "pid": p.PID}, func(w io.Writer) { fmt.Fprintf(w, "the daemon runs as process %d\n", p.PID) })
 		}},
-		&cobra.Command{Use: "stop", Short: "Stop the daemon once nothing runs", Args: some(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
-			err := a.dial().Stop(cmd.Context())
+		&cobra.Command{Use: "stop", Short: "Stop the daemon once nothing runs", Args: CheckArgs(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
+			err := a.Dial().Stop(cmd.Context())
 			if errors.Is(err, events.ErrUnavailable) {
-				a.say("no daemon runs")
+				a.Infof("no daemon runs")
 				return nil
 			}
 			if err == nil {
-				a.say("the daemon is gone")
+				a.Infof("the daemon is gone")
 			}
 			return err
 		}},
-		&cobra.Command{Use: "status", Short: "Tell whether the daemon runs", Args: some(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
+		&cobra.Command{Use: "status", Short: "Tell whether the daemon runs", Args: CheckArgs(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.status(cmd)
 		}},
 	)
@@ -60,7 +60,7 @@ func newDaemon(a *App) *cobra.Command {
 
 func newStatus(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "status", Short: "Tell how cortex is: daemon, log, read models, parked events", Args: some(cobra.NoArgs),
+		Use: "status", Short: "Tell how cortex is: daemon, log, read models, parked events", Args: CheckArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd) },
 	}
 }
@@ -76,15 +76,15 @@ type statusView struct {
 }
 
 func (a *App) status(cmd *cobra.Command) error {
-	v := statusView{Version: 1, State: a.settings.StateDir, Socket: a.settings.Socket, Used: a.everUsed()}
-	s, err := a.dial().Status(cmd.Context())
+	v := statusView{Version: 1, State: a.Settings.StateDir, Socket: a.Settings.Socket, Used: a.HasLog()}
+	s, err := a.Dial().Status(cmd.Context())
 	switch {
 	case err == nil:
 		v.Running, v.Daemon = true, &s
 	case !errors.Is(err, events.ErrUnavailable):
 		return err
 	}
-	return a.answer(v, func(w io.Writer) {
+	return a.PrintResult(v, func(w io.Writer) {
 		if !v.Running {
 			fmt.Fprintf(w, "daemon       not running; it starts when a command needs it\n")
 			fmt.Fprintf(w, "state        %s\n", v.State)
@@ -101,7 +101,7 @@ func newReplay(a *App) *cobra.Command {
 	var verify bool
 	var until, into string
 	cmd := &cobra.Command{
-		Use: "replay [PROJECTION]", Short: "Rebuild the read models from the first fact", Args: some(cobra.MaximumNArgs(1)),
+		Use: "replay [PROJECTION]", Short: "Rebuild the read models from the first fact", Args: CheckArgs(cobra.MaximumNArgs(1)),
 		Long: `Rebuild the read models, or one of them, from the first fact; readers see the old one until the new one is complete. With --verify nothing is replaced: a rebuild is compared with the live one, and a difference exits 1.
 
 With --until and --into nothing is replaced either: the read model (history, unless
@@ -117,14 +117,14 @@ another is named) is written into a new SQLite file as it was at that position o
 			}
 			if until != "" || into != "" {
 				if verify {
-					return usage(cmd, errors.New("--verify compares with what is now"))
+					return UsageError(cmd, errors.New("--verify compares with what is now"))
 				}
 				return a.replayInto(cmd.Context(), cmp.Or(name, history.Name), until, into)
 			}
-			if !a.everUsed() {
-				return a.nothingYet()
+			if !a.HasLog() {
+				return a.NoHistory()
 			}
-			c, _, err := a.connect(cmd.Context())
+			c, _, err := a.Connect(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -136,11 +136,11 @@ another is named) is written into a new SQLite file as it was at that position o
 			for _, d := range done {
 				differs = differs || len(d.Differences) > 0
 			}
-			if err := a.answer(map[string]any{"version": 1, "replayed": done}, func(w io.Writer) { output.ReplayResults(w, done) }); err != nil || !differs {
+			if err := a.PrintResult(map[string]any{"version": 1, "replayed": done}, func(w io.Writer) { output.ReplayResults(w, done) }); err != nil || !differs {
 				return err
 			}
-			if a.json {
-				return quietExit(1)
+			if a.JSON {
+				return ExitCode(1)
 			}
 			return &events.Error{Op: "cli.replay", Kind: events.ErrCorrupt, Err: errors.New("a read model is not what the log gives"), Hint: "'cortex replay' rebuilds it"}
 		},
@@ -153,10 +153,10 @@ another is named) is written into a new SQLite file as it was at that position o
 
 func newVersion(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: some(cobra.NoArgs),
-		PersistentPreRunE: unprepared,
+		Use: "version", Short: "Print the version", Args: CheckArgs(cobra.NoArgs),
+		PersistentPreRunE: WithoutSettings,
 		RunE: func(*cobra.Command, []string) error {
-			return a.answer(map[string]any{"version": 1, "build": Build()}, func(w io.Writer) { fmt.Fprintln(w, "cortex "+Build()) })
+			return a.PrintResult(map[string]any{"version": 1, "build": Build()}, func(w io.Writer) { fmt.Fprintln(w, "cortex "+Build()) })
 		},
 	}
 }

@@ -23,16 +23,16 @@ import (
 
 func newDoctor(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "doctor", Short: "Look whether everything is well, and say what mends it", Args: some(cobra.NoArgs),
+		Use: "doctor", Short: "Look whether everything is well, and say what mends it", Args: CheckArgs(cobra.NoArgs),
 		Long: `Look whether everything is well: the state directory, the daemon and its log, the
 read models, room on disks, the clock, apt and dpkg, the hooks, and the models'
 providers where some are set. Nothing is changed and no daemon is started. Each
 finding that is not ok says what mends it; a problem makes the exit code 1.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := doctor.RunChecks(cmd.Context(), a.checks())
-			err := a.answer(map[string]any{"version": 1, "well": doctor.Healthy(list), "findings": list}, func(w io.Writer) { output.Findings(w, list) })
+			err := a.PrintResult(map[string]any{"version": 1, "well": doctor.Healthy(list), "findings": list}, func(w io.Writer) { output.Findings(w, list) })
 			if err == nil && !doctor.Healthy(list) {
-				return quietExit(1)
+				return ExitCode(1)
 			}
 			return err
 		},
@@ -40,7 +40,7 @@ finding that is not ok says what mends it; a problem makes the exit code 1.`,
 }
 
 func (a *App) checks() []doctor.Check {
-	s := a.settings
+	s := a.Settings
 	m := apt.New(apt.Config{Root: s.Root, WorkDir: s.WorkDir()})
 	c := client.New(s, Build(), nil) // starts nothing
 	fixed := func(list []doctor.Finding) func(context.Context) []doctor.Finding {
@@ -95,10 +95,10 @@ func daemonFindings(s api.DaemonStatus) []doctor.Finding {
 
 // modelsAre looks whether the history can be read without a daemon.
 func (a *App) modelsAre(ctx context.Context) []doctor.Finding {
-	if !a.everUsed() {
+	if !a.HasLog() {
 		return doctor.OKFinding("none yet")
 	}
-	err := a.askHistory(ctx, func(r *history.Reader) error {
+	err := a.QueryHistory(ctx, func(r *history.Reader) error {
 		_, err := r.List(ctx, history.Filter{Limit: 1})
 		return err
 	})
@@ -110,7 +110,7 @@ func (a *App) modelsAre(ctx context.Context) []doctor.Finding {
 
 func (a *App) clockIs(ctx context.Context) []doctor.Finding {
 	var newest time.Time
-	_ = a.askHistory(ctx, func(r *history.Reader) error {
+	_ = a.QueryHistory(ctx, func(r *history.Reader) error {
 		list, err := r.List(ctx, history.Filter{Limit: 1})
 		for _, t := range list {
 			newest = t.RequestedAt
@@ -149,7 +149,7 @@ func (a *App) hooksAre() []doctor.Finding {
 // providersAre looks at the models that are set, and whether they answer when a
 // daemon runs that can ask.
 func (a *App) providersAre(ctx context.Context, c *client.Client) []doctor.Finding {
-	all, err := a.settings.ModelProviders(a.Env)
+	all, err := a.Settings.ModelProviders(a.Env)
 	if err != nil {
 		return doctor.ProblemFinding(err.Error(), "cortex config check")
 	}

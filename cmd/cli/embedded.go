@@ -21,11 +21,11 @@ type Engine struct {
 	// or nobody has needed it for a while, and tells ready when it can be asked, or
 	// why not.
 	Run func(ctx context.Context, s config.Settings, build string, logger *slog.Logger, ready func(error)) error
-	// Files looks at the log of a state directory as it lies there, or with the servers
+	// OpenLog looks at the log of a state directory as it lies there, or with the servers
 	// of the settings, without a daemon.
-	Files func(s config.Settings, state string) (LogFiles, error)
-	// Own keeps every daemon away from a state directory until release is called.
-	Own func(state string) (release func(), err error)
+	OpenLog func(s config.Settings, state string) (LogFiles, error)
+	// LockState keeps every daemon away from a state directory until release is called.
+	LockState func(state string) (release func(), err error)
 	// Policy judges plans, and PolicyCases the plans in a text.
 	Policy      func(s config.Settings) Policy
 	PolicyCases func(text []byte, j policy.Evaluator) ([]policy.TestResult, error)
@@ -43,9 +43,9 @@ type LogFiles interface {
 // command then starts faster.
 const engineName = "cortexd"
 
-// becomeEngine replaces this process by the program that has an engine, with the
+// BecomeEngine replaces this process by the program that has an engine, with the
 // same arguments. It returns only when it cannot.
-func (a *App) becomeEngine() error {
+func (a *App) BecomeEngine() error {
 	path, err := parts.FindProgram(engineName)
 	if err != nil {
 		return &events.Error{Op: "cli.becomeEngine", Kind: events.ErrNotFound, Subject: engineName, Err: errors.New("the program is not installed beside cortex, and this one has no engine"), Hint: "install it, or build cortex whole: go build ./cmd/cortex"}
@@ -64,15 +64,15 @@ type embeddedDaemon struct {
 // other commands find it there as long as this one lives.
 func (a *App) startEmbedded(ctx context.Context) error {
 	if a.Engine.Run == nil {
-		return a.becomeEngine()
+		return a.BecomeEngine()
 	}
-	if err := client.CreateStateDir(a.settings); err != nil {
+	if err := client.CreateStateDir(a.Settings); err != nil {
 		return err
 	}
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	in := &embeddedDaemon{cancel: cancel, ended: make(chan error, 1)}
 	ready := make(chan error, 1)
-	s := a.settings
+	s := a.Settings
 	s.IdleTimeout = 0
 	go func() {
 		in.ended <- a.Engine.Run(own, s, Build(), slog.New(slog.DiscardHandler), func(err error) { ready <- err })

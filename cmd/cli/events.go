@@ -21,7 +21,7 @@ import (
 
 func newEvents(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "events", Short: "Read the log of facts itself", Args: some(cobra.NoArgs),
+		Use: "events", Short: "Read the log of facts itself", Args: CheckArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newEventsList(a), newEventsTail(a), newEventsShow(a), newEventsExport(a), newEventsRetry(a))
@@ -46,22 +46,22 @@ func (s *selection) flags(cmd *cobra.Command) {
 
 // each visits the selected events.
 func (a *App) each(cmd *cobra.Command, s selection, follow bool, visit func(events.Record) error) error {
-	since, err := moment(s.since)
+	since, err := ParseTime(s.since)
 	if err != nil {
 		return err
 	}
 	sel := client.StreamOptions{After: events.Position(s.after), Kind: s.kind, Follow: follow}
 	if s.txn != "" {
-		t, err := a.resolve(cmd.Context(), s.txn)
+		t, err := a.ResolveTransaction(cmd.Context(), s.txn)
 		if err != nil {
 			return err
 		}
 		sel.Transaction = t.ID
 	}
-	if !a.everUsed() && !follow {
-		return a.nothingYet()
+	if !a.HasLog() && !follow {
+		return a.NoHistory()
 	}
-	c, _, err := a.connect(cmd.Context())
+	c, _, err := a.Connect(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -86,21 +86,21 @@ func (a *App) each(cmd *cobra.Command, s selection, follow bool, visit func(even
 func newEventsList(a *App) *cobra.Command {
 	var s selection
 	cmd := &cobra.Command{
-		Use: "list", Short: "List facts, oldest first", Args: some(cobra.NoArgs),
+		Use: "list", Short: "List facts, oldest first", Args: CheckArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := []events.Record{}
 			err := a.each(cmd, s, false, func(r events.Record) error {
-				if a.json {
+				if a.JSON {
 					list = append(list, r)
 				} else {
 					output.EventLine(a.Stdout, r, time.Local)
 				}
 				return nil
 			})
-			if err != nil || !a.json {
+			if err != nil || !a.JSON {
 				return err
 			}
-			return a.answer(map[string]any{"version": 1, "events": list}, nil)
+			return a.PrintResult(map[string]any{"version": 1, "events": list}, nil)
 		},
 	}
 	s.flags(cmd)
@@ -110,7 +110,7 @@ func newEventsList(a *App) *cobra.Command {
 func newEventsTail(a *App) *cobra.Command {
 	var s selection
 	cmd := &cobra.Command{
-		Use: "tail", Short: "Show facts as they are recorded", Args: some(cobra.NoArgs),
+		Use: "tail", Short: "Show facts as they are recorded", Args: CheckArgs(cobra.NoArgs),
 		Long: "Show facts as they are recorded, from now on, or from --after on. It goes on over restarts of the daemon; Ctrl-C ends it.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("after") && s.since == "" {
@@ -122,7 +122,7 @@ func newEventsTail(a *App) *cobra.Command {
 			}
 			e := json.NewEncoder(a.Stdout)
 			return a.each(cmd, s, true, func(r events.Record) error {
-				if a.json {
+				if a.JSON {
 					return e.Encode(r)
 				}
 				output.EventLine(a.Stdout, r, time.Local)
@@ -135,7 +135,7 @@ func newEventsTail(a *App) *cobra.Command {
 }
 
 func (a *App) head(cmd *cobra.Command) (events.Position, error) {
-	c, _, err := a.connect(cmd.Context())
+	c, _, err := a.Connect(cmd.Context())
 	if err != nil {
 		return 0, err
 	}
@@ -145,7 +145,7 @@ func (a *App) head(cmd *cobra.Command) (events.Position, error) {
 
 func newEventsShow(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "show POSITION", Short: "Show one fact with its whole envelope", Args: some(cobra.ExactArgs(1)),
+		Use: "show POSITION", Short: "Show one fact with its whole envelope", Args: CheckArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := strconv.ParseUint(args[0], 10, 63)
 			if err != nil || n == 0 {
@@ -173,7 +173,7 @@ func newEventsExport(a *App) *cobra.Command {
 	var s selection
 	var to string
 	cmd := &cobra.Command{
-		Use: "export", Short: "Write facts as CloudEvents, a line each", Args: some(cobra.NoArgs),
+		Use: "export", Short: "Write facts as CloudEvents, a line each", Args: CheckArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if to == "" {
 				return a.export(cmd, s, a.Stdout)
@@ -204,14 +204,14 @@ func (a *App) export(cmd *cobra.Command, s selection, w io.Writer) error {
 
 func newEventsRetry(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "retry ID", Short: "Give a parked event to its handler again", Args: some(cobra.ExactArgs(1)),
+		Use: "retry ID", Short: "Give a parked event to its handler again", Args: CheckArgs(cobra.ExactArgs(1)),
 		Long: "Give an event that its handler gave up on to it again. 'cortex status' lists them with their ids.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id := events.ID(args[0])
 			if err := id.Validate(); err != nil {
-				return usage(cmd, err)
+				return UsageError(cmd, err)
 			}
-			c, ping, err := a.connect(cmd.Context())
+			c, ping, err := a.Connect(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -222,7 +222,7 @@ func newEventsRetry(a *App) *cobra.Command {
 			if !is {
 				return notParked(id)
 			}
-			if err := a.producer(c, ping.Host).Retry(cmd.Context(), id); err != nil {
+			if err := a.Producer(c, ping.Host).Retry(cmd.Context(), id); err != nil {
 				return err
 			}
 			return a.retried(cmd.Context(), c, id)
@@ -247,7 +247,7 @@ func (a *App) retried(ctx context.Context, c *client.Client, id events.ID) error
 			return err
 		}
 		if !is {
-			return a.answer(map[string]any{"version": 1, "retried": id}, func(io.Writer) { a.say("its handler has done it now") })
+			return a.PrintResult(map[string]any{"version": 1, "retried": id}, func(io.Writer) { a.Infof("its handler has done it now") })
 		}
 		select {
 		case <-ctx.Done():

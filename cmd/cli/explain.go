@@ -14,7 +14,7 @@ import (
 
 func newExplain(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "explain [TEXT|-]", Short: "Read commands from a web page as what they would do here", Args: some(cobra.MaximumNArgs(1)),
+		Use: "explain [TEXT|-]", Short: "Read commands from a web page as what they would do here", Args: CheckArgs(cobra.MaximumNArgs(1)),
 		Long: `Read shell commands – of a web page, an answer, a colleague – and print the cortex
 commands that do exactly that. The text comes from the argument or from standard
 input. Nothing in it is run or expanded. A text of which one word has no counterpart –
@@ -33,7 +33,7 @@ is refused as a whole, with the place and exit code 5.
 				text = string(b)
 			}
 			if strings.TrimSpace(text) == "" {
-				return usage(cmd, errors.New("there is no text"))
+				return UsageError(cmd, errors.New("there is no text"))
 			}
 			t, err := snippet.Translate(text)
 			if err != nil {
@@ -43,12 +43,12 @@ is refused as a whole, with the place and exit code 5.
 			for _, in := range t.Intents {
 				commands = append(commands, snippet.CommandLine(in))
 			}
-			return a.answer(map[string]any{"version": 1, "commands": commands, "intents": t.Intents, "notes": t.Notes}, func(w io.Writer) {
+			return a.PrintResult(map[string]any{"version": 1, "commands": commands, "intents": t.Intents, "notes": t.Notes}, func(w io.Writer) {
 				for _, c := range commands {
 					fmt.Fprintln(w, c)
 				}
 				for _, n := range t.Notes {
-					a.say("note: %s", n)
+					a.Infof("note: %s", n)
 				}
 			})
 		},

@@ -23,7 +23,7 @@ const maxDiffBytes = 1 << 20
 func newFile(a *App) *cobra.Command {
 	var contents bool
 	cmd := &cobra.Command{
-		Use: "file PATH", Short: "Which transactions changed a file", Args: some(cobra.ExactArgs(1)),
+		Use: "file PATH", Short: "Which transactions changed a file", Args: CheckArgs(cobra.ExactArgs(1)),
 		Long: `Which transactions changed a configuration file, and how. With --diff, and as root,
 every change of its content.
 
@@ -45,7 +45,7 @@ func (a *App) file(ctx context.Context, path string, contents bool) error {
 		return &events.Error{Op: "cli.file", Kind: events.ErrUsage, Subject: path, Err: err}
 	}
 	var versions []history.FileVersion
-	err := a.readHistory(ctx, func(r *history.Reader) (err error) {
+	err := a.ReadHistory(ctx, func(r *history.Reader) (err error) {
 		versions, err = r.FileVersions(ctx, path)
 		return err
 	})
@@ -60,7 +60,7 @@ func (a *App) file(ctx context.Context, path string, contents bool) error {
 		Path     string                `json:"path"`
 		Versions []history.FileVersion `json:"versions"`
 	}{1, path, versions}
-	return a.answer(view, func(w io.Writer) {
+	return a.PrintResult(view, func(w io.Writer) {
 		for _, v := range versions {
 			c := events.FileChange{Path: path, Before: v.Before, After: v.After}
 			fmt.Fprintf(w, "%d  %s  %s %s\n", v.Number, v.EndedAt.Local().Format("2006-01-02 15:04"), v.Verb, v.Summary)
@@ -72,12 +72,12 @@ func (a *App) file(ctx context.Context, path string, contents bool) error {
 	})
 }
 
-// diff shows the contents of changed files line by line, where they may be seen
+// ShowDiff shows the contents of changed files line by line, where they may be seen
 // and are text. Secret ones are never shown.
 func (a *App) diff(w io.Writer, changes []events.FileChange) {
-	v, err := blobstore.OpenExisting(a.settings.BlobStoreDir())
+	v, err := blobstore.OpenExisting(a.Settings.BlobStoreDir())
 	if err != nil {
-		a.say("note: contents are shown to root only")
+		a.Infof("note: contents are shown to root only")
 		return
 	}
 	for _, c := range changes {

@@ -16,13 +16,13 @@ import (
 )
 
 // run follows one transaction to its end, from the question for a yes on.
-func (a *App) run(ctx context.Context, s session, id events.TransactionID) error {
+func (a *App) run(ctx context.Context, s follower, id events.TransactionID) error {
 	return a.follow(ctx, s, id, &events.Transaction{}, false)
 }
 
 // follow follows a transaction from where t stands. A plan is decided upon once.
-func (a *App) follow(ctx context.Context, s session, id events.TransactionID, t *events.Transaction, decided bool) error {
-	show := a.renderer()
+func (a *App) follow(ctx context.Context, s follower, id events.TransactionID, t *events.Transaction, decided bool) error {
+	show := a.Renderer()
 	defer show.Finish()
 	var newest *events.Progress
 	for l, err := range s.client.Events(ctx, client.StreamOptions{Transaction: id, After: t.LastPosition, Follow: true}) {
@@ -45,7 +45,7 @@ func (a *App) follow(ctx context.Context, s session, id events.TransactionID, t 
 		}
 		show.Event(*l.Event)
 		if l.Event.Kind == events.KindDeadLettered {
-			return parked(*l.Event)
+			return deadLetterError(*l.Event)
 		}
 		if err := t.Apply(*l.Event); err != nil {
 			return err
@@ -58,7 +58,7 @@ func (a *App) follow(ctx context.Context, s session, id events.TransactionID, t 
 			}
 		}
 		if l.Event.Kind == events.KindStarted {
-			show.SetForecast(a.outlook(ctx, t, l.Event.Time))
+			show.SetForecast(a.forecast(ctx, t, l.Event.Time))
 		}
 		if s.attached && t.State == events.StateRunning && newest != nil {
 			show.Progress(*newest) // it came before we knew that this runs
@@ -72,11 +72,11 @@ func (a *App) follow(ctx context.Context, s session, id events.TransactionID, t 
 	return a.interrupted(ctx, s, t)
 }
 
-// outlook tells from the machine's own history how long a transaction may take. Not
+// forecast tells from the machine's own history how long a transaction may take. Not
 // to know is no failure.
-func (a *App) outlook(ctx context.Context, t *events.Transaction, started time.Time) output.Forecast {
+func (a *App) forecast(ctx context.Context, t *events.Transaction, started time.Time) output.Forecast {
 	o := output.Forecast{Started: started, DownloadBytes: t.Plan.DownloadBytes}
-	_ = a.askHistory(ctx, func(r *history.Reader) error {
+	_ = a.QueryHistory(ctx, func(r *history.Reader) error {
 		x, err := r.Timing(ctx, t.Intent.Verb)
 		o.Expected = x.Estimate(len(t.Plan.Changes))
 		return err
@@ -85,8 +85,8 @@ func (a *App) outlook(ctx context.Context, t *events.Transaction, started time.T
 	return o
 }
 
-// parked: a worker gave up on this transaction.
-func parked(r events.Record) error {
+// deadLetterError: a worker gave up on this transaction.
+func deadLetterError(r events.Record) error {
 	f, err := events.Decode(r.Event)
 	if err != nil {
 		return err
@@ -100,7 +100,7 @@ func parked(r events.Record) error {
 }
 
 // interrupted: the person pressed Ctrl-C.
-func (a *App) interrupted(ctx context.Context, s session, t *events.Transaction) error {
+func (a *App) interrupted(ctx context.Context, s follower, t *events.Transaction) error {
 	late := context.WithoutCancel(ctx)
 	if s.attached {
 		return a.detach(late, s, t)
@@ -122,12 +122,12 @@ func (a *App) interrupted(ctx context.Context, s session, t *events.Transaction)
 
 // detach leaves a transaction that runs, or goes back to it when the person would
 // rather see its end. Nothing stops apt: half an installation helps nobody.
-func (a *App) detach(ctx context.Context, s session, t *events.Transaction) error {
-	if a.interactive() {
+func (a *App) detach(ctx context.Context, s follower, t *events.Transaction) error {
+	if a.Interactive() {
 		again, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		question := fmt.Sprintf("Transaction %d goes on whatever you do. Leave it in the background? [Y/n] ", t.Number)
-		if line, more, err := a.typed(again, question); err == nil && more && (line == "n" || line == "N" || line == "no") {
+		if line, more, err := a.Prompt(again, question); err == nil && more && (line == "n" || line == "N" || line == "no") {
 			return a.follow(again, s, t.ID, t, true)
 		}
 	}

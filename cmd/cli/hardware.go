@@ -37,7 +37,7 @@ With --facts only those whose key is given or matches, where * stands for anythi
   cortex hardware --json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && !cmd.Flags().Changed("facts") {
-				return usage(cmd, fmt.Errorf("there is no command 'hardware %s'", args[0]))
+				return UsageError(cmd, fmt.Errorf("there is no command 'hardware %s'", args[0]))
 			}
 			return a.hardware(cmd.Context(), append(keys, args...))
 		},
@@ -60,11 +60,11 @@ type hardwareView struct {
 }
 
 func (a *App) look(ctx context.Context) (hardware.Reading, error) {
-	return parts.HardwareCollector(a.settings).Collect(ctx)
+	return parts.HardwareCollector(a.Settings).Collect(ctx)
 }
 
 func (a *App) factKeys(cmd *cobra.Command) []string {
-	if a.prepare(cmd, nil) != nil {
+	if a.LoadSettings(cmd, nil) != nil {
 		return nil
 	}
 	r, err := a.look(context.Background())
@@ -88,7 +88,7 @@ func (a *App) hardware(ctx context.Context, keys []string) error {
 		return err
 	}
 	view := hardwareView{Version: 1, BootID: r.BootID, Devices: r.Devices, TookUs: r.Duration.Microseconds(), Facts: facts}
-	return a.answer(view, func(w io.Writer) {
+	return a.PrintResult(view, func(w io.Writer) {
 		if len(keys) > 0 {
 			output.HardwareFacts(w, facts)
 			return
@@ -123,13 +123,13 @@ func selectFacts(facts []events.HardwareFact, keys []string) ([]events.HardwareF
 }
 
 func (a *App) readHardware(ctx context.Context, ask func(*model.Reader) error) error {
-	return a.readModel(ctx, model.Name, func(db *sql.DB) error { return ask(model.NewReader(db)) })
+	return a.ReadModel(ctx, model.Name, func(db *sql.DB) error { return ask(model.NewReader(db)) })
 }
 
 func newHardwareHistory(a *App) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
-		Use: "history", Short: "List the hardware snapshots on record, newest last", Args: some(cobra.NoArgs),
+		Use: "history", Short: "List the hardware snapshots on record, newest last", Args: CheckArgs(cobra.NoArgs),
 		Long: `List the hardware snapshots on record, newest last. The daemon takes one when it
 starts and something is new, before a plan for drivers or firmware, and when asked
 by 'cortex hardware snapshot'.
@@ -141,10 +141,10 @@ by 'cortex hardware snapshot'.
 				list, err = r.List(cmd.Context(), limit)
 				return err
 			})
-			if err != nil && a.everUsed() { // a machine without a history has an empty one
+			if err != nil && a.HasLog() { // a machine without a history has an empty one
 				return err
 			}
-			return a.answer(map[string]any{"version": model.FormatVersion, "snapshots": list}, func(w io.Writer) {
+			return a.PrintResult(map[string]any{"version": model.FormatVersion, "snapshots": list}, func(w io.Writer) {
 				output.HardwareHistory(w, list, time.Local)
 			})
 		},
@@ -155,7 +155,7 @@ by 'cortex hardware snapshot'.
 
 func newHardwareDiff(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "diff [A [B]]", Short: "What differs between two snapshots, or a snapshot and now", Args: some(cobra.MaximumNArgs(2)),
+		Use: "diff [A [B]]", Short: "What differs between two snapshots, or a snapshot and now", Args: CheckArgs(cobra.MaximumNArgs(2)),
 		Long: `What differs in the stable facts of two snapshots. A and B are positions from
 'cortex hardware history', last, last-N, or now; without them last and now.
 
@@ -179,14 +179,14 @@ func newHardwareDiff(a *App) *cobra.Command {
 				return err
 			}
 			changes := events.DiffHardware(before, after)
-			return a.answer(map[string]any{"version": 1, "from": from, "to": to, "changes": changes}, func(w io.Writer) {
+			return a.PrintResult(map[string]any{"version": 1, "from": from, "to": to, "changes": changes}, func(w io.Writer) {
 				output.HardwareDiff(w, changes)
 			})
 		},
 	}
 }
 
-// factsOf gives the facts of what a person names.
+// Facts gives the facts of what a person names.
 func (a *App) factsOf(ctx context.Context, ref string) (facts []events.HardwareFact, err error) {
 	if ref == "now" {
 		r, err := a.look(ctx)
@@ -220,7 +220,7 @@ func (a *App) factsOf(ctx context.Context, ref string) (facts []events.HardwareF
 
 func newHardwareSnapshot(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "snapshot", Short: "Put on record how the hardware is now", Args: some(cobra.NoArgs),
+		Use: "snapshot", Short: "Put on record how the hardware is now", Args: CheckArgs(cobra.NoArgs),
 		Long: "Put on record how the hardware is now, also when nothing is new. It changes nothing on the machine.\n\n  cortex hardware snapshot",
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.snapshot(cmd.Context()) },
 	}
@@ -229,7 +229,7 @@ func newHardwareSnapshot(a *App) *cobra.Command {
 func (a *App) snapshot(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, surveyTimeout)
 	defer cancel()
-	c, ping, err := a.connect(ctx)
+	c, ping, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -237,7 +237,7 @@ func (a *App) snapshot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	id, err := a.producer(c, ping.Host).RequestHardwareSnapshot(ctx)
+	id, err := a.Producer(c, ping.Host).RequestHardwareSnapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -252,7 +252,7 @@ func (a *App) snapshot(ctx context.Context) error {
 		if err := c.WaitProjected(ctx, l.Event.Position); err != nil {
 			return err
 		}
-		return a.answer(map[string]any{"version": 1, "position": l.Event.Position}, func(w io.Writer) {
+		return a.PrintResult(map[string]any{"version": 1, "position": l.Event.Position}, func(w io.Writer) {
 			fmt.Fprintf(w, "snapshot %d is on record\n", l.Event.Position)
 		})
 	}

@@ -14,7 +14,7 @@ import (
 	"cortex/projections/history"
 )
 
-func exists(path string) bool {
+func pathExists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }
@@ -23,17 +23,17 @@ func newHistory(a *App) *cobra.Command {
 	var pkg, since, until, state, at string
 	var limit int
 	cmd := &cobra.Command{
-		Use: "history", Short: "List transactions, newest last", Args: some(cobra.NoArgs),
+		Use: "history", Short: "List transactions, newest last", Args: CheckArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f := history.Filter{State: events.TransactionState(state)}
 			if limit > 0 {
 				f.Limit = limit + 1 // one more, to see that there is more
 			}
 			var err error
-			if f.Since, err = moment(since); err != nil {
+			if f.Since, err = ParseTime(since); err != nil {
 				return err
 			}
-			if f.Until, err = moment(until); err != nil {
+			if f.Until, err = ParseTime(until); err != nil {
 				return err
 			}
 			if pkg != "" {
@@ -47,11 +47,11 @@ func newHistory(a *App) *cobra.Command {
 				return err
 			}
 			var list []history.TransactionRow
-			err = a.readAt(cmd.Context(), at, history.Name, func(db *sql.DB) error {
+			err = a.ReadModelAt(cmd.Context(), at, history.Name, func(db *sql.DB) error {
 				list, err = history.NewReader(db).List(cmd.Context(), f)
 				return err
 			})
-			if err != nil && !a.everUsed() { // a machine without a history has an empty one
+			if err != nil && !a.HasLog() { // a machine without a history has an empty one
 				err = nil
 			}
 			if err != nil {
@@ -62,9 +62,9 @@ func newHistory(a *App) *cobra.Command {
 			}
 			if limit > 0 && len(list) > limit {
 				list = list[:limit]
-				a.say("only the newest %d; '-n 0' shows all", limit)
+				a.Infof("only the newest %d; '-n 0' shows all", limit)
 			}
-			return a.answer(map[string]any{"version": history.FormatVersion, "transactions": list}, func(w io.Writer) {
+			return a.PrintResult(map[string]any{"version": history.FormatVersion, "transactions": list}, func(w io.Writer) {
 				output.History(w, list, time.Local)
 			})
 		},
@@ -83,7 +83,7 @@ func newHistory(a *App) *cobra.Command {
 		}
 		return out, cobra.ShellCompDirectiveNoFileComp
 	})
-	_ = cmd.RegisterFlagCompletionFunc("package", a.completePackages)
+	_ = cmd.RegisterFlagCompletionFunc("package", a.CompletePackages)
 	return cmd
 }
 
@@ -112,15 +112,15 @@ func states() string {
 
 func newShow(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "Show everything about one transaction", Args: some(cobra.ExactArgs(1)),
+		Use: "show ID", Short: "Show everything about one transaction", Args: CheckArgs(cobra.ExactArgs(1)),
 		Long:              "Show everything about one transaction: who asked, when, in what words, the plan, every package that changed, and each step with its output.\n\nID is a number from 'cortex history', last, last-N, the start of a UUID, or a plan id.",
-		ValidArgsFunction: a.completeTransactions,
+		ValidArgsFunction: a.CompleteTransactions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := a.resolve(cmd.Context(), args[0])
+			d, err := a.ResolveTransaction(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": history.FormatVersion, "transaction": d}, func(w io.Writer) {
+			return a.PrintResult(map[string]any{"version": history.FormatVersion, "transaction": d}, func(w io.Writer) {
 				output.TransactionDetail(w, d, time.Local)
 			})
 		},

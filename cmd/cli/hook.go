@@ -24,12 +24,12 @@ import (
 // succeeds and says nothing on stdout: no trouble of ours may become apt's.
 func newHook(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "hook apt-pre|apt-post|dpkg-pre|dpkg-post", Short: "Called by apt and dpkg", Hidden: true, Args: some(cobra.ExactArgs(1)),
-		PersistentPreRunE: unprepared,
+		Use: "hook apt-pre|apt-post|dpkg-pre|dpkg-post", Short: "Called by apt and dpkg", Hidden: true, Args: CheckArgs(cobra.ExactArgs(1)),
+		PersistentPreRunE: WithoutSettings,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), hookTimeout)
 			defer cancel()
-			err := a.prepare(cmd, nil)
+			err := a.LoadSettings(cmd, nil)
 			if err == nil {
 				err = a.hook(ctx, args[0])
 			}
@@ -54,12 +54,12 @@ func (a *App) hook(ctx context.Context, when string) error {
 	case a.Env("DPKG_HOOK_ACTION") == "" && strings.HasPrefix(when, "dpkg-"):
 		return nil
 	}
-	w := &watching{App: a, machine: apt.New(apt.Config{Root: a.settings.Root, WorkDir: a.settings.WorkDir()}), spool: hook.Spool{Dir: a.settings.SpoolDir()}}
+	w := &watching{App: a, machine: apt.New(apt.Config{Root: a.Settings.Root, WorkDir: a.Settings.WorkDir()}), spool: hook.Spool{Dir: a.Settings.SpoolDir()}}
 	var err error
-	if w.vault, err = blobstore.Open(a.settings.BlobStoreDir()); err != nil {
+	if w.vault, err = blobstore.Open(a.Settings.BlobStoreDir()); err != nil {
 		return err
 	}
-	w.keep = confstate.New(a.settings.Root, w.vault, w.machine)
+	w.keep = confstate.New(a.Settings.Root, w.vault, w.machine)
 	switch when {
 	case "apt-pre", "dpkg-pre":
 		return w.before(ctx, when == "apt-pre")
@@ -124,11 +124,11 @@ func (w *watching) after(ctx context.Context) error {
 	if _, err := w.spool.End(look, time.Now()); err != nil {
 		return err
 	}
-	c := w.dial()
+	c := w.Dial()
 	if c.RecordExternalChanges(ctx) == nil {
 		return nil
 	}
-	_, _, err = w.connect(ctx) // a daemon takes in what waits when it starts
+	_, _, err = w.Connect(ctx) // a daemon takes in what waits when it starts
 	return err
 }
 

@@ -54,7 +54,7 @@ func DropIns(binary string) map[string]string {
 
 func newHooks(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "hooks", Short: "Let apt and dpkg tell what others change", Args: some(cobra.NoArgs),
+		Use: "hooks", Short: "Let apt and dpkg tell what others change", Args: CheckArgs(cobra.NoArgs),
 		Long: `With hooks, what apt, aptitude, nala, unattended-upgrades or dpkg by hand change is
 in the history as transactions of their own, with who and by what command, and can
 be undone. The hooks never hold up or fail a package manager, and do nothing once
@@ -62,16 +62,16 @@ cortex is gone. Without them such changes are found later, as drift.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
-		&cobra.Command{Use: "install", Short: "Install the hooks", Args: some(cobra.NoArgs), RunE: func(*cobra.Command, []string) error { return a.installHooks() }},
-		&cobra.Command{Use: "uninstall", Short: "Take the hooks away", Args: some(cobra.NoArgs), RunE: func(*cobra.Command, []string) error { return a.uninstallHooks() }},
-		&cobra.Command{Use: "status", Short: "Tell whether the hooks are installed", Args: some(cobra.NoArgs), RunE: func(*cobra.Command, []string) error { return a.hooksStatus() }},
+		&cobra.Command{Use: "install", Short: "Install the hooks", Args: CheckArgs(cobra.NoArgs), RunE: func(*cobra.Command, []string) error { return a.installHooks() }},
+		&cobra.Command{Use: "uninstall", Short: "Take the hooks away", Args: CheckArgs(cobra.NoArgs), RunE: func(*cobra.Command, []string) error { return a.uninstallHooks() }},
+		&cobra.Command{Use: "status", Short: "Tell whether the hooks are installed", Args: CheckArgs(cobra.NoArgs), RunE: func(*cobra.Command, []string) error { return a.hooksStatus() }},
 	)
 	return cmd
 }
 
-func (a *App) hookFile(d dropIn) string { return filepath.Join(a.settings.Root, d.path) }
+func (a *App) hookFile(d dropIn) string { return filepath.Join(a.Settings.Root, d.path) }
 
-func (a *App) rootOnly(what string) error {
+func (a *App) RequireRoot(what string) error {
 	if a.UID == 0 {
 		return nil
 	}
@@ -79,7 +79,7 @@ func (a *App) rootOnly(what string) error {
 }
 
 func (a *App) installHooks() error {
-	if err := a.rootOnly("installing hooks"); err != nil {
+	if err := a.RequireRoot("installing hooks"); err != nil {
 		return err
 	}
 	binary, err := os.Executable()
@@ -95,10 +95,10 @@ func (a *App) installHooks() error {
 			return err
 		}
 	}
-	if a.json {
+	if a.JSON {
 		return a.hooksStatus()
 	}
-	a.say("apt and dpkg now tell what they change; 'cortex history' shows it")
+	a.Infof("apt and dpkg now tell what they change; 'cortex history' shows it")
 	return nil
 }
 
@@ -119,7 +119,7 @@ func writeWhole(path, content string) error {
 }
 
 func (a *App) uninstallHooks() error {
-	if err := a.rootOnly("taking hooks away"); err != nil {
+	if err := a.RequireRoot("taking hooks away"); err != nil {
 		return err
 	}
 	for _, d := range dropIns("") {
@@ -134,10 +134,10 @@ func (a *App) uninstallHooks() error {
 			return &events.Error{Op: "cli.hooks", Kind: events.ErrUnavailable, Subject: d.path, Err: err}
 		}
 	}
-	if a.json {
+	if a.JSON {
 		return a.hooksStatus()
 	}
-	a.say("the hooks are gone")
+	a.Infof("the hooks are gone")
 	return nil
 }
 
@@ -154,7 +154,7 @@ func (a *App) hooksStatus() error {
 		b, err := os.ReadFile(a.hookFile(d))
 		view.Files = append(view.Files, file{d.path, err == nil && bytes.Contains(b, []byte(hookMark))})
 	}
-	return a.answer(view, func(w io.Writer) {
+	return a.PrintResult(view, func(w io.Writer) {
 		for _, f := range view.Files {
 			word := "not installed"
 			if f.Installed {

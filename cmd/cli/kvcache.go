@@ -21,7 +21,7 @@ const llamaServer = "http://127.0.0.1:8080"
 
 func newKVCache(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "kvcache", Short: "Keep what a local model has read, and size its cache", Args: some(cobra.NoArgs),
+		Use: "kvcache", Short: "Keep what a local model has read, and size its cache", Args: CheckArgs(cobra.NoArgs),
 		Long: `Keep states of a llama-server's slots, so that a prompt that was read once need not
 be read again after a restart or in another slot; and say what a model's cache of
 keys and values takes on this machine. No daemon is needed.
@@ -37,7 +37,7 @@ The key of a server that wants one is taken from LLAMA_API_KEY.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	pool := &cobra.Command{
-		Use: "pool", Short: "Make pools", Args: some(cobra.NoArgs),
+		Use: "pool", Short: "Make pools", Args: CheckArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	pool.AddCommand(newPoolCreate(a))
@@ -47,7 +47,7 @@ The key of a server that wants one is taken from LLAMA_API_KEY.`,
 
 // pools is the store of the person's own pools.
 func (a *App) pools() *slotcache.PoolDir {
-	s := a.settings
+	s := a.Settings
 	if a.UID != 0 && s.IsSystem() {
 		s = s.ForUser(a.Env)
 	}
@@ -76,7 +76,7 @@ func (a *App) server(p *slotcache.Pool, flag string) slotcache.LlamaServer {
 }
 
 func (a *App) completePools(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 || a.prepare(cmd, nil) != nil {
+	if len(args) > 0 || a.LoadSettings(cmd, nil) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	names, err := a.pools().Names()
@@ -90,7 +90,7 @@ func newPoolCreate(a *App) *cobra.Command {
 	var size, policy string
 	var spec slotcache.Spec
 	cmd := &cobra.Command{
-		Use: "create NAME", Short: "Make a pool", Args: some(cobra.ExactArgs(1)),
+		Use: "create NAME", Short: "Make a pool", Args: CheckArgs(cobra.ExactArgs(1)),
 		Long: `Make a pool for saved states. The server is started with --slot-save-path and the
 directory that is printed.
 
@@ -100,7 +100,7 @@ with.`,
 		Example: "  cortex kvcache pool create agents --size 4G --policy lfu",
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if size == "" {
-				return usage(cmd, errors.New("say with --size how much the states may take"))
+				return UsageError(cmd, errors.New("say with --size how much the states may take"))
 			}
 			spec.Name, spec.Policy = args[0], slotcache.EvictionPolicy(policy)
 			if spec.Budget, err = slotcache.ParseSize(size); err != nil {
@@ -109,8 +109,8 @@ with.`,
 			if spec, err = a.pools().Create(spec); err != nil {
 				return err
 			}
-			a.say("start the server with --slots --slot-save-path and this directory:")
-			return a.answer(map[string]any{"version": 1, "pool": spec}, func(w io.Writer) { fmt.Fprintln(w, spec.Slots) })
+			a.Infof("start the server with --slots --slot-save-path and this directory:")
+			return a.PrintResult(map[string]any{"version": 1, "pool": spec}, func(w io.Writer) { fmt.Fprintln(w, spec.Slots) })
 		},
 	}
 	f := cmd.Flags()
@@ -126,13 +126,13 @@ with.`,
 func newKVDestroy(a *App) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "destroy POOL", Short: "Remove a pool and its states", Args: some(cobra.ExactArgs(1)), ValidArgsFunction: a.completePools,
+		Use: "destroy POOL", Short: "Remove a pool and its states", Args: CheckArgs(cobra.ExactArgs(1)), ValidArgsFunction: a.completePools,
 		Example: "  cortex kvcache destroy agents",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.withPool(cmd.Context(), args[0], func(p *slotcache.Pool) error { return p.Destroy(force) }); err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": 1, "destroyed": args[0]}, func(io.Writer) { a.say("pool %s is gone", args[0]) })
+			return a.PrintResult(map[string]any{"version": 1, "destroyed": args[0]}, func(io.Writer) { a.Infof("pool %s is gone", args[0]) })
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "also when entries are pinned")
@@ -143,7 +143,7 @@ func newKVSave(a *App) *cobra.Command {
 	var r slotcache.SaveRequest
 	var server string
 	cmd := &cobra.Command{
-		Use: "save POOL", Short: "Keep the state of a slot", Args: some(cobra.ExactArgs(1)), ValidArgsFunction: a.completePools,
+		Use: "save POOL", Short: "Keep the state of a slot", Args: CheckArgs(cobra.ExactArgs(1)), ValidArgsFunction: a.completePools,
 		Long: `Make the server save the state of a slot, and keep it. What the pool has no room for
 any more leaves by its policy; what is pinned stays.
 
@@ -155,10 +155,10 @@ The model's file is hashed the first time, which takes a while for a large one.`
 				if err != nil {
 					return err
 				}
-				return a.answer(map[string]any{"version": 1, "saved": out}, func(w io.Writer) {
+				return a.PrintResult(map[string]any{"version": 1, "saved": out}, func(w io.Writer) {
 					fmt.Fprintf(w, "%s  %d tokens, %s\n", out.Entry.ID, out.Entry.Tokens, output.Bytes(out.Entry.Bytes))
 					for _, e := range out.Evicted {
-						a.say("evicted %s, %d tokens", e.ID, e.Tokens)
+						a.Infof("evicted %s, %d tokens", e.ID, e.Tokens)
 					}
 					a.sayExpired(out.Expired)
 				})
@@ -175,7 +175,7 @@ The model's file is hashed the first time, which takes a while for a large one.`
 
 func (a *App) sayExpired(n int) {
 	if n > 0 {
-		a.say("removed %s of a model that has changed", output.Count(n, "state"))
+		a.Infof("removed %s of a model that has changed", output.Count(n, "state"))
 	}
 }
 
@@ -183,14 +183,14 @@ func newKVRestore(a *App) *cobra.Command {
 	var r slotcache.RestoreRequest
 	var server, file string
 	cmd := &cobra.Command{
-		Use: "restore POOL [STATE|LABEL|last]", Short: "Put a kept state into a slot", Args: some(cobra.RangeArgs(1, 2)), ValidArgsFunction: a.completePools,
+		Use: "restore POOL [STATE|LABEL|last]", Short: "Put a kept state into a slot", Args: CheckArgs(cobra.RangeArgs(1, 2)), ValidArgsFunction: a.completePools,
 		Long: `Put a kept state into a slot of the server. With --prompt-file the state that shares
 most tokens with the prompt is chosen, the server processes the rest, and what it
 did not have to process again is reported.`,
 		Example: "  cortex kvcache restore agents --slot 0 --prompt-file system.txt\n  cortex kvcache restore agents last",
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if (len(args) == 2) == (file != "") {
-				return usage(cmd, errors.New("name a state or --prompt-file, and not both"))
+				return UsageError(cmd, errors.New("name a state or --prompt-file, and not both"))
 			}
 			if len(args) == 2 {
 				r.Entry = args[1]
@@ -202,7 +202,7 @@ did not have to process again is reported.`,
 				if err != nil {
 					return err
 				}
-				return a.answer(map[string]any{"version": 1, "restored": out}, func(w io.Writer) {
+				return a.PrintResult(map[string]any{"version": 1, "restored": out}, func(w io.Writer) {
 					a.sayExpired(out.Expired)
 					restored(w, out)
 				})

@@ -15,7 +15,7 @@ import (
 func newKVPin(a *App) *cobra.Command {
 	var off bool
 	cmd := &cobra.Command{
-		Use: "pin POOL STATE", Short: "Keep a state from being evicted", Args: some(cobra.ExactArgs(2)), ValidArgsFunction: a.completePools,
+		Use: "pin POOL STATE", Short: "Keep a state from being evicted", Args: CheckArgs(cobra.ExactArgs(2)), ValidArgsFunction: a.completePools,
 		Example: "  cortex kvcache pin agents system-prompt",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withPool(cmd.Context(), args[0], func(p *slotcache.Pool) error {
@@ -23,12 +23,12 @@ func newKVPin(a *App) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.answer(map[string]any{"version": 1, "state": e}, func(io.Writer) {
+				return a.PrintResult(map[string]any{"version": 1, "state": e}, func(io.Writer) {
 					if off {
-						a.say("%s may be evicted again", e.ID)
+						a.Infof("%s may be evicted again", e.ID)
 						return
 					}
-					a.say("%s is pinned", e.ID)
+					a.Infof("%s is pinned", e.ID)
 				})
 			})
 		},
@@ -40,19 +40,19 @@ func newKVPin(a *App) *cobra.Command {
 func newKVEvict(a *App) *cobra.Command {
 	var to string
 	cmd := &cobra.Command{
-		Use: "evict POOL [STATE]", Short: "Remove a state, or as many as need be", Args: some(cobra.RangeArgs(1, 2)), ValidArgsFunction: a.completePools,
+		Use: "evict POOL [STATE]", Short: "Remove a state, or as many as need be", Args: CheckArgs(cobra.RangeArgs(1, 2)), ValidArgsFunction: a.completePools,
 		Long:    "Remove one state, or with --to those that the pool's policy chooses until no more than that much is left.",
 		Example: "  cortex kvcache evict agents --to 1G",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (len(args) == 2) == (to != "") {
-				return usage(cmd, errors.New("name a state or --to, and not both"))
+				return UsageError(cmd, errors.New("name a state or --to, and not both"))
 			}
 			return a.withPool(cmd.Context(), args[0], func(p *slotcache.Pool) error {
 				gone, err := evict(p, args[1:], to)
 				if err != nil {
 					return err
 				}
-				return a.answer(map[string]any{"version": 1, "evicted": gone}, func(w io.Writer) {
+				return a.PrintResult(map[string]any{"version": 1, "evicted": gone}, func(w io.Writer) {
 					for _, e := range gone {
 						fmt.Fprintf(w, "%s  %d tokens, %s\n", e.ID, e.Tokens, output.Bytes(e.Bytes))
 					}
@@ -79,7 +79,7 @@ func evict(p *slotcache.Pool, named []string, to string) ([]slotcache.CacheEntry
 
 func newKVList(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "list [POOL]", Short: "List the pools, or the states of one", Args: some(cobra.MaximumNArgs(1)), ValidArgsFunction: a.completePools,
+		Use: "list [POOL]", Short: "List the pools, or the states of one", Args: CheckArgs(cobra.MaximumNArgs(1)), ValidArgsFunction: a.completePools,
 		Example: "  cortex kvcache list agents",
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.showPools(args, func(w io.Writer, list []slotcache.PoolStatus) {
@@ -95,7 +95,7 @@ func newKVList(a *App) *cobra.Command {
 
 func newKVStats(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "stats [POOL]", Short: "Tell what the pools have spared", Args: some(cobra.MaximumNArgs(1)), ValidArgsFunction: a.completePools,
+		Use: "stats [POOL]", Short: "Tell what the pools have spared", Args: CheckArgs(cobra.MaximumNArgs(1)), ValidArgsFunction: a.completePools,
 		Long: `Tell what happened in the pools. "Tokens not reprocessed" is what the server itself
 said it need not process of prompts, after a restore with --prompt-file.`,
 		Example: "  cortex kvcache stats",
@@ -133,5 +133,5 @@ func (a *App) showPools(named []string, text func(io.Writer, []slotcache.PoolSta
 		}
 		list = append(list, st)
 	}
-	return a.answer(map[string]any{"version": 1, "pools": list}, func(w io.Writer) { text(w, list) })
+	return a.PrintResult(map[string]any{"version": 1, "pools": list}, func(w io.Writer) { text(w, list) })
 }

@@ -16,7 +16,7 @@ import (
 func newKVSize(a *App) *cobra.Command {
 	var memory string
 	cmd := &cobra.Command{
-		Use: "size MODEL.gguf", Short: "Say what a model's cache takes on this machine", Args: some(cobra.ExactArgs(1)),
+		Use: "size MODEL.gguf", Short: "Say what a model's cache takes on this machine", Args: CheckArgs(cobra.ExactArgs(1)),
 		Long: `Say from a model's header how many bytes one token takes in the cache of keys and
 values, and the largest context that fits beside the weights: for each type that
 --cache-type-k and --cache-type-v can have. Memory is what is available now or
@@ -27,7 +27,7 @@ what the control groups leave, whichever is less, less a tenth.`,
 			if err != nil {
 				return err
 			}
-			available, err := slotcache.AvailableMemory(os.DirFS(a.settings.Root))
+			available, err := slotcache.AvailableMemory(os.DirFS(a.Settings.Root))
 			if memory != "" {
 				available, err = slotcache.ParseSize(memory)
 			}
@@ -36,7 +36,7 @@ what the control groups leave, whichever is less, less a tenth.`,
 			}
 			room := slotcache.NewMemoryBudget(available, weights)
 			sizes := m.Sizes(room)
-			return a.answer(map[string]any{"version": 1, "model": m, "room": room, "sizes": sizes}, func(w io.Writer) {
+			return a.PrintResult(map[string]any{"version": 1, "model": m, "room": room, "sizes": sizes}, func(w io.Writer) {
 				output.CacheSizes(w, m, room, sizes)
 			})
 		},
@@ -45,7 +45,7 @@ what the control groups leave, whichever is less, less a tenth.`,
 	return cmd
 }
 
-// readModel reads a model's header and how large its files are together.
+// ReadModel reads a model's header and how large its files are together.
 func readModel(path string) (m slotcache.ModelInfo, weights int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {

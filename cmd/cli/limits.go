@@ -22,7 +22,7 @@ import (
 
 func newLimits(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "limits", Short: "Run programs within limits that this machine enforces", Args: some(cobra.NoArgs),
+		Use: "limits", Short: "Run programs within limits that this machine enforces", Args: CheckArgs(cobra.NoArgs),
 		Long: `Run programs within limits of memory, processors, processes, disks and graphics
 processors. A profile is a set of limits with a name; inference, training, batch and
 interactive are there already, as shares of this machine. What enforces them is
@@ -46,16 +46,16 @@ Who is not root has profiles and a record of their own.`,
 // prepareLimits is prepare, and gives who is not root profiles and a record of their
 // own: what they limit is theirs.
 func (a *App) prepareLimits(cmd *cobra.Command, args []string) error {
-	err := a.prepare(cmd, args)
-	if a.UID != 0 && a.settings.IsSystem() {
-		a.settings = a.settings.ForUser(a.Env)
+	err := a.LoadSettings(cmd, args)
+	if a.UID != 0 && a.Settings.IsSystem() {
+		a.Settings = a.Settings.ForUser(a.Env)
 	}
 	return err
 }
 
 func (a *App) readLimits(ctx context.Context, ask func(*model.Reader) error) error {
-	err := a.readModel(ctx, model.Name, func(db *sql.DB) error { return ask(model.NewReader(db)) })
-	if err != nil && !a.everUsed() {
+	err := a.ReadModel(ctx, model.Name, func(db *sql.DB) error { return ask(model.NewReader(db)) })
+	if err != nil && !a.HasLog() {
 		return nil // a machine without a history has no profiles of its own
 	}
 	return err
@@ -151,18 +151,18 @@ func (a *App) recordLimits(ctx context.Context, what events.LimitsRequest) (even
 	if err := what.Validate(); err != nil {
 		return 0, err
 	}
-	c, ping, err := a.connect(ctx)
+	c, ping, err := a.Connect(ctx)
 	if err != nil {
 		return 0, err
 	}
-	if a.settings.IsSystem() && !ping.MayChange {
+	if a.Settings.IsSystem() && !ping.MayChange {
 		return 0, &events.Error{Op: "cli.limits", Kind: events.ErrConfirmation, Subject: "the system's record of limits", Err: errors.New("only root may add to it"), Hint: "run the command as root"}
 	}
 	status, err := c.Status(ctx)
 	if err != nil {
 		return 0, err
 	}
-	id, err := a.producer(c, ping.Host).RequestLimits(ctx, what)
+	id, err := a.Producer(c, ping.Host).RequestLimits(ctx, what)
 	if err != nil {
 		return 0, err
 	}
@@ -191,7 +191,7 @@ func (a *App) applied(ctx context.Context, f model.Filter) (list []model.Limited
 func newLimitsList(a *App) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "list", Short: "List the profiles, and what runs under them", Args: some(cobra.NoArgs), Example: "  cortex limits list --all",
+		Use: "list", Short: "List the profiles, and what runs under them", Args: CheckArgs(cobra.NoArgs), Example: "  cortex limits list --all",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			set, made, err := a.profiles(cmd.Context())
 			if err != nil {
@@ -202,7 +202,7 @@ func newLimitsList(a *App) *cobra.Command {
 				return err
 			}
 			view := output.LimitsView{Version: model.FormatVersion, Presets: made, Profiles: append([]model.Profile{}, set...), Groups: a.present(cmd.Context(), groups)}
-			return a.answer(view, func(w io.Writer) { output.Limits(w, view, time.Local) })
+			return a.PrintResult(view, func(w io.Writer) { output.Limits(w, view, time.Local) })
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "also what has ended")
@@ -241,7 +241,7 @@ func (a *App) usage(ctx context.Context, g events.LimitsApplied) (events.LimitUs
 func newLimitsShow(a *App) *cobra.Command {
 	var backend string
 	cmd := &cobra.Command{
-		Use: "show PROFILE|GROUP", Short: "Show limits, and which of them are enforced", Args: some(cobra.ExactArgs(1)), ValidArgsFunction: a.completeProfiles,
+		Use: "show PROFILE|GROUP", Short: "Show limits, and which of them are enforced", Args: CheckArgs(cobra.ExactArgs(1)), ValidArgsFunction: a.completeProfiles,
 		Long: `Show the limits of a profile, or of what runs or ran under one. For a profile they
 are tried on an empty group, so that what is called enforced is what this machine
 accepted; for a group it is what was recorded when it began.`,
@@ -253,7 +253,7 @@ accepted; for a group it is what was recorded when it began.`,
 			}
 			if len(groups) == 1 {
 				view := a.present(cmd.Context(), groups)[0]
-				return a.answer(map[string]any{"version": model.FormatVersion, "group": view}, func(w io.Writer) { output.LimitGroupDetail(w, view, time.Local) })
+				return a.PrintResult(map[string]any{"version": model.FormatVersion, "group": view}, func(w io.Writer) { output.LimitGroupDetail(w, view, time.Local) })
 			}
 			p, err := a.profile(cmd.Context(), args[0])
 			if err != nil {
@@ -269,7 +269,7 @@ accepted; for a group it is what was recorded when it began.`,
 				return err
 			}
 			view := map[string]any{"version": model.FormatVersion, "profile": p, "backend": b.Name(), "effects": effects}
-			return a.answer(view, func(w io.Writer) { output.LimitProfile(w, p, b.Name(), effects) })
+			return a.PrintResult(view, func(w io.Writer) { output.LimitProfile(w, p, b.Name(), effects) })
 		},
 	}
 	a.backendFlag(cmd, &backend)

@@ -25,7 +25,7 @@ type limitFlags struct {
 func newLimitsCreate(a *App) *cobra.Command {
 	var f limitFlags
 	cmd := &cobra.Command{
-		Use: "create NAME", Short: "Set a profile", Args: some(cobra.ExactArgs(1)), ValidArgsFunction: a.completeProfiles,
+		Use: "create NAME", Short: "Set a profile", Args: CheckArgs(cobra.ExactArgs(1)), ValidArgsFunction: a.completeProfiles,
 		Long: `Set a profile, or set it anew. Limits that are not given are those of --from, or
 none. Memory is a size or a share of this machine's; processors are a number of
 them, or a share. A profile may have the name of one that is there already, and
@@ -40,8 +40,8 @@ then takes its place.`,
 			if err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": model.FormatVersion, "profile": p, "position": rec}, func(io.Writer) {
-				a.say("profile %s is set", p.Name)
+			return a.PrintResult(map[string]any{"version": model.FormatVersion, "profile": p, "position": rec}, func(io.Writer) {
+				a.Infof("profile %s is set", p.Name)
 			})
 		},
 	}
@@ -78,7 +78,7 @@ func (a *App) makeProfile(cmd *cobra.Command, name string, f limitFlags) (p even
 		p.CPUMillis, err = a.share(cmd.Context(), f.cpu, "cpu.threads", func(s string) (int64, error) {
 			n, err := strconv.ParseFloat(s, 64)
 			if err != nil || !(n >= 0.01 && n <= events.MaxLimitCPU/1000) {
-				return 0, usage(cmd, fmt.Errorf("%q is no number of processors", s))
+				return 0, UsageError(cmd, fmt.Errorf("%q is no number of processors", s))
 			}
 			return int64(n*1000 + 0.5), nil
 		})
@@ -101,10 +101,10 @@ func (a *App) makeProfile(cmd *cobra.Command, name string, f limitFlags) (p even
 		}
 	}
 	if p.Limits == (events.Limits{}) {
-		return p, usage(cmd, errors.New("a profile has at least one limit"))
+		return p, UsageError(cmd, errors.New("a profile has at least one limit"))
 	}
 	if err := p.Validate(); err != nil {
-		return p, usage(cmd, err)
+		return p, UsageError(cmd, err)
 	}
 	return p, nil
 }

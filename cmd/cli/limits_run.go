@@ -30,7 +30,7 @@ func (a *App) newUnit(profile string) string {
 func newLimitsRun(a *App) *cobra.Command {
 	var backend string
 	cmd := &cobra.Command{
-		Use: "run PROFILE -- COMMAND…", Short: "Run a command within limits", Args: some(cobra.MinimumNArgs(2)), ValidArgsFunction: a.completeProfiles,
+		Use: "run PROFILE -- COMMAND…", Short: "Run a command within limits", Args: CheckArgs(cobra.MinimumNArgs(2)), ValidArgsFunction: a.completeProfiles,
 		Long: `Run a command within the limits of a profile, and exit as it does: with its code, or
 with 128 and a signal's number. What is enforced is told first and is on record
 before the command starts; the name of the program is recorded, its arguments are
@@ -38,8 +38,8 @@ not. When the command ends what it leaves running stays limited, until 'cortex
 limits revert'.`,
 		Example: "  cortex limits run batch -- make -j8\n  cortex limits run inference -- llama-server -m model.gguf",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if a.json {
-				return usage(cmd, errors.New("what is printed is the command's, so there is no --json"))
+			if a.JSON {
+				return UsageError(cmd, errors.New("what is printed is the command's, so there is no --json"))
 			}
 			return a.runLimited(cmd.Context(), args[0], backend, args[1:])
 		},
@@ -88,12 +88,12 @@ func (a *App) tell(applied events.LimitsApplied) {
 			on = append(on, e.Resource)
 			continue
 		}
-		a.say("note: %s is advice only: %s", e.Resource, e.Reason)
+		a.Infof("note: %s is advice only: %s", e.Resource, e.Reason)
 	}
 	if len(on) == 0 {
 		on = []string{"nothing"}
 	}
-	a.say("%s enforces %s; the group is %s", applied.Backend, strings.Join(on, ", "), applied.Unit)
+	a.Infof("%s enforces %s; the group is %s", applied.Backend, strings.Join(on, ", "), applied.Unit)
 }
 
 // limited is a process that waits before it becomes the program.
@@ -139,7 +139,7 @@ func (r *limited) wait() int {
 		for {
 			select {
 			case s := <-r.signals:
-				if s != syscall.SIGINT || !terminal(r.cmd.Stdin) {
+				if s != syscall.SIGINT || !IsTerminal(r.cmd.Stdin) {
 					_ = r.cmd.Process.Signal(s) // it may have ended
 				}
 			case <-done:
@@ -165,10 +165,10 @@ func (a *App) finish(ctx context.Context, b limits.Backend, applied events.Limit
 	code := run.wait()
 	used, gone := b.Usage(ctx, applied)
 	if used.OOMKills > 0 {
-		a.say("note: %s ended a process because memory of %s was used up", applied.Backend, output.Bytes(applied.Limits.MemoryBytes))
+		a.Infof("note: %s ended a process because memory of %s was used up", applied.Backend, output.Bytes(applied.Limits.MemoryBytes))
 	}
 	if gone == nil && used.Pids > 0 {
-		a.say("note: it left %d running, which stay limited as %s", used.Pids, applied.Unit)
+		a.Infof("note: it left %d running, which stay limited as %s", used.Pids, applied.Unit)
 		return errors.Join(err, exitOf(code))
 	}
 	err = errors.Join(err, b.Revert(ctx, applied))
@@ -183,12 +183,12 @@ func exitOf(code int) error {
 	if code == 0 {
 		return nil
 	}
-	return quietExit(code)
+	return ExitCode(code)
 }
 
 func newLimitsEnter() *cobra.Command {
 	return &cobra.Command{
-		Use: "enter", Hidden: true, DisableFlagParsing: true, PersistentPreRunE: unprepared, Short: "Become a program within limits",
+		Use: "enter", Hidden: true, DisableFlagParsing: true, PersistentPreRunE: WithoutSettings, Short: "Become a program within limits",
 		RunE: func(_ *cobra.Command, args []string) error { return limits.ApplyAndExec(args) },
 	}
 }
@@ -196,14 +196,14 @@ func newLimitsEnter() *cobra.Command {
 func newLimitsAttach(a *App) *cobra.Command {
 	var profile, backend string
 	cmd := &cobra.Command{
-		Use: "attach UNIT", Short: "Put what runs within limits", Args: some(cobra.ExactArgs(1)), ValidArgsFunction: cobra.NoFileCompletions,
+		Use: "attach UNIT", Short: "Put what runs within limits", Args: CheckArgs(cobra.ExactArgs(1)), ValidArgsFunction: cobra.NoFileCompletions,
 		Long: `Put what runs within the limits of a profile: a unit where systemd runs, and
 otherwise a process, by its number, with those that it started. What it had before
 is kept, for 'cortex limits revert'.`,
 		Example: "  cortex limits attach postgresql.service --profile batch\n  cortex limits attach 4711 --profile interactive",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if profile == "" {
-				return usage(cmd, errors.New("say with --profile which limits"))
+				return UsageError(cmd, errors.New("say with --profile which limits"))
 			}
 			p, err := a.profile(cmd.Context(), profile)
 			if err != nil {
@@ -243,12 +243,12 @@ func (a *App) attachLimits(ctx context.Context, b limits.Backend, p events.Limit
 	if _, err := a.recordLimits(ctx, events.LimitsRequest{Applied: &applied}); err != nil {
 		return errors.Join(err, b.Revert(context.WithoutCancel(ctx), applied))
 	}
-	return a.answer(map[string]any{"version": model.FormatVersion, "group": applied}, func(io.Writer) { a.tell(applied) })
+	return a.PrintResult(map[string]any{"version": model.FormatVersion, "group": applied}, func(io.Writer) { a.tell(applied) })
 }
 
 func newLimitsRevert(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "revert GROUP…", Short: "Take limits away and let the processes live", Args: some(cobra.MinimumNArgs(1)), ValidArgsFunction: a.completeUnits,
+		Use: "revert GROUP…", Short: "Take limits away and let the processes live", Args: CheckArgs(cobra.MinimumNArgs(1)), ValidArgsFunction: a.completeUnits,
 		Long:    "Take the limits of groups away and let their processes live: where they were before, with what they had before. A program keeps for good what only itself could be given when it started, and its note says so.",
 		Example: "  cortex limits revert cortex-batch-1a2b3c4d",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -272,7 +272,7 @@ func (a *App) revertLimits(ctx context.Context, unit string) error {
 	}
 	g := list[0]
 	if g.Reverted != nil {
-		a.say("%s has ended", unit)
+		a.Infof("%s has ended", unit)
 		return nil
 	}
 	b, err := a.backend(g.Backend)
@@ -290,5 +290,5 @@ func (a *App) revertLimits(ctx context.Context, unit string) error {
 	if _, err := a.recordLimits(ctx, events.LimitsRequest{Reverted: &reverted}); err != nil {
 		return err
 	}
-	return a.answer(map[string]any{"version": model.FormatVersion, "reverted": reverted}, func(io.Writer) { a.say("%s is not limited any more", unit) })
+	return a.PrintResult(map[string]any{"version": model.FormatVersion, "reverted": reverted}, func(io.Writer) { a.Infof("%s is not limited any more", unit) })
 }

@@ -27,7 +27,7 @@ interrupted or none is left. With --json each look is one line.`,
 				if err != nil {
 					return err
 				}
-				if a.json {
+				if a.JSON {
 					err = json.NewEncoder(a.Stdout).Encode(map[string]any{"version": model.FormatVersion, "groups": groups})
 				} else {
 					output.LimitUsages(a.Stdout, groups, before, every)
@@ -85,7 +85,7 @@ func (a *App) readModelLimit(cmd *cobra.Command, unit string, list *[]model.Limi
 		return err
 	})
 	if err == nil && !found {
-		return a.nothingYet()
+		return a.NoHistory()
 	}
 	return err
 }

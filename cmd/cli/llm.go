@@ -36,7 +36,7 @@ are asked, and set by CORTEX_LLM_NAME_URL, _MODEL, _PROTOCOL (anthropic or opena
 _PRICE (dollars per million tokens asked and answered, such as 3/15), _RPM and _TPM.
 CORTEX_LLM_BUDGET_DAY and CORTEX_LLM_BUDGET_MONTH limit what may be spent. All of
 these may be in a file instead: see 'cortex config', llm.NAME.url and so on.`,
-		Args: some(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: CheckArgs(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newLLMProviders(a), newLLMHealth(a), newLLMUsage(a), newLLMTest(a), newLLMReplay(a), newLLMKey(a))
 	return cmd
@@ -58,9 +58,9 @@ type providerView struct {
 
 func newLLMProviders(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "providers", Short: "List the providers that are known, and why one is not used", Args: some(cobra.NoArgs),
+		Use: "providers", Short: "List the providers that are known, and why one is not used", Args: CheckArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			all, err := a.settings.ModelProviders(a.Env)
+			all, err := a.Settings.ModelProviders(a.Env)
 			if err != nil {
 				return err
 			}
@@ -68,14 +68,14 @@ func newLLMProviders(a *App) *cobra.Command {
 			for _, p := range all {
 				list = append(list, a.providerView(p))
 			}
-			return a.answer(map[string]any{"version": 1, "providers": list}, func(w io.Writer) { providers(w, list) })
+			return a.PrintResult(map[string]any{"version": 1, "providers": list}, func(w io.Writer) { providers(w, list) })
 		},
 	}
 }
 
 func (a *App) providerView(p config.ModelProvider) providerView {
 	v := providerView{Name: p.Name, Protocol: p.Protocol, URL: p.URL, Model: p.Model, Price: p.Price, RPM: p.RPM, TPM: p.TPM, Key: "none"}
-	key, from, err := a.settings.ModelKey(p.Name, a.Env)
+	key, from, err := a.Settings.ModelKey(p.Name, a.Env)
 	if key != "" {
 		v.Key = from
 	}
@@ -112,9 +112,9 @@ func providers(w io.Writer, list []providerView) {
 
 func newLLMHealth(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "health", Short: "Look whether the providers would answer, and how words are understood now", Args: some(cobra.NoArgs),
+		Use: "health", Short: "Look whether the providers would answer, and how words are understood now", Args: CheckArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, _, err := a.connect(cmd.Context())
+			c, _, err := a.Connect(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -122,7 +122,7 @@ func newLLMHealth(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": 1, "models": m}, func(w io.Writer) { health(w, m) })
+			return a.PrintResult(map[string]any{"version": 1, "models": m}, func(w io.Writer) { health(w, m) })
 		},
 	}
 }
@@ -159,25 +159,25 @@ func health(w io.Writer, m api.ModelProvidersStatus) {
 func newLLMUsage(a *App) *cobra.Command {
 	var since string
 	cmd := &cobra.Command{
-		Use: "usage", Short: "Say what was asked and what it cost", Args: some(cobra.NoArgs),
+		Use: "usage", Short: "Say what was asked and what it cost", Args: CheckArgs(cobra.NoArgs),
 		Example: "  cortex llm usage --since 2026-11-01\n  cortex llm usage --since 24h --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var from time.Time
 			if since != "" {
 				var err error
-				if from, err = moment(since); err != nil {
+				if from, err = ParseTime(since); err != nil {
 					return err
 				}
 			}
 			var report spending.Report
-			err := a.readModel(cmd.Context(), spending.Name, func(db *sql.DB) (err error) {
+			err := a.ReadModel(cmd.Context(), spending.Name, func(db *sql.DB) (err error) {
 				report, err = spending.NewReader(db).Report(cmd.Context(), from)
 				return err
 			})
 			if err != nil {
 				return err
 			}
-			return a.answer(report, func(w io.Writer) { output.Usage(w, report) })
+			return a.PrintResult(report, func(w io.Writer) { output.Usage(w, report) })
 		},
 	}
 	cmd.Flags().StringVar(&since, "since", "", "from this time on: a date, a time, or a span such as 24h")
@@ -189,9 +189,9 @@ const testQuestion = "Answer with the one word: ready"
 
 func newLLMTest(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "test [PROVIDER]", Short: "Ask a provider, or all, a tiny question", Args: some(cobra.MaximumNArgs(1)),
+		Use: "test [PROVIDER]", Short: "Ask a provider, or all, a tiny question", Args: CheckArgs(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, _, err := a.connect(cmd.Context())
+			c, _, err := a.Connect(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -235,7 +235,7 @@ func (a *App) testProviders(ctx context.Context, c *client.Client, names []strin
 		}
 		list = append(list, v)
 	}
-	err := a.answer(map[string]any{"version": 1, "tests": list}, func(w io.Writer) {
+	err := a.PrintResult(map[string]any{"version": 1, "tests": list}, func(w io.Writer) {
 		for _, v := range list {
 			if v.Error != nil {
 				fmt.Fprintf(w, "%s: %s\n", v.Provider, v.Error.Message)
@@ -245,18 +245,18 @@ func (a *App) testProviders(ctx context.Context, c *client.Client, names []strin
 		}
 	})
 	if failed != nil {
-		return quietExit(events.KindOf(failed).ExitCode())
+		return ExitCode(events.KindOf(failed).ExitCode())
 	}
 	return err
 }
 
 func newLLMReplay(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "replay ID", Short: "Give an answer again as it was recorded, without a model", Args: some(cobra.ExactArgs(1)),
+		Use: "replay ID", Short: "Give an answer again as it was recorded, without a model", Args: CheckArgs(cobra.ExactArgs(1)),
 		Long: `Give an answer again as it was recorded, without a model. ID is that of an llm event;
 'cortex events list --type "llm.*"' shows them.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, _, err := a.connect(cmd.Context())
+			c, _, err := a.Connect(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -275,7 +275,7 @@ func newLLMReplay(a *App) *cobra.Command {
 				if !ok {
 					break
 				}
-				return a.answer(map[string]any{"version": 1, "event": l.Event.ID, "at": l.Event.Time, "answer": done}, func(w io.Writer) { fmt.Fprintln(w, done.Answer) })
+				return a.PrintResult(map[string]any{"version": 1, "event": l.Event.ID, "at": l.Event.Time, "answer": done}, func(w io.Writer) { fmt.Fprintln(w, done.Answer) })
 			}
 			return &events.Error{Op: "cli.llmReplay", Kind: events.ErrNotFound, Subject: args[0], Err: errors.New("is no recorded answer"), Hint: "see: cortex events list --type 'llm.*'"}
 		},
@@ -285,7 +285,7 @@ func newLLMReplay(a *App) *cobra.Command {
 func newLLMKey(a *App) *cobra.Command {
 	var remove bool
 	cmd := &cobra.Command{
-		Use: "key PROVIDER", Short: "Save a provider's key, from the terminal or from standard input", Args: some(cobra.ExactArgs(1)),
+		Use: "key PROVIDER", Short: "Save a provider's key, from the terminal or from standard input", Args: CheckArgs(cobra.ExactArgs(1)),
 		Example: "  cortex llm key anthropic\n  cortex llm key openai < key.txt\n  cortex llm key openai --remove",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, err := config.ParseProviderName(args[0])
@@ -294,22 +294,22 @@ func newLLMKey(a *App) *cobra.Command {
 			}
 			key := ""
 			if !remove {
-				if key, err = a.readSecret(cmd.Context(), "Key for "+name+": "); err != nil {
+				if key, err = a.ReadSecret(cmd.Context(), "Key for "+name+": "); err != nil {
 					return err
 				}
 				if key == "" {
 					return &events.Error{Op: "cli.llmKey", Kind: events.ErrUsage, Err: errors.New("no key was given; nothing was changed")}
 				}
 			}
-			path, err := a.settings.SaveModelKey(name, key, a.Env)
+			path, err := a.Settings.SaveModelKey(name, key, a.Env)
 			if err != nil {
 				return err
 			}
 			if remove {
-				a.say("no key is kept for %s", name)
+				a.Infof("no key is kept for %s", name)
 				return nil
 			}
-			a.say("kept in %s; 'cortex llm test %s' tries it", path, name)
+			a.Infof("kept in %s; 'cortex llm test %s' tries it", path, name)
 			return nil
 		},
 	}
@@ -317,9 +317,9 @@ func newLLMKey(a *App) *cobra.Command {
 	return cmd
 }
 
-// readSecret reads one line without showing it.
-func (a *App) readSecret(ctx context.Context, prompt string) (string, error) {
-	if f, ok := a.Stdin.(*os.File); ok && terminal(f) {
+// ReadSecret reads one line without showing it.
+func (a *App) ReadSecret(ctx context.Context, prompt string) (string, error) {
+	if f, ok := a.Stdin.(*os.File); ok && IsTerminal(f) {
 		fmt.Fprint(a.Stderr, prompt)
 		b, err := term.ReadPassword(int(f.Fd()))
 		fmt.Fprintln(a.Stderr)

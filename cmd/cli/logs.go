@@ -28,7 +28,7 @@ func newLogs(a *App) *cobra.Command {
 	var since, level, op string
 	var failures, timings bool
 	cmd := &cobra.Command{
-		Use: "logs", Short: "What the daemon says of itself", Args: some(cobra.NoArgs),
+		Use: "logs", Short: "What the daemon says of itself", Args: CheckArgs(cobra.NoArgs),
 		Long: `What the daemon says of itself: its file in the state directory, and the journal
 where systemd runs it. What happened to packages is in 'cortex history' and
 'cortex events'.
@@ -41,13 +41,13 @@ where systemd runs it. What happened to packages is in 'cortex history' and
 				return a.timings(cmd.Context())
 			}
 			f := logs.Filter{OpPrefix: op}
-			at, err := moment(since)
+			at, err := ParseTime(since)
 			if err != nil {
 				return err
 			}
 			f.Since = at
 			if err := f.MinLevel.UnmarshalText([]byte(level)); err != nil {
-				return usage(cmd, fmt.Errorf("--level %s: there are debug, info, warn and error", level))
+				return UsageError(cmd, fmt.Errorf("--level %s: there are debug, info, warn and error", level))
 			}
 			return a.logs(cmd.Context(), f, failures)
 		},
@@ -64,13 +64,13 @@ where systemd runs it. What happened to packages is in 'cortex history' and
 
 func (a *App) logs(ctx context.Context, f logs.Filter, failures bool) error {
 	var list []logs.Entry
-	for _, source := range []iter.Seq2[logs.Entry, error]{logs.ReadFiles(a.settings.LogFile(), f), a.journal(ctx, f)} {
+	for _, source := range []iter.Seq2[logs.Entry, error]{logs.ReadFiles(a.Settings.LogFile(), f), a.journal(ctx, f)} {
 		for e, err := range source {
 			if errors.Is(err, fs.ErrPermission) {
-				return &events.Error{Op: "cli.logs", Kind: events.ErrConfirmation, Subject: a.settings.LogFile(), Err: fs.ErrPermission, Hint: "run: sudo cortex logs"}
+				return &events.Error{Op: "cli.logs", Kind: events.ErrConfirmation, Subject: a.Settings.LogFile(), Err: fs.ErrPermission, Hint: "run: sudo cortex logs"}
 			}
 			if err != nil {
-				return &events.Error{Op: "cli.logs", Kind: events.ErrUnavailable, Subject: a.settings.LogFile(), Err: err}
+				return &events.Error{Op: "cli.logs", Kind: events.ErrUnavailable, Subject: a.Settings.LogFile(), Err: err}
 			}
 			list = append(list, e)
 		}
@@ -78,15 +78,15 @@ func (a *App) logs(ctx context.Context, f logs.Filter, failures bool) error {
 	slices.SortStableFunc(list, func(x, y logs.Entry) int { return x.Time.Compare(y.Time) })
 	if failures {
 		groups := logs.Summarise(list)
-		return a.answer(map[string]any{"version": 1, "errors": groups}, func(w io.Writer) { output.Failures(w, groups, time.Local) })
+		return a.PrintResult(map[string]any{"version": 1, "errors": groups}, func(w io.Writer) { output.Failures(w, groups, time.Local) })
 	}
-	return a.answer(map[string]any{"version": 1, "records": list}, func(w io.Writer) { output.Logs(w, list, time.Local) })
+	return a.PrintResult(map[string]any{"version": 1, "records": list}, func(w io.Writer) { output.Logs(w, list, time.Local) })
 }
 
 // journal reads the daemon's records from systemd's journal, where there is one.
 func (a *App) journal(ctx context.Context, f logs.Filter) iter.Seq2[logs.Entry, error] {
 	return func(yield func(logs.Entry, error) bool) {
-		if !exists(filepath.Join(a.settings.Root, "run/systemd/system")) || !a.settings.IsSystem() {
+		if !pathExists(filepath.Join(a.Settings.Root, "run/systemd/system")) || !a.Settings.IsSystem() {
 			return
 		}
 		args := []string{"--unit", unit, "--output", "cat", "--no-pager", "--quiet"}
@@ -113,14 +113,14 @@ func (a *App) journal(ctx context.Context, f logs.Filter) iter.Seq2[logs.Entry, 
 
 func (a *App) timings(ctx context.Context) error {
 	var list []history.Timing
-	err := a.readHistory(ctx, func(r *history.Reader) (err error) {
+	err := a.ReadHistory(ctx, func(r *history.Reader) (err error) {
 		list, err = r.Timings(ctx)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return a.answer(map[string]any{"version": 1, "timings": list}, func(w io.Writer) { output.Timings(w, list) })
+	return a.PrintResult(map[string]any{"version": 1, "timings": list}, func(w io.Writer) { output.Timings(w, list) })
 }
 
 // newLogger writes the daemon's records to stderr, which is the daemon's file or

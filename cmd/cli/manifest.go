@@ -17,14 +17,14 @@ import (
 
 func newConfigExport(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "export", Short: "Write the machine down as a manifest", Args: some(cobra.NoArgs),
+		Use: "export", Short: "Write the machine down as a manifest", Args: CheckArgs(cobra.NoArgs),
 		Long: `Write the machine down: the packages that were asked for with their versions, holds,
 and apt's sources, keys and preferences. Keys that a package brings are left out, and
 so is a list of sources with a password in it.
 
 The text is TOML. A version of "*" stands for any; what need not be the same on
 another machine can be deleted.`,
-		Example: "  cortex config export >machine.toml", PersistentPreRunE: a.prepare,
+		Example: "  cortex config export >machine.toml", PersistentPreRunE: a.LoadSettings,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m, err := a.captured(cmd.Context())
 			if err != nil {
@@ -35,14 +35,14 @@ another machine can be deleted.`,
 				return err
 			}
 			v := map[string]any{"version": 1, "manifest": m}
-			return a.answer(v, func(w io.Writer) { _, _ = w.Write(text) })
+			return a.PrintResult(v, func(w io.Writer) { _, _ = w.Write(text) })
 		},
 	}
 }
 
 // captured is the machine as a manifest.
 func (a *App) captured(ctx context.Context) (manifest.Document, error) {
-	machine := apt.New(apt.Config{Root: a.settings.Root})
+	machine := apt.New(apt.Config{Root: a.Settings.Root})
 	inv, err := machine.Inventory(ctx)
 	if err != nil {
 		return manifest.Document{}, err
@@ -51,9 +51,9 @@ func (a *App) captured(ctx context.Context) (manifest.Document, error) {
 	if err != nil {
 		return manifest.Document{}, err
 	}
-	m, notes, err := manifest.Capture(a.settings.Root, inv, native)
+	m, notes, err := manifest.Capture(a.Settings.Root, inv, native)
 	for _, n := range notes {
-		a.say("note: %s", n)
+		a.Infof("note: %s", n)
 	}
 	return m, err
 }
@@ -77,18 +77,18 @@ func (a *App) readManifest(path string) (manifest.Document, error) {
 }
 
 func newConfigImport(a *App) *cobra.Command {
-	var how consent
+	var how Approval
 	var o options
 	var anyVersion, skipFiles, refresh bool
 	cmd := &cobra.Command{
-		Use: "import FILE", Short: "Make the machine what a manifest says", Args: some(cobra.ExactArgs(1)),
+		Use: "import FILE", Short: "Make the machine what a manifest says", Args: CheckArgs(cobra.ExactArgs(1)),
 		Long: `Install what a manifest names and is missing here, in its version, mark it as asked
 for, and put on hold what is on hold there, in one transaction that can be undone.
 What the manifest does not name stays. FILE may be "-" for stdin.
 
 Sources, keys and preferences that are missing or different are put in place first,
 in a transaction of their own: what they offer is known only once they are there.`,
-		Example: "  cortex config import machine.toml --dry-run\n  cortex config import machine.toml --any-version", PersistentPreRunE: a.prepare,
+		Example: "  cortex config import machine.toml --dry-run\n  cortex config import machine.toml --any-version", PersistentPreRunE: a.LoadSettings,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			want, err := a.readManifest(args[0])
 			if err != nil {
@@ -98,7 +98,7 @@ in a transaction of their own: what they offer is known only once they are there
 			opts.Refresh = refresh
 			if !skipFiles {
 				placed, err := a.importFiles(cmd.Context(), want, opts, how)
-				if err != nil || placed && how.dryRun {
+				if err != nil || placed && how.DryRun {
 					return err
 				}
 				opts.Refresh = refresh || placed
@@ -115,7 +115,7 @@ in a transaction of their own: what they offer is known only once they are there
 	return cmd
 }
 
-func (a *App) imports(ctx context.Context, wish events.Manifest, o events.Options, how consent) error {
+func (a *App) imports(ctx context.Context, wish events.Manifest, o events.Options, how Approval) error {
 	in := events.Intent{Verb: events.VerbImport, Manifest: &wish, Options: o}
 	if err := in.Validate(); err != nil {
 		return err
@@ -125,7 +125,7 @@ func (a *App) imports(ctx context.Context, wish events.Manifest, o events.Option
 
 // importFiles puts apt's files in place that are not here as the manifest has them,
 // and reports whether there were any.
-func (a *App) importFiles(ctx context.Context, want manifest.Document, o events.Options, how consent) (placed bool, err error) {
+func (a *App) importFiles(ctx context.Context, want manifest.Document, o events.Options, how Approval) (placed bool, err error) {
 	have, err := a.captured(ctx)
 	if err != nil {
 		return false, err
@@ -150,8 +150,8 @@ func (a *App) importFiles(ctx context.Context, want manifest.Document, o events.
 	if err := a.imports(ctx, wish, o, how); err != nil {
 		return true, err
 	}
-	if how.dryRun {
-		a.say("the packages are planned once these files are in place")
+	if how.DryRun {
+		a.Infof("the packages are planned once these files are in place")
 	}
 	return true, nil
 }
@@ -161,10 +161,10 @@ const machineManifest = "/etc/cortex/machine.toml"
 
 func newConfigDiff(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "diff [FILE [FILE]]", Short: "How the machine differs from a manifest", Args: some(cobra.MaximumNArgs(2)),
+		Use: "diff [FILE [FILE]]", Short: "How the machine differs from a manifest", Args: CheckArgs(cobra.MaximumNArgs(2)),
 		Long: `How the machine differs from a manifest, ` + machineManifest + ` when none is named,
 or how the second of two manifests differs from the first. Exits 1 when anything does.`,
-		Example: "  cortex config diff machine.toml", PersistentPreRunE: a.prepare,
+		Example: "  cortex config diff machine.toml", PersistentPreRunE: a.LoadSettings,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				args = []string{machineManifest}
@@ -187,17 +187,17 @@ or how the second of two manifests differs from the first. Exits 1 when anything
 				differences = []manifest.Mismatch{}
 			}
 			v := map[string]any{"version": 1, "same": len(differences) == 0, "differences": differences}
-			if err := a.answer(v, func(w io.Writer) { output.ManifestMismatches(w, differences, apt.CompareVersions) }); err != nil || len(differences) == 0 {
+			if err := a.PrintResult(v, func(w io.Writer) { output.ManifestMismatches(w, differences, apt.CompareVersions) }); err != nil || len(differences) == 0 {
 				return err
 			}
-			return quietExit(1)
+			return ExitCode(1)
 		},
 	}
 }
 
 func newConfigValidate(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "validate [FILE]", Short: "Check the text of a manifest", Args: some(cobra.MaximumNArgs(1)),
+		Use: "validate [FILE]", Short: "Check the text of a manifest", Args: CheckArgs(cobra.MaximumNArgs(1)),
 		Long:    "Check the text of a manifest, " + machineManifest + " when none is named. Exits 2 when something is wrong with it.",
 		Example: "  cortex config validate machine.toml",
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -207,7 +207,7 @@ func newConfigValidate(a *App) *cobra.Command {
 				return err
 			}
 			v := map[string]any{"version": 1, "packages": len(m.Packages), "holds": len(m.Holds), "files": len(m.Files)}
-			return a.answer(v, func(w io.Writer) {
+			return a.PrintResult(v, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: %s, %s, %s\n", args[0], output.Count(len(m.Packages), "package"), output.Count(len(m.Holds), "hold"), output.Count(len(m.Files), "file"))
 			})
 		},

@@ -22,7 +22,7 @@ import (
 
 func newMemory(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "memory", Short: "Look at what is remembered about you, add to it, and have it forgotten", Args: some(cobra.NoArgs),
+		Use: "memory", Short: "Look at what is remembered about you, add to it, and have it forgotten", Args: CheckArgs(cobra.NoArgs),
 		Long: `Look at what is remembered about you, add to it, and have it forgotten.
 
 Three things are remembered: what you said with 'cortex memory set', which packages
@@ -37,11 +37,11 @@ their own only; with sudo that is root's.`,
 
 // readMemory asks the read model about the one who runs the command.
 func (a *App) readMemory(ctx context.Context, ask func(*memory.Reader) error) error {
-	return a.readModel(ctx, memory.Name, func(db *sql.DB) error { return ask(a.memoryReader(db)) })
+	return a.ReadModel(ctx, memory.Name, func(db *sql.DB) error { return ask(a.memoryReader(db)) })
 }
 
 func (a *App) memoryReader(db *sql.DB) *memory.Reader {
-	return memory.NewReader(db, a.UID, cryptoshred.New(a.settings.MemoryKeysDir()).Unseal)
+	return memory.NewReader(db, a.UID, cryptoshred.New(a.Settings.MemoryKeysDir()).Unseal)
 }
 
 func (a *App) memories(ctx context.Context) (list []memory.RememberedItem, err error) {
@@ -56,7 +56,7 @@ func (a *App) memories(ctx context.Context) (list []memory.RememberedItem, err e
 
 func newMemoryShow(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "show [NAME]", Short: "Show everything that is remembered about you, or one memory with its events", Args: some(cobra.MaximumNArgs(1)),
+		Use: "show [NAME]", Short: "Show everything that is remembered about you, or one memory with its events", Args: CheckArgs(cobra.MaximumNArgs(1)),
 		Example:           "  cortex memory show\n  cortex memory show c34",
 		ValidArgsFunction: a.completeMemories,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -71,13 +71,13 @@ func newMemoryShow(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": memory.FormatVersion, "memory": e}, func(w io.Writer) { output.Memory(w, e, time.Local) })
+			return a.PrintResult(map[string]any{"version": memory.FormatVersion, "memory": e}, func(w io.Writer) { output.Memory(w, e, time.Local) })
 		},
 	}
 }
 
 func (a *App) showMemories(list []memory.RememberedItem) error {
-	return a.answer(map[string]any{"version": memory.FormatVersion, "memories": list}, func(w io.Writer) { output.Memories(w, list, time.Local) })
+	return a.PrintResult(map[string]any{"version": memory.FormatVersion, "memories": list}, func(w io.Writer) { output.Memories(w, list, time.Local) })
 }
 
 func memoryNamed(list []memory.RememberedItem, name string) (memory.RememberedItem, error) {
@@ -90,7 +90,7 @@ func memoryNamed(list []memory.RememberedItem, name string) (memory.RememberedIt
 
 func newMemorySearch(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "search WORD…", Short: "Search what is remembered about you, the best first", Args: some(cobra.MinimumNArgs(1)),
+		Use: "search WORD…", Short: "Search what is remembered about you, the best first", Args: CheckArgs(cobra.MinimumNArgs(1)),
 		Long:    "Search what is remembered about you, the best first. Every word must occur, in any of its forms; of the last one its beginning is enough.",
 		Example: "  cortex memory search web server",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -113,14 +113,14 @@ func newMemorySearch(a *App) *cobra.Command {
 
 func newMemoryExport(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "export", Short: "Write everything that is remembered about you as JSON", Args: some(cobra.NoArgs),
+		Use: "export", Short: "Write everything that is remembered about you as JSON", Args: CheckArgs(cobra.NoArgs),
 		Example: "  cortex memory export > memory.json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := a.memories(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": memory.FormatVersion, "uid": a.UID, "memories": list}, func(w io.Writer) {
+			return a.PrintResult(map[string]any{"version": memory.FormatVersion, "uid": a.UID, "memories": list}, func(w io.Writer) {
 				e := json.NewEncoder(w)
 				e.SetIndent("", "  ")
 				_ = e.Encode(map[string]any{"version": memory.FormatVersion, "uid": a.UID, "memories": list}) // bufio keeps the error
@@ -131,7 +131,7 @@ func newMemoryExport(a *App) *cobra.Command {
 
 // remember has something remembered or forgotten, and says so once it is.
 func (a *App) remember(ctx context.Context, m api.MemoryChange, said string) error {
-	c, _, err := a.connect(ctx)
+	c, _, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -141,12 +141,12 @@ func (a *App) remember(ctx context.Context, m api.MemoryChange, said string) err
 	if err != nil {
 		return err
 	}
-	return a.answer(map[string]any{"version": memory.FormatVersion, "done": said, "position": at}, func(io.Writer) { a.say("%s", said) })
+	return a.PrintResult(map[string]any{"version": memory.FormatVersion, "done": said, "position": at}, func(io.Writer) { a.Infof("%s", said) })
 }
 
 func newMemorySet(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "set TEXT…", Short: "Say what you prefer", Args: some(cobra.MinimumNArgs(1)),
+		Use: "set TEXT…", Short: "Say what you prefer", Args: CheckArgs(cobra.MinimumNArgs(1)),
 		Long: `Say what you prefer, in your own words. It is sealed; a model that is asked for
 packages is told of it, as --show-prompt shows, and nobody else.`,
 		Example: `  cortex memory set "editors that run in the terminal"`,
@@ -163,7 +163,7 @@ packages is told of it, as --show-prompt shows, and nobody else.`,
 func newMemoryForget(a *App) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "forget NAME…|--all", Short: "Have memories of you forgotten", Args: some(cobra.ArbitraryArgs),
+		Use: "forget NAME…|--all", Short: "Have memories of you forgotten", Args: CheckArgs(cobra.ArbitraryArgs),
 		Long: `Have memories of you forgotten, for good. The keys of what you said are destroyed,
 so that nobody reads it in the log either. What was learnt is dropped and not learnt
 again from what happened before; the commands themselves stay in the history.`,
@@ -171,7 +171,7 @@ again from what happened before; the commands themselves stay in the history.`,
 		ValidArgsFunction: a.completeMemories,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all == (len(args) > 0) {
-				return usage(cmd, errors.New("either names of memories or --all"))
+				return UsageError(cmd, errors.New("either names of memories or --all"))
 			}
 			if all {
 				return a.remember(cmd.Context(), api.MemoryChange{ForgetAll: true}, "forgotten")
@@ -194,10 +194,10 @@ again from what happened before; the commands themselves stay in the history.`,
 
 func (a *App) completeMemories(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var out []string
-	if a.prepare(cmd, nil) != nil {
+	if a.LoadSettings(cmd, nil) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	_ = a.askModel(cmd.Context(), memory.Name, func(db *sql.DB) error { // a completion that fails completes nothing
+	_ = a.QueryModel(cmd.Context(), memory.Name, func(db *sql.DB) error { // a completion that fails completes nothing
 		list, err := a.memoryReader(db).List(cmd.Context())
 		for _, e := range list {
 			out = append(out, e.Name+"\t"+events.SanitizeLine(e.Text, 60))

@@ -10,11 +10,11 @@ import (
 	"cortex/events"
 )
 
-// moment reads a point in time as a person types it, in local time: a date, a
+// ParseTime reads a point in time as a person types it, in local time: a date, a
 // date and time, RFC 3339, or how long ago (90s, 15m, 2h, 7d, 4w).
-func moment(s string) (time.Time, error) { return momentAt(s, time.Now()) }
+func ParseTime(s string) (time.Time, error) { return parseTimeAt(s, time.Now()) }
 
-func momentAt(s string, now time.Time) (time.Time, error) {
+func parseTimeAt(s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
@@ -32,13 +32,13 @@ func momentAt(s string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, nil
 	}
-	if d, err := span(s); err == nil {
+	if d, err := parseSpan(s); err == nil {
 		return now.Add(-d), nil
 	}
 	return time.Time{}, &events.Error{Op: "cli.moment", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", s), Err: errors.New("is not a time"), Hint: "write 2026-11-23, '2026-11-23 12:00', 2h or 7d"}
 }
 
-func span(s string) (time.Duration, error) {
+func parseSpan(s string) (time.Duration, error) {
 	for suffix, unit := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
 		if n, ok := strings.CutSuffix(s, suffix); ok {
 			days, err := strconv.ParseUint(n, 10, 16)

@@ -17,7 +17,7 @@ import (
 func newNotify(a *App) *cobra.Command {
 	var once bool
 	cmd := &cobra.Command{
-		Use: "notify", Short: "Show on your desktop how transactions end", Args: some(cobra.NoArgs),
+		Use: "notify", Short: "Show on your desktop how transactions end", Args: CheckArgs(cobra.NoArgs),
 		Long: `Show on your desktop how transactions end, for as long as this runs: it follows the
 events as you, and calls notify-send. It is not for root, who has no desktop; start it
 with your session.
@@ -37,7 +37,7 @@ func (a *App) notify(ctx context.Context, once bool) error {
 	if err != nil {
 		return &events.Error{Op: "cli.notify", Kind: events.ErrNotFound, Subject: "notify-send", Err: errors.New("the program is not installed"), Hint: "sudo cortex install libnotify-bin"}
 	}
-	c, _, err := a.connect(ctx)
+	c, _, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (a *App) notify(ctx context.Context, once bool) error {
 		}
 		title, text := notice(t)
 		if out, err := exec.CommandContext(ctx, program, "--app-name=Cortex", "--", title, text).CombinedOutput(); err != nil {
-			a.say("notify-send: %v: %s", err, events.SanitizeLine(string(out), 200))
+			a.Infof("notify-send: %v: %s", err, events.SanitizeLine(string(out), 200))
 		}
 		if once {
 			return nil

@@ -35,7 +35,7 @@ type resultView struct {
 }
 
 // outcome tells how a transaction ended and gives the command's error.
-func (a *App) outcome(ctx context.Context, s session, t *events.Transaction) error {
+func (a *App) outcome(ctx context.Context, s follower, t *events.Transaction) error {
 	view := resultView{State: t.State, Transaction: t.ID, Number: t.Number, Changes: t.Changes, Files: t.Files, Settings: t.Settings, Failure: t.Failure}
 	last := t.LastPosition
 	if t.Intent.Verb.Reverts() && len(t.Plan.Undoes) > 0 && t.State == events.StateSucceeded {
@@ -48,7 +48,7 @@ func (a *App) outcome(ctx context.Context, s session, t *events.Transaction) err
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
 	if err := s.client.WaitProjected(wait, last); err != nil {
-		a.say("note: the read models are behind: %v", err)
+		a.Infof("note: the read models are behind: %v", err)
 	}
 	switch t.State {
 	case events.StateSucceeded:
@@ -69,7 +69,7 @@ func (a *App) outcome(ctx context.Context, s session, t *events.Transaction) err
 }
 
 // verdict waits for the judgement on what an undo took back.
-func (a *App) verdict(ctx context.Context, s session, t *events.Transaction) (*events.Transaction, error) {
+func (a *App) verdict(ctx context.Context, s follower, t *events.Transaction) (*events.Transaction, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
 	undone := &events.Transaction{}
@@ -94,8 +94,8 @@ func (a *App) verdict(ctx context.Context, s session, t *events.Transaction) (*e
 }
 
 func (a *App) succeeded(t *events.Transaction, view resultView) error {
-	a.line("result", "result", view)
-	if !a.json {
+	a.PrintLine("result", "result", view)
+	if !a.JSON {
 		var took time.Duration
 		for _, step := range t.Steps {
 			took += time.Duration(step.DurationMs) * time.Millisecond
@@ -106,20 +106,20 @@ func (a *App) succeeded(t *events.Transaction, view resultView) error {
 			output.FileChanges(a.Stdout, t.Files)
 		}
 		if view.Exact == nil && !t.Effects().Empty() {
-			a.say("'cortex undo %d' takes it back", t.Number)
+			a.Infof("'cortex undo %d' takes it back", t.Number)
 		}
 	}
 	if view.Exact == nil {
 		return nil
 	}
 	if *view.Exact {
-		if !a.json {
+		if !a.JSON {
 			fmt.Fprintln(a.Stdout, "Everything is exactly as before")
 		}
 		return nil
 	}
-	if a.json {
-		return quietExit(events.ErrPartial.ExitCode())
+	if a.JSON {
+		return ExitCode(events.ErrPartial.ExitCode())
 	}
 	return &events.Error{
 		Op: "cli", Kind: events.ErrPartial, Subject: fmt.Sprintf("transaction %d", t.Number),
@@ -140,17 +140,17 @@ func (a *App) offerHold(ctx context.Context, t *events.Transaction) error {
 		}
 	}
 	switch {
-	case len(refs) == 0 || a.json:
+	case len(refs) == 0 || a.JSON:
 		return nil
-	case !a.interactive():
-		a.say("the next upgrade brings this forth again; to keep it: cortex hold %s", strings.Join(names, " "))
+	case !a.Interactive():
+		a.Infof("the next upgrade brings this forth again; to keep it: cortex hold %s", strings.Join(names, " "))
 		return nil
 	}
 	question := fmt.Sprintf("The next upgrade brings %s forth again. Hold? [y/N] ", strings.Join(names, ", "))
-	if yes, err := a.answerYes(ctx, question, false); err != nil || !yes {
+	if yes, err := a.Confirm(ctx, question, false); err != nil || !yes {
 		return nil // the undo itself is done
 	}
-	return a.transact(ctx, events.Intent{Verb: events.VerbHold, Packages: refs, Options: events.Options{LockWaitSec: t.Intent.Options.LockWaitSec}}, consent{yes: true})
+	return a.transact(ctx, events.Intent{Verb: events.VerbHold, Packages: refs, Options: events.Options{LockWaitSec: t.Intent.Options.LockWaitSec}}, Approval{Yes: true})
 }
 
 // changed counts what changed.
@@ -166,9 +166,9 @@ func changed(t *events.Transaction) string {
 const outputLines = 12
 
 func (a *App) failed(t *events.Transaction, view resultView) error {
-	if a.json {
-		a.line("result", "result", view)
-		return quietExit(t.Failure.Kind.ExitCode())
+	if a.JSON {
+		a.PrintLine("result", "result", view)
+		return ExitCode(t.Failure.Kind.ExitCode())
 	}
 	for _, step := range t.Steps {
 		if step.Done && !step.OK {

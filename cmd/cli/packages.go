@@ -19,14 +19,14 @@ func newPackages(a *App) *cobra.Command {
 	var held, manual, automatic, all bool
 	var limit int
 	cmd := &cobra.Command{
-		Use: "packages [NAME]", Short: "The machine's packages as the log has them, now or at any time", Args: some(cobra.MaximumNArgs(1)),
+		Use: "packages [NAME]", Short: "The machine's packages as the log has them, now or at any time", Args: CheckArgs(cobra.MaximumNArgs(1)),
 		Long: `The machine's packages as the log has them, with the transaction that made each what
 it is; with --at, as they were then. In NAME * stands for anything.
 
   cortex packages 'python3*'
   cortex packages --at 2026-11-01 --manual
   cortex packages --at 120 cowsay`,
-		ValidArgsFunction: a.completePackages,
+		ValidArgsFunction: a.CompletePackages,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f := packages.Filter{Held: held, Limit: limit, Status: events.StatusInstalled}
 			if all {
@@ -37,7 +37,7 @@ it is; with --at, as they were then. In NAME * stands for anything.
 			}
 			switch {
 			case manual && automatic:
-				return usage(cmd, errors.New("--manual and --auto exclude each other"))
+				return UsageError(cmd, errors.New("--manual and --auto exclude each other"))
 			case manual:
 				f.Mark = packages.MarkManual
 			case automatic:
@@ -62,24 +62,24 @@ func (a *App) packages(ctx context.Context, f packages.Filter, at string) error 
 		list, err = packages.NewReader(db).List(ctx, f)
 		return err
 	}
-	err := a.readAt(ctx, at, packages.Name, ask)
+	err := a.ReadModelAt(ctx, at, packages.Name, ask)
 	if err != nil {
 		return err
 	}
-	return a.answer(map[string]any{"version": packages.FormatVersion, "packages": list}, func(w io.Writer) {
+	return a.PrintResult(map[string]any{"version": packages.FormatVersion, "packages": list}, func(w io.Writer) {
 		output.Packages(w, list, time.Local)
 	})
 }
 
-// readAt answers from a read model as it is, or as it was at an instant that was
+// ReadModelAt answers from a read model as it is, or as it was at an instant that was
 // typed.
-func (a *App) readAt(ctx context.Context, at, name string, ask func(*sql.DB) error) error {
+func (a *App) ReadModelAt(ctx context.Context, at, name string, ask func(*sql.DB) error) error {
 	if at == "" {
-		return a.readModel(ctx, name, ask)
+		return a.ReadModel(ctx, name, ask)
 	}
-	i, err := parseInstant(at)
+	i, err := ParseInstant(at)
 	if err != nil {
 		return err
 	}
-	return a.readPast(ctx, i, name, ask)
+	return a.ReadModelPast(ctx, i, name, ask)
 }

@@ -19,55 +19,55 @@ import (
 	"cortex/projections"
 )
 
-// instant is a place in history: a position or a time.
-type instant struct {
-	position events.Position // 0: the time counts
-	at       time.Time
+// Instant is a place in history: a position or a time.
+type Instant struct {
+	Position events.Position // 0: the time counts
+	Time     time.Time
 }
 
-// parseInstant reads a position, or a time as [moment] does.
-func parseInstant(s string) (instant, error) {
+// ParseInstant reads a position, or a time as [ParseTime] does.
+func ParseInstant(s string) (Instant, error) {
 	if n, err := strconv.ParseUint(s, 10, 63); err == nil && n > 0 {
-		return instant{position: events.Position(n)}, nil
+		return Instant{Position: events.Position(n)}, nil
 	}
-	t, err := moment(s)
+	t, err := ParseTime(s)
 	if err == nil && t.IsZero() {
 		err = &events.Error{Op: "cli.instant", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", s), Err: errors.New("is neither a position nor a time"), Hint: "positions are the numbers that 'cortex events list' shows"}
 	}
-	return instant{at: t}, err
+	return Instant{Time: t}, err
 }
 
-// holds reports whether a record is not later.
-func (i instant) holds(r events.Record) bool {
-	if i.position > 0 {
-		return r.Position <= i.position
+// Includes reports whether a record is not later.
+func (i Instant) Includes(r events.Record) bool {
+	if i.Position > 0 {
+		return r.Position <= i.Position
 	}
-	return !r.Time.After(i.at)
+	return !r.Time.After(i.Time)
 }
 
-// past is the log as it was at an instant: everything before the first fact that
+// pastLog is the log as it was at an instant: everything before the first fact that
 // is later. It is read through the daemon and cannot be written.
-type past struct {
+type pastLog struct {
 	client *client.Client
 	host   events.HostID
-	until  instant
+	until  Instant
 }
 
-var _ events.Log = past{}
+var _ events.Log = pastLog{}
 
 // Host implements [events.Log].
-func (p past) Host() events.HostID { return p.host }
+func (p pastLog) Host() events.HostID { return p.host }
 
 // Append implements [events.Log]: it refuses.
-func (p past) Append(context.Context, events.Event, events.Expect) (events.Record, error) {
+func (p pastLog) Append(context.Context, events.Event, events.Expect) (events.Record, error) {
 	return events.Record{}, &events.Error{Op: "cli.past", Kind: events.ErrInternal, Err: errors.New("the past cannot be changed")}
 }
 
 // Read implements [events.Log].
-func (p past) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+func (p pastLog) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
 	return func(yield func(events.Record, error) bool) {
-		for r, err := range factsOf(ctx, p.client, client.StreamOptions{After: q.After}) {
-			if err == nil && !p.until.holds(r) {
+		for r, err := range Facts(ctx, p.client, client.StreamOptions{After: q.After}) {
+			if err == nil && !p.until.Includes(r) {
 				return
 			}
 			if (err != nil || q.Match(r)) && !yield(r, err) {
@@ -78,12 +78,12 @@ func (p past) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record,
 }
 
 // Follow implements [events.Log]: nothing comes to what is past.
-func (p past) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+func (p pastLog) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
 	return p.Read(ctx, q)
 }
 
 // Last implements [events.Log].
-func (p past) Last(ctx context.Context, filter string) (last events.Record, ok bool, err error) {
+func (p pastLog) Last(ctx context.Context, filter string) (last events.Record, ok bool, err error) {
 	for r, err := range p.Read(ctx, events.Query{Filters: []string{filter}}) {
 		if err != nil {
 			return last, ok, err
@@ -94,27 +94,27 @@ func (p past) Last(ctx context.Context, filter string) (last events.Record, ok b
 }
 
 // Head implements [events.Log].
-func (p past) Head(ctx context.Context) (events.Link, error) {
+func (p pastLog) Head(ctx context.Context) (events.Link, error) {
 	r, _, err := p.Last(ctx, ">")
 	return r.Link(), err
 }
 
-// readPast answers from a read model as it was at an instant.
-func (a *App) readPast(ctx context.Context, until instant, name string, ask func(*sql.DB) error) error {
-	return a.buildPast(ctx, until, name, func(m *projections.ReadModel) error { return m.Read(ctx, ask) })
+// ReadModelPast answers from a read model as it was at an instant.
+func (a *App) ReadModelPast(ctx context.Context, until Instant, name string, ask func(*sql.DB) error) error {
+	return a.BuildPast(ctx, until, name, func(m *projections.ReadModel) error { return m.Read(ctx, ask) })
 }
 
-// buildPast builds a read model as it was at an instant, in a directory that is
+// BuildPast builds a read model as it was at an instant, in a directory that is
 // gone afterwards.
-func (a *App) buildPast(ctx context.Context, until instant, name string, use func(*projections.ReadModel) error) (err error) {
+func (a *App) BuildPast(ctx context.Context, until Instant, name string, use func(*projections.ReadModel) error) (err error) {
 	p, err := parts.ProjectionByName(name)
 	if err != nil {
 		return err
 	}
-	if !a.everUsed() {
-		return a.nothingYet()
+	if !a.HasLog() {
+		return a.NoHistory()
 	}
-	c, ping, err := a.connect(ctx)
+	c, ping, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -126,11 +126,11 @@ func (a *App) buildPast(ctx context.Context, until instant, name string, use fun
 	open := func(ctx context.Context, path string) (projections.Store, error) {
 		return sqlite.Open(ctx, sqlite.Config{Path: path, PoolSize: 1})
 	}
-	m, err := projections.New(p, open, projections.Config{Dir: dir, Now: time.Now, OnDeadLetter: func(d projections.DeadLetter) { a.say("%s", d) }})
+	m, err := projections.New(p, open, projections.Config{Dir: dir, Now: time.Now, OnDeadLetter: func(d projections.DeadLetter) { a.Infof("%s", d) }})
 	if err != nil {
 		return err
 	}
-	if err := m.Open(ctx, past{client: c, host: ping.Host, until: until}); err != nil {
+	if err := m.Open(ctx, pastLog{client: c, host: ping.Host, until: until}); err != nil {
 		return err
 	}
 	return errors.Join(use(m), m.Close())
@@ -141,12 +141,12 @@ func (a *App) replayInto(ctx context.Context, name, until, into string) error {
 	if until == "" || into == "" {
 		return &events.Error{Op: "cli.replay", Kind: events.ErrUsage, Err: errors.New("--until and --into go together"), Hint: "cortex replay history --until 2026-11-23 --into history.db"}
 	}
-	i, err := parseInstant(until)
+	i, err := ParseInstant(until)
 	if err != nil {
 		return err
 	}
 	var at events.Link
-	err = a.buildPast(ctx, i, name, func(m *projections.ReadModel) error {
+	err = a.BuildPast(ctx, i, name, func(m *projections.ReadModel) error {
 		if at, err = m.Checkpoint(ctx); err != nil {
 			return err
 		}
@@ -162,7 +162,7 @@ func (a *App) replayInto(ctx context.Context, name, until, into string) error {
 			return err
 		}
 		defer from.Close()
-		return a.intoNewFile(into, func(w io.Writer) error {
+		return a.WriteNewFile(into, func(w io.Writer) error {
 			_, err := io.Copy(w, from)
 			return err
 		})
@@ -170,7 +170,7 @@ func (a *App) replayInto(ctx context.Context, name, until, into string) error {
 	if err != nil {
 		return err
 	}
-	return a.answer(map[string]any{"version": 1, "projection": name, "position": at.Position, "file": into}, func(w io.Writer) {
+	return a.PrintResult(map[string]any{"version": 1, "projection": name, "position": at.Position, "file": into}, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: as it was at event %d, in %s\n", name, at.Position, into)
 	})
 }

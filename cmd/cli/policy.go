@@ -24,7 +24,7 @@ type Policy interface {
 
 func newPolicy(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "policy", Short: "What may not happen on this machine", Args: some(cobra.NoArgs),
+		Use: "policy", Short: "What may not happen on this machine", Args: CheckArgs(cobra.NoArgs),
 		Long: `What may not happen on this machine, whoever asks for it in whatever words: some
 invariants are built in and cannot be overridden; above them stand rules of your own
 in ` + config.PolicyDir + `/*.yaml, expressions in CEL over the plan:
@@ -47,12 +47,12 @@ denied is in the history, and its command's exit code is 5.`,
 	return cmd
 }
 
-// laws gives the policy; a program without an engine becomes the one that has it.
-func (a *App) laws() (Policy, error) {
+// policy gives the policy; a program without an engine becomes the one that has it.
+func (a *App) policy() (Policy, error) {
 	if a.Engine.Policy == nil {
-		return nil, a.becomeEngine()
+		return nil, a.BecomeEngine()
 	}
-	return a.Engine.Policy(a.settings), nil
+	return a.Engine.Policy(a.Settings), nil
 }
 
 // filesFault is what is wrong with the files of rules, as a command's error.
@@ -65,14 +65,14 @@ func filesFault(err error) error {
 
 func newPolicyList(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the rules, in the order in which they judge", Args: some(cobra.NoArgs),
+		Use: "list", Short: "List the rules, in the order in which they judge", Args: CheckArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			p, err := a.laws()
+			p, err := a.policy()
 			if err != nil {
 				return err
 			}
 			list, version, fault := p.List()
-			err = a.answer(map[string]any{"version": 1, "policy": version, "rules": list}, func(w io.Writer) { output.PolicyRules(w, list, version) })
+			err = a.PrintResult(map[string]any{"version": 1, "policy": version, "rules": list}, func(w io.Writer) { output.PolicyRules(w, list, version) })
 			return errors.Join(err, filesFault(fault))
 		},
 	}
@@ -80,11 +80,11 @@ func newPolicyList(a *App) *cobra.Command {
 
 func newPolicyCheck(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "check [PLAN-ID|ID]", Short: "Look whether the rules are sound, or what they say of a plan now", Args: some(cobra.MaximumNArgs(1)),
+		Use: "check [PLAN-ID|ID]", Short: "Look whether the rules are sound, or what they say of a plan now", Args: CheckArgs(cobra.MaximumNArgs(1)),
 		Long:              "Without an argument: whether every rule can be read and understood. With a plan's id or a transaction: whether the rules as they are now would let its plan run; exit 5 when not.",
-		ValidArgsFunction: a.completeTransactions,
+		ValidArgsFunction: a.CompleteTransactions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := a.laws()
+			p, err := a.policy()
 			if err != nil {
 				return err
 			}
@@ -93,7 +93,7 @@ func newPolicyCheck(a *App) *cobra.Command {
 				return filesFault(fault)
 			}
 			if len(args) == 0 {
-				return a.answer(map[string]any{"version": 1, "policy": version, "rules": len(list)}, func(w io.Writer) {
+				return a.PrintResult(map[string]any{"version": 1, "policy": version, "rules": len(list)}, func(w io.Writer) {
 					fmt.Fprintf(w, "%s, version %s\n", output.Count(len(list), "rule"), version)
 				})
 			}
@@ -104,7 +104,7 @@ func newPolicyCheck(a *App) *cobra.Command {
 
 // checkPlan judges the plan of a transaction again.
 func (a *App) checkPlan(ctx context.Context, p Policy, ref string) error {
-	d, err := a.resolve(ctx, ref)
+	d, err := a.ResolveTransaction(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (a *App) checkPlan(ctx context.Context, p Policy, ref string) error {
 		Intent: events.Intent{Verb: d.Verb, CommandLine: d.CommandLine}, Actor: d.Actor, Now: time.Now(),
 	}
 	v, version := p.Evaluate(c)
-	err = a.answer(map[string]any{"version": 1, "policy": version, "transaction": d.Number, "denial": v}, func(w io.Writer) {
+	err = a.PrintResult(map[string]any{"version": 1, "policy": version, "transaction": d.Number, "denial": v}, func(w io.Writer) {
 		if v == nil {
 			fmt.Fprintf(w, "transaction %d: allowed\n", d.Number)
 		}
@@ -129,7 +129,7 @@ func (a *App) checkPlan(ctx context.Context, p Policy, ref string) error {
 
 func newPolicyTest(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "test FILE", Short: "Judge the plans in a file, and compare with what they should be", Args: some(cobra.ExactArgs(1)),
+		Use: "test FILE", Short: "Judge the plans in a file, and compare with what they should be", Args: CheckArgs(cobra.ExactArgs(1)),
 		Long: `Judge the plans in a YAML file with the rules as they are, and compare. Each case says
 what it is about and what is wanted: allow, or the name of a rule that denies it.
 
@@ -142,7 +142,7 @@ what it is about and what is wanted: allow, or the name of a rule that denies it
       now: 2026-11-23T12:00:00Z
       want: few-removals`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := a.laws()
+			p, err := a.policy()
 			if err != nil {
 				return err
 			}
@@ -163,9 +163,9 @@ what it is about and what is wanted: allow, or the name of a rule that denies it
 					failed++
 				}
 			}
-			err = a.answer(map[string]any{"version": 1, "cases": results}, func(w io.Writer) { output.PolicyCases(w, results) })
+			err = a.PrintResult(map[string]any{"version": 1, "cases": results}, func(w io.Writer) { output.PolicyCases(w, results) })
 			if err == nil && failed > 0 {
-				return quietExit(1)
+				return ExitCode(1)
 			}
 			return err
 		},

@@ -27,7 +27,7 @@ type recall struct {
 }
 
 func (a *App) recall(ctx context.Context) recall {
-	db, err := sqlite.OpenReader(ctx, filepath.Join(a.settings.ReadModelsDir(), memory.Name+".db"), 1)
+	db, err := sqlite.OpenReader(ctx, filepath.Join(a.Settings.ReadModelsDir(), memory.Name+".db"), 1)
 	if err != nil {
 		return recall{}
 	}
@@ -105,7 +105,7 @@ func (r recall) evidence(ctx context.Context, needs []events.Need) string {
 }
 
 // took notes what a person chose for a need.
-func (w *wish) took(n events.Need, names []events.PackageName) {
+func (w *installRequest) took(n events.Need, names []events.PackageName) {
 	words := events.Redact(events.SanitizeLine(n.Phrase, events.MaxTextBytes))
 	if len(names) > 0 && words != "" {
 		w.chosen = append(w.chosen, events.Choice{Phrase: words, Names: names})

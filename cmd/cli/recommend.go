@@ -17,7 +17,7 @@ import (
 func newHardwareRecommend(a *App) *cobra.Command {
 	var missing bool
 	cmd := &cobra.Command{
-		Use: "recommend", Short: "Packages that suit this hardware, with the reason for each", Args: some(cobra.NoArgs),
+		Use: "recommend", Short: "Packages that suit this hardware, with the reason for each", Args: CheckArgs(cobra.NoArgs),
 		Long: `Packages that suit this hardware: firmware, drivers, agents for virtual machines,
 microcode, tools for laptops and disks. They follow from the facts that
 'cortex hardware' shows, by fixed rules, and from what the machine's own catalogues
@@ -42,7 +42,7 @@ type recommendView struct {
 }
 
 func (a *App) recommend(ctx context.Context, missing bool) error {
-	collector := parts.HardwareCollector(a.settings)
+	collector := parts.HardwareCollector(a.Settings)
 	r, err := collector.Collect(ctx)
 	if err != nil {
 		return err
@@ -55,30 +55,30 @@ func (a *App) recommend(ctx context.Context, missing bool) error {
 			view.Recommendations = append(view.Recommendations, advice)
 		}
 	}
-	err = a.answer(view, func(w io.Writer) { output.Recommendations(w, view.Recommendations, withheld) })
+	err = a.PrintResult(view, func(w io.Writer) { output.Recommendations(w, view.Recommendations, withheld) })
 	if len(view.Unread) > 0 {
-		a.say("%s not read: see --json", output.Count(len(view.Unread), "catalogue"))
+		a.Infof("%s not read: see --json", output.Count(len(view.Unread), "catalogue"))
 	}
 	if names := installable(view.Recommendations); len(names) > 0 {
-		a.say("hint: cortex install %s", strings.Join(names, " "))
+		a.Infof("hint: cortex install %s", strings.Join(names, " "))
 	}
 	return err
 }
 
 // advise adds what apt knows; where it cannot be asked nothing is claimed.
 func (a *App) advise(ctx context.Context, list []hardware.Recommendation) []output.RecommendationView {
-	machine := apt.New(apt.Config{Root: a.settings.Root})
+	machine := apt.New(apt.Config{Root: a.Settings.Root})
 	var names []events.PackageName
 	for _, r := range list {
 		names = append(names, r.Package)
 	}
 	inv, invErr := machine.Inventory(ctx)
 	if invErr != nil {
-		a.say("note: what is installed is not known: %v", invErr)
+		a.Infof("note: what is installed is not known: %v", invErr)
 	}
 	offered, offeredErr := machine.OfferedVersions(ctx, names)
 	if offeredErr != nil {
-		a.say("note: what the sources offer is not known: %v", offeredErr)
+		a.Infof("note: what the sources offer is not known: %v", offeredErr)
 	}
 	installed, has := map[events.PackageName]bool{}, map[events.PackageName]bool{}
 	for k, s := range inv {

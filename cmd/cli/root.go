@@ -45,16 +45,16 @@ happened, and takes it back.
 
 ` + exitCodes,
 		SilenceErrors: true, SilenceUsage: true,
-		PersistentPreRunE: a.prepare,
+		PersistentPreRunE: a.LoadSettings,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		a.json = a.json || wantsJSON(a.Args) // it may stand behind the flag that is wrong
-		return usage(cmd, err)
+		a.JSON = a.JSON || wantsJSON(a.Args) // it may stand behind the flag that is wrong
+		return UsageError(cmd, err)
 	})
 	flags := root.PersistentFlags()
-	flags.BoolVar(&a.json, "json", false, "print JSON")
-	flags.BoolVar(&a.embedded, "embedded", false, "run the daemon's inside in this process")
-	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
+	flags.BoolVar(&a.JSON, "json", false, "print JSON")
+	flags.BoolVar(&a.Embedded, "embedded", false, "run the daemon's inside in this process")
+	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "no progress")
 	root.AddGroup(&cobra.Group{ID: "change", Title: "Change the machine:"}, &cobra.Group{ID: "look", Title: "Look at what happened:"}, &cobra.Group{ID: "tool", Title: "Run cortex itself:"})
 	for _, e := range commands {
 		if !a.needs(e.name) {
@@ -184,15 +184,15 @@ func unknown(root *cobra.Command) {
 	root.SuggestionsMinimumDistance = 2
 }
 
-func usage(cmd *cobra.Command, err error) error {
+func UsageError(cmd *cobra.Command, err error) error {
 	return &events.Error{Op: "cli", Kind: events.ErrUsage, Err: err, Hint: "see '" + cmd.CommandPath() + " --help'"}
 }
 
-// some wraps cobra's checks of arguments into usage errors.
-func some(check cobra.PositionalArgs) cobra.PositionalArgs {
+// CheckArgs wraps cobra's checks of arguments into usage errors.
+func CheckArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return usage(cmd, err)
+			return UsageError(cmd, err)
 		}
 		return nil
 	}

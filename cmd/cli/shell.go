@@ -29,7 +29,7 @@ const fillTimeout = 3 * time.Second
 
 func newShell(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "shell", Short: "Completion and a key for your shell", Args: some(cobra.NoArgs),
+		Use: "shell", Short: "Completion and a key for your shell", Args: CheckArgs(cobra.NoArgs),
 		Long: `Completion and a key for your shell: bash, zsh or fish.
 
 Ctrl-X p turns words on the line into a command: "a web server" becomes
@@ -39,14 +39,14 @@ only fills the line; you read it and press Enter, or do not.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	fill := &cobra.Command{
-		Use: "fill -- LINE", Short: "Print what the key makes of a line", Args: some(cobra.ExactArgs(1)),
+		Use: "fill -- LINE", Short: "Print what the key makes of a line", Args: CheckArgs(cobra.ExactArgs(1)),
 		Long: `Print what the key makes of a line. Nothing is run and nothing is asked.
 
   cortex shell fill -- 'a web server'`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.fill(cmd.Context(), args[0]) },
 	}
 	missing := &cobra.Command{
-		Use: "missing -- COMMAND", Short: "Tell which package a command that is not there may be in", Args: some(cobra.ExactArgs(1)),
+		Use: "missing -- COMMAND", Short: "Tell which package a command that is not there may be in", Args: CheckArgs(cobra.ExactArgs(1)),
 		Long: `Tell which package a command that is not there may be in: one of the same name.
 
   cortex shell missing -- cowsay`,
@@ -79,14 +79,14 @@ func (p shellParts) words() string {
 func newShellInit(a *App) *cobra.Command {
 	var parts shellParts
 	cmd := &cobra.Command{
-		Use: "init bash|zsh|fish", Short: "Print what your shell is to evaluate", Args: some(cobra.ExactArgs(1)), ValidArgs: shells,
+		Use: "init bash|zsh|fish", Short: "Print what your shell is to evaluate", Args: CheckArgs(cobra.ExactArgs(1)), ValidArgs: shells,
 		Long: `Print what your shell is to evaluate: completion, and the key Ctrl-X p. It changes
 no file.
 
   eval "$(cortex shell init bash)"
   eval "$(cortex shell init zsh --command-not-found)"
   cortex shell init fish | source`,
-		PersistentPreRunE: unprepared,
+		PersistentPreRunE: WithoutSettings,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := knownShell(args[0]); err != nil {
 				return err
@@ -158,7 +158,7 @@ func (a *App) fill(ctx context.Context, line string) error {
 // then are looked up before anybody's eyes.
 func (a *App) named(ctx context.Context, wish string) string {
 	quoted := quote(wish)
-	c := openindex.OpenFresh(ctx, openindex.LocationFor(a.settings, a.Env))
+	c := openindex.OpenFresh(ctx, openindex.LocationFor(a.Settings, a.Env))
 	if c == nil {
 		return quoted
 	}
@@ -191,7 +191,7 @@ func (a *App) missing(ctx context.Context, command string) error {
 	}
 	v := view{Version: 1}
 	if name.Validate() == nil && string(name) == command {
-		names, err := apt.New(apt.Config{Root: a.settings.Root}).PackageNames(ctx, command)
+		names, err := apt.New(apt.Config{Root: a.Settings.Root}).PackageNames(ctx, command)
 		if err != nil {
 			return err
 		}
@@ -199,7 +199,7 @@ func (a *App) missing(ctx context.Context, command string) error {
 			v.Package = command
 		}
 	}
-	return a.answer(v, func(w io.Writer) {
+	return a.PrintResult(v, func(w io.Writer) {
 		if v.Package != "" {
 			fmt.Fprintf(w, "there is a package of that name: cortex install %s\n", v.Package)
 		}

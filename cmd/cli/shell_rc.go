@@ -27,7 +27,7 @@ func newShellInstall(a *App) *cobra.Command {
 	var parts shellParts
 	var dry bool
 	cmd := &cobra.Command{
-		Use: "install [bash|zsh|fish]", Short: "Have every new shell evaluate it", Args: some(cobra.MaximumNArgs(1)), ValidArgs: shells,
+		Use: "install [bash|zsh|fish]", Short: "Have every new shell evaluate it", Args: CheckArgs(cobra.MaximumNArgs(1)), ValidArgs: shells,
 		Long: `Put a marked block into the file that your shell reads at its start (~/.bashrc,
 ~/.zshrc or ~/.config/fish/config.fish), and keep a copy of the file beside it. The
 shell is the one you name, or the one you log in with.
@@ -46,7 +46,7 @@ shell is the one you name, or the one you log in with.
 func newShellUninstall(a *App) *cobra.Command {
 	var dry bool
 	cmd := &cobra.Command{
-		Use: "uninstall [bash|zsh|fish]", Short: "Take the block out again", Args: some(cobra.MaximumNArgs(1)), ValidArgs: shells,
+		Use: "uninstall [bash|zsh|fish]", Short: "Take the block out again", Args: CheckArgs(cobra.MaximumNArgs(1)), ValidArgs: shells,
 		Long: `Take the marked block out of the file that your shell reads at its start. Everything
 else in it stays as it is.
 
@@ -138,7 +138,7 @@ func (a *App) editRC(args []string, dry bool, block func(shell string) string) e
 			_ = os.Remove(path + rcBackup)
 		}
 	}
-	return a.answer(v, v.text)
+	return a.PrintResult(v, v.text)
 }
 
 func (v rcView) text(w io.Writer) {

@@ -20,7 +20,7 @@ import (
 
 func newStore(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "store", Short: "What is kept so that it can be undone", Args: some(cobra.NoArgs),
+		Use: "store", Short: "What is kept so that it can be undone", Args: CheckArgs(cobra.NoArgs),
 		Long: `Package files and contents of configuration files are kept, each once, under
 /var/lib/cortex/vault, readable by root only; what not everybody may read is
 encrypted. CORTEX_STORE_BUDGET (bytes, default 4 GiB, 0 for none) bounds how many
@@ -33,9 +33,9 @@ package files of installed versions are fetched beforehand.`,
 
 func newStoreStatus(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "status", Short: "How much is kept", Args: some(cobra.NoArgs),
+		Use: "status", Short: "How much is kept", Args: CheckArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			v, err := blobstore.OpenExisting(a.settings.BlobStoreDir())
+			v, err := blobstore.OpenExisting(a.Settings.BlobStoreDir())
 			if err != nil {
 				return err
 			}
@@ -43,11 +43,11 @@ func newStoreStatus(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			view := storeView{Version: 1, Budget: a.settings.StoreBudget}
+			view := storeView{Version: 1, Budget: a.Settings.StoreBudget}
 			for _, i := range items {
 				view.add(i)
 			}
-			return a.answer(view, func(w io.Writer) {
+			return a.PrintResult(view, func(w io.Writer) {
 				fmt.Fprintf(w, "%s, %s\n", output.Count(view.Debs.Number, "package file"), output.Bytes(view.Debs.Bytes))
 				fmt.Fprintf(w, "%s, %s\n", output.Count(view.Contents.Number, "content"), output.Bytes(view.Contents.Bytes))
 				fmt.Fprintf(w, "%s, %s, encrypted\n", output.Count(view.Secrets.Number, "secret content"), output.Bytes(view.Secrets.Bytes))
@@ -84,9 +84,9 @@ func (v *storeView) add(i blobstore.Blob) {
 
 func newStoreVerify(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "verify", Short: "Read everything that is kept and compare it with its name", Args: some(cobra.NoArgs),
+		Use: "verify", Short: "Read everything that is kept and compare it with its name", Args: CheckArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			v, err := blobstore.OpenExisting(a.settings.BlobStoreDir())
+			v, err := blobstore.OpenExisting(a.Settings.BlobStoreDir())
 			if err != nil {
 				return err
 			}
@@ -94,14 +94,14 @@ func newStoreVerify(a *App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = a.answer(map[string]any{"version": 1, "checked": checked, "problems": problems}, func(w io.Writer) {
+			err = a.PrintResult(map[string]any{"version": 1, "checked": checked, "problems": problems}, func(w io.Writer) {
 				fmt.Fprintf(w, "%s checked, %s\n", output.Count(checked, "content"), output.Count(len(problems), "problem"))
 				for _, p := range problems {
 					fmt.Fprintln(w, "  "+p)
 				}
 			})
 			if err == nil && len(problems) > 0 {
-				err = &events.Error{Op: "cli.store", Kind: events.ErrCorrupt, Subject: a.settings.BlobStoreDir(), Err: errors.New("something that is kept is damaged"), Hint: "what needs it cannot be undone exactly; an undo that needs it is refused before anything runs"}
+				err = &events.Error{Op: "cli.store", Kind: events.ErrCorrupt, Subject: a.Settings.BlobStoreDir(), Err: errors.New("something that is kept is damaged"), Hint: "what needs it cannot be undone exactly; an undo that needs it is refused before anything runs"}
 			}
 			return err
 		},
@@ -112,7 +112,7 @@ func newStoreGC(a *App) *cobra.Command {
 	var forget string
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "gc [--forget TIME --yes]", Short: "Drop what no undo needs any more", Args: some(cobra.NoArgs),
+		Use: "gc [--forget TIME --yes]", Short: "Drop what no undo needs any more", Args: CheckArgs(cobra.NoArgs),
 		Long: `Drop what no undo needs any more. With --forget, also what only transactions that
 ended before that time need: these cannot be undone exactly afterwards, which is
 recorded.
@@ -120,14 +120,14 @@ recorded.
   cortex store gc
   cortex store gc --forget 90d --yes`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			at, err := moment(forget)
+			at, err := ParseTime(forget)
 			if err != nil {
 				return err
 			}
 			if !at.IsZero() && !yes {
 				return &events.Error{Op: "cli.store", Kind: events.ErrConfirmation, Err: fmt.Errorf("transactions before %s could not be undone exactly any more", at.Local().Format("2006-01-02 15:04")), Hint: "pass --yes when that is meant"}
 			}
-			c, _, err := a.connect(cmd.Context())
+			c, _, err := a.Connect(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -135,7 +135,7 @@ recorded.
 			if err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": 1, "collected": done}, func(w io.Writer) {
+			return a.PrintResult(map[string]any{"version": 1, "collected": done}, func(w io.Writer) {
 				fmt.Fprintf(w, "%s dropped, %s\n", output.Count(done.ContentsRemoved, "content"), output.Bytes(done.BytesFreed))
 				if n := len(done.NoLongerUndoable); n > 0 {
 					fmt.Fprintf(w, "%s cannot be undone exactly any more\n", output.Count(n, "transaction"))
@@ -150,7 +150,7 @@ recorded.
 
 func newStoreFetch(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "fetch", Short: "Fetch the package files of everything that is installed", Args: some(cobra.NoArgs),
+		Use: "fetch", Short: "Fetch the package files of everything that is installed", Args: CheckArgs(cobra.NoArgs),
 		Long: `Fetch the package files of everything that is installed, as far as some source still
 offers them: once a newer version is out, the old one usually cannot be had. The
 daemon does the same slowly by itself.`,
@@ -162,25 +162,25 @@ func (a *App) storeFetch(ctx context.Context) error {
 	if a.UID != 0 {
 		return &events.Error{Op: "cli.store", Kind: events.ErrConfirmation, Err: errors.New("the store is root's"), Hint: "run: sudo cortex store fetch"}
 	}
-	v, err := blobstore.Open(a.settings.BlobStoreDir())
+	v, err := blobstore.Open(a.Settings.BlobStoreDir())
 	if err != nil {
 		return err
 	}
-	c := retention.New(&recorder.Recorder{Now: time.Now, NewID: parts.NewID}, v, apt.New(apt.Config{Root: a.settings.Root, WorkDir: a.settings.WorkDir()}))
+	c := retention.New(&recorder.Recorder{Now: time.Now, NewID: parts.NewID}, v, apt.New(apt.Config{Root: a.Settings.Root, WorkDir: a.Settings.WorkDir()}))
 	got, failed := 0, 0
-	err = c.PrefetchDebs(ctx, max(a.settings.StoreBudget, 1), nil, func(f retention.FetchAttempt) {
+	err = c.PrefetchDebs(ctx, max(a.Settings.StoreBudget, 1), nil, func(f retention.FetchAttempt) {
 		if f.Err != nil {
 			failed++
-			a.say("%s %s: %v", f.Name, f.Version, f.Err)
+			a.Infof("%s %s: %v", f.Name, f.Version, f.Err)
 			return
 		}
 		got++
-		a.say("%s %s, %d to go", f.Name, f.Version, f.Remaining)
+		a.Infof("%s %s, %d to go", f.Name, f.Version, f.Remaining)
 	})
 	if err != nil {
 		return err
 	}
-	return a.answer(map[string]any{"version": 1, "fetched": got, "failed": failed}, func(w io.Writer) {
+	return a.PrintResult(map[string]any{"version": 1, "fetched": got, "failed": failed}, func(w io.Writer) {
 		fmt.Fprintf(w, "%s fetched, %d not to be had\n", output.Count(got, "package file"), failed)
 	})
 }

@@ -15,7 +15,7 @@ import (
 
 func newSuggest(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "suggest", Short: "Tell what is worth doing, from what happened here", Args: some(cobra.NoArgs),
+		Use: "suggest", Short: "Tell what is worth doing, from what happened here", Args: CheckArgs(cobra.NoArgs),
 		Long: `Tell what is worth doing, from what happened here: what failed and has not worked
 since, and what you always choose. Each suggestion names the events it rests on;
 nothing is done, and no model is asked.`,
@@ -25,7 +25,7 @@ nothing is done, and no model is asked.`,
 			if err != nil {
 				return err
 			}
-			return a.answer(map[string]any{"version": memory.FormatVersion, "suggestions": list}, func(w io.Writer) { output.Suggestions(w, list) })
+			return a.PrintResult(map[string]any{"version": memory.FormatVersion, "suggestions": list}, func(w io.Writer) { output.Suggestions(w, list) })
 		},
 	}
 	cmd.AddCommand(newSuggestDismiss(a))
@@ -42,7 +42,7 @@ func (a *App) suggestions(cmd *cobra.Command) (list []memory.Suggestion, err err
 
 func newSuggestDismiss(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "dismiss ID", Short: "Do not hear a suggestion again", Args: some(cobra.ExactArgs(1)),
+		Use: "dismiss ID", Short: "Do not hear a suggestion again", Args: CheckArgs(cobra.ExactArgs(1)),
 		Example: "  cortex suggest dismiss f56",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := a.suggestions(cmd)

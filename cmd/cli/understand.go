@@ -25,7 +25,7 @@ import (
 // understand finds out what words may mean: from the package lists, and by a model
 // where there is one. All requests are looked at at once; one that fails costs the
 // others nothing.
-func (a *App) understand(ctx context.Context, w *wish) (wordsView, error) {
+func (a *App) understand(ctx context.Context, w *installRequest) (wordsView, error) {
 	c, err := a.catalog(ctx)
 	if err != nil {
 		return wordsView{}, err
@@ -38,7 +38,7 @@ func (a *App) understand(ctx context.Context, w *wish) (wordsView, error) {
 	u := &understanding{app: a, catalog: c, client: model, wish: w, machine: a.machineLine(ctx), recall: a.recall(ctx)}
 	parts := make([]wordsView, len(w.words))
 	var g errgroup.Group
-	g.SetLimit(a.settings.ModelConcurrency)
+	g.SetLimit(a.Settings.ModelConcurrency)
 	for i, request := range w.words {
 		g.Go(func() (err error) {
 			parts[i], err = u.one(ctx, request)
@@ -69,7 +69,7 @@ type understanding struct {
 	app     *App
 	catalog *pkgindex.Index
 	client  *client.Client // nil: no model
-	wish    *wish
+	wish    *installRequest
 	machine string
 	recall  recall
 	told    sync.Once
@@ -101,7 +101,7 @@ func (u *understanding) look(ctx context.Context, request string) (wordsView, er
 	if u.client == nil || exact {
 		return offline, nil
 	}
-	u.told.Do(func() { u.app.say("asking a model…") })
+	u.told.Do(func() { u.app.Infof("asking a model…") })
 	reply, err := u.client.Ask(ctx, q, nil)
 	switch {
 	case ctx.Err() != nil:
@@ -109,12 +109,12 @@ func (u *understanding) look(ctx context.Context, request string) (wordsView, er
 	case err != nil && u.wish.provider != "":
 		return wordsView{}, err
 	case err != nil:
-		u.app.say("note: %v; looking in the package lists instead", err)
+		u.app.Infof("note: %v; looking in the package lists instead", err)
 		return offline, nil
 	}
 	p, err := ask.ReadProposal(reply.Text, u.find(ctx))
 	if err != nil || len(p.Needs) == 0 && p.Note == "" {
-		u.app.say("note: the model named no package that exists; looking in the package lists instead")
+		u.app.Infof("note: the model named no package that exists; looking in the package lists instead")
 		return offline, nil
 	}
 	view := wordsView{Mode: reply.Mode, Origin: origin(reply), Needs: p.Needs, Unknown: p.Unknown, Cost: reply.Cost}
@@ -139,12 +139,12 @@ func origin(r events.Reply) string {
 
 // origin tells where candidates are from, and what else a person should know.
 func (a *App) origin(v wordsView) {
-	a.say("%s", v.Origin)
+	a.Infof("%s", v.Origin)
 	if len(v.Unknown) > 0 {
-		a.say("note: the model also named what no package list knows: %s", strings.Join(v.Unknown, ", "))
+		a.Infof("note: the model also named what no package list knows: %s", strings.Join(v.Unknown, ", "))
 	}
 	for _, n := range v.Notes {
-		a.say("%s", n)
+		a.Infof("%s", n)
 	}
 }
 
@@ -182,27 +182,27 @@ func (v vocabulary) IsPackage(name string) bool {
 
 // catalog opens the index of packages, and tells when it is old.
 func (a *App) catalog(ctx context.Context) (*pkgindex.Index, error) {
-	c, fresh, err := openindex.Open(ctx, openindex.LocationFor(a.settings, a.Env), func(stage string) { a.say("%s…", stage) })
+	c, fresh, err := openindex.Open(ctx, openindex.LocationFor(a.Settings, a.Env), func(stage string) { a.Infof("%s…", stage) })
 	if err == nil && !fresh {
-		a.say("note: the index of packages is older than apt's lists")
+		a.Infof("note: the index of packages is older than apt's lists")
 	}
 	return c, err
 }
 
 // model gives the way to the models, or nil when there is none, or none is wanted.
-func (a *App) model(ctx context.Context, w *wish) (*client.Client, error) {
+func (a *App) model(ctx context.Context, w *installRequest) (*client.Client, error) {
 	if w.offline || w.show {
 		return nil, nil
 	}
-	set, err := a.settings.LoadModelSettings(a.Env)
+	set, err := a.Settings.LoadModelSettings(a.Env)
 	switch {
 	case err != nil:
 		return nil, err
 	case w.provider != "":
-	case len(set.Providers) == 0 && !exists(filepath.Join(a.settings.ReadModelsDir(), answers.Name+".db")):
+	case len(set.Providers) == 0 && !pathExists(filepath.Join(a.Settings.ReadModelsDir(), answers.Name+".db")):
 		return nil, nil // no model, and no answers of any
 	}
-	c, ping, err := a.connect(ctx)
+	c, ping, err := a.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -211,11 +211,11 @@ func (a *App) model(ctx context.Context, w *wish) (*client.Client, error) {
 	case err != nil && w.provider != "":
 		return nil, err
 	case err != nil:
-		a.say("note: no model: %v", err)
+		a.Infof("note: no model: %v", err)
 		return nil, nil
 	case w.provider != "" || m.Mode == events.ModeFull || m.Mode == events.ModeCached:
 		if m.Problem != "" {
-			a.say("note: %s", m.Problem)
+			a.Infof("note: %s", m.Problem)
 		}
 		if ping.UID != a.UID && !ping.MayChange {
 			return nil, nil // the daemon's owner pays, not we
@@ -228,7 +228,7 @@ func (a *App) model(ctx context.Context, w *wish) (*client.Client, error) {
 // machineLine says what machine this is, as far as choosing packages depends on it.
 func (a *App) machineLine(ctx context.Context) string {
 	release := "Linux"
-	b, err := os.ReadFile(filepath.Join(a.settings.Root, "etc/os-release"))
+	b, err := os.ReadFile(filepath.Join(a.Settings.Root, "etc/os-release"))
 	if err == nil {
 		for line := range strings.Lines(string(b)) {
 			if v, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
@@ -236,7 +236,7 @@ func (a *App) machineLine(ctx context.Context) string {
 			}
 		}
 	}
-	arch, err := apt.New(apt.Config{Root: a.settings.Root}).NativeArch(ctx)
+	arch, err := apt.New(apt.Config{Root: a.Settings.Root}).NativeArch(ctx)
 	if err != nil {
 		return release
 	}
@@ -249,8 +249,8 @@ func (a *App) showPrompt(q events.Question) error {
 	if err != nil {
 		return err
 	}
-	if a.json {
-		a.line("prompt", "prompt", map[string]any{"system": r.System, "prompt": r.Prompt, "schema": r.Schema})
+	if a.JSON {
+		a.PrintLine("prompt", "prompt", map[string]any{"system": r.System, "prompt": r.Prompt, "schema": r.Schema})
 		return nil
 	}
 	fmt.Fprintf(a.Stdout, "%s\n\n%s\n", r.System, r.Prompt)

@@ -36,17 +36,17 @@ func newRedo(a *App) *cobra.Command {
 }
 
 func newBack(a *App, verb events.Verb, use, short, long string) *cobra.Command {
-	var how consent
+	var how Approval
 	var o options
 	args := cobra.MaximumNArgs(1)
 	if verb == events.VerbUndo {
 		args = cobra.ArbitraryArgs
 	}
 	cmd := &cobra.Command{
-		Use: use, Short: short, Long: long, Args: some(args),
-		ValidArgsFunction: a.completeTransactions,
+		Use: use, Short: short, Long: long, Args: CheckArgs(args),
+		ValidArgsFunction: a.CompleteTransactions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.caughtUp(cmd.Context()); err != nil {
+			if err := a.WaitCurrent(cmd.Context()); err != nil {
 				return err
 			}
 			targets, err := a.targets(cmd.Context(), verb, args)
@@ -58,7 +58,7 @@ func newBack(a *App, verb events.Verb, use, short, long string) *cobra.Command {
 				if t.ID != in.Target {
 					in.AlsoUndo = append(in.AlsoUndo, t.ID)
 				}
-				a.say("%s of transaction %d: %s %s", verb, t.Number, t.Verb, t.Summary)
+				a.Infof("%s of transaction %d: %s %s", verb, t.Number, t.Verb, t.Summary)
 			}
 			return a.back(cmd.Context(), in, how)
 		},
@@ -69,11 +69,11 @@ func newBack(a *App, verb events.Verb, use, short, long string) *cobra.Command {
 }
 
 func newRollback(a *App) *cobra.Command {
-	var how consent
+	var how Approval
 	var o options
 	var to string
 	cmd := &cobra.Command{
-		Use: "rollback --to ID|TIME", Short: "Bring everything back to how it was", Args: some(cobra.NoArgs),
+		Use: "rollback --to ID|TIME", Short: "Bring everything back to how it was", Args: CheckArgs(cobra.NoArgs),
 		Long: `Bring packages, marks, holds, configuration files and settings back to how they
 were right after a transaction, or at a time: everything that happened since is
 taken back in one plan, what other programs did included as far as it was seen.
@@ -82,33 +82,33 @@ taken back in one plan, what other programs did included as far as it was seen.
   cortex rollback --to 2h        two hours ago; also 2026-11-23, "2026-11-23 14:00"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if to == "" {
-				return usage(cmd, errors.New("say where to: --to ID or --to TIME"))
+				return UsageError(cmd, errors.New("say where to: --to ID or --to TIME"))
 			}
-			if err := a.caughtUp(cmd.Context()); err != nil {
+			if err := a.WaitCurrent(cmd.Context()); err != nil {
 				return err
 			}
 			after, words, err := a.position(cmd.Context(), to)
 			if err != nil {
 				return err
 			}
-			a.say("rollback to how it was %s", words)
+			a.Infof("rollback to how it was %s", words)
 			return a.back(cmd.Context(), events.Intent{Verb: events.VerbRollback, RollbackTo: after, Options: o.of(a)}, how)
 		},
 	}
 	cmd.Flags().StringVar(&to, "to", "", "a transaction or a time")
-	_ = cmd.RegisterFlagCompletionFunc("to", a.completeTransactions)
+	_ = cmd.RegisterFlagCompletionFunc("to", a.CompleteTransactions)
 	consentFlags(cmd, &how)
 	o.flags(cmd, events.VerbRollback)
 	return cmd
 }
 
-// caughtUp returns once the history is that of the log and nothing runs: after a
+// WaitCurrent returns once the history is that of the log and nothing runs: after a
 // crash, the newest transaction is not yet what it will be when it was looked into.
-func (a *App) caughtUp(ctx context.Context) error {
-	if !a.everUsed() {
-		return a.nothingYet()
+func (a *App) WaitCurrent(ctx context.Context) error {
+	if !a.HasLog() {
+		return a.NoHistory()
 	}
-	c, _, err := a.connect(ctx)
+	c, _, err := a.Connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (a *App) caughtUp(ctx context.Context) error {
 		var runs []history.TransactionRow
 		for _, state := range []events.TransactionState{events.StateApproved, events.StateRunning} {
 			if err == nil && len(runs) == 0 {
-				err = a.readHistory(ctx, func(r *history.Reader) (err error) {
+				err = a.ReadHistory(ctx, func(r *history.Reader) (err error) {
 					runs, err = r.List(ctx, history.Filter{State: state, Limit: 1})
 					return err
 				})
@@ -130,7 +130,7 @@ func (a *App) caughtUp(ctx context.Context) error {
 			return err
 		}
 		if !told {
-			a.say("transaction %d runs; waiting for its end", runs[0].Number)
+			a.Infof("transaction %d runs; waiting for its end", runs[0].Number)
 			told = true
 		}
 		if err := ended(ctx, c, runs[0].ID); err != nil {
@@ -151,7 +151,7 @@ func ended(ctx context.Context, c *client.Client, id events.TransactionID) error
 		case l.Event == nil:
 			continue
 		case l.Event.Kind == events.KindDeadLettered:
-			return parked(*l.Event)
+			return deadLetterError(*l.Event)
 		}
 		if err := t.Apply(*l.Event); err != nil || t.State.Ended() {
 			return err
@@ -160,9 +160,9 @@ func ended(ctx context.Context, c *client.Client, id events.TransactionID) error
 	return ctx.Err()
 }
 
-// position finds the place in the log that a person means.
+// Position finds the place in the log that a person means.
 func (a *App) position(ctx context.Context, to string) (p events.Position, words string, err error) {
-	err = a.readHistory(ctx, func(r *history.Reader) error {
+	err = a.ReadHistory(ctx, func(r *history.Reader) error {
 		d, err := r.Show(ctx, to)
 		switch {
 		case err == nil && d.EndedPosition == 0:
@@ -171,7 +171,7 @@ func (a *App) position(ctx context.Context, to string) (p events.Position, words
 			p, words = d.EndedPosition, fmt.Sprintf("after transaction %d", d.Number)
 			return nil
 		}
-		at, badTime := moment(to)
+		at, badTime := ParseTime(to)
 		if badTime != nil {
 			if events.KindOf(err) == events.ErrNotFound {
 				return err
@@ -187,17 +187,17 @@ func (a *App) position(ctx context.Context, to string) (p events.Position, words
 
 // back takes an undo, redo or rollback to its end, and offers to hold what went
 // back to an older version.
-func (a *App) back(ctx context.Context, in events.Intent, how consent) error {
+func (a *App) back(ctx context.Context, in events.Intent, how Approval) error {
 	if err := in.Validate(); err != nil {
 		return err
 	}
-	how.diff = how.dryRun
+	how.ShowDiff = how.DryRun
 	return a.transact(ctx, in, how)
 }
 
 // targets finds what an undo or redo is about.
 func (a *App) targets(ctx context.Context, verb events.Verb, args []string) (out []history.TransactionRow, err error) {
-	err = a.readHistory(ctx, func(r *history.Reader) error {
+	err = a.ReadHistory(ctx, func(r *history.Reader) error {
 		if len(args) == 0 {
 			newest := r.LastRedoable
 			if verb == events.VerbUndo {

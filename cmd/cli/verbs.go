@@ -13,11 +13,11 @@ import (
 
 // newVerb makes a command that names packages.
 func newVerb(a *App, verb events.Verb, use, short string, args cobra.PositionalArgs) *cobra.Command {
-	var how consent
+	var how Approval
 	var o options
 	cmd := &cobra.Command{
-		Use: use, Short: short, Args: some(args),
-		ValidArgsFunction: a.completeInstalled,
+		Use: use, Short: short, Args: CheckArgs(args),
+		ValidArgsFunction: a.CompleteInstalled,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			refs, err := intent.ParsePackages(args)
 			if err != nil {
@@ -37,11 +37,11 @@ func newVerb(a *App, verb events.Verb, use, short string, args cobra.PositionalA
 
 // newInstall makes install and plan, which understand words, too.
 func newInstall(a *App, name, short string) *cobra.Command {
-	var how consent
+	var how Approval
 	var o options
-	var w wish
+	var w installRequest
 	cmd := &cobra.Command{
-		Use: name + ` NAME[:ARCH][=VERSION]…|"WORDS"…`, Short: short, Args: some(cobra.MinimumNArgs(1)),
+		Use: name + ` NAME[:ARCH][=VERSION]…|"WORDS"…`, Short: short, Args: CheckArgs(cobra.MinimumNArgs(1)),
 		Long: short + `.
 
 An argument with a blank in it is words: they are looked up in the machine's own
@@ -49,10 +49,10 @@ package lists, one thing after the other ("a web server and a database"). You se
 what may be meant and choose; nothing is installed that nobody chose. What you chose
 before for the same words comes first, and says so ('cortex memory').`,
 		Example:           "  cortex " + name + " nginx\n  cortex " + name + ` "something to edit PDFs"` + "\n  cortex " + name + ` "a web server for static sites" --pick nginx`,
-		ValidArgsFunction: a.completePackages,
+		ValidArgsFunction: a.CompletePackages,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			how.dryRun = how.dryRun || name == "plan"
-			w.first = how.dryRun && len(w.pick) == 0
+			how.DryRun = how.DryRun || name == "plan"
+			w.first = how.DryRun && len(w.pick) == 0
 			return a.install(cmd.Context(), &w, args, o.of(a), how)
 		},
 	}
@@ -65,7 +65,7 @@ before for the same words comes first, and says so ('cortex memory').`,
 }
 
 // install sorts names from words, has the words resolved, and transacts.
-func (a *App) install(ctx context.Context, w *wish, args []string, o events.Options, how consent) error {
+func (a *App) install(ctx context.Context, w *installRequest, args []string, o events.Options, how Approval) error {
 	err := w.sort(args)
 	if err == nil {
 		err = a.unknown(ctx, w)
@@ -120,17 +120,17 @@ func (o *options) flags(cmd *cobra.Command, verb events.Verb) {
 func (o *options) of(a *App) events.Options {
 	wait := o.lock
 	if wait == 0 {
-		wait = a.settings.LockTimeout
+		wait = a.Settings.LockTimeout
 	}
 	out := o.Options
 	out.LockWaitSec = max(1, int(wait/time.Second))
 	return out
 }
 
-func consentFlags(cmd *cobra.Command, how *consent) {
+func consentFlags(cmd *cobra.Command, how *Approval) {
 	f := cmd.Flags()
-	f.BoolVarP(&how.yes, "yes", "y", false, "do not ask")
-	f.BoolVarP(&how.dryRun, "dry-run", "s", false, "show the plan and its id; change nothing")
-	f.BoolVar(&how.dryRun, "simulate", false, "the same as --dry-run")
+	f.BoolVarP(&how.Yes, "yes", "y", false, "do not ask")
+	f.BoolVarP(&how.DryRun, "dry-run", "s", false, "show the plan and its id; change nothing")
+	f.BoolVar(&how.DryRun, "simulate", false, "the same as --dry-run")
 	cmd.MarkFlagsMutuallyExclusive("yes", "dry-run")
 }

@@ -17,12 +17,12 @@ import (
 
 func newWhy(a *App) *cobra.Command {
 	return &cobra.Command{
-		Use: "why PACKAGE", Short: "Why a package is installed: who asked, in what words, what needs it", Args: some(cobra.ExactArgs(1)),
+		Use: "why PACKAGE", Short: "Why a package is installed: who asked, in what words, what needs it", Args: CheckArgs(cobra.ExactArgs(1)),
 		Long: `Why a package is installed: the transaction that brought it, who asked for that and
 in what words, and the chain of dependencies from what was asked for.
 
   cortex why libgd3`,
-		ValidArgsFunction: a.completePackages,
+		ValidArgsFunction: a.CompletePackages,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			refs, err := intent.ParsePackages(args)
 			if err != nil {
@@ -43,7 +43,7 @@ type whyView struct {
 }
 
 func (a *App) why(ctx context.Context, name events.PackageName) error {
-	machine := apt.New(apt.Config{Root: a.settings.Root})
+	machine := apt.New(apt.Config{Root: a.Settings.Root})
 	inv, err := machine.Inventory(ctx)
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func (a *App) why(ctx context.Context, name events.PackageName) error {
 	if !installed {
 		return &events.Error{Op: "cli.why", Kind: events.ErrNotFound, Subject: string(name), Err: errors.New("it is not installed"), Hint: "see 'cortex history --package " + string(name) + "'"}
 	}
-	err = a.readHistory(ctx, func(r *history.Reader) error {
+	err = a.ReadHistory(ctx, func(r *history.Reader) error {
 		t, ok, err := r.InstalledBy(ctx, name)
 		if ok {
 			view.Transaction = &t
@@ -80,7 +80,7 @@ func (a *App) why(ctx context.Context, name events.PackageName) error {
 			return err
 		}
 	}
-	return a.answer(view, func(w io.Writer) { tellWhy(w, view) })
+	return a.PrintResult(view, func(w io.Writer) { tellWhy(w, view) })
 }
 
 func tellWhy(w io.Writer, v whyView) {

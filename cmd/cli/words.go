@@ -18,8 +18,8 @@ import (
 	"cortex/producers/intent"
 )
 
-// wish is what install and plan were asked for: packages by name, and words.
-type wish struct {
+// installRequest is what install and plan were asked for: packages by name, and words.
+type installRequest struct {
 	refs       []events.PackageRef
 	words      []string
 	pick       []string // one choice for each need, or all choices for the only one
@@ -31,7 +31,7 @@ type wish struct {
 	chosen     []events.Choice
 }
 
-func (w *wish) flags(cmd *cobra.Command) {
+func (w *installRequest) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringSliceVar(&w.pick, "pick", nil, "choose for words: the number or the name of a candidate, for each need one")
 	f.BoolVar(&w.candidates, "candidates", false, "show what the words may mean, and stop")
@@ -39,7 +39,7 @@ func (w *wish) flags(cmd *cobra.Command) {
 }
 
 // sort tells names from words: what holds a blank is words.
-func (w *wish) sort(args []string) error {
+func (w *installRequest) sort(args []string) error {
 	var names []string
 	for _, arg := range args {
 		if strings.ContainsAny(strings.TrimSpace(arg), " \t\n") {
@@ -59,11 +59,11 @@ func (w *wish) sort(args []string) error {
 // unknown moves names that no index knows to the words: they may be misspelt, or
 // be a word after all. It does so only where somebody chooses: a script's typing
 // error is an error, whether an index is ready or not.
-func (a *App) unknown(ctx context.Context, w *wish) error {
-	if !a.interactive() && !w.candidates && len(w.pick) == 0 {
+func (a *App) unknown(ctx context.Context, w *installRequest) error {
+	if !a.Interactive() && !w.candidates && len(w.pick) == 0 {
 		return nil
 	}
-	c := openindex.OpenFresh(ctx, openindex.LocationFor(a.settings, a.Env))
+	c := openindex.OpenFresh(ctx, openindex.LocationFor(a.Settings, a.Env))
 	if c == nil {
 		return nil
 	}
@@ -89,9 +89,9 @@ func (a *App) unknown(ctx context.Context, w *wish) error {
 
 // installed reports whether dpkg has files of a package, wherever it came from.
 func (a *App) installed(name events.PackageName) bool {
-	info := filepath.Join(a.settings.Root, "var/lib/dpkg/info")
+	info := filepath.Join(a.Settings.Root, "var/lib/dpkg/info")
 	found, err := filepath.Glob(filepath.Join(info, string(name)+":*.list"))
-	return exists(filepath.Join(info, string(name)+".list")) || err == nil && len(found) > 0
+	return pathExists(filepath.Join(info, string(name)+".list")) || err == nil && len(found) > 0
 }
 
 // wordsView is what words may mean, as JSON.
@@ -107,7 +107,7 @@ type wordsView struct {
 
 // chosen turns the words into packages, with a person's choice. It returns no
 // packages when there is nothing left to do.
-func (a *App) chosen(ctx context.Context, w *wish) ([]events.PackageRef, error) {
+func (a *App) chosen(ctx context.Context, w *installRequest) ([]events.PackageRef, error) {
 	view, err := a.understand(ctx, w)
 	if err != nil {
 		return nil, err
@@ -123,7 +123,7 @@ func (a *App) chosen(ctx context.Context, w *wish) ([]events.PackageRef, error) 
 	if w.show {
 		return nil, nil
 	}
-	if w.candidates || a.json && len(w.pick) == 0 && !w.first {
+	if w.candidates || a.JSON && len(w.pick) == 0 && !w.first {
 		err := a.showCandidates(view)
 		if err == nil && !w.candidates {
 			err = choiceNeeded(view.Needs)
@@ -142,8 +142,8 @@ func (a *App) chosen(ctx context.Context, w *wish) ([]events.PackageRef, error) 
 }
 
 func (a *App) showCandidates(v wordsView) error {
-	if a.json {
-		a.line("candidates", "candidates", v)
+	if a.JSON {
+		a.PrintLine("candidates", "candidates", v)
 		return nil
 	}
 	output.Candidates(a.Stdout, v.Needs)

@@ -23,8 +23,8 @@ const workerIdle = time.Minute
 // newWorker is what the unit cortex-worker runs; see package worker.
 func newWorker(a *App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "worker", Short: "Start programs for the daemon, under systemd", Hidden: true, Args: some(cobra.NoArgs),
-		PersistentPreRunE: unprepared,
+		Use: "worker", Short: "Start programs for the daemon, under systemd", Hidden: true, Args: CheckArgs(cobra.NoArgs),
+		PersistentPreRunE: WithoutSettings,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := systemd.Listener(a.Env, os.Getpid())
 			if err != nil {
@@ -37,15 +37,15 @@ func newWorker(a *App) *cobra.Command {
 		},
 	}
 	cmd.AddCommand(&cobra.Command{
-		Use: "restore FILE", Short: "Carry out a restore step", Hidden: true, Args: some(cobra.ExactArgs(1)),
+		Use: "restore FILE", Short: "Carry out a restore step", Hidden: true, Args: CheckArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			err := a.prepare(cmd, nil)
+			err := a.LoadSettings(cmd, nil)
 			if err == nil {
 				err = a.restore(cmd, args[0])
 			}
 			if err != nil { // for the daemon, not for a person
 				_ = json.NewEncoder(a.Stdout).Encode(events.FailureOf(err))
-				return quietExit(events.KindOf(err).ExitCode())
+				return ExitCode(events.KindOf(err).ExitCode())
 			}
 			return nil
 		},
@@ -55,19 +55,19 @@ func newWorker(a *App) *cobra.Command {
 
 // restore does what the daemon may not do itself.
 func (a *App) restore(cmd *cobra.Command, path string) error {
-	if err := a.rootOnly("restoring"); err != nil {
+	if err := a.RequireRoot("restoring"); err != nil {
 		return err
 	}
 	r, err := privexec.ReadRestoreJob(path)
 	if err != nil {
 		return err
 	}
-	v, err := blobstore.Open(a.settings.BlobStoreDir())
+	v, err := blobstore.Open(a.Settings.BlobStoreDir())
 	if err != nil {
 		return err
 	}
-	machine := apt.New(apt.Config{Root: a.settings.Root, WorkDir: a.settings.WorkDir(), PlaceDeb: v.PlaceDeb, FindDeb: v.Deb})
-	k := confstate.New(a.settings.Root, v, machine)
+	machine := apt.New(apt.Config{Root: a.Settings.Root, WorkDir: a.Settings.WorkDir(), PlaceDeb: v.PlaceDeb, FindDeb: v.Deb})
+	k := confstate.New(a.Settings.Root, v, machine)
 	base, err := k.Load(r.BaseSnapshot)
 	if err != nil {
 		return err

@@ -16,8 +16,8 @@ func engine() cli.Engine {
 		Run:         daemon.Run,
 		Policy:      func(s config.Settings) cli.Policy { return daemon.NewPolicy(s) },
 		PolicyCases: cel.RunTests,
-		Own:         natslog.LockDir,
-		Files: func(s config.Settings, state string) (cli.LogFiles, error) {
+		LockState:         natslog.LockDir,
+		OpenLog: func(s config.Settings, state string) (cli.LogFiles, error) {
 			return natslog.OpenReadOnly(state, daemon.NATSCluster(s))
 		},
 	}

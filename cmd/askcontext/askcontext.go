@@ -9,7 +9,6 @@ package askcontext
 import (
 	"context"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cortex/cmd/output"
 	"cortex/consumers/machine/apt"
 	"cortex/embedded/pkgindex"
 	"cortex/events"
@@ -38,7 +38,7 @@ type ContextSources struct {
 	Machine  *apt.Machine
 	Catalog  *pkgindex.Index // nil without package lists
 	History  func(context.Context, history.Filter) ([]history.TransactionRow, error)
-	Hardware func(context.Context, io.Writer) error // for people
+	Hardware func(context.Context) ([]events.HardwareFact, error)
 }
 
 // Gather finds what bears on a question.
@@ -229,10 +229,12 @@ func (s ContextSources) hardware(ctx context.Context) events.Evidence {
 	if s.Hardware == nil {
 		return events.Evidence{}
 	}
-	var b strings.Builder
-	if err := s.Hardware(ctx, &b); err != nil {
+	facts, err := s.Hardware(ctx)
+	if err != nil {
 		return events.Evidence{Source: "hardware", Text: "not found out: " + err.Error()}
 	}
+	var b strings.Builder
+	output.Hardware(&b, facts)
 	return events.Evidence{Source: "hardware", Text: b.String()}
 }
 

@@ -9,6 +9,21 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/app"
+	"cortex/cmd/cli/askcmd"
+	"cortex/cmd/cli/auditcmd"
+	"cortex/cmd/cli/backupcmd"
+	"cortex/cmd/cli/cmdutil"
+	"cortex/cmd/cli/configcmd"
+	"cortex/cmd/cli/eventscmd"
+	"cortex/cmd/cli/hardwarecmd"
+	"cortex/cmd/cli/historycmd"
+	"cortex/cmd/cli/iostreams"
+	"cortex/cmd/cli/limitscmd"
+	"cortex/cmd/cli/llmcmd"
+	"cortex/cmd/cli/shellcmd"
+	"cortex/cmd/cli/systemcmd"
+	"cortex/cmd/cli/transactcmd"
 	"cortex/events"
 )
 
@@ -34,9 +49,11 @@ root, 5 denied by policy, 6 plan stale, 7 undone but not exactly, 8 another
 package manager is busy, 100 apt or dpkg failed, 130 interrupted.`
 
 // Root is the whole command tree, for manual pages.
-func Root() *cobra.Command { return newRoot(&App{}) }
+func Root() *cobra.Command {
+	return newRoot(&cmdutil.Context{IO: &iostreams.IO{}, Service: &app.Service{}})
+}
 
-func newRoot(a *App) *cobra.Command {
+func newRoot(c *cmdutil.Context) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "cortex",
 		Short: "Install software through apt, with a history that can be undone",
@@ -45,29 +62,29 @@ happened, and takes it back.
 
 ` + exitCodes,
 		SilenceErrors: true, SilenceUsage: true,
-		PersistentPreRunE: a.LoadSettings,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return c.LoadSettings() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		a.JSON = a.JSON || wantsJSON(a.Args) // it may stand behind the flag that is wrong
-		return UsageError(cmd, err)
+		c.JSON = c.JSON || wantsJSON(c.Args) // it may stand behind the flag that is wrong
+		return cmdutil.UsageError(cmd, err)
 	})
 	flags := root.PersistentFlags()
-	flags.BoolVar(&a.JSON, "json", false, "print JSON")
-	flags.BoolVar(&a.Embedded, "embedded", false, "run the daemon's inside in this process")
-	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "no progress")
+	flags.BoolVar(&c.JSON, "json", false, "print JSON")
+	flags.BoolVar(&c.Embedded, "embedded", false, "run the daemon's inside in this process")
+	flags.BoolVarP(&c.Quiet, "quiet", "q", false, "no progress")
 	root.AddGroup(&cobra.Group{ID: "change", Title: "Change the machine:"}, &cobra.Group{ID: "look", Title: "Look at what happened:"}, &cobra.Group{ID: "tool", Title: "Run cortex itself:"})
 	for _, e := range commands {
-		if !a.needs(e.name) {
+		if !needs(c.Args, e.name) {
 			continue
 		}
-		c := e.make(a)
-		if c.GroupID = e.group; e.group != "" {
-			if c.Long == "" {
-				c.Long = c.Short + "."
+		cmd := e.make(c)
+		if cmd.GroupID = e.group; e.group != "" {
+			if cmd.Long == "" {
+				cmd.Long = cmd.Short + "."
 			}
-			c.Long += "\n\n" + exitCodes
+			cmd.Long += "\n\n" + exitCodes
 		}
-		root.AddCommand(c)
+		root.AddCommand(cmd)
 	}
 	root.SetHelpCommandGroupID("tool")
 	root.SetCompletionCommandGroupID("tool")
@@ -93,79 +110,79 @@ func wantsJSON(args []string) bool {
 // a start.
 type entry struct {
 	group, name string
-	make        func(*App) *cobra.Command
+	make        func(*cmdutil.Context) *cobra.Command
 }
 
 // needs reports whether a command must be there: all must, unless the first word names
 // one.
-func (a *App) needs(name string) bool {
-	if len(a.Args) == 0 || a.Args[0] == name {
+func needs(args []string, name string) bool {
+	if len(args) == 0 || args[0] == name {
 		return true
 	}
-	return !slices.ContainsFunc(commands, func(e entry) bool { return e.name == a.Args[0] })
+	return !slices.ContainsFunc(commands, func(e entry) bool { return e.name == args[0] })
 }
 
 // commands are all commands, in the order of their groups.
 var commands = []entry{
-	{"change", "install", func(a *App) *cobra.Command {
-		return newInstall(a, "install", "Install packages, by name or by what they are for")
+	{"change", "install", func(c *cmdutil.Context) *cobra.Command {
+		return transactcmd.NewInstall(c, "install", "Install packages, by name or by what they are for")
 	}},
-	{"change", "plan", func(a *App) *cobra.Command {
-		return newInstall(a, "plan", "Show what an installation would do; the same as install --dry-run")
+	{"change", "plan", func(c *cmdutil.Context) *cobra.Command {
+		return transactcmd.NewInstall(c, "plan", "Show what an installation would do; the same as install --dry-run")
 	}},
-	{"change", "remove", func(a *App) *cobra.Command {
-		return newVerb(a, events.VerbRemove, "remove NAME[:ARCH]…", "Remove packages, keeping their configuration", cobra.MinimumNArgs(1))
+	{"change", "remove", func(c *cmdutil.Context) *cobra.Command {
+		return transactcmd.NewVerb(c, events.VerbRemove, "remove NAME[:ARCH]…", "Remove packages, keeping their configuration", cobra.MinimumNArgs(1))
 	}},
-	{"change", "purge", func(a *App) *cobra.Command {
-		return newVerb(a, events.VerbPurge, "purge NAME[:ARCH]…", "Remove packages and their configuration", cobra.MinimumNArgs(1))
+	{"change", "purge", func(c *cmdutil.Context) *cobra.Command {
+		return transactcmd.NewVerb(c, events.VerbPurge, "purge NAME[:ARCH]…", "Remove packages and their configuration", cobra.MinimumNArgs(1))
 	}},
-	{"change", "upgrade", func(a *App) *cobra.Command {
-		return newVerb(a, events.VerbUpgrade, "upgrade [NAME[:ARCH]…]", "Upgrade packages, or all", cobra.ArbitraryArgs)
+	{"change", "upgrade", func(c *cmdutil.Context) *cobra.Command {
+		return transactcmd.NewVerb(c, events.VerbUpgrade, "upgrade [NAME[:ARCH]…]", "Upgrade packages, or all", cobra.ArbitraryArgs)
 	}},
-	{"change", "hold", func(a *App) *cobra.Command {
-		return newVerb(a, events.VerbHold, "hold NAME[:ARCH]…", "Keep packages at their version", cobra.MinimumNArgs(1))
+	{"change", "hold", func(c *cmdutil.Context) *cobra.Command {
+		return transactcmd.NewVerb(c, events.VerbHold, "hold NAME[:ARCH]…", "Keep packages at their version", cobra.MinimumNArgs(1))
 	}},
-	{"change", "unhold", func(a *App) *cobra.Command {
-		return newVerb(a, events.VerbUnhold, "unhold NAME[:ARCH]…", "Let packages change again", cobra.MinimumNArgs(1))
+	{"change", "unhold", func(c *cmdutil.Context) *cobra.Command {
+		return transactcmd.NewVerb(c, events.VerbUnhold, "unhold NAME[:ARCH]…", "Let packages change again", cobra.MinimumNArgs(1))
 	}},
-	{"change", "apply", newApply},
-	{"change", "undo", newUndo},
-	{"change", "redo", newRedo},
-	{"change", "rollback", newRollback},
-	{"change", "attach", newAttach},
-	{"look", "history", newHistory},
-	{"look", "show", newShow},
-	{"look", "packages", newPackages},
-	{"look", "file", newFile},
-	{"look", "why", newWhy},
-	{"look", "events", newEvents},
-	{"look", "hardware", newHardware},
-	{"look", "ask", newAsk},
-	{"look", "suggest", newSuggest},
-	{"look", "explain", newExplain},
-	{"look", "audit", newAudit},
-	{"look", "status", newStatus},
-	{"tool", "config", newConfig},
-	{"tool", "backup", newBackup},
-	{"tool", "policy", newPolicy},
-	{"tool", "daemon", newDaemon},
-	{"tool", "replay", newReplay},
-	{"tool", "store", newStore},
-	{"tool", "catalog", newCatalog},
-	{"tool", "llm", newLLM},
-	{"tool", "cache", newCache},
-	{"tool", "memory", newMemory},
-	{"tool", "kvcache", newKVCache},
-	{"tool", "limits", newLimits},
-	{"tool", "doctor", newDoctor},
-	{"tool", "hooks", newHooks},
-	{"tool", "notify", newNotify},
-	{"tool", "shell", newShell},
-	{"tool", "logs", newLogs},
-	{"tool", "version", newVersion},
-	{"", "exit-codes", func(*App) *cobra.Command { return newExitCodes() }},
-	{"", "hook", newHook},
-	{"", "worker", newWorker},
+	{"change", "apply", transactcmd.NewApply},
+	{"change", "undo", transactcmd.NewUndo},
+	{"change", "redo", transactcmd.NewRedo},
+	{"change", "rollback", transactcmd.NewRollback},
+	{"change", "attach", transactcmd.NewAttach},
+	{"look", "history", historycmd.NewHistory},
+	{"look", "show", historycmd.NewShow},
+	{"look", "packages", historycmd.NewPackages},
+	{"look", "file", historycmd.NewFile},
+	{"look", "why", historycmd.NewWhy},
+	{"look", "events", eventscmd.NewEvents},
+	{"look", "hardware", hardwarecmd.NewHardware},
+	{"look", "ask", askcmd.NewAsk},
+	{"look", "suggest", askcmd.NewSuggest},
+	{"look", "explain", askcmd.NewExplain},
+	{"look", "audit", auditcmd.NewAudit},
+	{"look", "status", systemcmd.NewStatus},
+	{"tool", "config", configcmd.NewConfig},
+	{"tool", "backup", backupcmd.NewBackup},
+	{"tool", "policy", configcmd.NewPolicy},
+	{"tool", "daemon", systemcmd.NewDaemon},
+	{"tool", "replay", systemcmd.NewReplay},
+	{"tool", "store", backupcmd.NewStore},
+	{"tool", "catalog", askcmd.NewCatalog},
+	{"tool", "llm", llmcmd.NewLLM},
+	{"tool", "cache", llmcmd.NewCache},
+	{"tool", "memory", askcmd.NewMemory},
+	{"tool", "kvcache", llmcmd.NewKVCache},
+	{"tool", "limits", limitscmd.NewLimits},
+	{"tool", "doctor", systemcmd.NewDoctor},
+	{"tool", "hooks", systemcmd.NewHooks},
+	{"tool", "notify", systemcmd.NewNotify},
+	{"tool", "shell", shellcmd.NewShell},
+	{"tool", "logs", systemcmd.NewLogs},
+	{"tool", "version", systemcmd.NewVersion},
+	{"", "exit-codes", func(*cmdutil.Context) *cobra.Command { return newExitCodes() }},
+	{"", "hook", systemcmd.NewHook},
+	{"", "worker", systemcmd.NewWorker},
 }
 
 // unknown makes a wrong command a usage error with near ones.
@@ -182,20 +199,6 @@ func unknown(root *cobra.Command) {
 		return &events.Error{Op: "cli", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", args[0]), Err: errors.New("there is no such command"), Hint: hint}
 	}
 	root.SuggestionsMinimumDistance = 2
-}
-
-func UsageError(cmd *cobra.Command, err error) error {
-	return &events.Error{Op: "cli", Kind: events.ErrUsage, Err: err, Hint: "see '" + cmd.CommandPath() + " --help'"}
-}
-
-// CheckArgs wraps cobra's checks of arguments into usage errors.
-func CheckArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return UsageError(cmd, err)
-		}
-		return nil
-	}
 }
 
 func newExitCodes() *cobra.Command {

@@ -1,17 +1,22 @@
 package cli
 
-import "testing"
+import (
+	"cortex/cmd/app"
+	"cortex/cmd/cli/cmdutil"
+	"cortex/cmd/cli/iostreams"
+	"testing"
+)
 
 // TestEntriesHaveTheNamesOfTheirCommands: a command is found by its entry's name.
 func TestEntriesHaveTheNamesOfTheirCommands(t *testing.T) {
 	seen := map[string]bool{}
 	for _, e := range commands {
-		c := e.make(&App{})
+		c := e.make(withArgs())
 		if c.Name() != e.name || len(c.Aliases) > 0 || seen[e.name] {
 			t.Errorf("%q makes %q, %q", e.name, c.Name(), c.Aliases)
 		}
 		seen[e.name] = true
-		one := newRoot(&App{Args: []string{e.name, "--help"}})
+		one := newRoot(withArgs(e.name, "--help"))
 		n := 0
 		for _, c := range one.Commands() {
 			if c.Name() == e.name {
@@ -23,8 +28,13 @@ func TestEntriesHaveTheNamesOfTheirCommands(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{nil, {"help"}, {"instal"}, {"--json", "history"}, {"__complete", "his"}, {"completion", "bash"}} {
-		if n := len(newRoot(&App{Args: args}).Commands()); n < len(commands) {
+		if n := len(newRoot(withArgs(args...)).Commands()); n < len(commands) {
 			t.Errorf("%q: %d commands of %d", args, n, len(commands))
 		}
 	}
+}
+
+// withArgs returns the context of a command with these arguments.
+func withArgs(args ...string) *cmdutil.Context {
+	return &cmdutil.Context{IO: &iostreams.IO{}, Service: &app.Service{Args: args}}
 }

@@ -2,8 +2,8 @@
 
 package main
 
-import "cortex/cmd/cli"
+import "cortex/cmd/app"
 
 // engine is empty: the program cortexd beside this one has it. Without the broker a
 // command starts in two thirds of the time.
-func engine() cli.Engine { return cli.Engine{} }
+func engine() app.Engine { return app.Engine{} }

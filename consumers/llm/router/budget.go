@@ -105,10 +105,10 @@ type BudgetExceeded struct {
 }
 
 func (e *BudgetExceeded) Error() string {
-	return fmt.Sprintf("the budget of the %s is %s; %s are spent or promised, and this may cost %s", e.Period, formatUSD(e.Limit), formatUSD(e.Spent), formatUSD(e.MaxCost))
+	return fmt.Sprintf("the budget of the %s is %s; %s are spent or promised, and this may cost %s", e.Period, FormatUSD(e.Limit), FormatUSD(e.Spent), FormatUSD(e.MaxCost))
 }
 
-func formatUSD(n int64) string { return fmt.Sprintf("$%d.%06d", n/1_000_000, n%1_000_000) }
+func FormatUSD(n int64) string { return fmt.Sprintf("$%d.%06d", n/1_000_000, n%1_000_000) }
 
 // Reserve promises most; settle says what it was.
 func (b *Budget) Reserve(most int64) (settle func(int64), err error) {

@@ -1,0 +1,14 @@
+// Package limitscmd TODO
+package limitscmd
+
+import (
+	"github.com/spf13/cobra"
+
+	"cortex/cmd/cli/cmdutil"
+)
+
+// commands is the context with this group's commands as methods.
+type commands struct{ *cmdutil.Context }
+
+// NewLimits makes the command.
+func NewLimits(c *cmdutil.Context) *cobra.Command { return newLimits(&commands{c}) }

@@ -1,0 +1,131 @@
+package transactcmd
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cortex/cmd/cli/cmdutil"
+	"cortex/events"
+	"cortex/producers/intent"
+)
+
+// newVerb makes a command that names packages.
+func newVerb(a *commands, verb events.Verb, use, short string, args cobra.PositionalArgs) *cobra.Command {
+	var how Approval
+	var o Options
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: cmdutil.CheckArgs(args),
+		ValidArgsFunction: a.CompleteInstalled,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			refs, err := intent.ParsePackages(args)
+			if err != nil {
+				return err
+			}
+			in := events.Intent{Verb: verb, Packages: refs, Options: o.Resolve(a.Context)}
+			if err := in.Validate(); err != nil {
+				return err
+			}
+			return a.transact(cmd.Context(), in, how)
+		},
+	}
+	how.Flags(cmd)
+	o.Flags(cmd, verb)
+	return cmd
+}
+
+// newInstall makes install and plan, which understand words, too.
+func newInstall(a *commands, name, short string) *cobra.Command {
+	var how Approval
+	var o Options
+	var w installRequest
+	cmd := &cobra.Command{
+		Use: name + ` NAME[:ARCH][=VERSION]…|"WORDS"…`, Short: short, Args: cmdutil.CheckArgs(cobra.MinimumNArgs(1)),
+		Long: short + `.
+
+An argument with a blank in it is words: they are looked up in the machine's own
+package lists, one thing after the other ("a web server and a database"). You see
+what may be meant and choose; nothing is installed that nobody chose. What you chose
+before for the same words comes first, and says so ('cortex memory').`,
+		Example:           "  cortex " + name + " nginx\n  cortex " + name + ` "something to edit PDFs"` + "\n  cortex " + name + ` "a web server for static sites" --pick nginx`,
+		ValidArgsFunction: a.CompletePackages,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			how.DryRun = how.DryRun || name == "plan"
+			w.first = how.DryRun && len(w.pick) == 0
+			return a.install(cmd.Context(), &w, args, o.Resolve(a.Context), how)
+		},
+	}
+	w.flags(cmd)
+	if name == "install" {
+		how.Flags(cmd)
+	}
+	o.Flags(cmd, events.VerbInstall)
+	return cmd
+}
+
+// install sorts names from words, has the words resolved, and transacts.
+func (a *commands) install(ctx context.Context, w *installRequest, args []string, o events.Options, how Approval) error {
+	err := w.sort(args)
+	if err == nil {
+		err = a.unknown(ctx, w)
+	}
+	if err != nil {
+		return err
+	}
+	refs := w.refs
+	switch {
+	case len(w.words) > 0:
+		if refs, err = a.chosen(ctx, w); err != nil || len(refs) == 0 {
+			return err
+		}
+	case len(w.pick) > 0 || w.candidates:
+		return &events.Error{Op: "cli.install", Kind: events.ErrUsage, Err: errors.New("--pick and --candidates are for words, and these are names")}
+	}
+	in := events.Intent{Verb: events.VerbInstall, Packages: refs, Options: o, Chosen: w.chosen}
+	if err := in.Validate(); err != nil {
+		return err
+	}
+	return a.transact(ctx, in, how)
+}
+
+// Options are the flags that change how a plan is made.
+type Options struct {
+	events.Options
+	lock time.Duration
+}
+
+// Flags registers the flags that verb has.
+func (o *Options) Flags(cmd *cobra.Command, verb events.Verb) {
+	f := cmd.Flags()
+	f.DurationVar(&o.lock, "lock-timeout", 0, "how long to wait for another package manager (default 2m0s, or CORTEX_LOCK_TIMEOUT)")
+	switch verb {
+	case events.VerbInstall:
+		f.BoolVar(&o.Reinstall, "reinstall", false, "install again what is installed")
+		f.BoolVar(&o.NoRecommends, "no-recommends", false, "without recommended packages")
+	case events.VerbUpgrade, events.VerbImport:
+		f.BoolVar(&o.NoRecommends, "no-recommends", false, "without recommended packages")
+	case events.VerbHold, events.VerbUnhold:
+		return
+	case events.VerbUndo, events.VerbRedo, events.VerbRollback:
+		f.StringArrayVar(&o.Force, "force", nil, "restore this path although somebody changed it since")
+		f.BoolVar(&o.Hold, "hold", false, "hold what goes back to an older version, so that the next upgrade leaves it")
+		if verb == events.VerbUndo {
+			f.BoolVar(&o.Cascade, "cascade", false, "take back later transactions that stand in the way, too")
+		}
+	case events.VerbRemove, events.VerbPurge, events.VerbObserved:
+	}
+	f.BoolVar(&o.AllowHeld, "allow-change-held-packages", false, "may change packages on hold")
+}
+
+// Resolve returns the options, with defaults from the settings.
+func (o *Options) Resolve(c *cmdutil.Context) events.Options {
+	wait := o.lock
+	if wait == 0 {
+		wait = c.Settings.LockTimeout
+	}
+	out := o.Options
+	out.LockWaitSec = max(1, int(wait/time.Second))
+	return out
+}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
 // rc runs 'cortex shell ARGS' for somebody whose shell is bash, with this content in
@@ -87,10 +89,12 @@ func TestADryRunWritesNothing(t *testing.T) {
 }
 
 func TestWhatShellsEvaluateIsTheirLanguage(t *testing.T) {
+	root := &cobra.Command{Use: "cortex"}
+	root.AddCommand(NewShell(&cmdutil.Context{IO: &iostreams.IO{}, Service: &app.Service{}}))
 	for _, shell := range shells {
 		t.Run(shell, func(t *testing.T) {
 			var script strings.Builder
-			if err := writeInit(&script, Root(), shell, shellParts{missing: true}); err != nil {
+			if err := writeInit(&script, root, shell, shellParts{missing: true}); err != nil {
 				t.Fatal(err)
 			}
 			path, err := exec.LookPath(shell)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"cortex/internal/atomicfile"
 )
 
 // generationFiles knows the names of one model's files:
@@ -138,14 +140,7 @@ func (f generationFiles) removeExcept(keep ...string) error {
 
 // setLive makes the link name a generation, in one rename.
 func (f generationFiles) setLive(generation string) error {
-	fresh := f.link() + ".new"
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.Symlink(f.baseName(generation), fresh); err != nil {
-		return err
-	}
-	if err := os.Rename(fresh, f.link()); err != nil {
+	if err := atomicfile.Symlink(f.link(), f.baseName(generation), atomicfile.Options{Temp: filepath.Base(f.link()) + ".new"}); err != nil {
 		return err
 	}
 	for _, suffix := range sidecars[1:] { // of a file that was in the link's place
@@ -153,13 +148,5 @@ func (f generationFiles) setLive(generation string) error {
 			return err
 		}
 	}
-	return syncDir(f.dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return atomicfile.Sync(f.dir)
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 // maxLineBytes bounds a line of the file: an event with its envelope.
@@ -81,7 +82,7 @@ func (s *FileSink) reopen() error {
 	if err := s.file.Truncate(end); err != nil {
 		return unavailableError(s.path, err)
 	}
-	if err := syncDir(s.path); err != nil {
+	if err := atomicfile.Sync(filepath.Dir(s.path)); err != nil {
 		return unavailableError(s.path, err)
 	}
 	if len(last) == 0 {
@@ -195,29 +196,8 @@ func writeCheckpoint(path string, m Checkpoint) error {
 	if err != nil {
 		return unavailableError(path, err)
 	}
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return unavailableError(path, err)
-	}
-	_, err = f.Write(append(b, '\n'))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return unavailableError(path, err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return unavailableError(path, err)
-	}
-	if err := syncDir(path); err != nil {
+	if err := atomicfile.Write(path, append(b, '\n'), atomicfile.Options{Mode: 0o600, Temp: filepath.Base(path) + ".tmp"}); err != nil {
 		return unavailableError(path, err)
 	}
 	return nil
-}
-
-// syncDir makes the name of a file durable.
-func syncDir(path string) error {
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

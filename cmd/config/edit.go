@@ -14,6 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 // Set gives the text of a file with one setting changed or added, everything else
@@ -113,16 +114,7 @@ func WriteFile(path string, text []byte) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return writeError(path, err)
 	}
-	f, err := os.CreateTemp(dir, ".cortex-*.toml")
-	if err != nil {
-		return writeError(path, err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return writeError(path, err)
+	return writeError(path, atomicfile.Write(path, text, atomicfile.Options{Mode: 0o644, Temp: ".cortex-*.toml"}))
 }
 
 func writeError(path string, err error) error {

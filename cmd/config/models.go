@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 // ModelProvider is how a model is reached, as it was set.
@@ -215,16 +216,7 @@ func (s Settings) SaveModelKey(name, key string, env func(string) string) (path 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return path, fmt.Errorf("make the keys' directory: %w", err)
 	}
-	tmp, err := os.CreateTemp(dir, "."+name+"-*") // 0600
-	if err != nil {
-		return path, fmt.Errorf("save a key: %w", err)
-	}
-	_, err = tmp.WriteString(key + "\n")
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(tmp.Name())
+	if err := atomicfile.Write(path, []byte(key+"\n"), atomicfile.Options{Mode: 0o600, Temp: "." + name + "-*"}); err != nil {
 		return path, fmt.Errorf("save a key: %w", err)
 	}
 	return path, nil

@@ -156,8 +156,8 @@ var (
 	traceLine = regexp.MustCompile(`^(\d+) +(.*)$`)
 	resumed   = regexp.MustCompile(`^<\.\.\. \w+ resumed>(.*)$`)
 	onFile    = regexp.MustCompile(`^(\w+)\(\d+<([^>]*)>(.*)$`)
-	renames   = regexp.MustCompile(`^rename\w*\((?:\w+(?:<[^>]*>)?, )?"([^"]*)", (?:\w+(?:<[^>]*>)?, )?"([^"]*)".* = 0$`)
-	opens     = regexp.MustCompile(`^openat\([^"]*"([^"]*)", (\S+),.* = \d+<`)
+	renames   = regexp.MustCompile(`^rename\w*\((?:\w+(?:<([^>]*)>)?, )?"([^"]*)", (?:\w+(?:<([^>]*)>)?, )?"([^"]*)".* = 0$`)
+	opens     = regexp.MustCompile(`^openat\(\w+(?:<([^>]*)>)?, "([^"]*)", (\S+),.* = \d+<`)
 	succeeded = regexp.MustCompile(` = \d+(<.*>)?$`)
 )
 
@@ -202,10 +202,11 @@ func (j *judge) starts(call string) {
 
 func (j *judge) ends(call string) {
 	if m := opens.FindStringSubmatch(call); m != nil {
-		_, known := j.known[m[1]]
-		j.known[m[1]] = strings.Contains(m[2], "O_SYNC")
-		if kind := kindOf(m[1]); !known && strings.Contains(m[2], "O_CREAT") && (kind == "fact" || kind == "request") {
-			j.dirty[nameIn(filepath.Dir(m[1]))] = true // the new name must be synced, too
+		name := inDirectory(m[1], m[2])
+		_, known := j.known[name]
+		j.known[name] = strings.Contains(m[3], "O_SYNC")
+		if kind := kindOf(name); !known && strings.Contains(m[3], "O_CREAT") && (kind == "fact" || kind == "request") {
+			j.dirty[nameIn(filepath.Dir(name))] = true // the new name must be synced, too
 			if kind == "fact" {
 				j.files++
 			}
@@ -213,7 +214,7 @@ func (j *judge) ends(call string) {
 		return
 	}
 	if m := renames.FindStringSubmatch(call); m != nil {
-		from, to := m[1], m[2]
+		from, to := inDirectory(m[1], m[2]), inDirectory(m[3], m[4])
 		switch {
 		case !j.dirty[from]:
 		case j.done == 0 && kindOf(to) == "description":
@@ -233,6 +234,14 @@ func (j *judge) ends(call string) {
 		delete(j.dirty, m[2])
 		delete(j.dirty, nameIn(m[2]))
 	}
+}
+
+// inDirectory resolves the path of a call against the directory descriptor of the call.
+func inDirectory(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
 }
 
 // nameIn stands for the name of a log's file in a directory.

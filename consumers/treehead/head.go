@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 // Head is what is signed: the size and the root of the tree over a host's log.
@@ -155,7 +156,7 @@ func appendHead(path string, h Head) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil || end > 0 {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return atomicfile.Sync(filepath.Dir(path))
 }
 
 // completeLinesSize gives the length of a file without a last line that has no end.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 // Dir are the files in the audit directory.
@@ -66,35 +67,14 @@ func createKey(p Dir, h events.HostID) ([]byte, error) {
 	if err := os.MkdirAll(string(p), 0o755); err != nil {
 		return nil, err
 	}
-	if err := writeFileAtomic(p.PublicKeyPath(), public+"\n", 0o644); err != nil {
+	if err := writeKeyFile(p.PublicKeyPath(), public, 0o644); err != nil {
 		return nil, err
 	}
-	return []byte(private), writeFileAtomic(p.KeyPath(), private+"\n", 0o600)
+	return []byte(private), writeKeyFile(p.KeyPath(), private, 0o600)
 }
 
-// writeFileAtomic writes a file so that it is there whole and durable, or as before.
-func writeFileAtomic(path, content string, mode fs.FileMode) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(content)
-	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+func writeKeyFile(path, key string, mode fs.FileMode) error {
+	return atomicfile.Write(path, []byte(key+"\n"), atomicfile.Options{Mode: mode, Temp: filepath.Base(path) + ".tmp"})
 }
 
 // ReadVerifier reads a public key.

@@ -27,6 +27,7 @@ import (
 	"strconv"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 const keyBytes = 32
@@ -87,7 +88,7 @@ func (k Keys) writeKey(uid int, id events.ID, key []byte) error {
 	if uid != os.Geteuid() {
 		err = errors.Join(err, f.Chown(uid, -1))
 	}
-	return errors.Join(err, f.Sync(), f.Close(), syncDir(k.userDir(uid)), syncDir(k.dir))
+	return errors.Join(err, f.Sync(), f.Close(), atomicfile.Sync(k.userDir(uid)), atomicfile.Sync(k.dir))
 }
 
 // Unseal opens a text. ok is false when its key is gone, or not for us to read.
@@ -119,12 +120,12 @@ func (k Keys) Destroy(uid int, ids ...events.ID) error {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(append(errs, syncDir(k.userDir(uid)))...)
+	return errors.Join(append(errs, syncExisting(k.userDir(uid)))...)
 }
 
 // DestroyAll destroys every key of a person.
 func (k Keys) DestroyAll(uid int) error {
-	return errors.Join(os.RemoveAll(k.userDir(uid)), syncDir(k.dir))
+	return errors.Join(os.RemoveAll(k.userDir(uid)), syncExisting(k.dir))
 }
 
 // additionalData is what a sealed text is bound to besides its key.
@@ -140,15 +141,10 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// syncDir makes what changed in a directory last. One that is not there has nothing
-// to last.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+// syncExisting syncs a directory; a missing one has no names to sync.
+func syncExisting(dir string) error {
+	if err := atomicfile.Sync(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return nil
 }

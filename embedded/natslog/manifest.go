@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 // manifestFormat is the version of the manifest's own layout.
@@ -74,35 +75,11 @@ func writeManifest(dir string, m manifest, syncDir bool) error {
 	if err != nil {
 		return fmt.Errorf("encode manifest: %w", err)
 	}
-	tmp := manifestPath(dir) + ".tmp"
-	if err := writeSynced(tmp, append(b, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write manifest: %w", err)
-	}
-	if err := os.Rename(tmp, manifestPath(dir)); err != nil {
+	o := atomicfile.Options{Mode: 0o644, Temp: filepath.Base(manifestPath(dir)) + ".tmp", SkipDirSync: !syncDir}
+	if err := atomicfile.Write(manifestPath(dir), append(b, '\n'), o); err != nil {
 		return fmt.Errorf("replace manifest: %w", err)
 	}
-	if !syncDir {
-		return nil
-	}
-	return syncPath(dir)
-}
-
-func writeSynced(path string, b []byte, mode fs.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// syncPath makes a file durable, or the names in a directory.
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return nil
 }
 
 // manifestWriter writes the manifest behind the appends: it lags by milliseconds, and

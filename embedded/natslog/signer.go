@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 // signatureHeader carries the seal of a message that a cluster keeps.
@@ -30,9 +31,7 @@ func loadSigner(dir string, create bool) (*messageSigner, error) {
 	if errors.Is(err, fs.ErrNotExist) && create {
 		key = make([]byte, sha256.Size)
 		_, _ = rand.Read(key) // never fails
-		if err = writeSynced(signingKeyPath(dir), key, 0o600); err == nil {
-			err = syncPath(dir)
-		}
+		err = atomicfile.Write(signingKeyPath(dir), key, atomicfile.Options{Mode: 0o600})
 	}
 	switch {
 	case err == nil && len(key) == sha256.Size:

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 // corruptError is the refusal of a store that is not as it was written.
@@ -141,7 +142,7 @@ func syncTree(root string) error {
 		if err != nil || !d.IsDir() && !d.Type().IsRegular() {
 			return err
 		}
-		err = syncPath(path)
+		err = atomicfile.Sync(path)
 		if errors.Is(err, fs.ErrNotExist) && !d.IsDir() {
 			return nil // the server replaced it meanwhile
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 // syncer makes durable what the server has written to a stream's blocks. The server
@@ -87,7 +88,7 @@ func (s *syncer) flush() error {
 	if err := s.syncNewBlocks(); err != nil {
 		return err
 	}
-	if err := syncPath(s.dir); err != nil {
+	if err := atomicfile.Sync(s.dir); err != nil {
 		return fmt.Errorf("sync the names of the log's files: %w", err)
 	}
 	if time.Since(changed).Abs() > mtimeGranularity { // another change could bear the same time

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 // SaveRequest says what to save.
@@ -104,7 +105,7 @@ func (p *Pool) verifySaved(ctx context.Context, path string, claimed int64, e *C
 	if e.SHA256, e.Bytes, err = hashFile(ctx, path); err != nil {
 		return p.wrapError(err)
 	}
-	return p.wrapError(syncFile(path))
+	return p.wrapError(atomicfile.Sync(path))
 }
 
 // insert makes room and puts the state into its place. An older one of the same key
@@ -137,7 +138,7 @@ func (p *Pool) insert(path string, e CacheEntry, out *SaveResult) error {
 	if err := os.Rename(path, p.statePath(e.ID)); err != nil {
 		return p.wrapError(err)
 	}
-	if err := syncDir(p.spec.Slots); err != nil {
+	if err := atomicfile.Sync(p.spec.Slots); err != nil {
 		return p.wrapError(err)
 	}
 	if err := p.writeIndex(e); err != nil {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 const (
@@ -81,17 +82,8 @@ func (s Spool) write(name string, o events.Observation) error {
 	if err != nil {
 		return fmt.Errorf("write an observation: %w", err)
 	}
-	f, err := os.CreateTemp(s.Dir, ".new-*")
+	err = atomicfile.Write(filepath.Join(s.Dir, name), b, atomicfile.Options{Mode: 0o600, SkipDirSync: true}) // apt waits for the hook
 	if err != nil {
-		return fmt.Errorf("write an observation: %w", err)
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(s.Dir, name))
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
 		return fmt.Errorf("write an observation: %w", err)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 
 	"cortex/cmd/cli/cmdutil"
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 // The lines around what is ours in somebody's file, and the name of the copy.
@@ -185,12 +186,8 @@ func writeRC(path string, old, content []byte, backup string) error {
 	if err == nil && backup != "" {
 		err = os.WriteFile(backup, old, mode)
 	}
-	tmp := path + ".cortex-new"
 	if err == nil {
-		err = os.WriteFile(tmp, content, mode)
-	}
-	if err == nil {
-		err = os.Rename(tmp, path)
+		err = atomicfile.Write(path, content, atomicfile.Options{Mode: mode, Temp: filepath.Base(path) + ".cortex-new"})
 	}
 	if err != nil {
 		return rcError(path, err)

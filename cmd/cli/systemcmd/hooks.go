@@ -14,6 +14,7 @@ import (
 
 	"cortex/cmd/cli/cmdutil"
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 // hookMark is in every drop-in of ours; a file without it is somebody else's.
@@ -106,12 +107,8 @@ func (a *commands) installHooks() error {
 // writeWhole puts a file into place under a name that apt and dpkg ignore first.
 func writeWhole(path, content string) error {
 	err := os.MkdirAll(filepath.Dir(path), 0o755)
-	tmp := path + ".cortex-new"
 	if err == nil {
-		err = os.WriteFile(tmp, []byte(content), 0o644)
-	}
-	if err == nil {
-		err = os.Rename(tmp, path)
+		err = atomicfile.Write(path, []byte(content), atomicfile.Options{Mode: 0o644, Temp: filepath.Base(path) + ".cortex-new"})
 	}
 	if err != nil {
 		return &events.Error{Op: "cli.hooks", Kind: events.ErrUnavailable, Subject: path, Err: err}

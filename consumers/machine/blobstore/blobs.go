@@ -26,11 +26,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 // Blobs is one store in one directory. It is safe for concurrent use.
@@ -74,15 +74,10 @@ func loadKey(path string) ([]byte, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		fresh := make([]byte, keySize)
 		_, _ = rand.Read(fresh)
-		tmp, err := writeTemp(filepath.Dir(path), fresh)
-		if err != nil {
+		if err := atomicfile.Write(path, fresh, keyOptions); err != nil && !errors.Is(err, os.ErrExist) {
 			return nil, err
 		}
-		defer os.Remove(tmp)
-		if err := os.Link(tmp, path); err != nil && !errors.Is(err, os.ErrExist) {
-			return nil, err
-		}
-		if err := syncDir(filepath.Dir(path)); err != nil {
+		if err := atomicfile.Sync(filepath.Dir(path)); err != nil { // another process may have linked the key without syncing yet
 			return nil, err
 		}
 		key, err = os.ReadFile(path)
@@ -210,50 +205,19 @@ func (v *Blobs) writeBlob(path string, b []byte) error {
 	if _, err := os.Lstat(path); err == nil {
 		return nil
 	}
-	tmp, err := writeTemp(filepath.Dir(path), b)
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err != nil {
+	if err := atomicfile.Write(path, b, blobOptions); err != nil {
 		return storeError("Put", path, err)
 	}
 	return nil
 }
 
-// writeTemp writes a synced file with a temporary name.
-func writeTemp(dir string, b []byte) (string, error) {
-	return copyTemp(dir, func(w io.Writer) error {
-		_, err := w.Write(b)
-		return err
-	})
-}
-
-func copyTemp(dir string, fill func(io.Writer) error) (string, error) {
-	f, err := os.CreateTemp(dir, tempPrefix+"*")
-	if err != nil {
-		return "", err
-	}
-	err = errors.Join(fill(f), f.Sync(), f.Close())
-	if err != nil {
-		os.Remove(f.Name())
-		return "", err
-	}
-	return f.Name(), nil
-}
-
 // tempPrefix marks files that are not in place yet.
 const tempPrefix = ".new-"
 
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
+var (
+	blobOptions = atomicfile.Options{Mode: 0o600, Temp: tempPrefix + "*"}
+	keyOptions  = atomicfile.Options{Mode: 0o600, Temp: tempPrefix + "*", NoReplace: true}
+)
 
 // OpenExisting opens a vault to look into it; one that is not there, or may not be
 // looked into, is an error, and nothing is made.

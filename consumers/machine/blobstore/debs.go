@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 // PutDeb stores the package file at path as that package in that version: as a
@@ -41,22 +42,15 @@ func (v *Blobs) storeFile(f *os.File, path, content string) error {
 		return nil
 	}
 	if os.Link(path, content) == nil {
-		return errors.Join(f.Sync(), syncDir(filepath.Dir(content)))
+		return errors.Join(f.Sync(), atomicfile.Sync(filepath.Dir(content)))
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	tmp, err := copyTemp(filepath.Dir(content), func(w io.Writer) error {
+	return atomicfile.WriteFunc(content, blobOptions, func(w io.Writer) error {
 		_, err := io.Copy(w, f)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, content); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(content))
 }
 
 // linkDebName lets the package file be found by package and version.
@@ -66,16 +60,7 @@ func (v *Blobs) linkDebName(d events.Deb) error {
 	if now, err := os.Readlink(path); err == nil && now == target {
 		return nil
 	}
-	tmp := path + tempPrefix + string(d.Digest[:16])
-	_ = os.Remove(tmp)
-	err := os.Symlink(target, tmp)
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err != nil {
+	if err := atomicfile.Symlink(path, target, atomicfile.Options{Temp: filepath.Base(path) + tempPrefix + "*"}); err != nil {
 		return storeError("KeepDeb", path, err)
 	}
 	return nil
@@ -131,13 +116,10 @@ func (v *Blobs) PlaceDeb(d events.Digest, dir string) (string, error) {
 		return "", storeError("Lend", path, err)
 	}
 	defer b.Close()
-	tmp, err := copyTemp(dir, func(w io.Writer) error {
+	err = atomicfile.WriteFunc(path, blobOptions, func(w io.Writer) error {
 		_, err := io.Copy(w, b)
 		return err
 	})
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
 	if err != nil {
 		return "", storeError("Lend", path, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 // Restore carries out a restore step. base is the image from before the
@@ -150,19 +151,7 @@ func putDir(name string, s events.FileState) error {
 }
 
 func putLink(name string, s events.FileState) error {
-	tmp := path.Join(path.Dir(name), tempPrefix+"link")
-	_ = os.Remove(tmp)
-	if err := os.Symlink(s.Link, tmp); err != nil {
-		return err
-	}
-	defer os.Remove(tmp)
-	if err := os.Lchown(tmp, s.UID, s.GID); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, name); err != nil {
-		return err
-	}
-	return syncDir(path.Dir(name))
+	return atomicfile.Symlink(name, s.Link, atomicfile.Options{Owner: &atomicfile.Owner{UID: s.UID, GID: s.GID}, Temp: tempPrefix + "link"})
 }
 
 // restoreSettings brings every setting to its After. dpkg's registry of

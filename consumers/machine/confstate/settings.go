@@ -7,12 +7,12 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
 // Debconf's databases (debconf-devel(7)); passwords are a file of their own.
@@ -207,30 +207,19 @@ func (k *Snapshots) editDebconf(db string, set map[string]string, mode fs.FileMo
 
 // replaceFile writes a file beside its place and renames it there.
 func replaceFile(name string, content []byte, s events.FileState) error {
-	dir := filepath.Dir(name)
-	f, err := os.CreateTemp(dir, tempPrefix+"*")
-	if err != nil {
-		return err
+	return atomicfile.Write(name, content, atomicfile.Options{Mode: fileMode(s.Mode), Owner: &atomicfile.Owner{UID: s.UID, GID: s.GID}, Temp: tempPrefix + "*"})
+}
+
+// fileMode converts the mode bits of chmod(2).
+func fileMode(bits uint32) fs.FileMode {
+	m := fs.FileMode(bits & 0o777)
+	for bit, flag := range map[uint32]fs.FileMode{syscall.S_ISUID: fs.ModeSetuid, syscall.S_ISGID: fs.ModeSetgid, syscall.S_ISVTX: fs.ModeSticky} {
+		if bits&bit != 0 {
+			m |= flag
+		}
 	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Chown(s.UID, s.GID), syscall.Fchmod(int(f.Fd()), s.Mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), name); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return m
 }
 
 // tempPrefix marks files that are not in place yet; images do not see them.
 const tempPrefix = ".cortex-restore-"
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}

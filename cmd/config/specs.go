@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cortex/events"
+	"cortex/internal/editdistance"
 )
 
 // SettingSpec is one thing that can be set, in a file or in the environment.
@@ -206,7 +207,7 @@ func FindSetting(name string) (SettingSpec, error) {
 		if k.Name == name {
 			return k, nil
 		}
-		if k.EnvName() == name || editDistance(name, k.Name) <= 2 {
+		if k.EnvName() == name || editdistance.Within(name, k.Name, 2) <= 2 {
 			near = k.Name
 		}
 	}
@@ -215,25 +216,4 @@ func FindSetting(name string) (SettingSpec, error) {
 		e.Hint = "did you mean " + near + "?"
 	}
 	return SettingSpec{}, e
-}
-
-// editDistance counts the letters to change, add or drop to make b of a.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

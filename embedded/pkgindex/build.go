@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 	_ "modernc.org/sqlite" // the driver
 
 	"cortex/events"
+	"cortex/internal/debian"
+	"cortex/internal/dep11"
 )
 
 // version of the index's form: another is built anew.
@@ -159,9 +160,9 @@ func (g *listCollector) read(l list) error {
 	defer r.Close()
 	switch l.kind {
 	case packagesList:
-		return parseStanzas(r, packageFields, g.addPackage)
+		return debian.Stanzas(r, maxFieldBytes, packageFields, g.addPackage)
 	case translationList:
-		return parseStanzas(r, map[string]bool{"Package": true, "Description-en": true}, func(f map[string]string) {
+		return debian.Stanzas(r, maxFieldBytes, []string{"Package", "Description-en"}, func(f map[string]string) {
 			if p := g.packages[f["Package"]]; p != nil && p.long == "" {
 				_, long, _ := strings.Cut(f["Description-en"], "\n")
 				p.long = events.SanitizeLine(long, maxLong)
@@ -169,15 +170,15 @@ func (g *listCollector) read(l list) error {
 			}
 		})
 	case dep11List:
-		return parseDEP11(io.Reader(r), func(c dep11Component) {
-			p := g.packages[c.pkg]
+		return dep11.Parse(r, func(c dep11.Component) {
+			p := g.packages[c.Package]
 			if p == nil {
 				return
 			}
 			g.apps++
-			p.app = events.SanitizeLine(p.app+" "+c.name+" "+c.summary+" "+strings.Join(c.words, " "), maxLong)
-			p.translations = max(p.translations, c.languages)
-			if c.application {
+			p.app = events.SanitizeLine(p.app+" "+c.Name+" "+c.Summary+" "+strings.Join(c.Categories, " ")+" "+strings.Join(c.Keywords, " "), maxLong)
+			p.translations = max(p.translations, c.Languages)
+			if strings.Contains(c.Type, "application") {
 				p.flags |= flagDesktop
 			}
 		})
@@ -185,10 +186,10 @@ func (g *listCollector) read(l list) error {
 	return nil
 }
 
-var packageFields = map[string]bool{
-	"Package": true, "Version": true, "Section": true, "Source": true, "Description": true, "Tag": true, "Provides": true,
-	"Depends": true, "Recommends": true, "Suggests": true, "Task": true,
-}
+// maxFieldBytes bounds one field of a package list.
+const maxFieldBytes = 64 << 10
+
+var packageFields = []string{"Package", "Version", "Section", "Source", "Description", "Tag", "Provides", "Depends", "Recommends", "Suggests", "Task"}
 
 // Bounds of what is kept of foreign text.
 const (
@@ -205,7 +206,7 @@ func (g *listCollector) addPackage(f map[string]string) {
 	short, long, _ := strings.Cut(f["Description"], "\n")
 	p := &packageInfo{
 		name: name, version: events.SanitizeLine(f["Version"], events.MaxVersionBytes), short: events.SanitizeLine(short, maxShort), long: events.SanitizeLine(long, maxLong), section: f["Section"],
-		tags: f["Tag"], provides: relations(f["Provides"]), depends: relations(f["Depends"]), recommends: relations(f["Recommends"]), suggests: relations(f["Suggests"]),
+		tags: f["Tag"], provides: debian.RelationNames(f["Provides"]), depends: debian.RelationNames(f["Depends"]), recommends: debian.RelationNames(f["Recommends"]), suggests: debian.RelationNames(f["Suggests"]),
 	}
 	if p.source, _, _ = strings.Cut(f["Source"], " "); p.source == "" {
 		p.source = name
@@ -375,19 +376,4 @@ func insert(ctx context.Context, tx *sql.Tx, all map[string]*packageInfo) error 
 // tagWords are the words of debtags: "works-with::pdf" says "works with pdf".
 func tagWords(tags string) string {
 	return strings.NewReplacer("::", " ", "-", " ", ",", " ", "{", " ", "}", " ", "\n", " ").Replace(tags)
-}
-
-// relations lists the names in a relationship field.
-func relations(field string) []string {
-	var out []string
-	for part := range strings.FieldsFuncSeq(field, func(r rune) bool { return r == ',' || r == '|' }) {
-		name := strings.TrimSpace(part)
-		if i := strings.IndexAny(name, " (:["); i >= 0 {
-			name = name[:i]
-		}
-		if name != "" {
-			out = append(out, name)
-		}
-	}
-	return out
 }

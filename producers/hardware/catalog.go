@@ -1,7 +1,6 @@
 package hardware
 
 import (
-	"bufio"
 	"cmp"
 	"compress/gzip"
 	"io"
@@ -10,6 +9,8 @@ import (
 	"strings"
 
 	"cortex/events"
+	"cortex/internal/debian"
+	"cortex/internal/dep11"
 )
 
 // Limits on catalogues of which package serves which hardware.
@@ -95,74 +96,28 @@ func (c *ModaliasCatalog) readFile(t fileTree, p string, parse func(io.Reader, f
 	c.FilesRead = append(c.FilesRead, "/"+p)
 }
 
-// eachLine calls f for every line, without its end.
-func eachLine(r io.Reader, f func(string)) error {
-	s := bufio.NewScanner(r)
-	s.Buffer(make([]byte, 64<<10), maxCatalogLine)
-	for s.Scan() {
-		f(s.Text())
-	}
-	return s.Err()
-}
-
 // parseModaliases reads stanzas with the fields Package and Modaliases, whose
 // form is MODULE(PATTERN, PATTERN), MODULE(PATTERN).
-func parseModaliases(r io.Reader, tell func(name, pattern string)) error {
-	name := ""
-	return eachLine(r, func(line string) {
-		if v, ok := strings.CutPrefix(line, "Package: "); ok {
-			name = v
-			return
-		}
-		v, ok := strings.CutPrefix(line, "Modaliases: ")
-		if !ok {
-			return
-		}
-		for part := range strings.SplitSeq(v, ")") {
+func parseModaliases(r io.Reader, use func(name, pattern string)) error {
+	return debian.Stanzas(r, maxCatalogLine, []string{"Package", "Modaliases"}, func(fields map[string]string) {
+		for part := range strings.SplitSeq(fields["Modaliases"], ")") {
 			_, patterns, ok := strings.Cut(part, "(")
 			if !ok {
 				continue
 			}
 			for p := range strings.SplitSeq(patterns, ",") {
-				tell(name, strings.TrimSpace(p))
+				use(fields["Package"], strings.TrimSpace(p))
 			}
 		}
 	})
 }
 
-// parseDEP11 finds, in YAML as AppStream's generator writes it, the package of
-// each document and the list Provides.modaliases.
-func parseDEP11(r io.Reader, tell func(name, pattern string)) error {
-	name, section, key := "", "", ""
-	return eachLine(r, func(line string) {
-		text := strings.TrimLeft(line, " ")
-		indent := len(line) - len(text)
-		item, isItem := strings.CutPrefix(text, "- ")
-		k, v, isKey := strings.Cut(text, ":")
-		switch {
-		case line == "---":
-			name, section, key = "", "", ""
-		case isItem && section == "Provides" && key == "modaliases":
-			tell(name, unquote(item))
-		case isItem:
-		case indent == 0 && isKey:
-			section, key = k, ""
-			if k == "Package" {
-				name = unquote(strings.TrimSpace(v))
-			}
-		case indent > 0 && isKey && section == "Provides":
-			key = k
+func parseDEP11(r io.Reader, use func(name, pattern string)) error {
+	return dep11.Parse(r, func(c dep11.Component) {
+		for _, p := range c.Modaliases {
+			use(c.Package, p)
 		}
 	})
-}
-
-// unquote takes YAML's quotes off a plain scalar.
-func unquote(s string) string {
-	s = strings.TrimSpace(s)
-	if len(s) >= 2 && (s[0] == '\'' || s[0] == '"') && s[len(s)-1] == s[0] {
-		return s[1 : len(s)-1]
-	}
-	return s
 }
 
 // aliasIndex finds the aliases that patterns match. Case does not count, since lists

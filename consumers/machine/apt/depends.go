@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"cortex/events"
+	"cortex/internal/debian"
 )
 
 // Dependency is one step of a chain: From needs To.
@@ -68,14 +69,14 @@ func parseDependencies(out string) map[events.PackageName][]Dependency {
 		}
 		r := row{events.PackageName(f[0]), f[2], f[3], f[4]}
 		rows = append(rows, r)
-		for _, name := range append(relationNames(r.provides), f[0]) {
+		for _, name := range append(debian.RelationNames(r.provides), f[0]) {
 			providers[name] = append(providers[name], r.name)
 		}
 	}
 	needs := map[events.PackageName][]Dependency{}
 	for _, r := range rows {
 		for _, part := range []struct{ word, list string }{{"depends", r.depends}, {"recommends", r.recommends}} {
-			for _, name := range relationNames(part.list) {
+			for _, name := range debian.RelationNames(part.list) {
 				for _, p := range providers[name] {
 					if p != r.name {
 						needs[r.name] = append(needs[r.name], Dependency{r.name, p, part.word})
@@ -85,20 +86,4 @@ func parseDependencies(out string) map[events.PackageName][]Dependency {
 		}
 	}
 	return needs
-}
-
-// relationNames lists the names in a relationship field (Debian Policy 7.1):
-// "a (>= 1), b:any | c".
-func relationNames(field string) []string {
-	var out []string
-	for part := range strings.FieldsFuncSeq(field, func(r rune) bool { return r == ',' || r == '|' }) {
-		name := strings.TrimSpace(part)
-		if i := strings.IndexAny(name, " (:["); i >= 0 {
-			name = name[:i]
-		}
-		if name != "" {
-			out = append(out, name)
-		}
-	}
-	return out
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"cortex/events"
+	"cortex/internal/debian"
 )
 
 // kibibyte is the unit of Installed-Size (Debian Policy 5.6.20).
@@ -118,17 +119,11 @@ func (m *Machine) offeredSizes(ctx context.Context, changes []events.PlannedChan
 // parseSizes reads the stanzas of "apt-cache show".
 func parseSizes(out string, native events.Architecture) map[versionKey]int64 {
 	found := map[versionKey]int64{}
-	for stanza := range strings.SplitSeq(out, "\n\n") {
-		fields := map[string]string{}
-		for line := range strings.Lines(stanza) {
-			if key, value, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, " ") {
-				fields[key] = strings.TrimSpace(value)
-			}
-		}
+	_ = debian.Stanzas(strings.NewReader(out), maxFieldBytes, []string{"Package", "Architecture", "Version", "Installed-Size"}, func(fields map[string]string) {
 		if fields["Package"] != "" && fields["Installed-Size"] != "" {
 			k := keyOf(fields["Package"], fields["Architecture"], native)
 			found[versionKey{k, events.Version(fields["Version"])}] = parseSize(fields["Installed-Size"])
 		}
-	}
+	})
 	return found
 }

@@ -194,17 +194,6 @@ func TestEveryWordForEssentialCounts(t *testing.T) {
 	}
 }
 
-func TestNearNamesAreNear(t *testing.T) {
-	for _, tc := range []struct {
-		a, b string
-		want int
-	}{{"cowsay", "cowsay", 0}, {"cowsya", "cowsay", 1}, {"cosay", "cowsay", 1}, {"cowsayy", "cowsay", 1}, {"cawsay", "cowsay", 1}, {"nginx", "cowsay", 3}} {
-		if got := distance(tc.a, tc.b, 2); got != tc.want {
-			t.Errorf("%s to %s: %d, want %d", tc.a, tc.b, got, tc.want)
-		}
-	}
-}
-
 func TestShowpkgIsRead(t *testing.T) {
 	out := "Package: cowsay\nVersions: \n3.03 (/var/lib/apt/lists/x_Packages)(/var/lib/dpkg/status)\n Description Language: \n                 File: /x\n\n2.0 (/var/lib/apt/lists/x_Packages) (/var/lib/dpkg/status)\n Description Language: \n\nReverse Depends: \n  fun,cowsay\nDependencies: \n3.03 - perl (0 (null)) \nProvides: \n3.03 - \nReverse Provides: \n" +
 		"Package: awk\nVersions: \n\nReverse Depends: \nDependencies: \nProvides: \nReverse Provides: \nmawk 1.3 (= )\n"

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"cortex/events"
+	"cortex/internal/editdistance"
 )
 
 // cacheEntry is what apt's cache says of one name.
@@ -171,7 +172,7 @@ func (m *Machine) suggestNames(ctx context.Context, name events.PackageName) str
 	var best []candidate
 	limit := max(1, min(3, len(name)/3))
 	for _, n := range names {
-		if d := distance(string(name), n, limit); d <= limit {
+		if d := editdistance.Within(string(name), n, limit); d <= limit {
 			best = append(best, candidate{n, d})
 		}
 	}
@@ -184,36 +185,4 @@ func (m *Machine) suggestNames(ctx context.Context, name events.PackageName) str
 		hint = append(hint, c.name)
 	}
 	return "did you mean " + strings.Join(hint, ", ") + "?"
-}
-
-// distance is the number of insertions, deletions, substitutions and swaps of
-// neighbours between a and b (optimal string alignment), or more than limit.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) > limit || len(b)-len(a) > limit {
-		return limit + 1
-	}
-	rows := [3][]int{make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)}
-	for j := range rows[0] {
-		rows[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		prev2, prev, row := rows[(i+1)%3], rows[(i+2)%3], rows[i%3]
-		row[0] = i
-		least := row[0]
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(prev[j]+1, row[j-1]+1, prev[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], prev2[j-2]+1)
-			}
-			least = min(least, row[j])
-		}
-		if least > limit {
-			return limit + 1
-		}
-	}
-	return rows[len(a)%3][len(b)]
 }

@@ -1,7 +1,6 @@
 package apt
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -11,6 +10,7 @@ import (
 	"strings"
 
 	"cortex/events"
+	"cortex/internal/debian"
 )
 
 // marksFile holds apt's automatic marks.
@@ -80,33 +80,17 @@ func keyOf(name, arch string, native events.Architecture) events.PackageKey {
 	return events.PackageKey{Name: events.PackageName(name), Arch: events.Architecture(arch)}
 }
 
+// maxFieldBytes bounds one field of a file or an output that is read.
+const maxFieldBytes = 64 << 10
+
 // parseAutoMarks reads apt's extended_states: deb822 stanzas.
 func parseAutoMarks(data []byte, native events.Architecture) map[events.PackageKey]bool {
 	marks := map[events.PackageKey]bool{}
-	name, arch, auto := "", "", false
-	flush := func() {
-		if name != "" && auto {
-			marks[keyOf(name, arch, native)] = true
+	_ = debian.Stanzas(bytes.NewReader(data), maxFieldBytes, []string{"Package", "Architecture", "Auto-Installed"}, func(fields map[string]string) {
+		if fields["Package"] != "" && fields["Auto-Installed"] == "1" {
+			marks[keyOf(fields["Package"], fields["Architecture"], native)] = true
 		}
-		name, arch, auto = "", "", false
-	}
-	s := bufio.NewScanner(bytes.NewReader(data))
-	s.Buffer(nil, 1<<20)
-	for s.Scan() {
-		key, value, ok := strings.Cut(s.Text(), ":")
-		value = strings.TrimSpace(value)
-		switch {
-		case !ok:
-			flush()
-		case key == "Package":
-			name = value
-		case key == "Architecture":
-			arch = value
-		case key == "Auto-Installed":
-			auto = value == "1"
-		}
-	}
-	flush()
+	})
 	return marks
 }
 

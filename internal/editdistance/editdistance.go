@@ -1,0 +1,36 @@
+// Package editdistance measures how much two names differ, to suggest the name that a
+// user meant to type.
+package editdistance
+
+// Within returns the number of bytes to insert, delete, substitute or swap with their
+// neighbour to make b out of a (optimal string alignment), or a number above limit as
+// soon as the distance is known to exceed limit.
+func Within(a, b string, limit int) int {
+	if len(a)-len(b) > limit || len(b)-len(a) > limit {
+		return limit + 1
+	}
+	rows := [3][]int{make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		prev2, prev, row := rows[(i+1)%3], rows[(i+2)%3], rows[i%3]
+		row[0] = i
+		least := row[0]
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(prev[j]+1, row[j-1]+1, prev[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], prev2[j-2]+1)
+			}
+			least = min(least, row[j])
+		}
+		if least > limit {
+			return limit + 1
+		}
+	}
+	return rows[len(a)%3][len(b)]
+}

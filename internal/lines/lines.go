@@ -1,0 +1,39 @@
+// Package lines reads text line by line in bounded memory. A line that is longer than
+// the bound is cut, and the lines after it are read as usual; [bufio.Scanner] stops there.
+package lines
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"strings"
+)
+
+// Each calls use for each line of r, without its end and with at most limit bytes. The
+// last line needs no end. It returns the first error of r other than io.EOF.
+func Each(r io.Reader, limit int, use func(line string)) error {
+	in := bufio.NewReaderSize(r, 64<<10)
+	var long []byte // the beginning of a line that is longer than the buffer
+	for {
+		part, err := in.ReadSlice('\n')
+		text := part
+		if long != nil || errors.Is(err, bufio.ErrBufferFull) {
+			long = append(long, part[:max(0, min(len(part), limit-len(long)))]...)
+			text = long
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
+		}
+		if len(text) > 0 {
+			line := strings.TrimRight(string(text), "\r\n")
+			use(line[:min(len(line), limit)])
+		}
+		long = nil
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

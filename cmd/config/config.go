@@ -204,6 +204,7 @@ func LoadWithOrigins(src Sources) (Settings, map[string]Origin, error) {
 		}
 		origins[k.Name] = Origin{Env: k.EnvName()}
 	}
+	errs = append(errs, s.NATS.checkCombination())
 	s.resolvePaths(src, origins)
 	return s, origins, errors.Join(errs...)
 }

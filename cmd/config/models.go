@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"cortex/consumers/llm/router"
 	"cortex/events"
 	"cortex/internal/atomicfile"
 )
@@ -88,7 +89,7 @@ func modelProviders(env func(string) string) ([]ModelProvider, error) {
 		names = append(names, k.Name)
 	}
 	if v := env("CORTEX_LLM_PROVIDERS"); v != "" {
-		names = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
+		names = splitProviders(v)
 	}
 	var out []ModelProvider
 	var errs []error
@@ -109,29 +110,32 @@ func modelProviders(env func(string) string) ([]ModelProvider, error) {
 
 // applyEnv takes what the environment says of a provider.
 func (p *ModelProvider) applyEnv(env func(string) string) error {
-	prefix := "CORTEX_LLM_" + strings.ToUpper(strings.ReplaceAll(p.Name, "-", "_")) + "_"
+	prefix := "CORTEX_LLM_" + router.EnvName(p.Name) + "_"
 	var errs []error
-	fail := func(name, want string) {
-		errs = append(errs, &events.Error{Op: "config.LoadModels", Kind: events.ErrUsage, Subject: prefix + name, Err: fmt.Errorf("%q is not %s", env(prefix+name), want)})
+	value := func(what string) (string, bool) {
+		variable := prefix + strings.ToUpper(what)
+		v := env(variable)
+		if v == "" {
+			return "", false
+		}
+		if err := providerSettings[what].check(v); err != nil {
+			errs = append(errs, &events.Error{Op: "config.LoadModels", Kind: events.ErrUsage, Subject: variable, Err: fmt.Errorf("%q is not %w", v, err)})
+		}
+		return v, true
 	}
-	for name, into := range map[string]*string{"URL": &p.URL, "MODEL": &p.Model, "PRICE": &p.Price, "PROTOCOL": &p.Protocol} {
-		if v := env(prefix + name); v != "" {
+	for what, into := range map[string]*string{"url": &p.URL, "model": &p.Model, "price": &p.Price, "protocol": &p.Protocol} {
+		if v, ok := value(what); ok {
 			*into = v
-			if name == "URL" {
-				p.NeedsKey = false // a server of one's own may want none
-			}
+			p.NeedsKey = p.NeedsKey && what != "url" // a server of one's own may want none
 		}
 	}
-	if p.Protocol != "anthropic" && p.Protocol != "openai" {
-		fail("PROTOCOL", "anthropic or openai")
-	}
-	for name, into := range map[string]*int{"RPM": &p.RPM, "TPM": &p.TPM} {
-		if v := env(prefix + name); v != "" {
-			n, err := strconv.Atoi(v)
-			if *into = n; err != nil || n < 0 {
-				fail(name, "a number per minute, 0 or more")
-			}
+	for what, into := range map[string]*int{"rpm": &p.RPM, "tpm": &p.TPM} {
+		if v, ok := value(what); ok {
+			*into, _ = parseRate(v) // checked
 		}
+	}
+	if p.Model != "" && p.URL == "" {
+		errs = append(errs, &events.Error{Op: "config.LoadModels", Kind: events.ErrUsage, Subject: prefix + "URL", Err: errors.New("is missing, and the provider has a model"), Hint: "set llm." + p.Name + ".url"})
 	}
 	return errors.Join(errs...)
 }
@@ -166,7 +170,7 @@ func (s Settings) ModelKey(name string, env func(string) string) (key, from stri
 	if key, err := readKeyFile(path, s.UID, true); err != nil || key != "" {
 		return key, path, err
 	}
-	upper := strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+	upper := router.EnvName(name)
 	for _, variable := range []string{"CORTEX_" + upper + "_API_KEY", upper + "_API_KEY"} {
 		if v := strings.TrimSpace(env(variable)); v != "" {
 			return v, variable, nil

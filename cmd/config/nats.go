@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"cortex/events"
 )
 
 // NATS is where the log is kept, when servers of others keep it, and where others may
@@ -64,6 +66,20 @@ func natsSettings() []SettingSpec {
 			get: func(s Settings) string { return s.NATS.URL },
 		},
 	}
+}
+
+// checkCombination reports settings that exclude or need each other.
+func (n NATS) checkCombination() error {
+	fail := func(name, what string) error {
+		return &events.Error{Op: "config.Load", Kind: events.ErrUsage, Subject: name, Err: errors.New(what)}
+	}
+	switch {
+	case n.URL != "" && n.Listen != "":
+		return fail("nats.listen", "must not be set together with nats.url: clients connect to those servers")
+	case n.URL != "" && (n.Cert == "") != (n.Key == ""):
+		return fail("nats.cert_file", "must be set together with nats.key_file")
+	}
+	return nil
 }
 
 // checkServers checks a list of addresses. A password in one is refused elsewhere, as a secret.

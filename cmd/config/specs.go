@@ -3,13 +3,14 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"cortex/consumers/llm"
+	"cortex/consumers/llm/router"
 	"cortex/events"
 	"cortex/internal/editdistance"
 )
@@ -109,19 +110,66 @@ func checkAmount(v string) error {
 	if v == "" {
 		return nil // no limit
 	}
-	if n, err := strconv.ParseFloat(v, 64); err != nil || n < 0 || strings.Trim(v, "0123456789.") != "" {
-		return errors.New("an amount of dollars, such as 2.50")
+	if _, err := router.ParseUSD(v); err != nil {
+		return errors.New("an amount of dollars with at most six decimals, such as 2.50")
 	}
 	return nil
 }
 
 func checkProviders(v string) error {
-	for _, name := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' }) {
+	for _, name := range splitProviders(v) {
 		if _, err := ParseProviderName(name); err != nil {
 			return errors.New("a list of names by commas, each of small letters, digits and hyphens")
 		}
 	}
 	return nil
+}
+
+func splitProviders(v string) []string {
+	return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// providerSettings are the settings llm.NAME.WHAT, by WHAT. check has the daemon's parser
+// of the value, or the parser itself.
+var providerSettings = map[string]struct {
+	about    string
+	isNumber bool
+	check    func(v string) error
+}{
+	"model": {"the model that is asked for", false, func(string) error { return nil }}, // only the provider knows its models
+	"price": {"dollars per million tokens asked and answered, such as 3/15", false, func(v string) error {
+		if _, err := router.ParsePrice(v); err != nil && v != "" {
+			return errors.New("a price such as 3/15, dollars per million tokens asked and answered")
+		}
+		return nil
+	}},
+	"protocol": {"anthropic or openai", false, func(v string) error {
+		if v != "anthropic" && v != "openai" {
+			return errors.New("anthropic or openai")
+		}
+		return nil
+	}},
+	"rpm": {"the most requests in a minute", true, checkRate},
+	"tpm": {"the most tokens in a minute", true, checkRate},
+	"url": {"where the provider answers", false, func(v string) error {
+		if llm.ValidateURL(v) != nil {
+			return errors.New("an address such as http://127.0.0.1:8080/v1, without a user")
+		}
+		return nil
+	}},
+}
+
+func checkRate(v string) error {
+	_, err := parseRate(v)
+	return err
+}
+
+func parseRate(v string) (int, error) {
+	n, err := strconv.ParseUint(v, 10, 31)
+	if err != nil {
+		return 0, errors.New("a number per minute, 0 or more")
+	}
+	return int(n), nil
 }
 
 // providerSetting gives the key llm.NAME.WHAT of a provider of models.
@@ -133,38 +181,12 @@ func providerSetting(name string) (SettingSpec, bool) {
 	if _, err := ParseProviderName(parts[1]); err != nil {
 		return SettingSpec{}, false
 	}
-	anything := func(string) error { return nil }
-	var k SettingSpec
-	switch parts[2] {
-	case "url":
-		k = modelSetting(name, "where the provider answers", func(v string) error {
-			if u, err := url.Parse(v); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-				return errors.New("an address such as http://127.0.0.1:8080/v1")
-			}
-			return nil
-		})
-	case "model":
-		k = modelSetting(name, "the model that is asked for", anything)
-	case "price":
-		k = modelSetting(name, "dollars per million tokens asked and answered, such as 3/15", anything)
-	case "protocol":
-		k = modelSetting(name, "anthropic or openai", func(v string) error {
-			if v != "anthropic" && v != "openai" {
-				return errors.New("anthropic or openai")
-			}
-			return nil
-		})
-	case "rpm", "tpm":
-		k = modelSetting(name, "the most requests (rpm) or tokens (tpm) in a minute", func(v string) error {
-			if _, err := strconv.ParseUint(v, 10, 31); err != nil {
-				return errors.New("a number per minute, 0 or more")
-			}
-			return nil
-		})
-		k.IsNumber = true
-	default:
-		return k, false
+	p, ok := providerSettings[parts[2]]
+	if !ok {
+		return SettingSpec{}, false
 	}
+	k := modelSetting(name, p.about, p.check)
+	k.IsNumber = p.isNumber
 	return k, true
 }
 

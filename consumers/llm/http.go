@@ -26,10 +26,18 @@ type Config struct {
 	Now         func() time.Time       // nil is time.Now
 }
 
-func (c Config) validate() error {
-	u, err := url.Parse(c.URL)
+// ValidateURL reports an error if a provider cannot have this URL.
+func ValidateURL(s string) error {
+	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		return &events.Error{Op: "llm.New", Kind: events.ErrUsage, Subject: c.Name, Err: fmt.Errorf("%q is not an http or https address without a user", c.URL)}
+		return fmt.Errorf("%q is not an http or https address without a user", s)
+	}
+	return nil
+}
+
+func (c Config) validate() error {
+	if err := ValidateURL(c.URL); err != nil {
+		return &events.Error{Op: "llm.New", Kind: events.ErrUsage, Subject: c.Name, Err: err}
 	}
 	if c.Model == "" {
 		return &events.Error{Op: "llm.New", Kind: events.ErrUsage, Subject: c.Name, Err: errors.New("no model is named")}

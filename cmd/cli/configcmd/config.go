@@ -171,7 +171,10 @@ with line and column. Exits 2 when something is.`,
 				}
 				_, err = config.ReadFile(args[0], max(a.UID, 1)) // whoever wrote it
 			} else {
-				_, err = config.Load(a.ConfigSources())
+				var s config.Settings
+				s, err = config.Load(a.ConfigSources())
+				_, modelErr := s.ModelProviders(a.Env)
+				err = joinNew(err, modelErr)
 			}
 			v := checked{Version: 1, OK: err == nil, Problems: []events.Failure{}}
 			for _, e := range single(err) {
@@ -202,6 +205,20 @@ func (c checked) write(w io.Writer) {
 			fmt.Fprintf(w, "    %s\n", p.Hint)
 		}
 	}
+}
+
+// joinNew adds the errors of more whose subjects err does not have yet.
+func joinNew(err, more error) error {
+	subjects := map[string]bool{}
+	for _, e := range single(err) {
+		subjects[events.FailureOf(e).Subject] = true
+	}
+	for _, e := range single(more) {
+		if !subjects[events.FailureOf(e).Subject] {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
 }
 
 // single takes joined errors apart.

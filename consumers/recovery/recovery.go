@@ -81,20 +81,25 @@ func (rc *Reconciler) CatchUp(ctx context.Context) error {
 	if rc.external.InProgress() {
 		return nil
 	}
-	recorded, _, err := rc.inventory.Current(ctx)
-	if err != nil {
+	changes, err := rc.unrecordedChanges(ctx)
+	if err != nil || len(changes) == 0 {
 		return err
-	}
-	now, err := rc.machine.Inventory(ctx)
-	if err != nil {
-		return err
-	}
-	changes := events.DiffInventories(recorded, now)
-	if len(changes) == 0 {
-		return nil
 	}
 	_, err = rc.recorder.Append(ctx, recorder.Cause{}, events.MachineSubject(rc.log.Host()), &events.DriftDetected{Changes: changes}, events.NoExpectation)
 	return err
+}
+
+// unrecordedChanges compares the packages that the log has with those of the machine.
+func (rc *Reconciler) unrecordedChanges(ctx context.Context) ([]events.PackageChange, error) {
+	recorded, _, err := rc.inventory.Current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now, err := rc.machine.Inventory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return events.DiffInventories(recorded, now), nil
 }
 
 // FinishInterrupted ends a transaction that is on record as running although nobody runs
@@ -109,15 +114,11 @@ func (rc *Reconciler) FinishInterrupted(ctx context.Context, t *events.Transacti
 	if failed != nil {
 		did = append(did, "failed: "+events.Tail(failed.Error(), events.MaxReasonBytes))
 	}
-	recorded, _, err := rc.inventory.Current(ctx)
+	changes, err := rc.unrecordedChanges(ctx)
 	if err != nil {
 		return err
 	}
-	now, err := rc.machine.Inventory(ctx)
-	if err != nil {
-		return err
-	}
-	effects := events.Effects{Changes: events.DiffInventories(recorded, now)}
+	effects := events.Effects{Changes: changes}
 	if effects.Files, effects.Settings, err = rc.changedFiles(ctx, t); err != nil {
 		did = append(did, "failed: "+events.Tail(err.Error(), events.MaxReasonBytes))
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -210,17 +212,9 @@ func (s *subscriber) remove(sub *subscription) {
 func (s *subscriber) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	var open []*subscription
-	for sub := range s.subs {
-		open = append(open, sub)
-	}
+	open := slices.Collect(maps.Keys(s.subs))
 	s.mu.Unlock()
-	for _, sub := range open {
-		sub.cancel()
-	}
-	for _, sub := range open {
-		<-sub.done
-	}
+	cancelAll(open)
 	return nil
 }
 
@@ -249,11 +243,13 @@ func (b *Broker) isActive(key string) bool {
 
 func (b *Broker) closeSubscriptions() {
 	b.mu.Lock()
-	var open []*subscription
-	for sub := range b.subs {
-		open = append(open, sub)
-	}
+	open := slices.Collect(maps.Keys(b.subs))
 	b.mu.Unlock()
+	cancelAll(open)
+}
+
+// cancelAll cancels subscriptions and waits until they have ended.
+func cancelAll(open []*subscription) {
 	for _, sub := range open {
 		sub.cancel()
 	}

@@ -15,9 +15,16 @@ func (p *parser) correctVerb(w string) string {
 	if actionClasses()[w] != "" || len(w) < minTypoLength || len(w) > maxTypoLength || functionWords()[w] || p.vocabulary.IsPackage(w) || p.vocabulary.Frequency(w) >= maxTypoFrequency {
 		return w
 	}
+	return onlyNeighbour(w, func(near string) bool {
+		return actionClasses()[near] != "" && negatingPrefix(w) == negatingPrefix(near)
+	})
+}
+
+// onlyNeighbour returns the word one letter away from w that fits; w if none or several do.
+func onlyNeighbour(w string, fits func(near string) bool) string {
 	found := ""
 	for _, near := range neighbours(w) {
-		if actionClasses()[near] == "" || near == found || negatingPrefix(w) != negatingPrefix(near) {
+		if near == found || !fits(near) {
 			continue
 		}
 		if found != "" {
@@ -49,20 +56,7 @@ func (p *parser) correctName(w string) string {
 		p.vocabulary.IsPackage(w) || p.vocabulary.Frequency(w) > 0 || p.vocabulary.Frequency(singular(w)) > 0 || p.vocabulary.IsPackage(singular(w)) {
 		return w
 	}
-	found := ""
-	for _, near := range neighbours(w) {
-		if near == found || !p.vocabulary.IsPackage(near) {
-			continue
-		}
-		if found != "" {
-			return w
-		}
-		found = near
-	}
-	if found == "" {
-		return w
-	}
-	return found
+	return onlyNeighbour(w, p.vocabulary.IsPackage)
 }
 
 const letters = "abcdefghijklmnopqrstuvwxyz"

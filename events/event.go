@@ -41,6 +41,9 @@ func (id PlanID) Validate() error {
 	return nil
 }
 
+// maxVersionBytes bounds [Event.CortexVersion].
+const maxVersionBytes = 64
+
 func validateUUID(s string) error {
 	if len(s) != 36 {
 		return fmt.Errorf("%q is not a UUID", s)
@@ -82,7 +85,10 @@ type Event struct {
 	Causation   ID            // the event that led directly to this one
 	Actor       Actor
 	TraceParent string // W3C trace context, or ""
-	Data        json.RawMessage
+	// CortexVersion is the version of Cortex that wrote a fact; "" in requests and in
+	// facts of old versions. It is information and no part of the chain.
+	CortexVersion string
+	Data          json.RawMessage
 }
 
 // Record is an event that the log has accepted.
@@ -113,16 +119,16 @@ func ParseSubject(s string) (Subject, error) {
 }
 
 // TransactionSubject is the aggregate of one transaction.
-func TransactionSubject(id TransactionID) Subject { return Subject{"txn", string(id)} }
+func TransactionSubject(id TransactionID) Subject { return Subject{nounTransaction, string(id)} }
 
 // MachineSubject is the aggregate of one machine.
-func MachineSubject(h HostID) Subject { return Subject{"machine", string(h)} }
+func MachineSubject(h HostID) Subject { return Subject{nounMachine, string(h)} }
 
 // LogSubject is the aggregate of a host's log itself.
-func LogSubject(h HostID) Subject { return Subject{"log", string(h)} }
+func LogSubject(h HostID) Subject { return Subject{nounLog, string(h)} }
 
 // DeadLetterSubject is the aggregate of one message that a handler gave up on.
-func DeadLetterSubject(id ID) Subject { return Subject{"event", string(id)} }
+func DeadLetterSubject(id ID) Subject { return Subject{nounDeadLetter, string(id)} }
 
 func validToken(s string) bool {
 	if s == "" || len(s) > 64 {
@@ -169,7 +175,12 @@ func RequestFilter(h HostID) string { return "cortex.req." + string(h) + ".>" }
 
 // NewFactEvent builds an event from a fact. The caller supplies everything that is not
 // in the fact; see [EventID.Validate] for what must be set.
-func NewFactEvent(e Event, f Fact) (Event, error) { return newEvent(e, f.Kind(), f) }
+func NewFactEvent(e Event, f Fact) (Event, error) {
+	if _, ok := f.(*Unknown); ok {
+		return Event{}, &Error{Op: "events.NewFactEvent", Kind: ErrInternal, Subject: string(f.Kind()), Err: errors.New("a fact of an unknown kind cannot be appended")}
+	}
+	return newEvent(e, f.Kind(), f)
+}
 
 // NewRequestEvent builds an event from a request.
 func NewRequestEvent(e Event, r Request) (Event, error) {
@@ -215,6 +226,9 @@ func (e Event) Validate() error {
 	}
 	if len(e.TraceParent) > 64 || strings.ContainsAny(e.TraceParent, "\r\n") {
 		errs = append(errs, errors.New("traceparent is malformed"))
+	}
+	if len(e.CortexVersion) > maxVersionBytes || strings.ContainsFunc(e.CortexVersion, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		errs = append(errs, errors.New("cortexversion is malformed"))
 	}
 	if len(errs) == 0 {
 		return nil

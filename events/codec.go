@@ -67,7 +67,7 @@ func (r registry) decode(e Event) (f Fact, unknownField string, err error) {
 		unknownField = strings.TrimPrefix(strictErr.Error(), "json: unknown field ")
 	}
 	if f.Kind() != entry.Kind {
-		return nil, "", corruptError(e, fmt.Errorf("data says %s", f.Kind()))
+		return nil, "", corruptError(e, fmt.Errorf("the data are those of %s", f.Kind()))
 	}
 	return f, unknownField, nil
 }
@@ -84,7 +84,7 @@ func DecodeRequest(e Event) (Request, error) {
 		return nil, malformedError(e, err)
 	}
 	if r.Kind() != e.Kind {
-		return nil, malformedError(e, fmt.Errorf("data says %s", r.Kind()))
+		return nil, malformedError(e, fmt.Errorf("the data are those of %s", r.Kind()))
 	}
 	return r, r.Validate()
 }
@@ -196,7 +196,7 @@ func EncodeHeaders(r Record) (Headers, error) {
 		size += len(name) + len(value)
 	}
 	if size > MaxHeaderBytes {
-		return nil, &Error{Op: "events.EncodeHeaders", Kind: ErrUsage, Subject: string(r.Kind), Err: fmt.Errorf("headers of %d bytes are more than %d", size, MaxHeaderBytes)}
+		return nil, &Error{Op: "events.EncodeHeaders", Kind: ErrUsage, Subject: string(r.Kind), Err: fmt.Errorf("the headers have %d bytes, at most %d are allowed", size, MaxHeaderBytes)}
 	}
 	return h, nil
 }
@@ -253,7 +253,7 @@ func DecodeHeaders(h Headers, data []byte) (Record, error) {
 	return r, r.Validate()
 }
 
-// cloudEvent is the CloudEvents 1.0 JSON form, used by exports and --json.
+// cloudEvent is the structured form of CloudEvents 1.0 in JSON, for exports and --json.
 type cloudEvent struct {
 	SpecVersion string          `json:"specversion"`
 	ID          ID              `json:"id"`
@@ -274,7 +274,7 @@ type cloudEvent struct {
 	Data        json.RawMessage `json:"data"`
 }
 
-// MarshalJSON writes the CloudEvents structured form.
+// MarshalJSON returns the CloudEvents structured form. The data keep their bytes.
 func (r Record) MarshalJSON() ([]byte, error) {
 	s := cloudEvent{
 		SpecVersion: "1.0", ID: r.ID, Source: sourcePrefix + string(r.Host), Type: r.Kind,

@@ -12,13 +12,13 @@ import (
 // ID is a UUID (version 7 when we make it) in its 36-character form.
 type ID string
 
-// HostID is the UUID that a machine's store got when it was created.
+// HostID is the UUID of a machine's store. It is made when the store is created.
 type HostID string
 
 // TransactionID is the UUID of a transaction; the id of the request that opened it.
 type TransactionID string
 
-// StreamPosition is a fact's place in its host's log: 1 is the first, 0 is before it.
+// Position is a fact's place in its host's log, counted from 1; 0 is before the first.
 type Position uint64
 
 // Validate checks the form of a UUID.
@@ -60,29 +60,29 @@ func validateUUID(s string) error {
 	return nil
 }
 
-// Actor is who caused an event, as the daemon established it: the uid comes from
-// the socket's peer credentials, never from the client's word.
+// Actor is the user and the program that caused an event. The daemon takes the uid from
+// the socket's peer credentials, never from the client's data.
 type Actor struct {
 	UID      int    `json:"uid"`
 	User     string `json:"user,omitempty"`
 	LoginUID int    `json:"login_uid,omitempty"` // the audit login uid, when set
-	SudoUser string `json:"sudo_user,omitempty"` // as told by sudo; for people
+	SudoUser string `json:"sudo_user,omitempty"` // from sudo's environment; for people
 	TTY      string `json:"tty,omitempty"`
 	Program  string `json:"program"` // cortex, cortexd, …
 	PID      int    `json:"pid,omitempty"`
 }
 
-// EventID is a request or a fact with its envelope: CloudEvents 1.0 attributes
-// plus ours. It has no position yet.
+// Event is a request or a fact with its envelope: the attributes of CloudEvents 1.0 and
+// those of Cortex. It has no position yet.
 type Event struct {
 	ID          ID
 	Kind        Kind
 	Host        HostID
 	Subject     Subject
-	Time        time.Time     // UTC; when it happened, by the writer's clock
+	Time        time.Time     // UTC, by the writer's clock
 	Transaction TransactionID // "" outside transactions
-	Correlation ID            // the request that all of this goes back to
-	Causation   ID            // the event that led directly to this one
+	Correlation ID            // the request at the beginning of the chain of causes
+	Causation   ID            // the event that directly caused this one
 	Actor       Actor
 	TraceParent string // W3C trace context, or ""
 	// CortexVersion is the version of Cortex that wrote a fact; "" in requests and in
@@ -99,8 +99,8 @@ type Record struct {
 	Hash     Hash // see [ChainHash]
 }
 
-// Subject is where an event belongs: NOUN.ID, e.g. txn.0190…; the log adds host
-// and fact. It is a NATS subject without its frame.
+// Subject is the aggregate that an event is about: NOUN.ID, such as txn.0190…. It is
+// the middle of the event's NATS subject.
 type Subject struct {
 	Noun string // txn, machine, log, event
 	ID   string
@@ -127,7 +127,7 @@ func MachineSubject(h HostID) Subject { return Subject{nounMachine, string(h)} }
 // LogSubject is the aggregate of a host's log itself.
 func LogSubject(h HostID) Subject { return Subject{nounLog, string(h)} }
 
-// DeadLetterSubject is the aggregate of one message that a handler gave up on.
+// DeadLetterSubject is the aggregate of one dead letter.
 func DeadLetterSubject(id ID) Subject { return Subject{nounDeadLetter, string(id)} }
 
 func validToken(s string) bool {
@@ -173,8 +173,8 @@ func RequestedFilter(h HostID) string { return "cortex.evt." + string(h) + ".txn
 // RequestFilter is the NATS filter of all requests to one host.
 func RequestFilter(h HostID) string { return "cortex.req." + string(h) + ".>" }
 
-// NewFactEvent builds an event from a fact. The caller supplies everything that is not
-// in the fact; see [EventID.Validate] for what must be set.
+// NewFactEvent puts a fact into the envelope e. See [Event.Validate] for the attributes
+// that e must have.
 func NewFactEvent(e Event, f Fact) (Event, error) {
 	if _, ok := f.(*Unknown); ok {
 		return Event{}, &Error{Op: "events.NewFactEvent", Kind: ErrInternal, Subject: string(f.Kind()), Err: errors.New("a fact of an unknown kind cannot be appended")}
@@ -182,7 +182,7 @@ func NewFactEvent(e Event, f Fact) (Event, error) {
 	return newEvent(e, f.Kind(), f)
 }
 
-// NewRequestEvent builds an event from a request.
+// NewRequestEvent puts a valid request into the envelope e.
 func NewRequestEvent(e Event, r Request) (Event, error) {
 	if err := r.Validate(); err != nil {
 		return Event{}, err
@@ -199,7 +199,7 @@ func newEvent(e Event, k Kind, payload any) (Event, error) {
 	return e, e.Validate()
 }
 
-// Validate checks the envelope's form and limits, not the data's meaning.
+// Validate checks the envelope's form and limits, not the data.
 func (e Event) Validate() error {
 	var errs []error
 	if err := e.ID.Validate(); err != nil {
@@ -222,7 +222,7 @@ func (e Event) Validate() error {
 		errs = append(errs, errors.New("time is not set"))
 	}
 	if len(e.Data) > MaxEventBytes {
-		errs = append(errs, fmt.Errorf("data of %d bytes is more than %d", len(e.Data), MaxEventBytes))
+		errs = append(errs, fmt.Errorf("the data have %d bytes, at most %d are allowed", len(e.Data), MaxEventBytes))
 	}
 	if len(e.TraceParent) > 64 || strings.ContainsAny(e.TraceParent, "\r\n") {
 		errs = append(errs, errors.New("traceparent is malformed"))

@@ -22,7 +22,7 @@ type Entry struct {
 	Undo      UndoNeed
 }
 
-// UndoNeed says whether an undo needs a kind of event.
+// UndoNeed is whether an undo needs a kind of event.
 type UndoNeed string
 
 // The needs of an undo.
@@ -112,8 +112,8 @@ func FactKinds() []Kind { return kindsOf(standardRegistry().facts) }
 func RequestKinds() []Kind { return kindsOf(standardRegistry().requests) }
 
 // UndoMayNeed reports whether an undo may need an event of the kind. The answer for
-// a kind or version that is not in the registry is true, unless the registry says
-// that no version of the kind is ever needed.
+// a kind or version that is not in the registry is true, unless the registry has
+// [UndoNever] for another version of the kind.
 func UndoMayNeed(k Kind) bool {
 	r := standardRegistry()
 	if e, ok := r.facts[k]; ok {
@@ -193,7 +193,7 @@ func (r registry) add(e Entry) error {
 	case e.Noun == "" || len(e.Appenders) == 0 || len(e.Readers) == 0:
 		return fmt.Errorf("%s has no noun, appender or reader", e.Kind)
 	case (e.Undo == "") != (e.Request != nil):
-		return fmt.Errorf("%s: a fact, and only a fact, says whether an undo needs it", e.Kind)
+		return fmt.Errorf("%s: Undo is set for facts, and only for facts", e.Kind)
 	}
 	byKind[e.Kind] = e
 	if e.Request != nil {

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// TransactionState is where a transaction is in its life.
+// TransactionState is the state of a transaction.
 type TransactionState string
 
-// The states. Everything from refused on is final, except that a transaction
-// with changes may still be compensated.
+// The states. Those from refused on are final, except that a transaction with changes
+// may still be compensated.
 const (
 	StateNone        TransactionState = ""
 	StateRequested   TransactionState = "requested"
@@ -23,7 +23,7 @@ const (
 	StateSucceeded   TransactionState = "succeeded"
 	StateFailed      TransactionState = "failed"
 	StateInterrupted TransactionState = "interrupted"
-	StateObserved    TransactionState = "observed" // somebody else carried it out
+	StateObserved    TransactionState = "observed" // made outside Cortex
 )
 
 // TransactionStates lists every state but StateNone.
@@ -32,7 +32,7 @@ var TransactionStates = []TransactionState{
 	StateCancelled, StateSucceeded, StateFailed, StateInterrupted, StateObserved,
 }
 
-// Ended reports whether nothing will run any more.
+// Ended reports whether the state is final.
 func (s TransactionState) Ended() bool {
 	switch s {
 	case StateRefused, StateDenied, StateCancelled, StateSucceeded, StateFailed, StateInterrupted, StateObserved:
@@ -43,12 +43,12 @@ func (s TransactionState) Ended() bool {
 	return false
 }
 
-// Ran reports whether effects may have happened and are over.
+// Ran reports whether the transaction has ended and may have had effects.
 func (s TransactionState) Ran() bool {
 	return s == StateSucceeded || s == StateFailed || s == StateInterrupted || s == StateObserved
 }
 
-// StepRun is one step as it ran.
+// StepRun is one executed step.
 type StepRun struct {
 	StepStarted
 	Done       bool
@@ -59,25 +59,25 @@ type StepRun struct {
 	DurationMs int64
 }
 
-// Transaction is the pure fold of one transaction's facts: a state machine that
-// refuses impossible orders. The zero value is ready to use.
+// Transaction is the pure fold of one transaction's facts: a state machine that refuses
+// impossible orders. The zero value is ready to use. It is not safe for concurrent use.
 type Transaction struct {
 	ID            TransactionID
 	Number        int
 	State         TransactionState
 	Intent        Intent
-	Actor         Actor // who asked
+	Actor         Actor // of the request
 	Request       ID    // the event that opened it
 	RequestedAt   time.Time
 	EndedAt       time.Time
 	PlanID        PlanID
 	Plan          Plan
-	InventoryHash string // inventory hash the plan was made on
+	InventoryHash string // of the inventory that the plan was made on
 	ApprovedBy    Actor
 	ApprovedHow   string
-	Denial        *Denial // what policy says against the plan; no yes helps
+	Denial        *Denial // the rule that forbids the plan; an approval is not possible
 	Steps         []StepRun
-	Snapshots     []SnapshotTaken // what is kept for an undo, in the order of the steps
+	Snapshots     []SnapshotTaken // stored for an undo, in the order of the steps
 	Changes       []PackageChange
 	Files         []FileChange
 	Settings      []SettingChange
@@ -93,12 +93,12 @@ type Transaction struct {
 	UnknownFields []UnknownEvent
 }
 
-// Undoable reports whether there is something to take back.
+// Undoable reports whether the transaction made changes that are not undone yet.
 func (t *Transaction) Undoable() bool {
 	return t.State.Ran() && !t.Effects().Empty() && t.CompensatedBy == ""
 }
 
-// Effects is what it did.
+// Effects returns the changes that the transaction made.
 func (t *Transaction) Effects() Effects {
 	return Effects{Changes: t.Changes, Files: t.Files, Settings: t.Settings}
 }
@@ -264,7 +264,7 @@ func (t *Transaction) stepOutOfOrder(f Fact, index int) error {
 	}
 }
 
-// applyData copies what the fact says.
+// applyData copies the data of the fact.
 func (t *Transaction) applyData(r Record, f Fact) {
 	if e := EffectsOf(f); !e.Empty() {
 		t.Changes, t.Files, t.Settings = e.Changes, e.Files, e.Settings
@@ -302,8 +302,8 @@ func (t *Transaction) applyData(r Record, f Fact) {
 // maxCompensationDepth bounds how often an effect is followed through undo and redo.
 const maxCompensationDepth = 1000
 
-// IsUndone reports whether the transaction's effect is taken back now: it was
-// undone, and that undo was not undone itself, and so on.
+// IsUndone reports whether the transaction is undone now: it was undone, and that undo
+// was not undone in turn.
 func IsUndone(ctx context.Context, log Log, t *Transaction) (bool, error) {
 	undone := false
 	for range maxCompensationDepth {
@@ -320,8 +320,8 @@ func IsUndone(ctx context.Context, log Log, t *Transaction) (bool, error) {
 	return undone, nil
 }
 
-// LoadTransaction folds one transaction from the log. One that has no facts is
-// an ErrNotFound error.
+// LoadTransaction folds one transaction from the log. The error is ErrNotFound when the
+// log has no facts of it.
 func LoadTransaction(ctx context.Context, log Log, id TransactionID) (*Transaction, error) {
 	t := &Transaction{}
 	for r, err := range log.Read(ctx, Query{Filters: []string{FactFilter(log.Host(), TransactionSubject(id))}}) {

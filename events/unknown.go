@@ -9,7 +9,7 @@ import (
 // because a newer one appended it. Readers skip it. It cannot be appended.
 type Unknown struct {
 	StoredKind    Kind
-	Data          json.RawMessage // as it is stored
+	Data          json.RawMessage // the stored bytes
 	CortexVersion string          // of the writer; "" when the event does not name it
 }
 
@@ -54,15 +54,15 @@ func (u UnknownEvent) String() string {
 	return fmt.Sprintf("event %d has the kind %s, which this version of Cortex does not know", u.Position, u.Kind)
 }
 
-// Error is the error that refuses to go on without understanding the event. what is
-// the refused operation, such as "undo".
-func (u UnknownEvent) Error(subject, what string) error {
+// Error returns the error of an operation that is refused because of the event, such as
+// "undo". It is ErrConflict.
+func (u UnknownEvent) Error(subject, operation string) error {
 	version := "a newer Cortex"
 	if u.CortexVersion != "" {
 		version = "Cortex " + u.CortexVersion + " or newer"
 	}
 	return &Error{
-		Op: "events.UnknownEvent", Kind: ErrConflict, Subject: subject, Err: fmt.Errorf("%s needs %s: %s", what, version, u),
+		Op: "events.UnknownEvent", Kind: ErrConflict, Subject: subject, Err: fmt.Errorf("%s needs %s: %s", operation, version, u),
 		Hint: "install " + version + " and try again; nothing was changed",
 	}
 }

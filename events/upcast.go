@@ -6,8 +6,8 @@ import (
 )
 
 // Upcaster turns the data of an old version of a kind into the data of the next
-// version, so that readers know the latest version only. The record stays as it is
-// stored: an upcaster changes the decoded fact, never the log.
+// version, so that readers know the latest version only. The stored record does
+// not change: an upcaster changes the decoded fact, never the log.
 //
 // An upcaster is a pure function. It stands in the registry's line of the old
 // version; see upcast_test.go for an example.

@@ -5,9 +5,8 @@ import (
 	"fmt"
 )
 
-// AnswersForgotten records that answers of models are not to be used again.
-// Appended by the intake; the read model of answers drops them. What was answered
-// stays in the log.
+// AnswersForgotten records that answers of models must not be used again. The read
+// model of answers drops them; the answers stay in the log.
 type AnswersForgotten struct {
 	All     bool   `json:"all,omitempty"`
 	Answers []ID   `json:"answers,omitempty"` // the events that hold them
@@ -19,8 +18,8 @@ func (*AnswersForgotten) Kind() Kind  { return KindAnswersForgotten }
 func (*AnswersForgotten) fact()       {}
 func (*AnswersForgotten) standalone() {}
 
-// ForgetAnswersRequest asks for answers of models to be forgotten. Whoever runs the
-// daemon, or may change the machine, may.
+// ForgetAnswersRequest asks to forget answers of models. The user who runs the daemon
+// may send it, and users who may change the machine.
 type ForgetAnswersRequest struct {
 	AnswersForgotten
 }
@@ -35,19 +34,19 @@ func (*ForgetAnswersRequest) MayChangeMachine() bool { return false }
 func (r *ForgetAnswersRequest) Validate() error {
 	var errs []error
 	if r.All == (len(r.Answers) > 0) {
-		errs = append(errs, errors.New("either all answers are forgotten or some that are named"))
+		errs = append(errs, errors.New("name answers, or ask for all of them, but not both"))
 	}
 	if len(r.Answers) > MaxAnswersForgotten {
-		errs = append(errs, fmt.Errorf("%d answers are more than %d", len(r.Answers), MaxAnswersForgotten))
+		errs = append(errs, fmt.Errorf("%d answers, at most %d are allowed", len(r.Answers), MaxAnswersForgotten))
 	}
 	for _, id := range r.Answers {
 		errs = append(errs, id.Validate())
 	}
 	if len(r.Reason) > MaxReasonBytes {
-		errs = append(errs, fmt.Errorf("a reason of %d bytes is more than %d", len(r.Reason), MaxReasonBytes))
+		errs = append(errs, fmt.Errorf("the reason has %d bytes, at most %d are allowed", len(r.Reason), MaxReasonBytes))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return &Error{Op: "events.ForgetRequest.Validate", Kind: ErrUsage, Err: err}
+		return &Error{Op: "events.ForgetAnswersRequest.Validate", Kind: ErrUsage, Err: err}
 	}
 	return nil
 }

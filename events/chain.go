@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Hash is a SHA-256 digest. The zero Hash stands before the first record.
+// Hash is a SHA-256 digest. The zero Hash precedes the first record.
 type Hash [sha256.Size]byte
 
 // String is 64 lower-case hex digits.
@@ -32,9 +32,9 @@ func ParseHash(s string) (Hash, error) {
 //
 //	SHA-256(prev ‖ position ‖ field… ‖ SHA-256(data))
 //
-// where every field of the envelope is written with its length before it, in a
-// fixed order, so that no two envelopes give the same bytes. Data enters by its
-// digest, so that it can be redacted later without breaking the chain.
+// Every field of the envelope is written with its length before it, in a fixed order,
+// so that no two envelopes have the same bytes. Data enters by its digest, so that it
+// can be redacted later without breaking the chain. CortexVersion is not hashed.
 func ChainHash(prev Hash, p Position, e Event) Hash {
 	h := sha256.New()
 	h.Write(prev[:])
@@ -53,7 +53,7 @@ func ChainHash(prev Hash, p Position, e Event) Hash {
 	return out
 }
 
-// ChainField is one part of an envelope as it enters the chain.
+// ChainField is one part of an envelope that the chain hashes.
 type ChainField struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
@@ -79,18 +79,18 @@ func ChainFields(e Event) [10]ChainField {
 	}
 }
 
-// Link is the place of a record in the chain: what the next one must follow.
+// Link is the place of a record in the chain, which the next record must follow.
 type Link struct {
 	Position Position
 	ID       ID
 	Hash     Hash
 }
 
-// Link is the record's own place.
+// Link returns the record's place.
 func (r Record) Link() Link { return Link{r.Position, r.ID, r.Hash} }
 
-// Verify checks that r follows prev directly and that its hash is true. The
-// error names the position.
+// Verify checks that r follows prev directly and that its content matches its hash. The
+// error is ErrCorrupt and names the position.
 func (r Record) Verify(prev Link) error {
 	fail := func(format string, args ...any) error {
 		return &Error{Op: "events.Record.Verify", Kind: ErrCorrupt, Subject: fmt.Sprintf("event %d", r.Position), Err: fmt.Errorf(format, args...)}
@@ -99,7 +99,7 @@ func (r Record) Verify(prev Link) error {
 	case r.Position != prev.Position+1:
 		return fail("follows event %d: the log has a hole", prev.Position)
 	case r.Prev != prev.Hash:
-		return fail("does not follow event %d as it is stored", prev.Position)
+		return fail("does not follow the stored event %d", prev.Position)
 	case r.Hash != ChainHash(r.Prev, r.Position, r.Event):
 		return fail("its content does not match its hash")
 	}

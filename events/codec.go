@@ -3,41 +3,105 @@ package events
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// Decode returns the fact an event carries. Unknown kinds, unknown fields and
-// trailing data are errors: what cannot be written back equal is not understood.
+// Decode returns the fact that an event carries, in the latest version of its kind.
+// A reader is tolerant: it ignores unknown fields, and a kind or version that is not
+// in the registry is an [*Unknown]. The error is ErrCorrupt when the data cannot be
+// the kind's.
 func Decode(e Event) (Fact, error) {
-	f, err := emptyFact(e.Kind)
+	f, _, err := standardRegistry().decode(e)
+	return f, err
+}
+
+// DecodeStrict returns the fact of an event that is about to be appended. A writer is
+// strict: an unknown kind, version or field is an ErrCorrupt error, and so is data
+// after the JSON value.
+func DecodeStrict(e Event) (Fact, error) {
+	f, unknownField, err := standardRegistry().decode(e)
 	if err != nil {
-		return nil, corruptError(e, err)
+		return nil, err
 	}
-	if err := decodeStrict(e.Data, f); err != nil {
-		return nil, corruptError(e, err)
+	if _, ok := f.(*Unknown); ok {
+		return nil, corruptError(e, fmt.Errorf("unknown kind of fact %q", e.Kind))
 	}
-	if f.Kind() != e.Kind {
-		return nil, corruptError(e, fmt.Errorf("data says %s", f.Kind()))
+	if unknownField != "" {
+		return nil, corruptError(e, fmt.Errorf("unknown field %s", unknownField))
 	}
 	return f, nil
 }
 
-// DecodeRequest returns the request an event carries, validated.
-func DecodeRequest(e Event) (Request, error) {
-	r, err := emptyRequest(e.Kind)
+// UnknownField names the first field of the event's data that its kind does not have,
+// in quotes; "" when there is none, or when the kind is unknown.
+func UnknownField(e Event) string {
+	_, field, err := standardRegistry().decode(e)
 	if err != nil {
-		return nil, malformedError(e, err)
+		return ""
 	}
+	return field
+}
+
+// decode decodes a fact and names the first field that was ignored.
+func (r registry) decode(e Event) (f Fact, unknownField string, err error) {
+	entry, data, known, err := r.upcast(e.Kind, e.Data)
+	switch {
+	case err != nil:
+		return nil, "", corruptError(e, err)
+	case !known && (!e.Kind.wellFormed() || !json.Valid(e.Data)):
+		return nil, "", corruptError(e, errors.New("not a kind with JSON data"))
+	case !known:
+		return &Unknown{StoredKind: e.Kind, Data: e.Data, CortexVersion: e.CortexVersion}, "", nil
+	}
+	f = entry.Fact()
+	if strictErr := decodeStrict(data, f); strictErr != nil {
+		f = entry.Fact() // without what the failed attempt left in it
+		if err := decodeTolerant(data, f); err != nil {
+			return nil, "", corruptError(e, err)
+		}
+		unknownField = strings.TrimPrefix(strictErr.Error(), "json: unknown field ")
+	}
+	if f.Kind() != entry.Kind {
+		return nil, "", corruptError(e, fmt.Errorf("the data are those of %s", f.Kind()))
+	}
+	return f, unknownField, nil
+}
+
+// DecodeRequest returns the request that an event carries, validated. It is strict: an
+// unknown kind or field is an ErrUsage error.
+func DecodeRequest(e Event) (Request, error) {
+	entry, ok := standardRegistry().requests[e.Kind]
+	if !ok {
+		return nil, malformedError(e, fmt.Errorf("unknown kind of request %q", e.Kind))
+	}
+	r := entry.Request()
 	if err := decodeStrict(e.Data, r); err != nil {
 		return nil, malformedError(e, err)
 	}
 	if r.Kind() != e.Kind {
-		return nil, malformedError(e, fmt.Errorf("data says %s", r.Kind()))
+		return nil, malformedError(e, fmt.Errorf("the data are those of %s", r.Kind()))
 	}
 	return r, r.Validate()
+}
+
+// ParseRequest reads a request in the CloudEvents structured form, as strictly as
+// [DecodeRequest]: the envelope has no unknown attribute either.
+func ParseRequest(body []byte) (Event, Request, error) {
+	var s cloudEvent
+	if err := decodeStrict(body, &s); err != nil {
+		return Event{}, nil, malformedError(Event{Kind: s.Type}, fmt.Errorf("not an event: %w", err))
+	}
+	rec, err := s.record()
+	if err != nil {
+		return Event{}, nil, malformedError(Event{Kind: s.Type}, fmt.Errorf("not an event: %w", err))
+	}
+	req, err := DecodeRequest(rec.Event)
+	return rec.Event, req, err
 }
 
 func corruptError(e Event, err error) error {
@@ -51,17 +115,26 @@ func malformedError(e Event, err error) error {
 func decodeStrict(data []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
+	return decodeWhole(d, into)
+}
+
+func decodeTolerant(data []byte, into any) error {
+	return decodeWhole(json.NewDecoder(bytes.NewReader(data)), into)
+}
+
+// decodeWhole decodes one value and refuses data after it.
+func decodeWhole(d *json.Decoder, into any) error {
 	if err := d.Decode(into); err != nil {
 		return err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return fmt.Errorf("data after the JSON value")
+		return errors.New("data after the JSON value")
 	}
 	return nil
 }
 
 // Header names in NATS binary mode. The ce- names are those of the CloudEvents
-// NATS binding; ours follow in the same style.
+// NATS binding; the names of Cortex follow in the same style.
 const (
 	headerSpec        = "ce-specversion"
 	headerID          = "ce-id"
@@ -74,6 +147,7 @@ const (
 	headerCausation   = "ce-causationid"
 	headerActor       = "ce-actor"
 	headerTraceParent = "traceparent"
+	headerVersion     = "ce-cortexversion"
 	headerPosition    = "ce-originposition"
 	headerPrev        = "ce-prevhash"
 	headerHash        = "ce-hash"
@@ -81,10 +155,10 @@ const (
 	sourcePrefix = "urn:cortex:host:"
 )
 
-// Headers is the envelope of a message: one value a name.
+// Headers is the envelope of a message: one value for each name.
 type Headers map[string]string
 
-// EncodeHeaders writes a record's envelope. A zero Position leaves out the
+// EncodeHeaders returns a record's envelope. A zero Position leaves out the
 // log's own headers, as for requests.
 func EncodeHeaders(r Record) (Headers, error) {
 	actor, err := json.Marshal(r.Actor)
@@ -105,6 +179,7 @@ func EncodeHeaders(r Record) (Headers, error) {
 		headerCorrelation: string(r.Correlation),
 		headerCausation:   string(r.Causation),
 		headerTraceParent: r.TraceParent,
+		headerVersion:     r.CortexVersion,
 	}
 	if r.Position > 0 {
 		optional[headerPosition] = strconv.FormatUint(uint64(r.Position), 10)
@@ -121,13 +196,13 @@ func EncodeHeaders(r Record) (Headers, error) {
 		size += len(name) + len(value)
 	}
 	if size > MaxHeaderBytes {
-		return nil, &Error{Op: "events.EncodeHeaders", Kind: ErrUsage, Subject: string(r.Kind), Err: fmt.Errorf("headers of %d bytes are more than %d", size, MaxHeaderBytes)}
+		return nil, &Error{Op: "events.EncodeHeaders", Kind: ErrUsage, Subject: string(r.Kind), Err: fmt.Errorf("the headers have %d bytes, at most %d are allowed", size, MaxHeaderBytes)}
 	}
 	return h, nil
 }
 
-// DecodeHeaders reads an envelope back. The headers of other parties in h are
-// ignored. Position is the origin position and 0 for requests.
+// DecodeHeaders is the inverse of [EncodeHeaders]. It ignores headers that it does not
+// know. Position is the position in the log, 0 for requests.
 func DecodeHeaders(h Headers, data []byte) (Record, error) {
 	r := Record{Event: Event{
 		ID:          ID(h[headerID]),
@@ -137,6 +212,8 @@ func DecodeHeaders(h Headers, data []byte) (Record, error) {
 		Causation:   ID(h[headerCausation]),
 		TraceParent: h[headerTraceParent],
 		Data:        json.RawMessage(data),
+
+		CortexVersion: h[headerVersion],
 	}}
 	fail := func(what string, err error) (Record, error) {
 		return Record{}, &Error{Op: "events.DecodeHeaders", Kind: ErrCorrupt, Subject: h[headerID], Err: fmt.Errorf("%s: %w", what, err)}
@@ -144,9 +221,9 @@ func DecodeHeaders(h Headers, data []byte) (Record, error) {
 	if h[headerSpec] != "1.0" {
 		return fail(headerSpec, fmt.Errorf("%q is not 1.0", h[headerSpec]))
 	}
-	source, ok := cutPrefix(h[headerSource], sourcePrefix)
+	source, ok := strings.CutPrefix(h[headerSource], sourcePrefix)
 	if !ok {
-		return fail(headerSource, fmt.Errorf("%q is not ours", h[headerSource]))
+		return fail(headerSource, fmt.Errorf("%q does not name a host", h[headerSource]))
 	}
 	r.Host = HostID(source)
 	var err error
@@ -157,7 +234,7 @@ func DecodeHeaders(h Headers, data []byte) (Record, error) {
 		return fail(headerTime, err)
 	}
 	r.Time = r.Time.UTC()
-	if err = decodeStrict([]byte(h[headerActor]), &r.Actor); err != nil {
+	if err = decodeTolerant([]byte(h[headerActor]), &r.Actor); err != nil {
 		return fail(headerActor, err)
 	}
 	if origin := h[headerPosition]; origin != "" {
@@ -176,14 +253,7 @@ func DecodeHeaders(h Headers, data []byte) (Record, error) {
 	return r, r.Validate()
 }
 
-func cutPrefix(s, prefix string) (string, bool) {
-	if len(s) < len(prefix) || s[:len(prefix)] != prefix {
-		return "", false
-	}
-	return s[len(prefix):], true
-}
-
-// cloudEvent is the CloudEvents 1.0 JSON form, used by exports and --json.
+// cloudEvent is the structured form of CloudEvents 1.0 in JSON, for exports and --json.
 type cloudEvent struct {
 	SpecVersion string          `json:"specversion"`
 	ID          ID              `json:"id"`
@@ -196,6 +266,7 @@ type cloudEvent struct {
 	Causation   ID              `json:"causationid,omitempty"`
 	Actor       Actor           `json:"actor"`
 	TraceParent string          `json:"traceparent,omitempty"`
+	Version     string          `json:"cortexversion,omitempty"`
 	Position    Position        `json:"position,omitempty"`
 	Prev        string          `json:"prevhash,omitempty"`
 	Hash        string          `json:"hash,omitempty"`
@@ -203,13 +274,13 @@ type cloudEvent struct {
 	Data        json.RawMessage `json:"data"`
 }
 
-// MarshalJSON writes the CloudEvents structured form.
+// MarshalJSON returns the CloudEvents structured form. The data keep their bytes.
 func (r Record) MarshalJSON() ([]byte, error) {
 	s := cloudEvent{
 		SpecVersion: "1.0", ID: r.ID, Source: sourcePrefix + string(r.Host), Type: r.Kind,
 		Subject: r.Subject.String(), Time: r.Time.UTC(), Transaction: r.Transaction,
 		Correlation: r.Correlation, Causation: r.Causation, Actor: r.Actor, TraceParent: r.TraceParent,
-		ContentType: "application/json", Data: r.Data,
+		Version: r.CortexVersion, ContentType: "application/json", Data: r.Data,
 	}
 	if r.Position > 0 {
 		s.Position, s.Prev, s.Hash = r.Position, r.Prev.String(), r.Hash.String()
@@ -217,32 +288,43 @@ func (r Record) MarshalJSON() ([]byte, error) {
 	return json.Marshal(s)
 }
 
-// UnmarshalJSON reads the CloudEvents structured form.
+// UnmarshalJSON reads the CloudEvents structured form. It ignores unknown attributes;
+// the data keep their bytes.
 func (r *Record) UnmarshalJSON(b []byte) error {
 	var s cloudEvent
-	if err := decodeStrict(b, &s); err != nil {
+	if err := json.Unmarshal(b, &s); err != nil {
 		return err
 	}
-	source, ok := cutPrefix(s.Source, sourcePrefix)
-	if !ok || s.SpecVersion != "1.0" {
-		return fmt.Errorf("not an event of ours: source %q", s.Source)
-	}
-	subject, err := ParseSubject(s.Subject)
+	rec, err := s.record()
 	if err != nil {
 		return err
 	}
-	*r = Record{Event: Event{
+	*r = rec
+	return nil
+}
+
+// record is the record that the structured form describes.
+func (s cloudEvent) record() (Record, error) {
+	source, ok := strings.CutPrefix(s.Source, sourcePrefix)
+	if !ok || s.SpecVersion != "1.0" {
+		return Record{}, fmt.Errorf("not an event of Cortex: source %q, specversion %q", s.Source, s.SpecVersion)
+	}
+	subject, err := ParseSubject(s.Subject)
+	if err != nil {
+		return Record{}, err
+	}
+	r := Record{Event: Event{
 		ID: s.ID, Kind: s.Type, Host: HostID(source), Subject: subject, Time: s.Time.UTC(),
 		Transaction: s.Transaction, Correlation: s.Correlation, Causation: s.Causation,
-		Actor: s.Actor, TraceParent: s.TraceParent, Data: s.Data,
+		Actor: s.Actor, TraceParent: s.TraceParent, CortexVersion: s.Version, Data: s.Data,
 	}, Position: s.Position}
 	if s.Position > 0 {
 		if r.Prev, err = ParseHash(s.Prev); err != nil {
-			return err
+			return Record{}, err
 		}
 		if r.Hash, err = ParseHash(s.Hash); err != nil {
-			return err
+			return Record{}, err
 		}
 	}
-	return r.Validate()
+	return r, r.Validate()
 }

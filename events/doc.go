@@ -1,17 +1,19 @@
-// Package events is the vocabulary that every other part of Cortex shares: what
-// can be asked for (requests), what has happened (facts), how both are written
-// down, and the pure rules that give a sequence of facts its meaning.
+// Package events is the vocabulary that every other part of Cortex shares:
+// requests, which ask for something; facts, which have happened; the stored form of
+// both; and the pure rules that turn a sequence of facts into a state.
 //
 // It promises:
 //
-//   - No effects. Nothing here reads a clock, a file, a socket or randomness;
-//     only the standard library is imported. The same input always gives the
-//     same output.
-//   - Closed sets. [Fact] and [Request] are sealed interfaces; every kind is a
-//     versioned string with a golden JSON file in testdata that is never edited.
-//     Decoding and encoding again is the identity.
-//   - One order. A fact's [StreamPosition] in its host's log is its place in history;
-//     times are information and never order anything.
-//   - One contract for the log. [Log] is implemented by the broker and, in
-//     memory, by package memlog; package logtest holds the suite both pass.
+//   - No effects. The package reads no clock, file, socket or randomness and
+//     imports only the standard library. The same input has the same output.
+//   - Closed sets. [Fact] and [Request] are sealed interfaces. Each kind is a
+//     versioned string with one line in the [Registry] and a golden JSON file in
+//     testdata that is never edited.
+//   - Strict writers, tolerant readers. An unknown kind or field is refused in a
+//     request and in a fact that is appended. [Decode] ignores unknown fields and
+//     returns [Unknown] for an unknown kind.
+//   - One order. A fact's [Position] in its host's log is its place in history.
+//     Times are information and order nothing.
+//   - One contract for the log. [Log] is implemented by the embedded server and, in
+//     memory, by package memlog. Package logtest is the suite that both pass.
 package events

@@ -5,27 +5,27 @@ import (
 	"strings"
 )
 
-// ErrorKind classifies an [Error]. Kinds are append-only; each has exactly one
-// exit code and one retry answer (see [ErrorKind.ExitCode], [ErrorKind.Retryable]).
+// ErrorKind classifies an [Error]. Kinds are added, never removed. Each has one exit
+// code, and is retryable or not.
 type ErrorKind string
 
 // The kinds of error.
 const (
-	ErrInternal     ErrorKind = "internal"     // a fault of ours
-	ErrUsage        ErrorKind = "usage"        // the words of the request are wrong
-	ErrNotFound     ErrorKind = "not-found"    // what was named does not exist
-	ErrCancelled    ErrorKind = "cancelled"    // the person said no
-	ErrConfirmation ErrorKind = "confirmation" // needs a yes, or more rights
-	ErrDenied       ErrorKind = "denied"       // policy says no
-	ErrStale        ErrorKind = "stale"        // the world changed since the plan
+	ErrInternal     ErrorKind = "internal"     // a defect in Cortex
+	ErrUsage        ErrorKind = "usage"        // the request is malformed
+	ErrNotFound     ErrorKind = "not-found"    // the named thing does not exist
+	ErrCancelled    ErrorKind = "cancelled"    // the user declined
+	ErrConfirmation ErrorKind = "confirmation" // needs an approval, or more rights
+	ErrDenied       ErrorKind = "denied"       // policy forbids it
+	ErrStale        ErrorKind = "stale"        // the machine changed since the plan
 	ErrPartial      ErrorKind = "partial"      // done, but not exactly
-	ErrLockBusy     ErrorKind = "lock-busy"    // another package manager is at work
+	ErrLockBusy     ErrorKind = "lock-busy"    // another package manager holds the lock
 	ErrApt          ErrorKind = "apt"          // apt or dpkg failed
-	ErrInterrupted  ErrorKind = "interrupted"  // stopped in the middle
+	ErrInterrupted  ErrorKind = "interrupted"  // stopped before the end
 	ErrConflict     ErrorKind = "conflict"     // an expectation about the log or the machine did not hold
-	ErrUnavailable  ErrorKind = "unavailable"  // something we need does not answer
-	ErrCorrupt      ErrorKind = "corrupt"      // what is stored is not what was written
-	ErrFull         ErrorKind = "full"         // no room for what must be durable
+	ErrUnavailable  ErrorKind = "unavailable"  // a needed service does not answer
+	ErrCorrupt      ErrorKind = "corrupt"      // stored data was changed or is damaged
+	ErrFull         ErrorKind = "full"         // no space for data that must be durable
 )
 
 // Error makes a kind usable as a target: errors.Is(err, events.ErrStale).
@@ -65,7 +65,7 @@ func (k ErrorKind) ExitCode() int {
 	return 1
 }
 
-// Retryable reports whether the same call may succeed when simply made again later.
+// Retryable reports whether the same call may succeed later.
 func (k ErrorKind) Retryable() bool {
 	switch k {
 	case ErrUnavailable, ErrLockBusy, ErrConflict:
@@ -77,17 +77,17 @@ func (k ErrorKind) Retryable() bool {
 	return false
 }
 
-// Error is the one error type of Cortex. What a person reads is
-// "subject: cause" and, on a line of its own, the hint; Op is for logs.
+// Error is the one error type of Cortex. Users read "subject: cause" and, on a line of
+// its own, the hint. Op is for logs.
 type Error struct {
 	Op      string    // package.Function that failed, for logs
 	Kind    ErrorKind // never empty
-	Subject string    // what it was about: a package, a transaction, a file
-	Hint    string    // what the reader can do next, lower case, no full stop
+	Subject string    // the package, transaction or file that it is about
+	Hint    string    // what the user can do next, lower case, no full stop
 	Err     error     // the cause; may be nil
 }
 
-// Error renders subject and cause without the hint.
+// Error returns subject and cause without the hint.
 func (e *Error) Error() string {
 	var parts []string
 	if e.Subject != "" {
@@ -101,7 +101,7 @@ func (e *Error) Error() string {
 	return strings.Join(parts, ": ")
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Is reports whether target is this error's kind.
@@ -138,7 +138,7 @@ func HintOf(err error) string {
 	return ""
 }
 
-// Failure is an [Error] as it is written into a fact.
+// Failure is an [Error] in the form that facts store.
 type Failure struct {
 	Kind    ErrorKind `json:"kind"`
 	Subject string    `json:"subject,omitempty"`
@@ -146,7 +146,8 @@ type Failure struct {
 	Hint    string    `json:"hint,omitempty"`
 }
 
-// FailureOf records err; messages longer than [MaxReasonBytes] lose their head.
+// FailureOf returns err as a failure. A message longer than [MaxReasonBytes] loses its
+// beginning.
 func FailureOf(err error) Failure {
 	f := Failure{Kind: KindOf(err), Hint: HintOf(err), Message: Tail(err.Error(), MaxReasonBytes)}
 	var e *Error

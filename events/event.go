@@ -12,13 +12,13 @@ import (
 // ID is a UUID (version 7 when we make it) in its 36-character form.
 type ID string
 
-// HostID is the UUID that a machine's store got when it was created.
+// HostID is the UUID of a machine's store. It is made when the store is created.
 type HostID string
 
 // TransactionID is the UUID of a transaction; the id of the request that opened it.
 type TransactionID string
 
-// StreamPosition is a fact's place in its host's log: 1 is the first, 0 is before it.
+// Position is a fact's place in its host's log, counted from 1; 0 is before the first.
 type Position uint64
 
 // Validate checks the form of a UUID.
@@ -41,6 +41,9 @@ func (id PlanID) Validate() error {
 	return nil
 }
 
+// maxVersionBytes bounds [Event.CortexVersion].
+const maxVersionBytes = 64
+
 func validateUUID(s string) error {
 	if len(s) != 36 {
 		return fmt.Errorf("%q is not a UUID", s)
@@ -57,32 +60,35 @@ func validateUUID(s string) error {
 	return nil
 }
 
-// Actor is who caused an event, as the daemon established it: the uid comes from
-// the socket's peer credentials, never from the client's word.
+// Actor is the user and the program that caused an event. The daemon takes the uid from
+// the socket's peer credentials, never from the client's data.
 type Actor struct {
 	UID      int    `json:"uid"`
 	User     string `json:"user,omitempty"`
 	LoginUID int    `json:"login_uid,omitempty"` // the audit login uid, when set
-	SudoUser string `json:"sudo_user,omitempty"` // as told by sudo; for people
+	SudoUser string `json:"sudo_user,omitempty"` // from sudo's environment; for people
 	TTY      string `json:"tty,omitempty"`
 	Program  string `json:"program"` // cortex, cortexd, …
 	PID      int    `json:"pid,omitempty"`
 }
 
-// EventID is a request or a fact with its envelope: CloudEvents 1.0 attributes
-// plus ours. It has no position yet.
+// Event is a request or a fact with its envelope: the attributes of CloudEvents 1.0 and
+// those of Cortex. It has no position yet.
 type Event struct {
 	ID          ID
 	Kind        Kind
 	Host        HostID
 	Subject     Subject
-	Time        time.Time     // UTC; when it happened, by the writer's clock
+	Time        time.Time     // UTC, by the writer's clock
 	Transaction TransactionID // "" outside transactions
-	Correlation ID            // the request that all of this goes back to
-	Causation   ID            // the event that led directly to this one
+	Correlation ID            // the request at the beginning of the chain of causes
+	Causation   ID            // the event that directly caused this one
 	Actor       Actor
 	TraceParent string // W3C trace context, or ""
-	Data        json.RawMessage
+	// CortexVersion is the version of Cortex that wrote a fact; "" in requests and in
+	// facts of old versions. It is information and no part of the chain.
+	CortexVersion string
+	Data          json.RawMessage
 }
 
 // Record is an event that the log has accepted.
@@ -93,8 +99,8 @@ type Record struct {
 	Hash     Hash // see [ChainHash]
 }
 
-// Subject is where an event belongs: NOUN.ID, e.g. txn.0190…; the log adds host
-// and fact. It is a NATS subject without its frame.
+// Subject is the aggregate that an event is about: NOUN.ID, such as txn.0190…. It is
+// the middle of the event's NATS subject.
 type Subject struct {
 	Noun string // txn, machine, log, event
 	ID   string
@@ -113,16 +119,16 @@ func ParseSubject(s string) (Subject, error) {
 }
 
 // TransactionSubject is the aggregate of one transaction.
-func TransactionSubject(id TransactionID) Subject { return Subject{"txn", string(id)} }
+func TransactionSubject(id TransactionID) Subject { return Subject{nounTransaction, string(id)} }
 
 // MachineSubject is the aggregate of one machine.
-func MachineSubject(h HostID) Subject { return Subject{"machine", string(h)} }
+func MachineSubject(h HostID) Subject { return Subject{nounMachine, string(h)} }
 
 // LogSubject is the aggregate of a host's log itself.
-func LogSubject(h HostID) Subject { return Subject{"log", string(h)} }
+func LogSubject(h HostID) Subject { return Subject{nounLog, string(h)} }
 
-// DeadLetterSubject is the aggregate of one message that a handler gave up on.
-func DeadLetterSubject(id ID) Subject { return Subject{"event", string(id)} }
+// DeadLetterSubject is the aggregate of one dead letter.
+func DeadLetterSubject(id ID) Subject { return Subject{nounDeadLetter, string(id)} }
 
 func validToken(s string) bool {
 	if s == "" || len(s) > 64 {
@@ -167,11 +173,16 @@ func RequestedFilter(h HostID) string { return "cortex.evt." + string(h) + ".txn
 // RequestFilter is the NATS filter of all requests to one host.
 func RequestFilter(h HostID) string { return "cortex.req." + string(h) + ".>" }
 
-// NewFactEvent builds an event from a fact. The caller supplies everything that is not
-// in the fact; see [EventID.Validate] for what must be set.
-func NewFactEvent(e Event, f Fact) (Event, error) { return newEvent(e, f.Kind(), f) }
+// NewFactEvent puts a fact into the envelope e. See [Event.Validate] for the attributes
+// that e must have.
+func NewFactEvent(e Event, f Fact) (Event, error) {
+	if _, ok := f.(*Unknown); ok {
+		return Event{}, &Error{Op: "events.NewFactEvent", Kind: ErrInternal, Subject: string(f.Kind()), Err: errors.New("a fact of an unknown kind cannot be appended")}
+	}
+	return newEvent(e, f.Kind(), f)
+}
 
-// NewRequestEvent builds an event from a request.
+// NewRequestEvent puts a valid request into the envelope e.
 func NewRequestEvent(e Event, r Request) (Event, error) {
 	if err := r.Validate(); err != nil {
 		return Event{}, err
@@ -188,7 +199,7 @@ func newEvent(e Event, k Kind, payload any) (Event, error) {
 	return e, e.Validate()
 }
 
-// Validate checks the envelope's form and limits, not the data's meaning.
+// Validate checks the envelope's form and limits, not the data.
 func (e Event) Validate() error {
 	var errs []error
 	if err := e.ID.Validate(); err != nil {
@@ -211,10 +222,13 @@ func (e Event) Validate() error {
 		errs = append(errs, errors.New("time is not set"))
 	}
 	if len(e.Data) > MaxEventBytes {
-		errs = append(errs, fmt.Errorf("data of %d bytes is more than %d", len(e.Data), MaxEventBytes))
+		errs = append(errs, fmt.Errorf("the data have %d bytes, at most %d are allowed", len(e.Data), MaxEventBytes))
 	}
 	if len(e.TraceParent) > 64 || strings.ContainsAny(e.TraceParent, "\r\n") {
 		errs = append(errs, errors.New("traceparent is malformed"))
+	}
+	if len(e.CortexVersion) > maxVersionBytes || strings.ContainsFunc(e.CortexVersion, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		errs = append(errs, errors.New("cortexversion is malformed"))
 	}
 	if len(errs) == 0 {
 		return nil

@@ -2,8 +2,8 @@ package events
 
 import "time"
 
-// Fact is something that has happened. The set is closed; each type tells in
-// its comment who appends it and what follows from it.
+// Fact is something that has happened. The set is closed. The registry names the
+// packages that append and read each type.
 //
 //sumtype:decl
 type Fact interface {
@@ -12,98 +12,94 @@ type Fact interface {
 	fact()
 }
 
-// StandaloneFact is a fact that belongs to no transaction and changes no package: it tells of
-// models, hardware, caches and the like.
+// StandaloneFact is a fact that belongs to no transaction and changes no package, such
+// as a fact about models, hardware or limits.
 type StandaloneFact interface {
 	Fact
 	standalone()
 }
 
-// LogOpened is the first fact of every log, appended when the store is created.
+// LogOpened is the first fact of every log. It is appended when the store is created.
 type LogOpened struct {
 	Host    HostID `json:"host"`
 	Machine string `json:"machine,omitempty"` // host name at that time, for people
 	Build   string `json:"build,omitempty"`
 }
 
-// BaselineRecorded records every package of the machine as first seen. Appended by the
-// reconciler on the first start; the base of the inventory.
+// BaselineRecorded records every package of the machine at the first start of Cortex.
+// The inventory is folded from here on.
 type BaselineRecorded struct {
 	Packages []Package `json:"packages"`
 }
 
-// DriftDetected records what changed on the machine outside any transaction of ours.
-// Appended by the reconciler, and by the executor right before it starts.
+// DriftDetected records package changes that belong to no recorded transaction. Cortex
+// compares the machine with the inventory at its start and before each transaction.
 type DriftDetected struct {
 	Changes []PackageChange `json:"changes"`
 }
 
-// IndexesRefreshed records that apt's package lists were fetched. Appended by
-// the planner.
+// IndexesRefreshed records that apt's package lists were fetched.
 type IndexesRefreshed struct {
 	Reason     string `json:"reason"`
 	DurationMs int64  `json:"duration_ms"`
 }
 
-// GarbageCollected records that contents were dropped from the vault. Appended by the
-// custodian.
+// GarbageCollected records that contents were removed from the blob store.
 type GarbageCollected struct {
 	ContentsRemoved int   `json:"contents"`
 	BytesFreed      int64 `json:"bytes"`
-	// NoLongerUndoable are the transactions that cannot be undone exactly any more.
+	// NoLongerUndoable are the transactions that can no longer be undone exactly.
 	NoLongerUndoable []TransactionID `json:"forgotten,omitempty"`
 }
 
-// Requested opens a transaction: the request was authentic and well formed.
-// Appended by the intake. Its kind is VERB.requested.v1.
+// Requested opens a transaction: the request was authentic and well formed. Its kind
+// is VERB.requested.v1.
 type Requested struct {
-	// Number is what people call the transaction: 1, 2, 3, … in the order of the
+	// Number is the transaction's number for people: 1, 2, 3, … in the order of the
 	// log. It never changes.
 	Number int `json:"number"`
 	Intent
 }
 
-// Planned holds the exact plan. Appended by the planner. A transaction whose
-// request was a dry run ends here until it is applied.
+// Planned holds the exact plan. A dry run ends here; 'cortex apply' continues it.
 type Planned struct {
 	PlanID        PlanID `json:"plan_id"`
 	Plan          Plan   `json:"plan"`
 	InventoryHash string `json:"base"` // hash of the inventory the plan was made on
-	// PolicyVersion is the version of the rules that judged the plan, and Denial what they
-	// said against it; Denied follows.
+	// PolicyVersion is the version of the rules that evaluated the plan. Denial is set
+	// when they forbid it; the fact Denied follows.
 	PolicyVersion string  `json:"policy,omitempty"`
 	Denial        *Denial `json:"denial,omitempty"`
 }
 
-// Refused ends a transaction that cannot be planned, or whose plan no longer
-// fits the machine. Nothing ran. Appended by planner and executor.
+// Refused ends a transaction that cannot be planned, or whose plan no longer fits the
+// machine. Nothing ran.
 type Refused struct {
 	Failure
 }
 
-// Approved says that somebody with the right to change the machine said yes to
-// exactly this plan. Appended by the intake.
+// Approved records that a user with the right to change the machine approved exactly
+// this plan.
 type Approved struct {
 	PlanID PlanID `json:"plan_id"`
 	How    string `json:"how"` // prompt, yes-flag, apply, policy
 }
 
-// Denied says that policy forbids the plan. Nothing ran.
+// Denied records that policy forbids the plan. Nothing ran.
 type Denied struct {
 	Rule          string `json:"rule"`
 	Message       string `json:"message"`
 	PolicyVersion string `json:"policy,omitempty"` // the version of the rules
 }
 
-// Cancelled says that the person declined the plan. Nothing ran. Appended by
-// the intake.
+// Cancelled records that the user declined the plan. Nothing ran.
 type Cancelled struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// Started is the intent to act, durable before the first effect. Appended by
-// the executor with an expected position: the append is the lock, so a
-// redelivered approval cannot run twice.
+// Started is the intent to act, durable before the first effect. It is appended with
+// an expected position: the append is the lock, so that a redelivered approval cannot
+// run twice.
 type Started struct {
 	PlanID        PlanID `json:"plan_id"`
 	InventoryHash string `json:"base"` // hash of the inventory right before
@@ -113,7 +109,7 @@ type Started struct {
 type StepStarted struct {
 	Index int      `json:"index"` // from 0
 	Op    Op       `json:"op"`
-	Argv  []string `json:"argv"` // what runs; holds no secrets
+	Argv  []string `json:"argv"` // the program with its arguments; holds no secrets
 }
 
 // StepSucceeded ends a step that exited 0.
@@ -123,7 +119,7 @@ type StepSucceeded struct {
 	DurationMs int64  `json:"duration_ms"`
 }
 
-// StepFailed ends a step that did not.
+// StepFailed ends a step that failed.
 type StepFailed struct {
 	Index      int     `json:"index"`
 	Output     string  `json:"output,omitempty"`
@@ -132,14 +128,15 @@ type StepFailed struct {
 	DurationMs int64   `json:"duration_ms"`
 }
 
-// SnapshotTaken says that what an undo of the step will need is kept: the image of the
-// state vector right before, and the package files that come and go. Appended by
-// the executor while dpkg's lock is held; dpkg starts only when it is on record.
+// SnapshotTaken records that everything an undo of the step needs is stored: the
+// snapshot of configuration files and settings from right before the step, and the
+// package files that the step installs and removes. It is appended while dpkg's lock
+// is held, and dpkg starts only when it is durable.
 type SnapshotTaken struct {
 	Index     int      `json:"index"` // of the step, from 0
-	Snapshot  Digest   `json:"image"` // in the vault
+	Snapshot  Digest   `json:"image"` // in the blob store
 	Debs      []Deb    `json:"debs,omitempty"`
-	NotStored []string `json:"lost,omitempty"` // what goes and could not be kept, for people
+	NotStored []string `json:"lost,omitempty"` // package files that are replaced and could not be stored, for people
 }
 
 // Succeeded ends a transaction whose steps all succeeded. Changes, Files and
@@ -150,8 +147,8 @@ type Succeeded struct {
 	Settings []SettingChange `json:"settings,omitempty"`
 }
 
-// Failed ends a transaction one of whose steps failed. Changes is what happened
-// all the same.
+// Failed ends a transaction one of whose steps failed. Changes, Files and Settings are
+// the differences that remain.
 type Failed struct {
 	Changes  []PackageChange `json:"changes"`
 	Failure  Failure         `json:"failure"`
@@ -159,9 +156,9 @@ type Failed struct {
 	Settings []SettingChange `json:"settings,omitempty"`
 }
 
-// Interrupted ends a transaction that was cut off: the reconciler found it
-// unfinished and recorded what dpkg shows. Recovered lists what was run to bring
-// dpkg back to a consistent state.
+// Interrupted ends a transaction whose execution stopped, for example in a power
+// failure. Its changes are the difference that dpkg shows afterwards. Recovered lists
+// the commands that brought dpkg back to a consistent state.
 type Interrupted struct {
 	Changes   []PackageChange `json:"changes"`
 	Reason    string          `json:"reason"`
@@ -170,31 +167,30 @@ type Interrupted struct {
 	Settings  []SettingChange `json:"settings,omitempty"`
 }
 
-// Observed is a whole transaction that somebody else carried out: apt, dpkg or
-// another front end, seen by the hooks. It opens and ends it. Appended by the
-// observer.
+// Observed is a whole transaction that was made outside Cortex, with apt, dpkg or
+// another front end, and seen by the hooks. It opens and ends the transaction.
 type Observed struct {
 	Number   int             `json:"number"` // see [Requested]
 	Program  string          `json:"program"`
-	Command  string          `json:"command,omitempty"` // as it was typed, masked
+	Command  string          `json:"command,omitempty"` // as typed, with secrets masked
 	UID      int             `json:"uid"`
 	Started  time.Time       `json:"started,omitzero"`
-	Snapshot Digest          `json:"image,omitempty"` // of right before; "" when it was not captured
+	Snapshot Digest          `json:"image,omitempty"` // from right before; "" when none was taken
 	Debs     []Deb           `json:"debs,omitempty"`
 	Changes  []PackageChange `json:"changes"`
 	Files    []FileChange    `json:"files,omitempty"`
 	Settings []SettingChange `json:"settings,omitempty"`
 }
 
-// Compensated says that transaction By undid this one. Exact is true only when
-// every package state that this one changed was verified to be as before.
+// Compensated records that transaction By undid this one. Exact is true only when
+// every package, file and setting that this one changed was verified to be as before.
 type Compensated struct {
 	By      TransactionID `json:"by"`
 	Exact   bool          `json:"exact"`
-	Residue []string      `json:"residue,omitempty"` // what is not as before
+	Residue []string      `json:"residue,omitempty"` // what was not restored
 }
 
-// DeadLettered says that a handler gave up on a message after its retries.
+// DeadLettered records that a handler failed on a message after all its retries.
 type DeadLettered struct {
 	Handler        string   `json:"handler"`
 	Stream         string   `json:"stream"`
@@ -205,10 +201,10 @@ type DeadLettered struct {
 	Attempts       int      `json:"attempts"`
 }
 
-// DeadLetterRetried says that a parked message was given to its handler again, and
+// DeadLetterRetried records that the handler of a dead letter was called again and
 // succeeded.
 type DeadLetterRetried struct {
-	DeadLetter ID `json:"parked"` // the id of the Parked fact
+	DeadLetter ID `json:"parked"` // the id of the DeadLettered fact
 }
 
 // Kind implements [Fact]; it depends on the verb.
@@ -262,8 +258,8 @@ func (*Compensated) fact()       {}
 func (*DeadLettered) fact()      {}
 func (*DeadLetterRetried) fact() {}
 
-// Request is something somebody wants. It may be refused, and forges nothing:
-// only the daemon turns it into facts.
+// Request asks for something and may be refused. Any local user may send one; only the
+// daemon turns it into facts.
 //
 //sumtype:decl
 type Request interface {
@@ -276,25 +272,25 @@ type Request interface {
 	request()
 }
 
-// TransactionRequest asks for a plan. Its event's Transaction is the id that the
-// new transaction will have, so asking twice with one id is asking once. Its
-// kind is the same VERB.requested.v1 as the fact's.
+// TransactionRequest asks for a plan. Its event's Transaction is the id of the new
+// transaction, so that sending it twice opens one transaction. Its kind is the same
+// VERB.requested.v1 as the fact's.
 type TransactionRequest struct {
 	Intent
 }
 
-// ApproveRequest says yes to one plan.
+// ApproveRequest approves one plan.
 type ApproveRequest struct {
 	PlanID PlanID `json:"plan_id"`
 	How    string `json:"how"`
 }
 
-// CancelRequest says no to a plan.
+// CancelRequest declines a plan.
 type CancelRequest struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// RetryRequest asks to give a parked message to its handler again.
+// RetryRequest asks to call the handler of a dead letter again.
 type RetryRequest struct {
 	DeadLetter ID `json:"parked"`
 }
@@ -307,7 +303,7 @@ func (*ApproveRequest) Kind() Kind { return KindApproveRequested }
 func (*CancelRequest) Kind() Kind  { return KindCancelRequested }
 func (*RetryRequest) Kind() Kind   { return KindRetryRequested }
 
-// MayChangeMachine implements [Request]: a plan changes nothing, a yes does.
+// MayChangeMachine implements [Request]: a plan changes nothing, an approval does.
 func (*TransactionRequest) MayChangeMachine() bool { return false }
 func (*ApproveRequest) MayChangeMachine() bool     { return true }
 func (*CancelRequest) MayChangeMachine() bool      { return false }
@@ -324,8 +320,8 @@ func (*ApproveRequest) request()     {}
 func (*CancelRequest) request()      {}
 func (*RetryRequest) request()       {}
 
-// Progress is what a running transaction tells about itself while it runs. It
-// is not a fact: it travels over core NATS and may be lost.
+// Progress is the progress of a running transaction. It is not a fact: it is sent over
+// core NATS, is not stored, and may be lost.
 type Progress struct {
 	Transaction TransactionID `json:"transaction"`
 	Stage       Stage         `json:"stage"`
@@ -337,7 +333,7 @@ type Progress struct {
 	Time        time.Time     `json:"time"`
 }
 
-// Stage tells what kind of work is going on.
+// Stage is the kind of work that is going on.
 type Stage string
 
 // The stages of a transaction's work.
@@ -345,6 +341,6 @@ const (
 	StageWaiting  Stage = "waiting"  // for another package manager's lock
 	StageRefresh  Stage = "refresh"  // fetching package lists
 	StageDownload Stage = "download" // fetching packages
-	StageApply    Stage = "apply"    // dpkg at work
-	StageVerify   Stage = "verify"   // reading back what happened
+	StageApply    Stage = "apply"    // dpkg runs
+	StageVerify   Stage = "verify"   // reading the result
 )

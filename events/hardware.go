@@ -12,10 +12,9 @@ import (
 	"strings"
 )
 
-// HardwareSnapshot is what was known of the machine's hardware at one moment.
-// Appended by the surveyor: when the daemon starts and something stable differs
-// from the newest snapshot or the machine was booted since, on request, and before
-// a plan for packages that depend on the hardware.
+// HardwareSnapshot records the facts that are known about the machine's hardware. It is
+// taken when the daemon starts after a boot or with different hardware, on request, and
+// before a plan for packages that depend on the hardware.
 type HardwareSnapshot struct {
 	Reason      HardwareSnapshotReason `json:"reason"`
 	BootID      string                 `json:"boot_id,omitempty"`
@@ -25,15 +24,15 @@ type HardwareSnapshot struct {
 	TookUs      int64                  `json:"took_us"`
 }
 
-// HardwareChanged tells how the stable facts of two neighbouring snapshots
-// differ. Appended by the surveyor right before the later one.
+// HardwareChanged records the stable facts that differ between two successive
+// snapshots. It is appended right before the later one.
 type HardwareChanged struct {
 	Before  Position         `json:"before"` // of the earlier snapshot
 	Changes []HardwareChange `json:"changes"`
 }
 
-// HardwareSnapshotRequest asks for a snapshot. It changes nothing on the machine; the
-// snapshot names the request as its cause.
+// HardwareSnapshotRequest asks for a hardware snapshot. The snapshot names the request
+// as its cause.
 type HardwareSnapshotRequest struct{}
 
 // HardwareSnapshotReason is why a snapshot was taken.
@@ -46,20 +45,20 @@ const (
 	HardwareSnapshotBeforePlan HardwareSnapshotReason = "plan"
 )
 
-// HardwareFact is one thing that is known, or that could not be found out. Units
-// are last in keys: _b bytes, _mhz megahertz, _mbps megabits a second.
+// HardwareFact is one property of the hardware, or one that could not be determined.
+// Keys end in their unit: _b bytes, _mhz megahertz, _mbps megabits per second.
 type HardwareFact struct {
 	Key        string        `json:"key"`             // cpu.model, gpu.0000:01:00.0.vram_total_b
-	Value      HardwareValue `json:"value,omitempty"` // "" when it is not known; then Error says why
-	Source     string        `json:"source"`          // a path or what else was asked
+	Value      HardwareValue `json:"value,omitempty"` // "" when it is unknown; Error has the reason
+	Source     string        `json:"source"`          // a path or another source
 	Confidence Confidence    `json:"confidence"`
 	Error      string        `json:"error,omitempty"`
-	// Volatile facts change by themselves, such as free memory; they are never
-	// compared and never answered from a record.
+	// Volatile facts change by themselves, such as free memory. They are not compared,
+	// and a recorded value is not used as an answer.
 	Volatile bool `json:"volatile,omitempty"`
 }
 
-// Confidence says how far a fact can be relied on.
+// Confidence is how reliable a hardware fact is.
 type Confidence string
 
 // The degrees of confidence.
@@ -67,11 +66,11 @@ const (
 	ConfidenceCertain Confidence = "certain" // read from the kernel, the firmware or the driver
 	ConfidenceDerived Confidence = "derived" // follows from certain ones by a rule or a table
 	ConfidenceGuess   Confidence = "guess"   // likely
-	ConfidenceUnknown Confidence = "unknown" // could not be found out; Error says why
+	ConfidenceUnknown Confidence = "unknown" // could not be determined; Error has the reason
 )
 
-// HardwareChange is one stable fact that differs. An empty value says that the
-// fact is not there, or not known.
+// HardwareChange is one stable fact that differs. An empty value means that the fact is
+// absent or unknown.
 type HardwareChange struct {
 	Key    string        `json:"key"`
 	Before HardwareValue `json:"before,omitempty"`
@@ -79,10 +78,10 @@ type HardwareChange struct {
 }
 
 // HardwareValue is a value in its JSON form: text, a whole number, true or false,
-// or a list of texts. "" is no value.
+// or a list of texts. "" is the absence of a value.
 type HardwareValue string
 
-// TextValue, NumberValue, BoolValue and ListValue make values.
+// TextValue returns a text. Invalid UTF-8 becomes a question mark.
 func TextValue(s string) HardwareValue {
 	data, err := json.Marshal(strings.ToValidUTF8(s, "?"))
 	if err != nil {
@@ -91,13 +90,13 @@ func TextValue(s string) HardwareValue {
 	return HardwareValue(data)
 }
 
-// NumberValue makes a whole number.
+// NumberValue returns a whole number.
 func NumberValue(n int64) HardwareValue { return HardwareValue(strconv.FormatInt(n, 10)) }
 
-// BoolValue makes a truth value.
+// BoolValue returns true or false.
 func BoolValue(b bool) HardwareValue { return HardwareValue(strconv.FormatBool(b)) }
 
-// ListValue makes a list; nil is an empty one.
+// ListValue returns a list of texts; nil is an empty list.
 func ListValue(list []string) HardwareValue {
 	if list == nil {
 		list = []string{}
@@ -109,7 +108,7 @@ func ListValue(list []string) HardwareValue {
 	return HardwareValue(data)
 }
 
-// String is the value for people: texts without quotes, lists with blanks.
+// String returns the value for people: texts without quotes, lists separated by spaces.
 func (v HardwareValue) String() string {
 	if list := v.List(); list != nil {
 		return strings.Join(list, " ")
@@ -127,7 +126,7 @@ func (v HardwareValue) Int() (n int64, ok bool) {
 	return n, err == nil
 }
 
-// IsTrue reports whether the value is the truth value true.
+// IsTrue reports whether the value is true.
 func (v HardwareValue) IsTrue() bool { return v == "true" }
 
 // List is the list; nil for any other value.
@@ -142,7 +141,7 @@ func (v HardwareValue) List() []string {
 	return list
 }
 
-// MarshalJSON gives the JSON that the value is.
+// MarshalJSON returns the value, which is JSON already.
 func (v HardwareValue) MarshalJSON() ([]byte, error) {
 	if v == "" {
 		return []byte("null"), nil
@@ -150,7 +149,7 @@ func (v HardwareValue) MarshalJSON() ([]byte, error) {
 	return []byte(v), nil
 }
 
-// UnmarshalJSON takes texts, whole numbers, truth values and lists of texts.
+// UnmarshalJSON accepts texts, whole numbers, true, false, null and lists of texts.
 func (v *HardwareValue) UnmarshalJSON(data []byte) error {
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, data); err != nil {
@@ -168,14 +167,14 @@ func (v *HardwareValue) UnmarshalJSON(data []byte) error {
 		w = TextValue(w.String())
 	default:
 		if _, ok := w.Int(); !ok {
-			return fmt.Errorf("%.40q is no value of a fact", string(w))
+			return fmt.Errorf("%.40q is not a text, whole number, boolean or list of texts", string(w))
 		}
 	}
 	*v = w
 	return nil
 }
 
-// FindHardwareFact gives the fact with that key out of sorted facts.
+// FindHardwareFact returns the fact with that key. The facts must be sorted.
 func FindHardwareFact(facts []HardwareFact, key string) (HardwareFact, bool) {
 	i, ok := slices.BinarySearchFunc(facts, key, func(f HardwareFact, k string) int { return cmp.Compare(f.Key, k) })
 	if !ok {
@@ -225,11 +224,11 @@ func DiffHardware(before, after []HardwareFact) []HardwareChange {
 	return changes
 }
 
-// Validate checks a snapshot's form and limits: keys sorted, each once, and no
-// fact that is silent about why its value is missing.
+// Validate checks a snapshot's form and limits: keys are sorted, each occurs once, and
+// each fact has a value or the reason why it has none.
 func (s *HardwareSnapshot) Validate() error {
 	if len(s.Facts) > MaxHardwareFacts {
-		return fmt.Errorf("%d hardware facts are more than %d", len(s.Facts), MaxHardwareFacts)
+		return fmt.Errorf("%d hardware facts, at most %d are allowed", len(s.Facts), MaxHardwareFacts)
 	}
 	for i, f := range s.Facts {
 		switch {
@@ -238,7 +237,7 @@ func (s *HardwareSnapshot) Validate() error {
 		case i > 0 && s.Facts[i-1].Key >= f.Key:
 			return fmt.Errorf("hardware fact %s is out of order", f.Key)
 		case len(f.Value) > MaxHardwareValueBytes:
-			return fmt.Errorf("hardware fact %s has %d bytes, more than %d", f.Key, len(f.Value), MaxHardwareValueBytes)
+			return fmt.Errorf("hardware fact %s has %d bytes, at most %d are allowed", f.Key, len(f.Value), MaxHardwareValueBytes)
 		case f.Value == "" && f.Error == "":
 			return fmt.Errorf("hardware fact %s has neither value nor error", f.Key)
 		case f.Source == "" || f.Confidence == "":
@@ -265,7 +264,7 @@ func (*HardwareChanged) standalone()  {}
 // Kind implements [Request].
 func (*HardwareSnapshotRequest) Kind() Kind { return KindHardwareSnapshotRequested }
 
-// MayChangeMachine implements [Request]: looking changes nothing.
+// MayChangeMachine implements [Request]: a snapshot changes nothing.
 func (*HardwareSnapshotRequest) MayChangeMachine() bool { return false }
 
 // Validate implements [Request].

@@ -8,12 +8,11 @@ import (
 	"slices"
 )
 
-// Inventory is the state of all packages of one machine. As a fold over facts
-// it is what history says; as read from dpkg it is what is. The difference of
-// the two is drift.
+// Inventory is the state of all packages of one machine. Folded from the log it is the
+// recorded state; read from dpkg it is the actual state. The difference is drift.
 type Inventory map[PackageKey]State
 
-// NewInventory indexes packages, leaving out those unknown to the machine.
+// NewInventory indexes packages and leaves out those that the machine does not know.
 func NewInventory(packages []Package) Inventory {
 	inv := make(Inventory, len(packages))
 	for _, p := range packages {
@@ -24,7 +23,7 @@ func NewInventory(packages []Package) Inventory {
 	return inv
 }
 
-// Packages lists the inventory sorted by name, then architecture.
+// Packages returns the packages, sorted by name and architecture.
 func (inv Inventory) Packages() []Package {
 	out := make([]Package, 0, len(inv))
 	for k, s := range inv {
@@ -38,7 +37,8 @@ func comparePackageKeys(a, b PackageKey) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Arch, b.Arch))
 }
 
-// DiffInventories lists what changed from before to after, sorted by name and architecture.
+// DiffInventories returns the changes from before to after, sorted by name and
+// architecture.
 func DiffInventories(before, after Inventory) []PackageChange {
 	var out []PackageChange
 	for k, b := range before {
@@ -55,12 +55,12 @@ func DiffInventories(before, after Inventory) []PackageChange {
 	return out
 }
 
-// Apply folds one fact into the inventory; facts without package changes leave
-// it as it is.
+// Apply folds one fact into the inventory. Facts without package changes do not change
+// it.
 func (inv Inventory) Apply(f Fact) {
-	if adopted, ok := f.(*BaselineRecorded); ok {
+	if baseline, ok := f.(*BaselineRecorded); ok {
 		clear(inv)
-		for _, p := range adopted.Packages {
+		for _, p := range baseline.Packages {
 			inv[p.PackageKey] = p.State
 		}
 		return
@@ -68,8 +68,8 @@ func (inv Inventory) Apply(f Fact) {
 	inv.apply(ChangesOf(f))
 }
 
-// ChangesOf gives the package changes that a fact records, nil for facts that
-// record none.
+// ChangesOf returns the package changes that a fact records, nil for facts that record
+// none.
 func ChangesOf(f Fact) []PackageChange {
 	switch f := f.(type) {
 	case *DriftDetected:
@@ -84,7 +84,7 @@ func ChangesOf(f Fact) []PackageChange {
 		return f.Changes
 	case *SnapshotTaken, *BaselineRecorded, *Requested, *Planned, *Refused, *Approved, *Denied, *Cancelled, *Started,
 		*StepStarted, *StepSucceeded, *StepFailed, *Compensated, *LogOpened, *IndexesRefreshed, *GarbageCollected,
-		*DeadLettered, *DeadLetterRetried, StandaloneFact:
+		*DeadLettered, *DeadLetterRetried, *Unknown, StandaloneFact:
 	}
 	return nil
 }
@@ -99,7 +99,7 @@ func (inv Inventory) apply(changes []PackageChange) {
 	}
 }
 
-// InventoryKinds are the kinds of fact that [Inventory.Apply] looks at.
+// InventoryKinds are the kinds of fact that [Inventory.Apply] reads.
 var InventoryKinds = []Kind{KindBaselineRecorded, KindDriftDetected, KindSucceeded, KindFailed, KindInterrupted, KindObserved}
 
 // Hash identifies the inventory's content: hex SHA-256 over its sorted packages.

@@ -1,16 +1,17 @@
 package events
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 )
 
-// Kind is the versioned name of an event: NOUN.FACT.vN. Kinds are written by
-// hand, never derived from Go names, and never change their meaning.
+// Kind is the versioned name of an event: NOUN.NAME.vN. Kinds are written by
+// hand, not derived from Go names, and never change their meaning.
 type Kind string
 
-// The kinds. Requests and the facts that open a transaction share
-// VERB.requested.v1: the fact is the request as it was accepted.
+// The kinds. A request and the fact that opens a transaction share
+// VERB.requested.v1: the fact is the request as it was accepted. The registry has
+// one line for each; see [Registry].
 const (
 	KindInstallRequested Kind = "install.requested.v1"
 	KindRemoveRequested  Kind = "remove.requested.v1"
@@ -72,157 +73,26 @@ const (
 	KindSuggestionDismissed Kind = "suggestion.dismissed.v1"
 )
 
+// KindPerVerb stands in the registry for one kind per verb of [Verbs], such as
+// install.requested.v1.
+const KindPerVerb Kind = "VERB.requested.v1"
+
 // RequestedKind is VERB.requested.v1.
 func RequestedKind(v Verb) Kind { return Kind(string(v) + ".requested.v1") }
 
-// FactKinds lists the kind of every fact, in no meaningful order.
-func FactKinds() []Kind {
-	kinds := []Kind{
-		KindLogOpened, KindBaselineRecorded, KindDriftDetected, KindIndexesRefreshed, KindGarbageCollected, KindPlanned, KindRefused,
-		KindApproved, KindDenied, KindCancelled, KindStarted, KindSnapshotTaken, KindObserved, KindStepStarted, KindStepSucceeded,
-		KindStepFailed, KindSucceeded, KindFailed, KindInterrupted, KindCompensated, KindDeadLettered, KindDeadLetterRetried,
-		KindAnswersForgotten,
-		KindHardwareSnapshot, KindHardwareChanged,
-		KindLimitProfileSet, KindLimitsApplied, KindLimitsReverted,
-		KindLLMRequested, KindLLMCompleted, KindLLMFailed, KindLLMDenied, KindLLMModeChanged,
-		KindTreeHeadSigned,
-		KindPreferenceStated, KindMemoryForgotten, KindSuggestionDismissed,
-	}
-	for _, v := range Verbs {
-		kinds = append(kinds, RequestedKind(v))
-	}
-	return kinds
-}
-
-// RequestKinds lists the kind of every request.
-func RequestKinds() []Kind {
-	kinds := []Kind{KindApproveRequested, KindCancelRequested, KindRetryRequested, KindForgetAnswersRequested, KindHardwareSnapshotRequested, KindLimitsRequested}
-	for _, v := range Verbs {
-		kinds = append(kinds, RequestedKind(v))
-	}
-	return kinds
-}
-
-// emptyFact returns an empty fact for a stored kind.
-func emptyFact(k Kind) (Fact, error) {
-	switch k {
-	case KindLogOpened:
-		return &LogOpened{}, nil
-	case KindBaselineRecorded:
-		return &BaselineRecorded{}, nil
-	case KindDriftDetected:
-		return &DriftDetected{}, nil
-	case KindIndexesRefreshed:
-		return &IndexesRefreshed{}, nil
-	case KindGarbageCollected:
-		return &GarbageCollected{}, nil
-	case KindPlanned:
-		return &Planned{}, nil
-	case KindRefused:
-		return &Refused{}, nil
-	case KindApproved:
-		return &Approved{}, nil
-	case KindDenied:
-		return &Denied{}, nil
-	case KindCancelled:
-		return &Cancelled{}, nil
-	case KindStarted:
-		return &Started{}, nil
-	case KindSnapshotTaken:
-		return &SnapshotTaken{}, nil
-	case KindObserved:
-		return &Observed{}, nil
-	case KindStepStarted:
-		return &StepStarted{}, nil
-	case KindStepSucceeded:
-		return &StepSucceeded{}, nil
-	case KindStepFailed:
-		return &StepFailed{}, nil
-	case KindSucceeded:
-		return &Succeeded{}, nil
-	case KindFailed:
-		return &Failed{}, nil
-	case KindInterrupted:
-		return &Interrupted{}, nil
-	case KindCompensated:
-		return &Compensated{}, nil
-	case KindDeadLettered:
-		return &DeadLettered{}, nil
-	case KindDeadLetterRetried:
-		return &DeadLetterRetried{}, nil
-	case KindAnswersForgotten:
-		return &AnswersForgotten{}, nil
-	case KindHardwareSnapshot:
-		return &HardwareSnapshot{}, nil
-	case KindHardwareChanged:
-		return &HardwareChanged{}, nil
-	case KindLimitProfileSet:
-		return &LimitProfileSet{}, nil
-	case KindLimitsApplied:
-		return &LimitsApplied{}, nil
-	case KindLimitsReverted:
-		return &LimitsReverted{}, nil
-	case KindLLMRequested:
-		return &LLMRequested{}, nil
-	case KindLLMCompleted:
-		return &LLMCompleted{}, nil
-	case KindLLMFailed:
-		return &LLMFailed{}, nil
-	case KindLLMDenied:
-		return &LLMDenied{}, nil
-	case KindLLMModeChanged:
-		return &LLMModeChanged{}, nil
-	case KindTreeHeadSigned:
-		return &TreeHeadSigned{}, nil
-	case KindPreferenceStated:
-		return &PreferenceStated{}, nil
-	case KindMemoryForgotten:
-		return &MemoryForgotten{}, nil
-	case KindSuggestionDismissed:
-		return &SuggestionDismissed{}, nil
-	}
-	if isTransactionRequest(k) {
-		return &Requested{}, nil
-	}
-	return nil, fmt.Errorf("unknown kind of fact %q", k)
-}
-
-// emptyRequest returns an empty request for a published kind.
-func emptyRequest(k Kind) (Request, error) {
-	switch k {
-	case KindApproveRequested:
-		return &ApproveRequest{}, nil
-	case KindCancelRequested:
-		return &CancelRequest{}, nil
-	case KindRetryRequested:
-		return &RetryRequest{}, nil
-	case KindForgetAnswersRequested:
-		return &ForgetAnswersRequest{}, nil
-	case KindHardwareSnapshotRequested:
-		return &HardwareSnapshotRequest{}, nil
-	case KindLimitsRequested:
-		return &LimitsRequest{}, nil
-	}
-	if isTransactionRequest(k) {
-		return &TransactionRequest{}, nil
-	}
-	return nil, fmt.Errorf("unknown kind of request %q", k)
-}
-
-func isTransactionRequest(k Kind) bool {
-	for _, v := range Verbs {
-		if k == RequestedKind(v) {
-			return true
-		}
-	}
-	return false
-}
-
-// Match reports whether the kind matches a pattern as typed by a person: a
+// Match reports whether the kind matches a pattern that a person typed: a
 // whole kind, or one in which * stands for any run of characters, with or
 // without the version ("install.*", "*.failed", "step.*.v1").
 func (k Kind) Match(pattern string) bool {
 	return matchWildcard(pattern, string(k)) || matchWildcard(pattern, k.withoutVersion())
+}
+
+// wellFormed reports whether the kind has the form NOUN.NAME.vN.
+func (k Kind) wellFormed() bool {
+	name := k.withoutVersion()
+	version, ok := strings.CutPrefix(string(k)[len(name):], ".v")
+	n, err := strconv.ParseUint(version, 10, 31)
+	return ok && err == nil && n > 0 && strings.Contains(name, ".")
 }
 
 // withoutVersion is the kind without its version.

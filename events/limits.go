@@ -2,8 +2,8 @@ package events
 
 import "time"
 
-// Everything has a limit. These are the edges that validation, codecs and
-// reactors enforce; each is tested at the edge.
+// The limits that validation, codecs and handlers enforce. Tests check each of them at
+// its edge.
 const (
 	// MaxEventBytes bounds the JSON data of one event.
 	MaxEventBytes = 2 << 20
@@ -13,9 +13,9 @@ const (
 	MaxPackagesPerRequest = 500
 	// MaxPackagesPerManifest bounds the packages that one manifest names.
 	MaxPackagesPerManifest = 5_000
-	// MaxFilesPerManifest bounds the files that one manifest brings.
+	// MaxFilesPerManifest bounds the files of one manifest.
 	MaxFilesPerManifest = 500
-	// MaxManifestFileBytes bounds the content of all of them.
+	// MaxManifestFileBytes bounds the content of all files of one manifest.
 	MaxManifestFileBytes = 1 << 20
 	// MaxPackageNameBytes bounds a package name.
 	MaxPackageNameBytes = 128
@@ -27,19 +27,19 @@ const (
 	MaxFilesPerEvent = 4_000
 	// MaxSettingsPerEvent bounds the settings that one fact or plan lists.
 	MaxSettingsPerEvent = 4_000
-	// MaxStoredFileBytes bounds the content of one configuration file that is kept.
+	// MaxStoredFileBytes bounds the content of one configuration file that is stored.
 	MaxStoredFileBytes = 16 << 20
 	// MaxStepsPerPlan bounds the steps of one plan.
 	MaxStepsPerPlan = 64
 	// MaxChangesPerPlan bounds the package changes of one plan.
 	MaxChangesPerPlan = 20_000
-	// MaxOutputBytes bounds the captured output of one step; the tail is kept.
+	// MaxOutputBytes bounds the captured output of one step; the end is stored.
 	MaxOutputBytes = 32 << 10
 	// MaxTextBytes bounds the free text of a request.
 	MaxTextBytes = 4 << 10
-	// MaxPreferenceBytes bounds what one stated preference says.
+	// MaxPreferenceBytes bounds the text of one stated preference.
 	MaxPreferenceBytes = 1 << 10
-	// MaxPreferences bounds the preferences that one person keeps stated.
+	// MaxPreferences bounds the stated preferences of one user.
 	MaxPreferences = 200
 	// MaxMemoriesForgotten bounds the memories that one fact names.
 	MaxMemoriesForgotten = 500
@@ -53,17 +53,18 @@ const (
 	MaxHardwareValueBytes = 8 << 10
 	// MaxLLMAnswerBytes bounds the answer of a model that is recorded.
 	MaxLLMAnswerBytes = 32 << 10
-	// MaxNeeds and MaxCandidates bound what words may mean.
+	// MaxNeeds and MaxCandidates bound the candidates for one request in words.
 	MaxNeeds      = 16
 	MaxCandidates = 10
-	// MaxEvidenceBytes bounds what a model is told of this machine.
+	// MaxEvidenceBytes bounds the data about this machine in one question to a model.
 	MaxEvidenceBytes = 24 << 10
 	// MaxReasonBytes bounds a failure message.
 	MaxReasonBytes = 4 << 10
-	// MaxHandlerRetries is how often a reactor retries before an event is parked.
+	// MaxHandlerRetries is how often a handler is retried before an event becomes a dead
+	// letter.
 	MaxHandlerRetries = 4
-	// MaxLockWait is the longest a transaction waits for another package manager.
+	// MaxLockWait is the longest time that a transaction waits for another package manager.
 	MaxLockWait = time.Hour
-	// DefaultLockWait is how long it waits when nobody said.
+	// DefaultLockWait is how long a transaction waits by default.
 	DefaultLockWait = 2 * time.Minute
 )

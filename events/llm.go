@@ -5,43 +5,42 @@ import (
 	"fmt"
 )
 
-// LLMAttempt is one call of a model, or why none was made.
+// LLMAttempt is one call of a model, or the reason why none was made.
 type LLMAttempt struct {
 	Provider       string `json:"provider"`
 	Model          string `json:"model"`
-	Class          string `json:"class,omitempty"`  // of the failure; "" when it answered
-	Status         int    `json:"status,omitempty"` // of HTTP, of a failure
+	Class          string `json:"class,omitempty"`  // of the failure; "" for an answer
+	Status         int    `json:"status,omitempty"` // the HTTP status of a failure
 	InputTokens    int    `json:"input_tokens,omitempty"`
 	OutputTokens   int    `json:"output_tokens,omitempty"`
-	TokensReported bool   `json:"counted,omitempty"` // the provider told the tokens
+	TokensReported bool   `json:"counted,omitempty"` // the provider reported the tokens
 	Cost           int64  `json:"cost_uusd,omitempty"`
 	PriceKnown     bool   `json:"priced,omitempty"` // the price is known
 	LatencyMs      int64  `json:"latency_ms,omitempty"`
 }
 
-// LLMRequested records that a model is about to be asked. Appended by the analyst
-// before anything leaves the machine.
+// LLMRequested records that a model is about to be asked. It is appended before any
+// data leave the machine.
 type LLMRequested struct {
 	Task         LLMTask `json:"task"`
 	Question     string  `json:"question"`            // redacted
-	PromptHash   string  `json:"prompt_hash"`         // SHA-256 of all that is sent
-	PromptBytes  int     `json:"prompt_b"`            // of it
+	PromptHash   string  `json:"prompt_hash"`         // SHA-256 of everything that is sent
+	PromptBytes  int     `json:"prompt_b"`            // the size of it
 	OnlyProvider string  `json:"provider,omitempty"`  // the only one that may answer
-	Schema       string  `json:"schema,omitempty"`    // of the answer's form
-	ExactKey     string  `json:"exact_key,omitempty"` // under which the answer is kept
+	Schema       string  `json:"schema,omitempty"`    // version of the answer's form
+	ExactKey     string  `json:"exact_key,omitempty"` // the key of the answer in the cache
 }
 
-// LLMCompleted records an answer, of a model or of the cache. Appended by the
-// analyst.
+// LLMCompleted records an answer of a model or of the cache.
 type LLMCompleted struct {
 	Task         LLMTask      `json:"task"`
 	Question     string       `json:"question"` // redacted
 	PromptHash   string       `json:"prompt_hash"`
-	Answer       string       `json:"answer"` // redacted, bounded by MaxLLMAnswerBytes
+	Answer       string       `json:"answer"` // redacted, at most MaxLLMAnswerBytes
 	Provider     string       `json:"provider"`
 	Model        string       `json:"model"`
 	Cache        string       `json:"cache,omitempty"` // exact, canonical; "" when a model was asked
-	CachedFrom   ID           `json:"from,omitempty"`  // the event that holds the answer, when it is the cache's
+	CachedFrom   ID           `json:"from,omitempty"`  // for a cached answer: the event that holds it
 	Scope        string       `json:"scope,omitempty"` // what the answer depends on, as a hash
 	ExactKey     string       `json:"exact_key,omitempty"`
 	CanonicalKey string       `json:"canonical_key,omitempty"`
@@ -51,8 +50,8 @@ type LLMCompleted struct {
 	LatencyMs    int64        `json:"latency_ms"`
 }
 
-// LLMFailed records that nobody answered. Appended by the analyst; at the start
-// of the daemon also for a question whose end nobody saw.
+// LLMFailed records that no model answered. The daemon also appends it at its start for
+// a question that was not finished.
 type LLMFailed struct {
 	Task      LLMTask      `json:"task"`
 	Class     string       `json:"class"`
@@ -63,12 +62,12 @@ type LLMFailed struct {
 	LatencyMs int64        `json:"latency_ms"`
 }
 
-// LLMDenied records that a question was not asked because the budget does not
-// cover its worst case. Appended by the analyst. Amounts are micro-USD.
+// LLMDenied records that a question was not asked because the budget does not cover its
+// worst case. Amounts are in micro-USD.
 type LLMDenied struct {
 	Task          LLMTask      `json:"task"`
 	Reason        string       `json:"reason"`
-	Period        string       `json:"period,omitempty"` // day, month; "" when a price is not known
+	Period        string       `json:"period,omitempty"` // day, month; "" when a price is unknown
 	Limit         int64        `json:"limit_uusd,omitempty"`
 	Spent         int64        `json:"spent_uusd,omitempty"`
 	EstimatedCost int64        `json:"would_uusd,omitempty"`
@@ -76,19 +75,19 @@ type LLMDenied struct {
 	Cost          int64        `json:"cost_uusd,omitempty"` // of calls before the denial
 }
 
-// LLMMode is how well words are understood.
+// LLMMode is how well requests in words can be answered now.
 type LLMMode string
 
 // The modes, the best first.
 const (
 	ModeFull    LLMMode = "full"    // a model answers
-	ModeCached  LLMMode = "cached"  // answers a model gave earlier, and the package lists
-	ModeOffline LLMMode = "offline" // the package lists
-	ModeNames   LLMMode = "names"   // names only
+	ModeCached  LLMMode = "cached"  // cached answers, and the package lists
+	ModeOffline LLMMode = "offline" // the package lists only
+	ModeNames   LLMMode = "names"   // package names only
 )
 
-// LLMModeChanged records that words are understood better or worse from now on.
-// Appended by the analyst.
+// LLMModeChanged records that requests in words are answered better or worse from now
+// on.
 type LLMModeChanged struct {
 	From   LLMMode `json:"from,omitempty"`
 	To     LLMMode `json:"to"`
@@ -113,22 +112,21 @@ func (*LLMDenied) standalone()      {}
 func (*LLMModeChanged) fact()       {}
 func (*LLMModeChanged) standalone() {}
 
-// Evidence is something that was found out on this machine and bears on a
-// question.
+// Evidence is a piece of data of this machine that is relevant to a question.
 type Evidence struct {
-	Source string `json:"source"` // where it is from: a path, a command, a read model
+	Source string `json:"source"` // a path, a command or a read model
 	Text   string `json:"text"`
 }
 
-// Question is what a model may be asked, with all it is told.
+// Question is a question to a model with all its context.
 type Question struct {
 	Task         LLMTask    `json:"task"`
 	Text         string     `json:"text"`
 	Machine      string     `json:"machine"`            // distribution and architecture, for people
-	Needs        []Need     `json:"needs,omitempty"`    // what the package lists offer
-	Evidence     []Evidence `json:"evidence,omitempty"` // what was found out
-	OnlyProvider string     `json:"provider,omitempty"` // only this one
-	Scope        string     `json:"scope,omitempty"`    // what a kept answer depends on, as a hash; "" keeps none
+	Needs        []Need     `json:"needs,omitempty"`    // candidates from the package lists
+	Evidence     []Evidence `json:"evidence,omitempty"` // data of this machine
+	OnlyProvider string     `json:"provider,omitempty"` // the only provider that may answer
+	Scope        string     `json:"scope,omitempty"`    // what a cached answer depends on, as a hash; "" caches none
 	CanonicalKey string     `json:"canonical_key,omitempty"`
 }
 
@@ -138,17 +136,17 @@ func (q *Question) Validate() error {
 	switch q.Task {
 	case TaskConversation, TaskInstall, TaskExplain, TaskDiagnose, TaskHardware:
 	default:
-		errs = append(errs, fmt.Errorf("%q is no task", q.Task))
+		errs = append(errs, fmt.Errorf("unknown task %q", q.Task))
 	}
 	if q.Text == "" || len(q.Text) > MaxTextBytes {
-		errs = append(errs, fmt.Errorf("a question of %d bytes is not from 1 to %d", len(q.Text), MaxTextBytes))
+		errs = append(errs, fmt.Errorf("the question has %d bytes, 1 to %d are allowed", len(q.Text), MaxTextBytes))
 	}
 	if len(q.Needs) > MaxNeeds {
-		errs = append(errs, fmt.Errorf("%d needs are more than %d", len(q.Needs), MaxNeeds))
+		errs = append(errs, fmt.Errorf("%d needs, at most %d are allowed", len(q.Needs), MaxNeeds))
 	}
 	for _, n := range q.Needs {
 		if len(n.Candidates) > MaxCandidates {
-			errs = append(errs, fmt.Errorf("%d candidates are more than %d", len(n.Candidates), MaxCandidates))
+			errs = append(errs, fmt.Errorf("%d candidates, at most %d are allowed", len(n.Candidates), MaxCandidates))
 		}
 	}
 	total := 0
@@ -156,7 +154,7 @@ func (q *Question) Validate() error {
 		total += len(e.Source) + len(e.Text)
 	}
 	if total > MaxEvidenceBytes {
-		errs = append(errs, fmt.Errorf("evidence of %d bytes is more than %d", total, MaxEvidenceBytes))
+		errs = append(errs, fmt.Errorf("the evidence has %d bytes, at most %d are allowed", total, MaxEvidenceBytes))
 	}
 	if len(q.OnlyProvider) > 64 || len(q.Scope) > 64 || len(q.CanonicalKey) > 128 || len(q.Machine) > 256 {
 		errs = append(errs, errors.New("a name or a key is too long"))
@@ -167,7 +165,7 @@ func (q *Question) Validate() error {
 	return nil
 }
 
-// Reply is an answer and where it came from.
+// Reply is an answer with its origin.
 type Reply struct {
 	Mode     LLMMode `json:"mode"`
 	EventID  ID      `json:"event,omitempty"` // that holds the answer

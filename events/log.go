@@ -12,37 +12,38 @@ import (
 //
 //   - Append is atomic and durable: when it returns without error, the fact
 //     survives the loss of the process and of power.
-//   - Append is idempotent by event id: appending an id that the log's tail of
-//     recent events already holds gives back the stored record.
+//   - Append is idempotent by event id: appending an id that is among the log's
+//     recent events returns the stored record.
 //   - Expectations are checked against the log itself; a failed one returns an
 //     [ErrConflict] error and appends nothing.
 //   - Positions start at 1 and have no holes; each record links to the one before.
 //   - Safe for concurrent use.
 type Log interface {
-	// Append stores one fact. It fails with ErrConflict (expectation), ErrFull
-	// (no room), ErrCorrupt (the store was found damaged; it stays read-only) or
+	// Append stores one fact, as strictly as [DecodeStrict]. It fails with
+	// ErrConflict (the expectation does not hold), ErrFull (no space), ErrCorrupt
+	// (the event is malformed, or the store is damaged and now read-only) or
 	// ErrUnavailable (the outcome is unknown: append the same event again).
 	Append(ctx context.Context, e Event, x Expect) (Record, error)
-	// Read gives the records after q.After that match, in order, up to the head
-	// at the time of the call. A record that cannot be read back as it was
-	// written ends the sequence with an ErrCorrupt error.
+	// Read yields the matching records after q.After, in order, up to the head at
+	// the time of the call. A damaged record ends the sequence with an ErrCorrupt
+	// error.
 	Read(ctx context.Context, q Query) iter.Seq2[Record, error]
-	// Follow is Read that does not end at the head but waits there for more,
-	// until ctx is done; then the sequence ends without an error.
+	// Follow is Read that waits for more at the head. The sequence ends without an
+	// error when ctx is done.
 	Follow(ctx context.Context, q Query) iter.Seq2[Record, error]
-	// LastPosition gives the newest record that matches a NATS filter; ok is false when
+	// Last returns the newest record that matches a NATS filter; ok is false when
 	// there is none.
 	Last(ctx context.Context, filter string) (r Record, ok bool, err error)
-	// Head is the place of the last record; the zero Link when there is none.
+	// Head returns the place of the last record, the zero Link when there is none.
 	Head(ctx context.Context) (Link, error)
-	// Host is the host whose log this is.
+	// Host returns the host whose log this is.
 	Host() HostID
 }
 
-// Expect is what must be true of the log for an append to happen.
+// Expect is the condition under which an append happens.
 type Expect struct {
-	// Subject, when set, is the aggregate whose last fact must be at Last
-	// (0: it must have none). When it is the zero Subject nothing is expected.
+	// Subject is the aggregate whose last fact must be at LastPosition; 0 means that
+	// it has none. The zero Subject expects nothing.
 	Subject      Subject
 	LastPosition Position
 }

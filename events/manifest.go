@@ -6,20 +6,21 @@ import (
 	"path"
 )
 
-// Manifest says what a machine shall be. It is part of the [Intent] of an import,
-// which intake appends; the planner compares it with the machine. What it does not
-// name stays as it is.
+// Manifest is the desired state of a machine. It is part of the [Intent] of an import;
+// the planner compares it with the machine. Packages that it does not name are not
+// changed.
 type Manifest struct {
-	// Packages are installed, in the version given if any, and marked as asked for.
+	// Packages are installed, in the given version if there is one, and marked as
+	// manually installed.
 	Packages []PackageRef `json:"packages,omitempty"`
-	// Holds are on hold afterwards; what is in Packages and not in Holds is not.
+	// Holds are on hold afterwards. Packages that are not in Holds are not.
 	Holds []PackageRef `json:"holds,omitempty"`
-	// Files are apt's own, put in place as they are. A manifest has either files or
-	// packages: what sources offer is known only once they are there.
+	// Files are files of apt, written unchanged. A manifest has either files or
+	// packages, because the packages of new sources are known only afterwards.
 	Files []ManifestFile `json:"files,omitempty"`
 }
 
-// ManifestFile is a list of sources, a key or preferences of apt.
+// ManifestFile is a source list, a key or a preferences file of apt.
 type ManifestFile struct {
 	Path    string `json:"path"`
 	Content []byte `json:"content"`
@@ -39,18 +40,18 @@ func ValidateAptPath(p string) error {
 	case "/etc/apt/sources.list.d/", "/etc/apt/preferences.d/", "/etc/apt/keyrings/", "/etc/apt/trusted.gpg.d/":
 		return nil
 	}
-	return errors.New("is not a file of apt's sources, keys or preferences")
+	return errors.New("not a source list, key or preferences file of apt")
 }
 
-// Validate reports every problem of the manifest, joined.
+// Validate returns every problem of the manifest, joined.
 func (m Manifest) Validate() error {
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if n := len(m.Packages); n > MaxPackagesPerManifest {
-		add("the manifest names %d packages, more than %d", n, MaxPackagesPerManifest)
+		add("the manifest names %d packages, at most %d are allowed", n, MaxPackagesPerManifest)
 	}
 	if n := len(m.Holds); n > MaxPackagesPerManifest {
-		add("the manifest holds %d packages, more than %d", n, MaxPackagesPerManifest)
+		add("the manifest holds %d packages, at most %d are allowed", n, MaxPackagesPerManifest)
 	}
 	seen := map[PackageRef]bool{}
 	for _, r := range m.Packages {
@@ -67,10 +68,10 @@ func (m Manifest) Validate() error {
 		}
 	}
 	if len(m.Files) > 0 && len(m.Packages)+len(m.Holds) > 0 {
-		add("a manifest is asked for in two parts: first its files, then its packages")
+		add("a manifest has files or packages, not both: import the files first")
 	}
 	if len(m.Files) > MaxFilesPerManifest {
-		add("the manifest has %d files, more than %d", len(m.Files), MaxFilesPerManifest)
+		add("the manifest has %d files, at most %d are allowed", len(m.Files), MaxFilesPerManifest)
 	}
 	size := 0
 	for _, f := range m.Files {
@@ -80,7 +81,7 @@ func (m Manifest) Validate() error {
 		size += len(f.Content)
 	}
 	if size > MaxManifestFileBytes {
-		add("the manifest's files are %d bytes, more than %d", size, MaxManifestFileBytes)
+		add("the manifest's files have %d bytes, at most %d are allowed", size, MaxManifestFileBytes)
 	}
 	return errors.Join(errs...)
 }

@@ -9,7 +9,7 @@ import (
 	"cortex/events"
 )
 
-func TestManifestsAreChecked(t *testing.T) {
+func TestManifestValidate(t *testing.T) {
 	file := func(path string) events.Manifest {
 		return events.Manifest{Files: []events.ManifestFile{{Path: path, Content: []byte("x")}}}
 	}

@@ -1,31 +1,29 @@
 package events
 
-// Sealed is text of a person that only one key opens. The key is no part of the
-// log: when it is destroyed the text is gone, and the log stays as it was.
+// Sealed is text of a user, encrypted with a key that is not part of the log. When the
+// key is destroyed the text is unreadable for ever, and the log is unchanged.
 type Sealed struct {
 	Key   ID     `json:"key"`
 	Nonce []byte `json:"nonce"`
 	Text  []byte `json:"text"` // encrypted and authenticated
 }
 
-// PreferenceStated records that a person said what they prefer. Appended by the daemon
-// for the one who said it; what was said is sealed.
+// PreferenceStated records that a user stated a preference. Its text is sealed.
 type PreferenceStated struct {
 	UID  int    `json:"uid"`
 	Text Sealed `json:"text"`
 }
 
-// MemoryForgotten records that a person's memories are not to be known any more.
-// Appended by the daemon once the keys of those that were sealed are destroyed.
+// MemoryForgotten records that remembered items of a user are deleted. It is appended
+// after the keys of sealed items are destroyed.
 type MemoryForgotten struct {
 	UID int  `json:"uid"`
 	All bool `json:"all,omitempty"`
-	// Entries are names of memories; see package projections/memory.
+	// Entries are the names of remembered items; see package projections/memory.
 	Entries []string `json:"entries,omitempty"`
 }
 
-// SuggestionDismissed records that a person does not want to hear a suggestion
-// again. Appended by the daemon.
+// SuggestionDismissed records that a user dismissed a suggestion for good.
 type SuggestionDismissed struct {
 	UID        int    `json:"uid"`
 	Suggestion string `json:"suggestion"`

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Observation is what the hooks of apt and dpkg write down about a change that
-// somebody else makes. It is no fact: the observer turns it into [Observed].
+// Observation is the record that the hooks of apt and dpkg write about a change made
+// outside Cortex. It is not a fact: package consumers/external turns it into [Observed].
 type Observation struct {
-	ID      ID            `json:"id"`      // of the transaction it will be
+	ID      ID            `json:"id"`      // of the future transaction
 	Program string        `json:"program"` // apt-get, dpkg, …
 	Command string        `json:"command"`
 	Actor   Actor         `json:"actor"`
@@ -16,16 +16,17 @@ type Observation struct {
 	Ended   time.Time     `json:"ended,omitzero"`
 	Before  StateSnapshot `json:"before"`
 	After   StateSnapshot `json:"after,omitzero"`
-	Debs    []Deb         `json:"debs,omitempty"` // kept on the way
+	Debs    []Deb         `json:"debs,omitempty"` // stored while apt ran
 }
 
-// StateSnapshot is one look at the whole machine; both contents are in the vault, secret.
+// StateSnapshot is the state of the whole machine at one moment. Both contents are in
+// the blob store, encrypted.
 type StateSnapshot struct {
 	Packages  Digest `json:"packages"` // JSON of a list of [Package]
 	ConfState Digest `json:"image"`
 }
 
-// Validate checks an observation that is complete.
+// Validate checks a complete observation.
 func (o Observation) Validate() error {
 	var errs []error
 	for _, d := range []Digest{o.Before.Packages, o.Before.ConfState, o.After.Packages, o.After.ConfState} {

@@ -59,7 +59,7 @@ func (a Architecture) Validate() error {
 // Validate reports whether v is a version by deb-version(7): an optional
 // numeric epoch, then an upstream part of alphanumerics and . + - ~ that
 // starts with a digit or letter. dpkg itself only warns when the first
-// character is no digit, so that is accepted.
+// character is not a digit, so that is accepted.
 func (v Version) Validate() error {
 	s := string(v)
 	if s == "" || len(s) > MaxVersionBytes {
@@ -83,15 +83,15 @@ func isAlphanumeric(r rune) bool {
 	return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 }
 
-// PackageRef names a package as a person does: NAME[:ARCH][=VERSION].
+// PackageRef names a package in the form that users type: NAME[:ARCH][=VERSION].
 type PackageRef struct {
 	Name    PackageName  `json:"name"`
 	Arch    Architecture `json:"arch,omitempty"`
 	Version Version      `json:"version,omitempty"`
 }
 
-// ParsePackageRef reads NAME[:ARCH][=VERSION]. Anything that apt would read as
-// an option, a path, a pattern or a "remove" suffix is a usage error.
+// ParsePackageRef parses NAME[:ARCH][=VERSION]. It returns an ErrUsage error for text
+// that apt would read as an option, a path, a pattern or a "remove" suffix.
 func ParsePackageRef(s string) (PackageRef, error) {
 	fail := func(err error) (PackageRef, error) {
 		return PackageRef{}, &Error{
@@ -136,7 +136,7 @@ func (r PackageRef) Validate() error {
 	return err
 }
 
-// Want, ErrorFlag and Status are dpkg's three words about a package
+// Want, ErrorFlag and Status are dpkg's three status fields of a package
 // (dpkg-query(1), db:Status-*).
 type (
 	Want      string
@@ -144,7 +144,7 @@ type (
 	Status    string
 )
 
-// dpkg's words.
+// The values of dpkg's status fields.
 const (
 	WantUnknown   Want = "unknown"
 	WantInstall   Want = "install"
@@ -165,7 +165,7 @@ const (
 	StatusInstalled       Status = "installed"
 )
 
-// PackageKey tells packages apart on one machine.
+// PackageKey identifies a package on one machine.
 type PackageKey struct {
 	Name PackageName  `json:"name"`
 	Arch Architecture `json:"arch"`
@@ -174,10 +174,10 @@ type PackageKey struct {
 // String is NAME:ARCH.
 func (k PackageKey) String() string { return string(k.Name) + ":" + string(k.Arch) }
 
-// State is everything dpkg and apt remember about one package. The zero State
-// means that the machine does not know the package at all.
+// State is the state of one package in the databases of dpkg and apt. The zero State
+// means that the machine does not know the package.
 type State struct {
-	Version Version   `json:"version,omitempty"` // "" when no version is on the machine
+	Version Version   `json:"version,omitempty"` // "" when no version is installed
 	Want    Want      `json:"want"`
 	Flag    ErrorFlag `json:"flag"`
 	Status  Status    `json:"status"`
@@ -199,15 +199,15 @@ type Package struct {
 	State
 }
 
-// PackageChange is one package's state before and after something happened.
-// A zero side means unknown to the machine.
+// PackageChange is one package's state before and after a change. The zero State means
+// that the machine does not know the package.
 type PackageChange struct {
 	PackageKey
 	Before State `json:"before"`
 	After  State `json:"after"`
 }
 
-// String tells the change in dpkg's words, for logs and tests.
+// String returns the change in dpkg's terms, for logs and tests.
 func (c PackageChange) String() string {
 	return fmt.Sprintf("%s %s→%s", c.PackageKey, c.Before, c.After)
 }

@@ -8,7 +8,7 @@ import (
 	"cortex/events"
 )
 
-func TestPackageNamesThatAreAccepted(t *testing.T) {
+func TestParsePackageRefAccepts(t *testing.T) {
 	for _, s := range []string{
 		"cowsay", "g++", "libstdc++6", "0ad", "python3.11", "cowsay:amd64", "cowsay=3.03+dfsg2-8", "toy:i386=1:2.0~rc1-1",
 		"xz=2024.01.01~git20240101+dfsg-0.1", "libc6:all", "a" + strings.Repeat("b", events.MaxPackageNameBytes-1),
@@ -22,7 +22,7 @@ func TestPackageNamesThatAreAccepted(t *testing.T) {
 	}
 }
 
-func TestPackageNamesThatAreRefused(t *testing.T) {
+func TestParsePackageRefRefuses(t *testing.T) {
 	for _, s := range []string{
 		"", "a", "-y", "--purge", "-oDPkg::Pre-Invoke::=id", "./evil.deb", "/tmp/evil.deb", "evil/stable", "cowsay-", "*", "cow*", "cow?ay",
 		"[ab]c", "Cowsay", "cow say", "cow;id", "$(id)", "`id`", "cow\nsay", "cow\x00", "+cow", ".cow", "cowsay=", "cowsay=-1", "cowsay=1 2",
@@ -56,7 +56,7 @@ func FuzzParsePackageRef(f *testing.F) {
 	})
 }
 
-func TestIntentsAreCheckedWhole(t *testing.T) {
+func TestIntentValidate(t *testing.T) {
 	many := make([]events.PackageRef, events.MaxPackagesPerRequest+1)
 	for i := range many {
 		many[i] = events.PackageRef{Name: "cowsay"}
@@ -90,7 +90,7 @@ func TestIntentsAreCheckedWhole(t *testing.T) {
 	}
 }
 
-func TestEveryErrorKindHasItsExitCode(t *testing.T) {
+func TestErrorKindExitCodes(t *testing.T) {
 	want := map[events.ErrorKind]int{
 		events.ErrInternal: 1, events.ErrUsage: 2, events.ErrNotFound: 1, events.ErrCancelled: 3, events.ErrConfirmation: 4,
 		events.ErrDenied: 5, events.ErrStale: 6, events.ErrPartial: 7, events.ErrLockBusy: 8, events.ErrApt: 100,

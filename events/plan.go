@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Verb is what a transaction was asked to do.
+// Verb is the requested operation of a transaction.
 type Verb string
 
 // The verbs. Undo and redo name a transaction, the others packages.
@@ -23,31 +23,31 @@ const (
 	VerbUnhold  Verb = "unhold"
 	VerbUndo    Verb = "undo"
 	VerbRedo    Verb = "redo"
-	// VerbRollback takes back everything that happened after a position.
+	// VerbRollback undoes everything that happened after a position.
 	VerbRollback Verb = "rollback"
-	// VerbImport makes the machine what a manifest says.
+	// VerbImport applies a manifest.
 	VerbImport Verb = "import"
-	// VerbObserved is what somebody else did; nobody can ask for it.
+	// VerbObserved is a change made outside Cortex; it cannot be requested.
 	VerbObserved Verb = "observed"
 )
 
-// Verbs lists every verb that can be asked for.
+// Verbs lists every verb that can be requested.
 var Verbs = []Verb{VerbInstall, VerbRemove, VerbPurge, VerbUpgrade, VerbHold, VerbUnhold, VerbUndo, VerbRedo, VerbRollback, VerbImport}
 
-// Reverts reports whether the verb takes back what happened before.
+// Reverts reports whether the verb undoes earlier transactions.
 func (v Verb) Reverts() bool { return v == VerbUndo || v == VerbRedo || v == VerbRollback }
 
 // Options change how a request is planned and run.
 type Options struct {
-	Reinstall    bool `json:"reinstall,omitempty"`     // install again what is installed
+	Reinstall    bool `json:"reinstall,omitempty"`     // install installed packages again
 	NoRecommends bool `json:"no_recommends,omitempty"` // without recommended packages
 	AllowHeld    bool `json:"allow_held,omitempty"`    // may change packages on hold
 	LockWaitSec  int  `json:"lock_wait_s,omitempty"`   // 0 means [DefaultLockWait]
 	Refresh      bool `json:"refresh,omitempty"`       // an import fetches package lists first
 
-	Cascade bool     `json:"cascade,omitempty"` // an undo takes back what stands in its way too
-	Force   []string `json:"force,omitempty"`   // paths an undo restores although somebody changed them since
-	Hold    bool     `json:"hold,omitempty"`    // an undo holds what it brings back to an older version
+	Cascade bool     `json:"cascade,omitempty"` // an undo also undoes the transactions that conflict with it
+	Force   []string `json:"force,omitempty"`   // paths that an undo restores even though they were changed since
+	Hold    bool     `json:"hold,omitempty"`    // an undo holds the packages that it downgrades
 }
 
 // LockWait is how long to wait for another package manager.
@@ -58,25 +58,25 @@ func (o Options) LockWait() time.Duration {
 	return min(time.Duration(o.LockWaitSec)*time.Second, MaxLockWait)
 }
 
-// Intent is what somebody asked for, before anything was looked up.
+// Intent is a request as the user stated it, before anything was looked up.
 type Intent struct {
 	Verb     Verb          `json:"verb"`
 	Packages []PackageRef  `json:"packages,omitempty"`
 	Target   TransactionID `json:"target,omitempty"` // for undo and redo
-	// AlsoUndo are further transactions that an undo takes back in the same run.
+	// AlsoUndo are further transactions that an undo reverts in the same run.
 	AlsoUndo []TransactionID `json:"also,omitempty"`
-	// RollbackTo is for rollback: what was recorded after this position is taken back.
+	// RollbackTo is for rollback, which undoes everything after this position.
 	RollbackTo Position `json:"after,omitempty"`
 	// Manifest is for import.
 	Manifest    *Manifest `json:"manifest,omitempty"`
 	Options     Options   `json:"options,omitzero"`
-	DryRun      bool      `json:"dry_run,omitempty"` // asked only to see the plan
+	DryRun      bool      `json:"dry_run,omitempty"` // the user asked only for the plan
 	CommandLine string    `json:"words,omitempty"`   // the command line as typed
-	// Chosen are the packages that a person chose for words, need by need.
+	// Chosen are the packages that the user chose for each need of a request in words.
 	Chosen []Choice `json:"chosen,omitempty"`
 }
 
-// Validate reports every problem of the intent, joined.
+// Validate returns every problem of the intent, joined.
 func (in Intent) Validate() error {
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -171,7 +171,7 @@ func (in Intent) validateUndo() []error {
 	return errs
 }
 
-// Action is what will happen to one package.
+// Action is the planned operation on one package.
 type Action string
 
 // The actions of a plan.
@@ -205,31 +205,30 @@ type PlannedChange struct {
 // Op is the operation of one step.
 type Op string
 
-// The operations an executor knows. No other thing ever runs.
+// The operations of the executor. It runs nothing else.
 const (
-	OpInstall        Op = "install" // apt-get install; targets marked Remove go in the same run
+	OpInstall        Op = "install" // apt-get install; targets marked Remove are removed in the same run
 	OpRemove         Op = "remove"  // apt-get remove
 	OpPurge          Op = "purge"   // apt-get purge
 	OpUpgrade        Op = "upgrade" // apt-get upgrade (all), or install --only-upgrade (named)
-	OpPurgeLeftovers Op = "forget"  // dpkg --purge of what has only configuration or a failed install left
+	OpPurgeLeftovers Op = "forget"  // dpkg --purge of packages with only configuration files or a failed installation left
 	OpHold           Op = "hold"
 	OpUnhold         Op = "unhold"
 	OpMarkAuto       Op = "mark-auto"
 	OpMarkManual     Op = "mark-manual"
-	OpRestore        Op = "restore" // files and settings, from the vault
+	OpRestore        Op = "restore" // files and settings, from the blob store
 )
 
 // Target is one package of a step.
 type Target struct {
 	PackageRef
-	Remove bool `json:"remove,omitempty"` // in an install step: take it away instead
-	// Deb is the package file in the vault that is installed instead of what the
-	// archive offers.
+	Remove bool `json:"remove,omitempty"` // in an install step: remove the package instead
+	// Deb is the package file in the blob store that is installed instead of the
+	// archive's.
 	Deb Digest `json:"deb,omitempty"`
 }
 
-// Step is one typed operation. The executor, and nothing else, turns it into an
-// argument vector.
+// Step is one typed operation. Only the executor turns it into an argument vector.
 type Step struct {
 	Op             Op       `json:"op"`
 	Targets        []Target `json:"targets,omitempty"`
@@ -240,21 +239,21 @@ type Step struct {
 
 	Files    []FileChange    `json:"files,omitempty"`    // for restore
 	Settings []SettingChange `json:"settings,omitempty"` // for restore
-	// RevertSideEffects makes a restore step also put back what the transaction's own earlier
-	// steps changed besides.
+	// RevertSideEffects makes a restore step also restore files and settings that the
+	// transaction's own earlier steps changed unintentionally.
 	RevertSideEffects bool `json:"sweep,omitempty"`
 }
 
-// Plan is exactly what will happen, and how.
+// Plan is the exact list of changes and of the steps that make them.
 type Plan struct {
 	Changes       []PlannedChange `json:"changes"`
 	Steps         []Step          `json:"steps"`
 	DownloadBytes int64           `json:"download_b"`        // bytes to fetch
 	DiskDelta     int64           `json:"disk_delta_b"`      // bytes on disk, + more, - less
-	Residue       []string        `json:"residue,omitempty"` // what this plan cannot restore, said before it runs
-	Notes         []string        `json:"notes,omitempty"`   // what the reader should know
-	Risks         []string        `json:"risks,omitempty"`   // what an undo of this plan could not bring back, said before it runs
-	Undoes        []TransactionID `json:"undoes,omitempty"`  // the transactions this plan takes back
+	Residue       []string        `json:"residue,omitempty"` // what this plan cannot restore; shown before it runs
+	Notes         []string        `json:"notes,omitempty"`   // other information for the user
+	Risks         []string        `json:"risks,omitempty"`   // what an undo of this plan could not restore; shown before it runs
+	Undoes        []TransactionID `json:"undoes,omitempty"`  // the transactions that this plan undoes
 }
 
 // Empty reports whether the plan changes nothing.
@@ -292,11 +291,11 @@ func (p Plan) Settings() []SettingChange {
 	return out
 }
 
-// PlanID names a plan by its content: the same changes by the same steps have
-// the same id.
+// PlanID identifies a plan by its content: equal changes by equal steps have the same
+// id.
 type PlanID string
 
-// ID is the first 12 hex digits of the SHA-256 of the plan's changes and steps.
+// ID returns the first 12 hex digits of the SHA-256 of the plan's changes and steps.
 func (p Plan) ID() PlanID {
 	b, err := json.Marshal(struct {
 		Changes []PlannedChange
@@ -309,16 +308,16 @@ func (p Plan) ID() PlanID {
 	return PlanID(hex.EncodeToString(sum[:6]))
 }
 
-// Validate enforces the limits.
+// Validate checks the plan against its limits.
 func (p Plan) Validate() error {
 	if len(p.Steps) > MaxStepsPerPlan {
-		return &Error{Op: "events.Plan.Validate", Kind: ErrUsage, Err: fmt.Errorf("the plan has %d steps, more than %d", len(p.Steps), MaxStepsPerPlan)}
+		return &Error{Op: "events.Plan.Validate", Kind: ErrUsage, Err: fmt.Errorf("the plan has %d steps, at most %d are allowed", len(p.Steps), MaxStepsPerPlan)}
 	}
 	if len(p.Changes) > MaxChangesPerPlan {
-		return &Error{Op: "events.Plan.Validate", Kind: ErrUsage, Err: fmt.Errorf("the plan changes %d packages, more than %d", len(p.Changes), MaxChangesPerPlan)}
+		return &Error{Op: "events.Plan.Validate", Kind: ErrUsage, Err: fmt.Errorf("the plan changes %d packages, at most %d are allowed", len(p.Changes), MaxChangesPerPlan)}
 	}
 	if n, m := len(p.Files()), len(p.Settings()); n > MaxFilesPerEvent || m > MaxSettingsPerEvent {
-		return &Error{Op: "events.Plan.Validate", Kind: ErrUsage, Err: fmt.Errorf("the plan restores %d files and %d settings, more than %d each", n, m, MaxFilesPerEvent)}
+		return &Error{Op: "events.Plan.Validate", Kind: ErrUsage, Err: fmt.Errorf("the plan restores %d files and %d settings, at most %d of each are allowed", n, m, MaxFilesPerEvent)}
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
 package events
 
-// Denial says which rule of policy forbids a plan, and why.
+// Denial is the policy rule that forbids a plan, and its message.
 type Denial struct {
 	Rule    string `json:"rule"`
 	Message string `json:"message"`

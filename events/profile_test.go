@@ -9,7 +9,7 @@ import (
 	"cortex/events"
 )
 
-func TestProcessorsAreReadAsTheKernelWritesThem(t *testing.T) {
+func TestCPUsParsesTheKernelsLists(t *testing.T) {
 	for list, want := range map[events.CPUs][]int{"0": {0}, "0-2": {0, 1, 2}, "1,3-4,7": {1, 3, 4, 7}, "4095": {4095}} {
 		if got, err := list.Indexes(); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: %v, %v", list, got, err)
@@ -22,7 +22,7 @@ func TestProcessorsAreReadAsTheKernelWritesThem(t *testing.T) {
 	}
 }
 
-func FuzzProcessors(f *testing.F) {
+func FuzzCPUs(f *testing.F) {
 	f.Add("0-3,6")
 	f.Add("4095-")
 	f.Fuzz(func(t *testing.T, s string) {
@@ -33,7 +33,7 @@ func FuzzProcessors(f *testing.F) {
 	})
 }
 
-func TestALimitIsTakenUpToItsEdges(t *testing.T) {
+func TestLimitsAtTheEdge(t *testing.T) {
 	with := func(f func(*events.Limits)) events.Limits {
 		var l events.Limits
 		f(&l)
@@ -43,21 +43,21 @@ func TestALimitIsTakenUpToItsEdges(t *testing.T) {
 		limits events.Limits
 		ok     bool
 	}{
-		"none":                  {events.Limits{}, true},
-		"least memory":          {with(func(l *events.Limits) { l.MemoryBytes = events.MinLimitMemory }), true},
-		"too little memory":     {with(func(l *events.Limits) { l.MemoryBytes = events.MinLimitMemory - 1 }), false},
-		"negative memory":       {with(func(l *events.Limits) { l.MemoryBytes = -1 }), false},
-		"least time":            {with(func(l *events.Limits) { l.CPUMillis = 10 }), true},
-		"too little time":       {with(func(l *events.Limits) { l.CPUMillis = 9 }), false},
-		"too much time":         {with(func(l *events.Limits) { l.CPUMillis = events.MaxLimitCPU + 1 }), false},
-		"negative processes":    {with(func(l *events.Limits) { l.Pids = -1 }), false},
-		"greatest weight":       {with(func(l *events.Limits) { l.IOWeight = events.MaxIOWeight }), true},
-		"too great a weight":    {with(func(l *events.Limits) { l.IOWeight = events.MaxIOWeight + 1 }), false},
-		"least oom score":       {with(func(l *events.Limits) { l.OOMScore = -1000 }), true},
-		"too low an oom score":  {with(func(l *events.Limits) { l.OOMScore = -1001 }), false},
-		"no gpus":               {with(func(l *events.Limits) { l.GPUs = "none" }), true},
-		"gpus that are no list": {with(func(l *events.Limits) { l.GPUs = "0, 1" }), false},
-		"negative gpu memory":   {with(func(l *events.Limits) { l.GPUMemoryBytes = -1 }), false},
+		"none":                 {events.Limits{}, true},
+		"least memory":         {with(func(l *events.Limits) { l.MemoryBytes = events.MinLimitMemory }), true},
+		"too little memory":    {with(func(l *events.Limits) { l.MemoryBytes = events.MinLimitMemory - 1 }), false},
+		"negative memory":      {with(func(l *events.Limits) { l.MemoryBytes = -1 }), false},
+		"least time":           {with(func(l *events.Limits) { l.CPUMillis = 10 }), true},
+		"too little time":      {with(func(l *events.Limits) { l.CPUMillis = 9 }), false},
+		"too much time":        {with(func(l *events.Limits) { l.CPUMillis = events.MaxLimitCPU + 1 }), false},
+		"negative processes":   {with(func(l *events.Limits) { l.Pids = -1 }), false},
+		"greatest weight":      {with(func(l *events.Limits) { l.IOWeight = events.MaxIOWeight }), true},
+		"too great a weight":   {with(func(l *events.Limits) { l.IOWeight = events.MaxIOWeight + 1 }), false},
+		"least oom score":      {with(func(l *events.Limits) { l.OOMScore = -1000 }), true},
+		"too low an oom score": {with(func(l *events.Limits) { l.OOMScore = -1001 }), false},
+		"no gpus":              {with(func(l *events.Limits) { l.GPUs = "none" }), true},
+		"malformed gpu list":   {with(func(l *events.Limits) { l.GPUs = "0, 1" }), false},
+		"negative gpu memory":  {with(func(l *events.Limits) { l.GPUMemoryBytes = -1 }), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := c.limits.Validate(); (err == nil) != c.ok {
@@ -67,7 +67,7 @@ func TestALimitIsTakenUpToItsEdges(t *testing.T) {
 	}
 }
 
-func TestExactlyOneFactAboutLimitsIsAskedFor(t *testing.T) {
+func TestLimitsRequestHasExactlyOneFact(t *testing.T) {
 	set := &events.LimitProfileSet{LimitProfile: events.LimitProfile{Name: "a"}}
 	reverted := &events.LimitsReverted{Unit: "cortex-a-1", Reason: "asked"}
 	long := strings.Repeat("x", events.MaxPathBytes+1)
@@ -75,14 +75,14 @@ func TestExactlyOneFactAboutLimitsIsAskedFor(t *testing.T) {
 		request events.LimitsRequest
 		ok      bool
 	}{
-		"a profile":                 {events.LimitsRequest{Set: set}, true},
-		"an end":                    {events.LimitsRequest{Reverted: reverted}, true},
-		"nothing":                   {events.LimitsRequest{}, false},
-		"both":                      {events.LimitsRequest{Set: set, Reverted: reverted}, false},
-		"a name with a path":        {events.LimitsRequest{Reverted: &events.LimitsReverted{Unit: "../x"}}, false},
-		"a profile's name in words": {events.LimitsRequest{Set: &events.LimitProfileSet{LimitProfile: events.LimitProfile{Name: "a b"}}}, false},
-		"a long text":               {events.LimitsRequest{Applied: &events.LimitsApplied{Unit: "u", Target: long}}, false},
-		"many effects":              {events.LimitsRequest{Applied: &events.LimitsApplied{Unit: "u", Effects: make([]events.LimitEffect, 17)}}, false},
+		"a profile":                   {events.LimitsRequest{Set: set}, true},
+		"an end":                      {events.LimitsRequest{Reverted: reverted}, true},
+		"nothing":                     {events.LimitsRequest{}, false},
+		"both":                        {events.LimitsRequest{Set: set, Reverted: reverted}, false},
+		"a name with a path":          {events.LimitsRequest{Reverted: &events.LimitsReverted{Unit: "../x"}}, false},
+		"a profile name with a space": {events.LimitsRequest{Set: &events.LimitProfileSet{LimitProfile: events.LimitProfile{Name: "a b"}}}, false},
+		"a long text":                 {events.LimitsRequest{Applied: &events.LimitsApplied{Unit: "u", Target: long}}, false},
+		"many effects":                {events.LimitsRequest{Applied: &events.LimitsApplied{Unit: "u", Effects: make([]events.LimitEffect, 17)}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := c.request.Validate()

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// secretPattern are the forms in which secrets come into free text: what issuers mark
-// their keys with, and what people write before a password.
+// secretPattern matches secrets in free text: the prefixes of known kinds of keys, and
+// the words that people write before a password.
 var secretPattern = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)` +
 		`(-----BEGIN [A-Z ]*PRIVATE KEY-----)[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)` +
@@ -17,12 +17,11 @@ var secretPattern = sync.OnceValue(func() *regexp.Regexp {
 		`|(://[^/\s:@]+:)[^/\s@]+@`)
 })
 
-// home directories name people.
+// homePattern matches home directories, whose names identify users.
 var homePattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`/home/[^/\s:;,"']+`) })
 
-// Redact takes from free text what must not be written down or sent: keys, tokens,
-// passwords, and the names in paths of home directories. What it does not know the
-// form of it cannot take.
+// Redact removes from free text what must not be stored or sent: keys, tokens,
+// passwords, and user names in paths of home directories. It finds known forms only.
 func Redact(s string) string {
 	s = secretPattern().ReplaceAllStringFunc(s, func(found string) string {
 		for _, m := range secretPattern().FindStringSubmatch(found)[1:] {

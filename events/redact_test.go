@@ -20,7 +20,7 @@ func TestRedact(t *testing.T) {
 		}
 		for _, part := range []string{"abcdefghijklmnop", "EXAMPLE", "1234567890-abc", "hunter2", "qwerty", "zzzz", "swordfish", "abcDEF", "MIIE", "ada"} {
 			if strings.Contains(got, part) {
-				t.Errorf("%q stays in %q", part, got)
+				t.Errorf("%q is still in %q", part, got)
 			}
 		}
 	}

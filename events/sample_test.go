@@ -110,7 +110,7 @@ func sampleFacts() []events.Fact {
 	)
 }
 
-// grownFacts holds facts with the fields that were added to their kind later.
+// grownFacts holds facts with fields that were added to their kind later.
 func grownFacts() []events.Fact {
 	plan := samplePlan()
 	plan.Steps = append(plan.Steps, events.Step{Op: events.OpRestore, Files: sampleFiles, Settings: sampleSettings, RevertSideEffects: true})
@@ -184,7 +184,7 @@ func envelope(n int, s events.Subject) events.Event {
 	}
 }
 
-// chain makes records of facts, in order, about one transaction.
+// chain returns records of facts about one transaction, in order.
 func chain(facts ...events.Fact) ([]events.Record, error) {
 	var out []events.Record
 	var prev events.Link

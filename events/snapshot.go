@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Digest names a content in the vault: 64 hex digits. It is the SHA-256 of the
-// content, or for a secret one a keyed hash of it that tells nothing without the
-// vault's key.
+// Digest is the address of a content in the blob store: 64 hex digits. It is the
+// SHA-256 of the content. For secret content it is a keyed hash, which reveals nothing
+// without the store's key.
 type Digest string
 
 // Validate reports whether d could name a content.
@@ -19,20 +19,20 @@ func (d Digest) Validate() error {
 	return nil
 }
 
-// FileKind tells what a path is.
+// FileKind is the type of a file.
 type FileKind string
 
-// The kinds of file. The zero kind means that nothing is there.
+// The kinds of file. The zero kind means that the path does not exist.
 const (
 	FileAbsent  FileKind = ""
 	FileRegular FileKind = "file"
 	FileDir     FileKind = "dir"
 	FileLink    FileKind = "symlink"
-	FileOther   FileKind = "other" // devices, sockets, pipes: seen, never restored
+	FileOther   FileKind = "other" // devices, sockets, pipes: recorded, never restored
 )
 
-// FileState is everything that is restored of one path. The zero FileState means
-// that nothing is there.
+// FileState is the restorable state of one path. The zero FileState means that the path
+// does not exist.
 type FileState struct {
 	Kind      FileKind `json:"kind,omitempty"`
 	Mode      uint32   `json:"mode,omitempty"` // permission bits with setuid, setgid and sticky, as in chmod(2)
@@ -40,35 +40,36 @@ type FileState struct {
 	GID       int      `json:"gid,omitempty"`
 	Size      int64    `json:"size_b,omitempty"`
 	Digest    Digest   `json:"digest,omitempty"` // of a regular file's content
-	Secret    bool     `json:"secret,omitempty"` // not readable by everybody: kept encrypted
-	Link      string   `json:"link,omitempty"`   // where a symlink points
-	NotStored bool     `json:"unkept,omitempty"` // too large to keep: seen, cannot be restored
+	Secret    bool     `json:"secret,omitempty"` // not readable by all users: stored encrypted
+	Link      string   `json:"link,omitempty"`   // the target of a symlink
+	NotStored bool     `json:"unkept,omitempty"` // too large to store: recorded, cannot be restored
 }
 
-// Exists reports whether something is at the path.
+// Exists reports whether the path exists.
 func (s FileState) Exists() bool { return s.Kind != FileAbsent }
 
-// FileChange is one path before and after something happened. In a step it is
-// what the path is when the plan is made and what it shall be.
+// FileChange is the state of one path before and after a change. In a step, Before is
+// the state at planning time and After the desired state.
 type FileChange struct {
 	Path   string    `json:"path"`
 	Before FileState `json:"before,omitzero"`
 	After  FileState `json:"after,omitzero"`
 }
 
-// SettingKind tells which of Debian's small databases a setting lives in.
+// SettingKind is the Debian database that holds a setting.
 type SettingKind string
 
 // The kinds of setting.
 const (
-	SettingDebconf     SettingKind = "debconf"     // name: the question; value: its item in config.dat's words
+	SettingDebconf     SettingKind = "debconf"     // name: the question; value: its item in the format of config.dat
 	SettingAlternative SettingKind = "alternative" // name: the link group; value: "auto" or "manual PATH"
 	SettingDiversion   SettingKind = "diversion"   // name: the path; value: "DIVERT-TO PACKAGE"
 	SettingOverride    SettingKind = "statoverride"
 	SettingConffiles   SettingKind = "conffiles" // name: the package; value: dpkg's registry of its configuration files
 )
 
-// SettingChange is one setting before and after. "" means that there is none.
+// SettingChange is one setting before and after a change. "" means that it does not
+// exist.
 type SettingChange struct {
 	Kind   SettingKind `json:"kind"`
 	Name   string      `json:"name"`
@@ -76,18 +77,18 @@ type SettingChange struct {
 	After  string      `json:"after,omitempty"`
 }
 
-// SecretValuePrefix begins the value of a setting whose content is in the vault; the
-// digest follows.
+// SecretValuePrefix begins the value of a setting whose content is in the blob store;
+// the digest follows.
 const SecretValuePrefix = "secret "
 
-// SecretDigest gives the digest in a setting's value whose content is in the vault.
+// SecretDigest returns the digest of a value that begins with [SecretValuePrefix].
 func SecretDigest(value string) (Digest, bool) {
 	d, ok := strings.CutPrefix(value, SecretValuePrefix)
 	return Digest(d), ok
 }
 
-// Display is a setting's value in one line for people: secrets masked, debconf's item
-// as its value.
+// Display returns a setting's value on one line for people: secrets are masked, and a
+// debconf item is shown as its value.
 func (k SettingKind) Display(value string) string {
 	switch {
 	case value == "":
@@ -105,7 +106,7 @@ func (k SettingKind) Display(value string) string {
 	return strings.ReplaceAll(strings.TrimSpace(value), "\n", ", ")
 }
 
-// Deb is one package file that the vault keeps.
+// Deb is one package file in the blob store.
 type Deb struct {
 	PackageKey
 	Version Version `json:"version"`
@@ -127,19 +128,19 @@ func ValidatePath(p string) error {
 	return nil
 }
 
-// Effects is what a transaction or an observation did to a machine: the
-// difference of two looks at it, never what was planned.
+// Effects are the changes that a transaction or an observation made: the difference of
+// the machine's state before and after, never the plan.
 type Effects struct {
 	Changes  []PackageChange
 	Files    []FileChange
 	Settings []SettingChange
 }
 
-// Empty reports whether nothing is different.
+// Empty reports whether nothing changed.
 func (e Effects) Empty() bool { return len(e.Changes)+len(e.Files)+len(e.Settings) == 0 }
 
-// EffectsOf gives what a fact records as done, the zero Effects for facts that
-// record nothing of the kind.
+// EffectsOf returns the effects that a fact records, the zero Effects for facts that
+// record none.
 func EffectsOf(f Fact) Effects {
 	e := Effects{Changes: ChangesOf(f)}
 	switch f := f.(type) {

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// rooms says what each top-level folder must not import, and which of our own
-// folders it may. It parses the files itself: a test that ran the go tool would
-// be served from the test cache when another package changes.
+// rooms has, for each top-level folder, the folders of the module that it may import and
+// the packages that it must not. The test parses the files itself: the test cache would
+// not notice a change in another package if the test ran the go tool.
 var rooms = map[string]struct{ ours, banned []string }{
 	"events":      {nil, []string{"os", "os/exec", "net", "net/http", "database/sql"}},
 	"producers":   {[]string{"events", "internal"}, []string{"database/sql"}},
@@ -43,7 +43,7 @@ func TestImportsFormAStar(t *testing.T) {
 					return err
 				}
 				if strings.HasSuffix(filepath.Dir(path), "test") && !strings.HasPrefix(imported, "cortex/") {
-					continue // suites and test helpers that live beside what they test
+					continue // suites and test helpers
 				}
 				if why := forbidden(room, rule.ours, rule.banned, imported); why != "" {
 					t.Errorf("%s imports %s: %s", path, imported, why)
@@ -63,7 +63,7 @@ func TestImportsFormAStar(t *testing.T) {
 func forbidden(room string, ours, banned []string, imported string) string {
 	for _, b := range banned {
 		if imported == b {
-			return room + " has no business with it"
+			return room + " must not use it"
 		}
 	}
 	if rest, ok := strings.CutPrefix(imported, "cortex/"); ok {
@@ -82,7 +82,7 @@ func forbidden(room string, ours, banned []string, imported string) string {
 		if other == "internal" {
 			return "events uses the standard library only"
 		}
-		return "arrows between folders are events, not imports"
+		return "the folders of the star do not import each other"
 	}
 	if room == "events" && strings.Contains(imported, ".") {
 		return "events uses the standard library only"

@@ -1,6 +1,7 @@
 package events
 
-// LLMTask is what a model is asked for; it decides which providers are tried.
+// LLMTask is the purpose of a question to a model. It decides which providers are
+// tried.
 type LLMTask string
 
 // The tasks.

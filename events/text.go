@@ -5,8 +5,8 @@ import (
 	"unicode"
 )
 
-// SanitizeLine makes foreign text fit to keep and show: one line of valid UTF-8, without
-// control, direction and private characters, of at most max bytes.
+// SanitizeLine returns foreign text in a form that is safe to store and show: one line
+// of valid UTF-8, without control, direction and private characters, at most max bytes.
 func SanitizeLine(s string, max int) string {
 	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, ""), func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r)
@@ -14,7 +14,7 @@ func SanitizeLine(s string, max int) string {
 	return truncateBytes(stripInvisible(s), max)
 }
 
-// SanitizeText is [SanitizeLine] for text whose lines matter: line feeds stay.
+// SanitizeText is [SanitizeLine] for text of several lines: it keeps line feeds.
 func SanitizeText(s string, max int) string {
 	s = strings.Map(func(r rune) rune {
 		switch {

@@ -43,22 +43,22 @@ var (
 	undone    = &events.Compensated{By: txn, Exact: true}
 )
 
-func TestLawfulLivesFold(t *testing.T) {
+func TestTransactionFoldsEveryLegalOrder(t *testing.T) {
 	for name, tc := range map[string]struct {
 		facts    []events.Fact
 		state    events.TransactionState
 		undoable bool
 	}{
-		"dry run":             {[]events.Fact{requested, planned}, events.StatePlanned, false},
-		"refused at planning": {[]events.Fact{requested, refused}, events.StateRefused, false},
-		"denied":              {[]events.Fact{requested, planned, denied}, events.StateDenied, false},
-		"declined":            {[]events.Fact{requested, planned, cancelled}, events.StateCancelled, false},
-		"stale":               {[]events.Fact{requested, planned, approved, refused}, events.StateRefused, false},
-		"done":                {[]events.Fact{requested, planned, approved, started, step0, step0ok, step1, &events.StepSucceeded{Index: 1}, succeeded}, events.StateSucceeded, true},
-		"failed":              {[]events.Fact{requested, planned, approved, started, step0, step0bad, failed}, events.StateFailed, true},
-		"cut off in a step":   {[]events.Fact{requested, planned, approved, started, step0, cutOff}, events.StateInterrupted, true},
-		"cut off before any":  {[]events.Fact{requested, planned, approved, started, &events.Interrupted{Reason: "r"}}, events.StateInterrupted, false},
-		"undone":              {[]events.Fact{requested, planned, approved, started, step0, step0ok, succeeded, undone}, events.StateSucceeded, false},
+		"dry run":                     {[]events.Fact{requested, planned}, events.StatePlanned, false},
+		"refused at planning":         {[]events.Fact{requested, refused}, events.StateRefused, false},
+		"denied":                      {[]events.Fact{requested, planned, denied}, events.StateDenied, false},
+		"declined":                    {[]events.Fact{requested, planned, cancelled}, events.StateCancelled, false},
+		"stale":                       {[]events.Fact{requested, planned, approved, refused}, events.StateRefused, false},
+		"done":                        {[]events.Fact{requested, planned, approved, started, step0, step0ok, step1, &events.StepSucceeded{Index: 1}, succeeded}, events.StateSucceeded, true},
+		"failed":                      {[]events.Fact{requested, planned, approved, started, step0, step0bad, failed}, events.StateFailed, true},
+		"interrupted in a step":       {[]events.Fact{requested, planned, approved, started, step0, cutOff}, events.StateInterrupted, true},
+		"interrupted before any step": {[]events.Fact{requested, planned, approved, started, &events.Interrupted{Reason: "r"}}, events.StateInterrupted, false},
+		"undone":                      {[]events.Fact{requested, planned, approved, started, step0, step0ok, succeeded, undone}, events.StateSucceeded, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := fold(tc.facts...)
@@ -75,24 +75,24 @@ func TestLawfulLivesFold(t *testing.T) {
 	}
 }
 
-func TestImpossibleOrdersAreRefused(t *testing.T) {
+func TestTransactionRefusesImpossibleOrders(t *testing.T) {
 	for name, facts := range map[string][]events.Fact{
-		"nothing was asked":        {planned},
-		"asked twice":              {requested, requested},
-		"approved without a plan":  {requested, approved},
-		"started without a yes":    {requested, planned, started},
-		"started twice":            {requested, planned, approved, started, started},
-		"step outside":             {requested, planned, step0},
-		"step skipped":             {requested, planned, approved, started, step1},
-		"step twice":               {requested, planned, approved, started, step0, step0},
-		"step ended twice":         {requested, planned, approved, started, step0, step0ok, step0ok},
-		"step ended unstarted":     {requested, planned, approved, started, step0ok},
-		"success after refusal":    {requested, refused, succeeded},
-		"two ends":                 {requested, planned, approved, started, succeeded, failed},
-		"undone before it ran":     {requested, planned, undone},
-		"cancelled while running":  {requested, planned, approved, started, cancelled},
-		"a fact of the machine":    {requested, &events.DriftDetected{}},
-		"planned after it started": {requested, planned, approved, started, planned},
+		"without a request":           {planned},
+		"requested twice":             {requested, requested},
+		"approved without a plan":     {requested, approved},
+		"started without an approval": {requested, planned, started},
+		"started twice":               {requested, planned, approved, started, started},
+		"step outside":                {requested, planned, step0},
+		"step skipped":                {requested, planned, approved, started, step1},
+		"step twice":                  {requested, planned, approved, started, step0, step0},
+		"step ended twice":            {requested, planned, approved, started, step0, step0ok, step0ok},
+		"step ended unstarted":        {requested, planned, approved, started, step0ok},
+		"success after refusal":       {requested, refused, succeeded},
+		"two ends":                    {requested, planned, approved, started, succeeded, failed},
+		"undone before it ran":        {requested, planned, undone},
+		"cancelled while running":     {requested, planned, approved, started, cancelled},
+		"a fact of the machine":       {requested, &events.DriftDetected{}},
+		"planned after it started":    {requested, planned, approved, started, planned},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, err := fold(facts...); !errors.Is(err, events.ErrCorrupt) {
@@ -102,7 +102,7 @@ func TestImpossibleOrdersAreRefused(t *testing.T) {
 	}
 }
 
-func TestApplyingTwiceIsApplyingOnce(t *testing.T) {
+func TestTransactionAppliesARecordOnce(t *testing.T) {
 	records, err := chain(requested, planned, approved, started, step0, step0ok, succeeded, undone)
 	if err != nil {
 		t.Fatal(err)
@@ -126,9 +126,9 @@ func TestApplyingTwiceIsApplyingOnce(t *testing.T) {
 	}
 }
 
-// Whatever order facts come in, the fold either refuses or reaches a state it
-// would reach again, and an ended transaction stays ended.
-func TestNoOrderOfFactsRevivesAnEndedTransaction(t *testing.T) {
+// For every order of facts, a refused fact leaves the transaction unchanged, and an ended
+// transaction stays ended.
+func TestTransactionStaysEnded(t *testing.T) {
 	all := []events.Fact{requested, planned, refused, approved, denied, cancelled, started, step0, step0ok, step0bad, step1, succeeded, failed, cutOff, undone}
 	rapid.Check(t, func(rt *rapid.T) {
 		facts := rapid.SliceOfN(rapid.SampledFrom(all), 1, 20).Draw(rt, "facts")
@@ -141,7 +141,7 @@ func TestNoOrderOfFactsRevivesAnEndedTransaction(t *testing.T) {
 			before := got
 			if got.Apply(r) != nil {
 				if diff := cmp.Diff(before, got); diff != "" {
-					rt.Fatalf("a refused fact left a trace:\n%s", diff)
+					rt.Fatalf("a refused fact changed the transaction:\n%s", diff)
 				}
 				continue
 			}
@@ -152,7 +152,7 @@ func TestNoOrderOfFactsRevivesAnEndedTransaction(t *testing.T) {
 	})
 }
 
-func TestChainShowsEveryChange(t *testing.T) {
+func TestChainDetectsEveryChange(t *testing.T) {
 	records, err := chain(requested, planned, approved)
 	if err != nil {
 		t.Fatal(err)
@@ -181,15 +181,15 @@ func TestChainShowsEveryChange(t *testing.T) {
 		r := records[1]
 		change(&r)
 		if err := r.Verify(prev); !errors.Is(err, events.ErrCorrupt) {
-			t.Errorf("a changed %s went unseen: %v", name, err)
+			t.Errorf("a changed %s is not detected: %v", name, err)
 		}
 	}
 	if err := records[2].Verify(prev); !errors.Is(err, events.ErrCorrupt) {
-		t.Errorf("a hole went unseen: %v", err)
+		t.Errorf("a hole is not detected: %v", err)
 	}
 }
 
-func TestDiffAndApplyAreInverse(t *testing.T) {
+func TestInventoryDiffAndApplyAreInverse(t *testing.T) {
 	states := rapid.SampledFrom([]events.State{gone, installed, auto, half})
 	rapid.Check(t, func(rt *rapid.T) {
 		inventory := func(label string) events.Inventory {
@@ -213,7 +213,7 @@ func TestDiffAndApplyAreInverse(t *testing.T) {
 	})
 }
 
-func TestFiltersFindTheirFacts(t *testing.T) {
+func TestFilterAndKindPatterns(t *testing.T) {
 	records, err := chain(requested, planned, step0)
 	if err != nil {
 		t.Fatal(err)

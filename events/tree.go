@@ -2,16 +2,16 @@ package events
 
 import "crypto/sha256"
 
-// MerkleTree is the Merkle tree over the hashes of a log's records, in the order of the
-// log, as RFC 6962 defines it: the leaf of a record is SHA-256(0 ‖ its hash), a
-// node is SHA-256(1 ‖ left ‖ right). Its root stands for everything before it. The
-// zero Tree is empty; it keeps one hash for every bit of its size.
+// MerkleTree is the Merkle tree of RFC 6962 over the hashes of a log's records, in the
+// order of the log. The leaf of a record is SHA-256(0 ‖ its hash), a node is
+// SHA-256(1 ‖ left ‖ right). Its root identifies all records in it. The zero MerkleTree
+// is empty. The tree holds one hash for each set bit of its size.
 type MerkleTree struct {
 	size  uint64
 	peaks []Hash // of the complete subtrees, the largest first
 }
 
-// LeafHash is the tree's hash of one record's hash.
+// LeafHash returns the leaf of a record with that hash.
 func LeafHash(record Hash) Hash {
 	return sha256.Sum256(append([]byte{0}, record[:]...))
 }
@@ -28,10 +28,10 @@ func (t *MerkleTree) Append(record Hash) {
 	t.size++
 }
 
-// Size is how many records the tree holds: the position of the last.
+// Size returns the number of records, which is the position of the last one.
 func (t *MerkleTree) Size() Position { return Position(t.size) }
 
-// Root is the hash over all of them; of an empty tree, SHA-256 of nothing.
+// Root returns the root. The root of an empty tree is SHA-256 of no bytes.
 func (t *MerkleTree) Root() Hash {
 	if len(t.peaks) == 0 {
 		return sha256.Sum256(nil)

@@ -231,18 +231,13 @@ func (d *SocketServer) postRequest(w http.ResponseWriter, r *http.Request, who e
 	if err != nil {
 		return &events.Error{Op: "api.postRequest", Kind: events.ErrUsage, Err: fmt.Errorf("read the request: %w", err)}
 	}
-	var rec events.Record
-	if err := json.Unmarshal(body, &rec); err != nil {
-		return &events.Error{Op: "api.postRequest", Kind: events.ErrUsage, Err: fmt.Errorf("not an event: %w", err)}
-	}
-	req, err := events.DecodeRequest(rec.Event)
+	e, req, err := events.ParseRequest(body)
 	if err != nil {
 		return err
 	}
 	if req.MayChangeMachine() && !Authorize(permChange, d.backend.MayChange(who.UID)) {
 		return forbidden(who)
 	}
-	e := rec.Event
 	e.Actor, e.Host = who, d.backend.Host()
 	position, err := d.backend.Submit(r.Context(), e)
 	if err != nil {

@@ -132,7 +132,7 @@ func (s *eventStream) writeRecord(rec events.Record, err error) bool {
 	if s.transaction != "" && rec.Transaction != s.transaction || s.kind != "" && !rec.Kind.Match(s.kind) {
 		return true
 	}
-	return s.writeLine(StreamLine{Event: &rec})
+	return s.writeLine(NewEventLine(rec))
 }
 
 func (s *eventStream) writeLine(l StreamLine) bool { return s.encode.Encode(l) == nil }

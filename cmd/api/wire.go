@@ -1,6 +1,8 @@
 package api
 
 import (
+	"encoding/json"
+
 	"cortex/events"
 )
 
@@ -20,12 +22,36 @@ type Ping struct {
 	StartupNotes []string `json:"notes,omitempty"` // what happened at its start, for people
 }
 
-// StreamLine is one line of the event stream; exactly one field is set.
+// StreamLine is one line of the event stream. Exactly one of Event, Progress,
+// Heartbeat and Error is set.
 type StreamLine struct {
-	Event     *events.Record   `json:"event,omitempty"`
-	Progress  *events.Progress `json:"progress,omitempty"`
-	Heartbeat events.Position  `json:"heartbeat,omitempty"` // the log's head
-	Error     *events.Failure  `json:"error,omitempty"`     // ends the stream
+	Event *events.Record `json:"event,omitempty"`
+	// CortexVersion is the event's attribute of that name. It is beside the event, not
+	// in it: clients of the first versions refuse an event with an unknown attribute.
+	CortexVersion string           `json:"cortexversion,omitempty"`
+	Progress      *events.Progress `json:"progress,omitempty"`
+	Heartbeat     events.Position  `json:"heartbeat,omitempty"` // the log's head
+	Error         *events.Failure  `json:"error,omitempty"`     // ends the stream
+}
+
+// NewEventLine returns the line of an event.
+func NewEventLine(r events.Record) StreamLine {
+	l := StreamLine{CortexVersion: r.CortexVersion}
+	r.CortexVersion = ""
+	l.Event = &r
+	return l
+}
+
+// UnmarshalJSON puts the version back into the event.
+func (l *StreamLine) UnmarshalJSON(b []byte) error {
+	type plain StreamLine
+	if err := json.Unmarshal(b, (*plain)(l)); err != nil {
+		return err
+	}
+	if l.Event != nil {
+		l.Event.CortexVersion = l.CortexVersion
+	}
+	return nil
 }
 
 // PositionReply answers a request.

@@ -127,7 +127,7 @@ func (in *server) wire(build string, v *blobstore.Blobs) {
 	log, s := in.broker.Log(), in.settings
 	sc := &recorder.Recorder{
 		Log: log, Now: time.Now, NewID: parts.NewID,
-		Actor: events.Actor{UID: s.UID, Program: "cortexd", PID: os.Getpid()},
+		Actor: events.Actor{UID: s.UID, Program: "cortexd", PID: os.Getpid()}, Version: build,
 	}
 	start := starter(s)
 	machine := apt.New(apt.Config{Root: s.Root, WorkDir: s.WorkDir(), PlaceDeb: v.PlaceDeb, FindDeb: v.Deb, Start: start, Logger: in.logger})

@@ -186,15 +186,40 @@ func EventLine(w io.Writer, r events.Record, zone *time.Location) {
 	if r.Transaction != "" {
 		about = string(r.Transaction)[len(r.Transaction)-8:]
 	}
-	fmt.Fprintf(w, "%6d  %s  %-30s  %-8s  %s\n", r.Position, r.Time.In(zone).Format(secondLayout), r.Kind, about, factSummary(r))
+	fmt.Fprintf(w, "%6d  %s  %-30s  %-8s  %s\n", r.Position, r.Time.In(zone).Format(secondLayout), r.Kind, about, eventSummary(r))
 }
 
-// factSummary is the most telling part of a fact.
-func factSummary(r events.Record) string {
+// eventSummary is one line about the data of an event: what this version of Cortex
+// knows of it, and what it does not know.
+func eventSummary(r events.Record) string {
 	f, err := events.Decode(r.Event)
 	if err != nil {
 		return "unreadable"
 	}
+	if u, ok := f.(*events.Unknown); ok {
+		return "unknown kind" + writtenBy(r) + ": " + events.SanitizeLine(string(u.Data), maxUnknownBytes)
+	}
+	summary := factSummary(f)
+	if field := events.UnknownField(r.Event); field != "" {
+		summary += " (unknown field " + events.SanitizeLine(field, maxUnknownBytes) + writtenBy(r) + ")"
+	}
+	return summary
+}
+
+// maxUnknownBytes bounds the unknown data that one line shows; 'cortex events show'
+// prints all of them.
+const maxUnknownBytes = 80
+
+// writtenBy names the version of Cortex that wrote the event, when the event has it.
+func writtenBy(r events.Record) string {
+	if r.CortexVersion == "" {
+		return ""
+	}
+	return ", written by Cortex " + r.CortexVersion
+}
+
+// factSummary is the most important part of a fact.
+func factSummary(f events.Fact) string {
 	switch f := f.(type) {
 	case *events.Requested:
 		return f.CommandLine
@@ -272,7 +297,7 @@ func factSummary(r events.Record) string {
 		return strings.Join(f.Entries, " ")
 	case *events.SuggestionDismissed:
 		return f.Suggestion
-	case *events.Started, *events.StepSucceeded, *events.DeadLetterRetried:
+	case *events.Started, *events.StepSucceeded, *events.DeadLetterRetried, *events.Unknown:
 	}
 	return ""
 }

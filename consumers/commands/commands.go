@@ -161,7 +161,11 @@ func (in *RequestHandler) retryDeadLetter(ctx context.Context, r events.Record, 
 		if err != nil {
 			return err
 		}
-		if err := in.cfg.RetryDeadLetter(ctx, f.(*events.DeadLettered)); err != nil {
+		dead, ok := f.(*events.DeadLettered)
+		if !ok { // a newer version of the kind
+			return events.UnknownEvent{Position: rec.Position, Kind: rec.Kind, CortexVersion: rec.CortexVersion}.Error("event "+string(rec.ID), "a retry")
+		}
+		if err := in.cfg.RetryDeadLetter(ctx, dead); err != nil {
 			return fmt.Errorf("retry of event %s: %w", req.DeadLetter, err)
 		}
 		subject := rec.Subject

@@ -143,6 +143,9 @@ func (x *Executor) execute(ctx context.Context, r events.Record, t *events.Trans
 	x.running.Store(true)
 	defer x.running.Store(false)
 
+	if len(t.UnknownKinds) > 0 {
+		return x.refuse(ctx, r, t, t.UnknownKinds[0].Error(fmt.Sprintf("transaction %d", t.Number), "carrying it out"))
+	}
 	before, lost, err := x.preflight(ctx, t)
 	if err != nil {
 		return x.refuse(ctx, r, t, err)

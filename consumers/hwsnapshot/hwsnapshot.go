@@ -55,6 +55,9 @@ func (s *Snapshotter) latestSnapshot(ctx context.Context) (r events.Record, f *e
 	if err != nil {
 		return r, nil, err
 	}
+	if _, unknown := fact.(*events.Unknown); unknown {
+		return r, nil, nil // a newer Cortex recorded it: nothing to compare with
+	}
 	f, ok = fact.(*events.HardwareSnapshot)
 	if !ok {
 		return r, nil, &events.Error{Op: "hwsnapshot.newest", Kind: events.ErrCorrupt, Subject: r.String(), Err: fmt.Errorf("is no snapshot")}

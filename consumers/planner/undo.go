@@ -64,6 +64,9 @@ func (u *undoPlan) plan(ctx context.Context) (events.Plan, *obstacle, error) {
 	if err != nil {
 		return events.Plan{}, nil, err
 	}
+	if len(sel.UnknownKinds) > 0 {
+		return events.Plan{}, nil, sel.UnknownKinds[0].Error("", string(u.intent.Verb))
+	}
 	way := undo.PlanInverse(sel, u.current, u.intent.Options.Force)
 	if len(way.Conflicts) > 0 {
 		return events.Plan{}, u.obstacleOf(ctx, sel, way.Conflicts[0]), nil
@@ -118,6 +121,9 @@ func (u *undoPlan) describe(ctx context.Context, plan events.Plan, sel undo.Merg
 		plan.Steps = nil
 	}
 	plan.Residue = append(way.Residue, u.remainingAccounts(sel)...)
+	for _, unknown := range sel.UnknownFields {
+		plan.Residue = append(plan.Residue, unknown.String())
+	}
 	for _, t := range sel.Transactions {
 		plan.Undoes = append(plan.Undoes, t.ID)
 		for _, risk := range t.Plan.Risks {
@@ -230,6 +236,9 @@ func (p *Planner) checkUndoable(ctx context.Context, in events.Intent) error {
 }
 
 func checkTransactionUndoable(v events.Verb, t *events.Transaction, undone bool) error {
+	if u, ok := t.UndoBlocker(); ok {
+		return u.Error(fmt.Sprintf("transaction %d", t.Number), string(v))
+	}
 	fail := func(kind events.ErrorKind, hint, format string, args ...any) error {
 		return &events.Error{Op: "planner.undoable", Kind: kind, Subject: fmt.Sprintf("transaction %d", t.Number), Err: fmt.Errorf(format, args...), Hint: hint}
 	}

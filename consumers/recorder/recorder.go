@@ -18,13 +18,15 @@ import (
 // maxAttempts bounds the repetitions of one append whose outcome is unknown.
 const maxAttempts = 5
 
-// Recorder writes facts to one log. All fields are required; it is safe for
+// Recorder writes facts to one log. All fields but Version are required; it is safe for
 // concurrent use when they are.
 type Recorder struct {
 	Log   events.Log
 	Now   func() time.Time
 	NewID func() events.ID
 	Actor events.Actor // who writes when no cause names an actor: the daemon
+	// Version is the version of Cortex, which every fact carries; "" leaves it out.
+	Version string
 }
 
 // Cause is what a fact follows from. The zero Cause starts a new correlation.
@@ -55,7 +57,7 @@ func (s *Recorder) Append(ctx context.Context, c Cause, subject events.Subject, 
 	e := events.Event{
 		ID: id, Host: s.Log.Host(), Subject: subject, Time: s.Now(), Actor: s.Actor,
 		Transaction: c.Record.Transaction, Correlation: c.Record.Correlation, Causation: c.Record.ID,
-		TraceParent: c.Record.TraceParent,
+		TraceParent: c.Record.TraceParent, CortexVersion: s.Version,
 	}
 	if e.Correlation == "" {
 		e.Correlation = c.Record.ID

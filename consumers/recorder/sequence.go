@@ -41,6 +41,11 @@ func (g *Sequence) Next(ctx context.Context, use func(number int) error) error {
 			highest = max(highest, f.Number)
 		case *events.Observed:
 			highest = max(highest, f.Number)
+		case *events.Unknown:
+			if f.Number() == 0 {
+				return events.UnknownEvent{Position: last.Position, Kind: last.Kind, CortexVersion: last.CortexVersion}.Error("the next transaction number", "counting transactions")
+			}
+			highest = max(highest, f.Number())
 		default:
 			return &events.Error{Op: "recorder.Register.Next", Kind: events.ErrCorrupt, Subject: last.String(), Err: errors.New("does not open a transaction")}
 		}

@@ -124,6 +124,9 @@ func (c *GarbageCollector) transactions(ctx context.Context) ([]*events.Transact
 		if err != nil {
 			return nil, fmt.Errorf("read what is needed: %w", err)
 		}
+		if u, ok := events.UndoBlocker(r); ok {
+			return nil, u.Error("", "removing stored content")
+		}
 		if r.Transaction == "" || r.Subject != events.TransactionSubject(r.Transaction) {
 			continue
 		}

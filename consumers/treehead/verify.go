@@ -148,7 +148,10 @@ func (w *verification) checkRecordedHead(r events.Record) {
 		w.addFault(r.Position, r.Position, err.Error())
 		return
 	}
-	f, _ := fact.(*events.TreeHeadSigned)
+	f, ok := fact.(*events.TreeHeadSigned)
+	if !ok {
+		return
+	}
 	h, err := OpenHead(w.input.Verifier, f.Note)
 	switch {
 	case err != nil:

@@ -76,6 +76,9 @@ func (c *Compensator) compareRestored(ctx context.Context, r events.Record, undo
 		unhold(inv, undo.Plan) // asked for, and so no residue
 	}
 	residue = append(Residue(sel.Changes, inv), fileResidue(sel, undo)...)
+	for _, unknown := range slices.Concat(sel.UnknownKinds, sel.UnknownFields, undo.UnknownKinds, undo.UnknownFields) {
+		residue = append(residue, unknown.String())
+	}
 	for _, said := range undo.Plan.Residue {
 		if !slices.Contains(residue, said) {
 			residue = append(residue, said)

@@ -16,6 +16,8 @@ type MergedEffects struct {
 	Last           events.Position            // of the newest effect
 	PackageGaps    map[events.PackageKey]bool // changed by somebody else in between
 	FileGaps       map[string]bool            // the same for files
+	UnknownKinds   []events.UnknownEvent      // of a kind or version that is not known here and that an undo may need: the undo is not possible
+	UnknownFields  []events.UnknownEvent      // with a field that is not known here: the undo is not exact
 }
 
 // Target is the first transaction, for messages.
@@ -35,6 +37,9 @@ func MergeEffects(ctx context.Context, log events.Log, in events.Intent) (Merged
 
 func (s *effectsReader) readIntent(ctx context.Context, in events.Intent) (MergedEffects, error) {
 	if in.Verb == events.VerbRollback {
+		if err := s.addUnknownAfter(ctx, in.RollbackTo); err != nil {
+			return MergedEffects{}, err
+		}
 		return s.readEffects(ctx, in.RollbackTo, true)
 	}
 	for _, id := range append([]events.TransactionID{in.Target}, in.AlsoUndo...) {
@@ -44,6 +49,7 @@ func (s *effectsReader) readIntent(ctx context.Context, in events.Intent) (Merge
 		}
 		s.chosen[id] = t
 		s.named = append(s.named, t)
+		s.addUnknown(t)
 	}
 	if err := s.addFailedUndos(ctx); err != nil {
 		return MergedEffects{}, err
@@ -58,10 +64,12 @@ func MergeEffectsBefore(ctx context.Context, log events.Log, in events.Intent, u
 }
 
 type effectsReader struct {
-	log    events.Log
-	until  events.Position // 0: no end
-	named  []*events.Transaction
-	chosen map[events.TransactionID]*events.Transaction
+	log   events.Log
+	until events.Position // 0: no end
+
+	unknownKinds, unknownFields []events.UnknownEvent
+	named                       []*events.Transaction
+	chosen                      map[events.TransactionID]*events.Transaction
 }
 
 // addFailedUndos adds the undos of the named transactions that did not get there.
@@ -83,6 +91,41 @@ func (s *effectsReader) addFailedUndos(ctx context.Context) error {
 		}
 		if (t.State == events.StateFailed || t.State == events.StateInterrupted) && t.CompensatedBy == "" && s.undoes(t) {
 			s.chosen[t.ID] = t
+			s.addUnknown(t)
+		}
+	}
+	return nil
+}
+
+// addUnknown takes note of the transaction's events that are not understood.
+func (s *effectsReader) addUnknown(t *events.Transaction) {
+	for _, u := range t.UnknownKinds {
+		if events.UndoMayNeed(u.Kind) {
+			s.unknownKinds = append(s.unknownKinds, u)
+		}
+	}
+	s.unknownFields = append(s.unknownFields, t.UnknownFields...)
+}
+
+// addUnknownAfter takes note of all events after a position that are not understood,
+// those outside transactions included.
+func (s *effectsReader) addUnknownAfter(ctx context.Context, after events.Position) error {
+	for r, err := range s.log.Read(ctx, events.Query{After: after}) {
+		if err != nil {
+			return err
+		}
+		if s.until != 0 && r.Position >= s.until {
+			return nil
+		}
+		if u, ok := events.UndoBlocker(r); ok {
+			s.unknownKinds = append(s.unknownKinds, u)
+			continue
+		}
+		if !events.UndoMayNeed(r.Kind) {
+			continue
+		}
+		if field := events.UnknownField(r.Event); field != "" {
+			s.unknownFields = append(s.unknownFields, events.UnknownEvent{Position: r.Position, Kind: r.Kind, Field: field, CortexVersion: r.CortexVersion})
 		}
 	}
 	return nil
@@ -137,6 +180,7 @@ func (s *effectsReader) readEffects(ctx context.Context, after events.Position, 
 	if out.Transactions = s.named; all {
 		out.Transactions = order
 	}
+	out.UnknownKinds, out.UnknownFields = s.unknownKinds, s.unknownFields
 	return out, nil
 }
 

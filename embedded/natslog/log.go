@@ -227,7 +227,7 @@ func (l *factLog) validate(e events.Event) error {
 	if e.Host != l.host {
 		return &events.Error{Op: "natslog.Append", Kind: events.ErrInternal, Subject: string(e.Kind), Err: fmt.Errorf("it is of host %s, the log of %s", e.Host, l.host)}
 	}
-	_, err := events.Decode(e)
+	_, err := events.DecodeStrict(e)
 	return err
 }
 

@@ -119,7 +119,7 @@ func createStore(ctx context.Context, cfg Config) (*Broker, error) {
 func (b *Broker) appendFirstFact(ctx context.Context, m manifest) error {
 	first, err := events.NewFactEvent(events.Event{
 		ID: b.cfg.NewID(), Host: m.Host, Subject: events.LogSubject(m.Host), Time: b.cfg.Now(),
-		Actor: events.Actor{UID: os.Getuid(), Program: "cortexd", PID: os.Getpid()},
+		Actor: events.Actor{UID: os.Getuid(), Program: "cortexd", PID: os.Getpid()}, CortexVersion: b.cfg.Build,
 	}, &events.LogOpened{Host: m.Host, Machine: b.cfg.Machine, Build: b.cfg.Build})
 	if err != nil {
 		return err

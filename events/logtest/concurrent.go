@@ -15,9 +15,9 @@ func testCancelled(t *testing.T, l events.Log) {
 	cancel()
 	e := NewEvent(t, l.Host(), NewTransaction(), &events.Cancelled{})
 	if _, err := l.Append(ctx, e, events.NoExpectation); events.KindOf(err) != events.ErrUnavailable {
-		t.Errorf("append with a done context: %v, want unavailable", err)
+		t.Errorf("append with a canceled context: %v, want unavailable", err)
 	}
-	want, err := l.Append(t.Context(), e, events.NoExpectation) // as the contract says
+	want, err := l.Append(t.Context(), e, events.NoExpectation) // the contract allows it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,11 +30,11 @@ func testCancelled(t *testing.T, l events.Log) {
 		ended = err != nil
 	}
 	if !ended {
-		t.Error("reading with a done context pretends to have seen everything")
+		t.Error("reading with a canceled context ends without an error")
 	}
 }
 
-// runConcurrently runs f n times at once and waits.
+// runConcurrently runs f n times at once and waits for all.
 func runConcurrently(n int, f func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {
@@ -133,7 +133,7 @@ func testFollow(t *testing.T, l events.Log) {
 			cancel()
 			continue
 		}
-		if len(got) == len(want) { // each append is caused by having seen the one before
+		if len(got) == len(want) { // each append follows the receipt of the one before
 			Append(t, l, NewTransaction(), &events.Cancelled{Reason: "of another"})
 			want = append(want, Append(t, l, mine, &events.Cancelled{Reason: "later"}))
 		}
@@ -161,10 +161,10 @@ func testFollowers(t *testing.T, l events.Log) {
 					return
 				}
 				if next == after+times {
-					return // leaves early, by break
+					return // stops early
 				}
 			}
-			t.Errorf("ended at %d without being told to", next)
+			t.Errorf("ended at %d before its context", next)
 		})
 	}()
 	for range times {

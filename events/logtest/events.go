@@ -9,15 +9,15 @@ import (
 	"cortex/events"
 )
 
-// NewID makes a fresh id.
+// NewID returns a new id.
 func NewID() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
 
-// NewTransaction makes a fresh aggregate of a transaction.
+// NewTransaction returns the subject of a new transaction.
 func NewTransaction() events.Subject {
 	return events.TransactionSubject(events.TransactionID(NewID()))
 }
 
-// NewEvent puts a fact about s into a complete envelope of host h, with a fresh id.
+// NewEvent puts a fact about s into a complete envelope of host h, with a new id.
 func NewEvent(t testing.TB, h events.HostID, s events.Subject, f events.Fact) events.Event {
 	t.Helper()
 	e, err := events.NewFactEvent(events.Event{
@@ -30,7 +30,7 @@ func NewEvent(t testing.TB, h events.HostID, s events.Subject, f events.Fact) ev
 	return e
 }
 
-// Append appends a fact that must be accepted.
+// Append appends a fact and fails the test when the log refuses it.
 func Append(t testing.TB, l events.Log, s events.Subject, f events.Fact) events.Record {
 	t.Helper()
 	r, err := l.Append(t.Context(), NewEvent(t, l.Host(), s, f), events.NoExpectation)
@@ -40,7 +40,7 @@ func Append(t testing.TB, l events.Log, s events.Subject, f events.Fact) events.
 	return r
 }
 
-// ReadAll gives every record that a query selects.
+// ReadAll returns every record that a query selects.
 func ReadAll(t testing.TB, l events.Log, q events.Query) []events.Record {
 	t.Helper()
 	var out []events.Record
@@ -53,7 +53,7 @@ func ReadAll(t testing.TB, l events.Log, q events.Query) []events.Record {
 	return out
 }
 
-// VerifyAll reads a whole log and checks its chain; it gives its records.
+// VerifyAll reads a whole log, checks its chain and returns its records.
 func VerifyAll(t testing.TB, l events.Log) []events.Record {
 	t.Helper()
 	all := ReadAll(t, l, events.Query{})

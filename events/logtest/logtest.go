@@ -1,9 +1,8 @@
-// Package logtest is the suite that every [events.Log] passes: [Run] checks the
-// promises of the contract on logs that the caller opens, one fresh log for each
-// subtest. It promises to leave nothing running: every reader it starts has
-// ended when a subtest ends.
+// Package logtest is the suite that every [events.Log] passes. [Run] checks the
+// promises of the contract on logs that the caller opens, a new log for each subtest.
+// Every reader that a subtest starts has ended when the subtest ends.
 //
-// The helpers beside it build envelopes and read logs; other tests may use them.
+// Its helpers build envelopes and read logs; other tests may use them.
 package logtest
 
 import (
@@ -16,8 +15,8 @@ import (
 	"cortex/events"
 )
 
-// OpenLog opens a fresh log and cleans it up when the test ends. Where the log is
-// durable, reopen closes it and opens the same one again; otherwise it is nil.
+// OpenLog opens a new log and removes it when the test ends. For a durable log, reopen
+// closes it and opens it again; otherwise reopen is nil.
 type OpenLog = func(t *testing.T) (log events.Log, reopen func() events.Log)
 
 // Run checks a log.
@@ -26,22 +25,22 @@ func Run(t *testing.T, open OpenLog) {
 		name string
 		test func(t *testing.T, l events.Log)
 	}{
-		{"facts are read back in order, whole and without holes", testOrder},
+		{"facts are read in order, complete and without holes", testOrder},
 		{"an id is stored once", testIdempotent},
 		{"an expectation that fails appends nothing", testExpectation},
-		{"what breaks a limit or is not a fact is refused", testRefused},
-		{"a fact at the limit is stored whole", testAtLimit},
-		{"words that cannot be written are refused or kept as they are", testUnencodableHeaders},
-		{"a done context appends nothing certain and harms nothing", testCancelled},
+		{"an event beyond a limit or that is not a fact is refused", testRefused},
+		{"a fact at the limit is stored completely", testAtLimit},
+		{"an envelope that cannot be encoded is refused or stored unchanged", testUnencodableHeaders},
+		{"an append with a canceled context can be repeated", testCancelled},
 		{"concurrent appends keep the chain", testConcurrent},
-		{"of many with one expectation exactly one wins", testRace},
-		{"of many with one id one is stored", testSameID},
-		{"reading ends at the head of its beginning", testReadEndsAtHead},
-		{"reading starts after a position and keeps to its filters", testFilters},
-		{"reading may be left early", testReadLeftEarly},
-		{"following sees what is there and what comes, until its context ends", testFollow},
-		{"many follow at once", testFollowers},
-		{"last finds the newest match", testLast},
+		{"of many appends with one expectation exactly one succeeds", testRace},
+		{"of many appends with one id one is stored", testSameID},
+		{"reading ends at the head at the time of the call", testReadEndsAtHead},
+		{"reading starts after a position and applies its filters", testFilters},
+		{"reading may be stopped early", testReadLeftEarly},
+		{"following yields stored and new facts until its context ends", testFollow},
+		{"many readers follow at once", testFollowers},
+		{"last returns the newest match", testLast},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -129,7 +128,7 @@ func testExpectation(t *testing.T, l events.Log) {
 		t.Fatal(err)
 	}
 	refused(events.Expect{Subject: s})
-	Append(t, l, other, &events.Cancelled{}) // is not of s, so s is as it was
+	Append(t, l, other, &events.Cancelled{}) // another subject, so that s does not change
 	refused(events.Expect{Subject: s, LastPosition: first.Position + 1})
 	second, err := try(events.Expect{Subject: s, LastPosition: first.Position})
 	if err != nil {
@@ -166,7 +165,7 @@ func testRefused(t *testing.T, l events.Log) {
 		if _, err := l.Append(t.Context(), e, events.NoExpectation); err == nil {
 			t.Errorf("%s was accepted", name)
 		} else if k := events.KindOf(err); k.Retryable() {
-			t.Errorf("%s: %v is of kind %s, which says to try again", name, err, k)
+			t.Errorf("%s: %v is of kind %s, which is retryable", name, err, k)
 		}
 	}
 	if after := headOf(t, l); after != before {
@@ -183,7 +182,7 @@ func testAtLimit(t *testing.T, l events.Log) {
 	}
 	got := ReadAll(t, l, events.Query{After: want.Position - 1})
 	if len(got) != 1 || !bytes.Equal(got[0].Data, want.Data) || got[0].Link() != want.Link() {
-		t.Error("the largest event does not come back as it was")
+		t.Error("the largest event is not read back unchanged")
 	}
 }
 
@@ -202,7 +201,7 @@ func testUnencodableHeaders(t *testing.T, l events.Log) {
 		}
 		got := ReadAll(t, l, events.Query{After: want.Position - 1})
 		if diff := cmp.Diff([]events.Record{want}, got); diff != "" {
-			t.Errorf("accepted but not kept (-appended +read):\n%s", diff)
+			t.Errorf("accepted but not stored unchanged (-appended +read):\n%s", diff)
 		}
 	}
 }

@@ -60,14 +60,14 @@ func testFilters(t *testing.T, l events.Log) {
 		q    events.Query
 		want []events.Record
 	}{
-		"all after":     {events.Query{After: start}, all},
-		"after some":    {events.Query{After: start + 5}, all[5:]},
-		"after head":    {events.Query{After: start + 14}, nil},
-		"beyond head":   {events.Query{After: start + 100}, nil},
-		"one aggregate": {events.Query{Filters: []string{byA}}, pick(of(a))},
-		"its rest":      {events.Query{After: all[0].Position, Filters: []string{byA}}, pick(of(a))[1:]},
-		"two":           {events.Query{Filters: []string{byA, events.FactFilter(host, b)}}, pick(of(a, b))},
-		"a kind":        {events.Query{Filters: []string{steps}}, pick(func(r events.Record) bool { return r.Kind == events.KindStepStarted })},
+		"all after":        {events.Query{After: start}, all},
+		"after some":       {events.Query{After: start + 5}, all[5:]},
+		"after head":       {events.Query{After: start + 14}, nil},
+		"beyond head":      {events.Query{After: start + 100}, nil},
+		"one aggregate":    {events.Query{Filters: []string{byA}}, pick(of(a))},
+		"the others of it": {events.Query{After: all[0].Position, Filters: []string{byA}}, pick(of(a))[1:]},
+		"two":              {events.Query{Filters: []string{byA, events.FactFilter(host, b)}}, pick(of(a, b))},
+		"a kind":           {events.Query{Filters: []string{steps}}, pick(func(r events.Record) bool { return r.Kind == events.KindStepStarted })},
 		"overlapping": {events.Query{Filters: []string{byA, steps}}, pick(func(r events.Record) bool {
 			return r.Subject == a || r.Kind == events.KindStepStarted
 		})},

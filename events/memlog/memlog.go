@@ -1,5 +1,6 @@
 // Package memlog is an [events.Log] in memory, for tests and for folding a log
-// read from a file. It promises everything the contract does but durability.
+// that was read from a file. It keeps every promise of the contract except
+// durability.
 package memlog
 
 import (
@@ -27,6 +28,25 @@ var _ events.Log = (*Log)(nil)
 // New returns an empty log of one host.
 func New(host events.HostID) *Log {
 	return &Log{host: host, byID: map[events.ID]int{}, appended: make(chan struct{})}
+}
+
+// Restore returns a log that holds stored records, such as those of an export. Unlike
+// Append it accepts kinds and fields of a newer Cortex. The records must be the
+// beginning of the host's log; a broken chain is an ErrCorrupt error.
+func Restore(host events.HostID, records []events.Record) (*Log, error) {
+	l := New(host)
+	var prev events.Link
+	for i, r := range records {
+		if r.Host != host {
+			return nil, &events.Error{Op: "memlog.Restore", Kind: events.ErrCorrupt, Subject: r.String(), Err: fmt.Errorf("it is of host %s, not of %s", r.Host, host)}
+		}
+		if err := r.Verify(prev); err != nil {
+			return nil, err
+		}
+		l.byID[r.ID], prev = i, r.Link()
+	}
+	l.records = append(l.records, records...)
+	return l, nil
 }
 
 // Host implements [events.Log].
@@ -69,20 +89,20 @@ func (l *Log) Append(ctx context.Context, e events.Event, x events.Expect) (even
 	return r, nil
 }
 
-// validate refuses what is not a fact of this host.
+// validate refuses an event that is not a fact of this host.
 func (l *Log) validate(e events.Event) error {
 	if err := e.Validate(); err != nil {
 		return err
 	}
 	if e.Host != l.host {
-		return &events.Error{Op: "memlog.Append", Kind: events.ErrInternal, Subject: string(e.Kind), Err: fmt.Errorf("it is of host %s, the log of %s", e.Host, l.host)}
+		return &events.Error{Op: "memlog.Append", Kind: events.ErrInternal, Subject: string(e.Kind), Err: fmt.Errorf("the event is of host %s, the log of host %s", e.Host, l.host)}
 	}
-	_, err := events.Decode(e)
+	_, err := events.DecodeStrict(e)
 	return err
 }
 
-// checkRoundTrip refuses a record that would not be the same after having been
-// written down and read back, as a stored log would have to.
+// checkRoundTrip refuses a record that a durable log could not store and read back
+// unchanged.
 func checkRoundTrip(r events.Record) error {
 	h, err := events.EncodeHeaders(r)
 	if err != nil {
@@ -93,7 +113,7 @@ func checkRoundTrip(r events.Record) error {
 		return err
 	}
 	if back.Hash != events.ChainHash(back.Prev, back.Position, back.Event) {
-		return &events.Error{Op: "memlog.Append", Kind: events.ErrInternal, Subject: string(r.Kind), Err: errors.New("its envelope cannot be written down")}
+		return &events.Error{Op: "memlog.Append", Kind: events.ErrInternal, Subject: string(r.Kind), Err: errors.New("its envelope cannot be encoded")}
 	}
 	return nil
 }
@@ -146,7 +166,8 @@ func (l *Log) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Recor
 	}
 }
 
-// recordsAfter gives the records after p, and a channel closed when there are more.
+// recordsAfter returns the records after p, and a channel that is closed when there are
+// more.
 func (l *Log) recordsAfter(p events.Position) ([]events.Record, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestKeepsTheContract(t *testing.T) {
+func TestMemlogKeepsTheContract(t *testing.T) {
 	logtest.Run(t, func(*testing.T) (events.Log, func() events.Log) {
 		return memlog.New(events.HostID(logtest.NewID())), nil
 	})

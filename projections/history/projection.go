@@ -71,7 +71,7 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 		return a.deadLettered(f)
 	case *events.DeadLetterRetried:
 		return a.deadLetterRetried(f)
-	case *events.LogOpened, *events.BaselineRecorded, *events.DriftDetected, *events.IndexesRefreshed, *events.GarbageCollected, events.StandaloneFact:
+	case *events.LogOpened, *events.BaselineRecorded, *events.DriftDetected, *events.IndexesRefreshed, *events.GarbageCollected, *events.Unknown, events.StandaloneFact:
 		return nil // not of a transaction
 	}
 	return nil

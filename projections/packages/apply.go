@@ -53,7 +53,7 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) erro
 		return err
 	case *events.LogOpened, *events.IndexesRefreshed, *events.GarbageCollected, *events.Planned, *events.Refused, *events.Approved, *events.Denied,
 		*events.Cancelled, *events.Started, *events.SnapshotTaken, *events.StepStarted, *events.StepSucceeded, *events.StepFailed,
-		*events.Compensated, *events.DeadLettered, *events.DeadLetterRetried, events.StandaloneFact:
+		*events.Compensated, *events.DeadLettered, *events.DeadLetterRetried, *events.Unknown, events.StandaloneFact:
 		return nil // they change no package
 	}
 	return nil

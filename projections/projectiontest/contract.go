@@ -29,6 +29,7 @@ func RunOn(t *testing.T, newProjection func() projections.Projection, open proje
 	t.Run("any split, repetition and restart gives the same rows", s.anyBatching)
 	t.Run("a rebuild gives the same rows", s.rebuild)
 	t.Run("a lawful history leaves no dead letters", s.noDeadLetters)
+	t.Run("events of unknown kinds are skipped", s.unknownKinds)
 	t.Run("a commit that failed counts nothing, one that was lost counts once", s.failedCommits)
 	t.Run("a hole in the log is an alarm", s.hole)
 	t.Run("a tampered record is an alarm", s.tampered)

@@ -108,7 +108,12 @@ func (w *historyGenerator) append(s events.Subject, txn events.TransactionID, id
 }
 
 func (w *historyGenerator) appendMachineFact(f events.Fact) {
-	w.append(events.MachineSubject(Host), "", w.id(), f)
+	subject := events.MachineSubject(Host)
+	switch f.(type) {
+	case *events.LogOpened, *events.TreeHeadSigned:
+		subject = events.LogSubject(Host)
+	}
+	w.append(subject, "", w.id(), f)
 }
 
 // appendTransactionFact writes a fact about a transaction and folds it, which proves it lawful.

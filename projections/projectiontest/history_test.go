@@ -13,6 +13,15 @@ func TestEveryKindOfFactOccursAndTheChainHolds(t *testing.T) {
 	seen := map[events.Kind]bool{}
 	states := map[events.TransactionState]bool{}
 	transactions := map[events.TransactionID]*events.Transaction{}
+	nouns := map[events.Kind]string{}
+	for _, e := range events.Registry() {
+		if e.Fact != nil {
+			nouns[e.Kind] = e.Noun
+		}
+	}
+	for _, v := range events.Verbs {
+		nouns[events.RequestedKind(v)] = nouns[events.KindPerVerb]
+	}
 	inventory := events.Inventory{}
 	var prev events.Link
 	for _, r := range records {
@@ -21,6 +30,9 @@ func TestEveryKindOfFactOccursAndTheChainHolds(t *testing.T) {
 		}
 		prev = r.Link()
 		seen[r.Kind] = true
+		if r.Subject.Noun != nouns[r.Kind] {
+			t.Errorf("%s: the registry has the noun %s", r, nouns[r.Kind])
+		}
 		f, err := events.Decode(r.Event)
 		if err != nil {
 			t.Fatal(err)

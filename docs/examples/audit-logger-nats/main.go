@@ -1,11 +1,11 @@
-// Command audit-logger-nats copies every fact of Cortex into a file, each once: an
-// example of a plain NATS client, for a daemon with nats.listen set.
+// Command audit-logger-nats copies every event of Cortex into a file, exactly once. It is
+// an example of a NATS client, for a daemon with the setting nats.listen.
 //
-//	audit-logger-nats nats://127.0.0.1:4222 /var/log/cortex-facts.ndjson
+//	audit-logger-nats nats://127.0.0.1:4222 /var/log/cortex-events.ndjson
 //
-// NATS tells what happens now, and forgets it; what happened before is asked for. So
-// each fact's position is compared with the last one written: one that is known is
-// left out, and a gap is filled by asking.
+// NATS delivers new events only; the client requests older ones. It compares the position
+// of each event with the last one in the file: it skips a known event, and requests the
+// missing ones when there is a gap.
 package main
 
 import (
@@ -31,13 +31,13 @@ func main() {
 	defer stop()
 	for ctx.Err() == nil {
 		if err := Follow(ctx, os.Args[1], os.Args[2]); ctx.Err() == nil {
-			log.Printf("%v; again in a second", err) // the daemon leaves when it is idle
+			log.Printf("%v; retrying in a second", err) // the daemon exits when it is idle
 			time.Sleep(time.Second)
 		}
 	}
 }
 
-// Follow appends facts until the connection or ctx ends.
+// Follow appends events until the connection closes or ctx is done.
 func Follow(ctx context.Context, url, path string) error {
 	l, err := open(path)
 	if err != nil {
@@ -51,7 +51,7 @@ func Follow(ctx context.Context, url, path string) error {
 	}
 	defer conn.Close()
 	live := make(chan *nats.Msg, 1024)
-	if _, err := conn.ChanSubscribe("cortex.facts.>", live); err != nil { // before asking: nothing falls between
+	if _, err := conn.ChanSubscribe("cortex.facts.>", live); err != nil { // before the request, so that no event is missed
 		return err
 	}
 	if err := conn.FlushTimeout(10 * time.Second); err != nil {
@@ -71,27 +71,27 @@ func Follow(ctx context.Context, url, path string) error {
 				continue
 			case position == l.last+1:
 				err = l.write(position, m.Data)
-			default: // we were too slow, and NATS dropped some
+			default: // NATS dropped messages because this client was too slow
 				err = l.catchUp(conn)
 			}
 			if err != nil {
 				return err
 			}
 		case <-gone:
-			return errors.New("the daemon is gone")
+			return errors.New("the daemon closed the connection")
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// logger is the file, and the position of its last fact.
+// logger is the file with the position of its last event.
 type logger struct {
 	file *os.File
 	last uint64
 }
 
-// catchUp asks for what is behind the last fact, page after page.
+// catchUp requests the events after the last one, page by page.
 func (l *logger) catchUp(conn *nats.Conn) error {
 	for {
 		m, err := conn.Request("cortex.read", fmt.Appendf(nil, `{"after":%d}`, l.last), 10*time.Second)
@@ -116,10 +116,10 @@ func (l *logger) catchUp(conn *nats.Conn) error {
 	}
 }
 
-// write appends a fact, which must be the next, and has it on disk before it returns.
+// write appends the next event and syncs the file.
 func (l *logger) write(position uint64, fact []byte) error {
 	if position != l.last+1 {
-		return fmt.Errorf("fact %d follows fact %d", position, l.last)
+		return fmt.Errorf("event %d follows event %d", position, l.last)
 	}
 	if _, err := l.file.Write(append(bytes.Clone(fact), '\n')); err != nil {
 		return err
@@ -136,7 +136,8 @@ func positionOf(fact []byte) (uint64, error) {
 	return f.Position, err
 }
 
-// open opens the file behind its last whole line: half a line is left of a crash.
+// open opens the file after its last complete line. A crash can leave an incomplete
+// one.
 func open(path string) (*logger, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"cortex/events/logtest"
 )
 
-// TestFollow: over restarts of the daemon, a half written line and facts that nobody
-// listened to, every fact is there once, in order.
+// TestFollow: the file has each event once, in order, after restarts of the daemon, an
+// incomplete line and events without a subscriber.
 func TestFollow(t *testing.T) {
 	dir, path := t.TempDir(), filepath.Join(t.TempDir(), "facts")
 	for round := range 3 {
@@ -22,7 +22,7 @@ func TestFollow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 300 { // nobody listens yet
+		for range 300 { // before the client subscribes
 			logtest.Append(t, b.Log(), logtest.NewTransaction(), &events.Cancelled{})
 		}
 		ended := make(chan error)
@@ -38,7 +38,7 @@ func TestFollow(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := <-ended; err == nil {
-			t.Error("it did not say that the daemon went")
+			t.Error("Follow returned no error when the daemon closed")
 		}
 		if got := lines(t, path); got != want {
 			t.Fatalf("%d lines, want %d", got, want)
@@ -52,11 +52,11 @@ func TestFollow(t *testing.T) {
 	var last uint64
 	for line := range bytes.Lines(text) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
-			break // the half line
+			break // the incomplete line
 		}
 		p, err := positionOf(line)
 		if err != nil || p != last+1 {
-			t.Fatalf("fact %d follows fact %d: %v", p, last, err)
+			t.Fatalf("event %d follows event %d: %v", p, last, err)
 		}
 		last = p
 	}
@@ -71,7 +71,7 @@ func lines(t *testing.T, path string) int {
 	return bytes.Count(text, []byte("\n"))
 }
 
-// half leaves what a crash leaves: a line that is not whole.
+// half appends an incomplete line, as after a crash.
 func half(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)

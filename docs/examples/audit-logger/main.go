@@ -1,11 +1,10 @@
-// Command audit-logger copies every fact of Cortex into a file, each once: an example
-// of a subscriber in another process, with nothing but the standard library.
+// Command audit-logger copies every event of Cortex into a file, exactly once. It is an
+// example of a reader in another process and uses only the standard library.
 //
-//	audit-logger /run/cortex/cortexd.sock /var/log/cortex-facts.ndjson
+//	audit-logger /run/cortex/cortexd.sock /var/log/cortex-events.ndjson
 //
-// It goes on where the file ends. A line is synced before the next is asked for, and a
-// half line of a crash is cut off first, so that no fact is missed and none is there
-// twice.
+// It continues where the file ends. It syncs each line before it reads the next one, and
+// removes an incomplete last line when it starts, so that the file has each event once.
 package main
 
 import (
@@ -32,7 +31,7 @@ func main() {
 	defer stop()
 	for ctx.Err() == nil {
 		err := Follow(ctx, os.Args[1], os.Args[2])
-		log.Printf("%v; again in a second", err) // the daemon leaves when it is idle
+		log.Printf("%v; retrying in a second", err) // the daemon exits when it is idle
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
@@ -40,7 +39,7 @@ func main() {
 	}
 }
 
-// Follow appends facts until the daemon or ctx ends.
+// Follow appends events until the daemon exits or ctx is done.
 func Follow(ctx context.Context, socket, path string) error {
 	f, after, err := open(path)
 	if err != nil {
@@ -63,7 +62,7 @@ func Follow(ctx context.Context, socket, path string) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the daemon says %s", resp.Status)
+		return fmt.Errorf("read events: the daemon answered %s", resp.Status)
 	}
 	lines := bufio.NewReader(resp.Body)
 	for {
@@ -89,7 +88,8 @@ func Follow(ctx context.Context, socket, path string) error {
 	}
 }
 
-// open opens the file behind its last whole line, and gives that event's position.
+// open opens the file after its last complete line and returns the position of that
+// event.
 func open(path string) (*os.File, uint64, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestFollow: over restarts of the daemon and a half written line every fact is there
-// once, in order.
+// TestFollow: the file has each event once, in order, after restarts of the daemon and an
+// incomplete line.
 func TestFollow(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", socket)
@@ -21,7 +21,7 @@ func TestFollow(t *testing.T) {
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		after, _ := strconv.Atoi(r.URL.Query().Get("after"))
 		fmt.Fprintln(w, `{"heartbeat":1}`)
-		for p := after + 1; p <= after+3; p++ { // and the daemon is gone
+		for p := after + 1; p <= after+3; p++ { // then the daemon exits
 			fmt.Fprintf(w, `{"event":{"position":%d}}`+"\n", p)
 		}
 	})}
@@ -31,7 +31,7 @@ func TestFollow(t *testing.T) {
 	want := ""
 	for round := range 3 {
 		if err := Follow(t.Context(), socket, path); err == nil {
-			t.Fatal("it did not end")
+			t.Fatal("Follow returned no error")
 		}
 		for i := range 3 {
 			want += fmt.Sprintf(`{"position":%d}`+"\n", round*3+i+1)

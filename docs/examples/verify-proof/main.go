@@ -1,4 +1,4 @@
-// Verify-proof checks what 'cortex audit prove' printed, with nothing of Cortex:
+// Command verify-proof checks a proof of 'cortex audit prove' without code of Cortex:
 //
 //	go run ./docs/examples/verify-proof key.pub < proof.json
 package main
@@ -53,7 +53,7 @@ func (p proof) verify(key string) error {
 	public, _ := base64.StdEncoding.DecodeString(key64)
 	text, signature, _ := strings.Cut(p.Head, "\n\n")
 	sig, _ := base64.StdEncoding.DecodeString(strings.TrimSpace(strings.TrimPrefix(signature, "— "+name+" ")))
-	// Before the key is its kind, 1; before the signature, four bytes that name the key.
+	// The key is preceded by its type, 1; the signature by four bytes that identify the key.
 	if len(public) != 33 || public[0] != 1 || len(sig) != 68 || !ed25519.Verify(public[1:], []byte(text+"\n"), sig[4:]) {
 		return errors.New("the head is not signed by this key")
 	}
@@ -65,7 +65,7 @@ func (p proof) verify(key string) error {
 	h := p.leaf()
 	for last := size - 1; last > 0; n, last = n/2, last/2 {
 		if n%2 == 0 && n == last {
-			continue // alone at the end of its row: it goes up as it is
+			continue // the last node of an odd row has no sibling
 		}
 		if len(p.Path) == 0 {
 			return errors.New("the path is too short")
@@ -84,8 +84,8 @@ func (p proof) verify(key string) error {
 	return nil
 }
 
-// leaf hashes the event, every field with its length before it, and that hash as
-// a leaf of the tree.
+// leaf returns the leaf of the event: the hash of the event's hash. Every field enters
+// the event's hash with its length before it.
 func (p proof) leaf() []byte {
 	prev, _ := hex.DecodeString(p.Prev)
 	b := binary.BigEndian.AppendUint64(prev, p.Position)

@@ -13,7 +13,7 @@ import (
 	"cortex/events"
 )
 
-// tower is a log of records with a head signed over it and a proof of each.
+// tower returns the public key of a signed log of size records, and the proof of each.
 func tower(t *testing.T, size int) (key string, proofs []string) {
 	t.Helper()
 	host := events.HostID("01940000-0000-7000-8000-000000000001")
@@ -81,7 +81,7 @@ func parse(t *testing.T, s string) proof {
 	return p
 }
 
-func TestEveryTrueProofHolds(t *testing.T) {
+func TestVerifyAcceptsTrueProofs(t *testing.T) {
 	for size := 1; size <= 33; size++ {
 		key, proofs := tower(t, size)
 		for n, s := range proofs {
@@ -92,7 +92,7 @@ func TestEveryTrueProofHolds(t *testing.T) {
 	}
 }
 
-func TestNoChangedProofHolds(t *testing.T) {
+func TestVerifyRefusesChangedProofs(t *testing.T) {
 	key, proofs := tower(t, 13)
 	other, _ := tower(t, 13)
 	s := proofs[5]

@@ -11,7 +11,6 @@ import (
 	"pgregory.net/rapid"
 
 	"cortex/events"
-	"cortex/projections"
 	"cortex/projections/audit"
 	"cortex/projections/projectiontest"
 )
@@ -19,12 +18,12 @@ import (
 func TestMain(m *testing.M) { projectiontest.Main(m) }
 
 func TestContract(t *testing.T) {
-	projectiontest.Run(t, func() projections.Projection { return audit.Projection{} })
+	projectiontest.Run(t, audit.Definition())
 }
 
 func build(t projectiontest.TB, dir string, records []events.Record) *audit.Reader {
 	t.Helper()
-	_, db := projectiontest.BuildModel(t, audit.Projection{}, dir, records)
+	_, db := projectiontest.BuildModel(t, audit.Definition(), dir, records)
 	return audit.NewReader(db)
 }
 

@@ -12,7 +12,6 @@ import (
 	"pgregory.net/rapid"
 
 	"cortex/events"
-	"cortex/projections"
 	"cortex/projections/hardware"
 	"cortex/projections/projectiontest"
 )
@@ -20,12 +19,12 @@ import (
 func TestMain(m *testing.M) { projectiontest.Main(m) }
 
 func TestContract(t *testing.T) {
-	projectiontest.Run(t, func() projections.Projection { return hardware.Projection{} })
+	projectiontest.Run(t, hardware.Definition())
 }
 
 func build(t projectiontest.TB, dir string, records []events.Record) *hardware.Reader {
 	t.Helper()
-	_, db := projectiontest.BuildModel(t, hardware.Projection{}, dir, records)
+	_, db := projectiontest.BuildModel(t, hardware.Definition(), dir, records)
 	return hardware.NewReader(db)
 }
 

@@ -38,7 +38,7 @@ func benchmarkApply(b *testing.B, kind string, records []events.Record) {
 			applied := 0
 			for b.Loop() {
 				b.StopTimer()
-				m, err := projections.New(history.Projection{}, projectiontest.Open, projections.Config{Dir: b.TempDir()})
+				m, err := projections.New(history.Definition(), projectiontest.Open, projections.Config{Dir: b.TempDir()})
 				if err != nil {
 					b.Fatal(err)
 				}

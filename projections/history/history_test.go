@@ -22,13 +22,13 @@ import (
 func TestMain(m *testing.M) { projectiontest.Main(m) }
 
 func TestContract(t *testing.T) {
-	projectiontest.Run(t, func() projections.Projection { return history.Projection{} })
+	projectiontest.Run(t, history.Definition())
 }
 
 // build makes a model of records and a reader of its file.
 func build(t projectiontest.TB, dir string, records []events.Record) (*projections.ReadModel, *history.Reader) {
 	t.Helper()
-	m, db := projectiontest.BuildModel(t, history.Projection{}, dir, records)
+	m, db := projectiontest.BuildModel(t, history.Definition(), dir, records)
 	return m, history.NewReader(db)
 }
 

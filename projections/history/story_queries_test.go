@@ -126,7 +126,7 @@ func TestByPlanIsTheNewestThatWaits(t *testing.T) {
 	s = newStory()
 	s.install("cowsay")
 	_, reader = build(t, t.TempDir(), s.records)
-	if _, err := reader.AwaitingApproval(t.Context(), plan.ID()); !errors.Is(err, events.ErrStale) || !strings.Contains(err.Error(), "transaction 1 with this plan is succeeded already") {
+	if _, err := reader.AwaitingApproval(t.Context(), plan.ID()); !errors.Is(err, events.ErrStale) || !strings.Contains(err.Error(), "already used by transaction 1, state succeeded") {
 		t.Errorf("a plan that ran: %v", err)
 	}
 }
@@ -233,7 +233,7 @@ func TestUnlawfulFactsArePutAside(t *testing.T) {
 			id := s.install("cowsay")
 			tell(s, id)
 			s.install("sl")
-			m, err := projections.New(history.Projection{}, projectiontest.Open, projections.Config{Dir: t.TempDir()})
+			m, err := projections.New(history.Definition(), projectiontest.Open, projections.Config{Dir: t.TempDir()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,7 +12,6 @@ import (
 	"pgregory.net/rapid"
 
 	"cortex/events"
-	"cortex/projections"
 	"cortex/projections/limits"
 	"cortex/projections/projectiontest"
 )
@@ -20,12 +19,12 @@ import (
 func TestMain(m *testing.M) { projectiontest.Main(m) }
 
 func TestContract(t *testing.T) {
-	projectiontest.Run(t, func() projections.Projection { return limits.Projection{} })
+	projectiontest.Run(t, limits.Definition())
 }
 
 func build(t projectiontest.TB, dir string, records []events.Record) *limits.Reader {
 	t.Helper()
-	_, db := projectiontest.BuildModel(t, limits.Projection{}, dir, records)
+	_, db := projectiontest.BuildModel(t, limits.Definition(), dir, records)
 	return limits.NewReader(db)
 }
 

@@ -18,7 +18,7 @@ import (
 func BenchmarkRecord(b *testing.B) {
 	for _, before := range []int{1_000, 100_000} {
 		b.Run(fmt.Sprint(before), func(b *testing.B) {
-			m, err := projections.New(memory.Projection{}, projectiontest.Open, projections.Config{Dir: b.TempDir()})
+			m, err := projections.New(memory.Definition(), projectiontest.Open, projections.Config{Dir: b.TempDir()})
 			if err != nil {
 				b.Fatal(err)
 			}

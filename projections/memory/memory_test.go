@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { projectiontest.Main(m) }
 
 func TestContract(t *testing.T) {
-	projectiontest.Run(t, func() projections.Projection { return memory.Projection{} })
+	projectiontest.Run(t, memory.Definition())
 }
 
 const ada, bob = 1000, 1001
@@ -52,7 +52,7 @@ func open(_ int, s events.Sealed) (string, bool) { return string(s.Text), len(s.
 func build(t *testing.T, list ...told) *memory.Reader {
 	t.Helper()
 	log := memlog.New(projectiontest.Host)
-	m, err := projections.New(memory.Projection{}, projectiontest.Open, projections.Config{
+	m, err := projections.New(memory.Definition(), projectiontest.Open, projections.Config{
 		Dir: t.TempDir(), OnDeadLetter: func(d projections.DeadLetter) { t.Errorf("%s", d) },
 	})
 	if err != nil {

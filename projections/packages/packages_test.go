@@ -14,7 +14,6 @@ import (
 
 	"cortex/events"
 	"cortex/events/memlog"
-	"cortex/projections"
 	"cortex/projections/packages"
 	"cortex/projections/projectiontest"
 )
@@ -22,12 +21,12 @@ import (
 func TestMain(m *testing.M) { projectiontest.Main(m) }
 
 func TestContract(t *testing.T) {
-	projectiontest.Run(t, func() projections.Projection { return packages.Projection{} })
+	projectiontest.Run(t, packages.Definition())
 }
 
 func build(t projectiontest.TB, dir string, records []events.Record) *packages.Reader {
 	t.Helper()
-	_, db := projectiontest.BuildModel(t, packages.Projection{}, dir, records)
+	_, db := projectiontest.BuildModel(t, packages.Definition(), dir, records)
 	return packages.NewReader(db)
 }
 

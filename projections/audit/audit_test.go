@@ -27,7 +27,7 @@ func build(t projectiontest.TB, dir string, records []events.Record) *audit.Read
 	return audit.NewReader(db)
 }
 
-func TestEveryRootIsTheTreesAndEveryProofLeadsToIt(t *testing.T) {
+func TestRootsAndProofsMatchTheTree(t *testing.T) {
 	base, n := t.TempDir(), 0
 	ctx := context.Background()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -68,7 +68,7 @@ func TestEveryRootIsTheTreesAndEveryProofLeadsToIt(t *testing.T) {
 	})
 }
 
-func TestWhatIsNotThereIsNotFound(t *testing.T) {
+func TestMissingEventIsNotFound(t *testing.T) {
 	r := build(t, t.TempDir(), nil)
 	ctx := context.Background()
 	for name, ask := range map[string]func() error{

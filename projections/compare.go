@@ -72,8 +72,8 @@ func openCursor(ctx context.Context, tx *sql.Tx, table string) (*cursor, error) 
 	if err != nil || len(columns) == 0 {
 		return &cursor{}, err
 	}
-	if table == "checkpoint" { // the time stamp is informational
-		columns = slices.DeleteFunc(columns, func(c string) bool { return c == `"updated_at"` })
+	if table == "checkpoint" { // these columns are informational
+		columns = slices.DeleteFunc(columns, func(c string) bool { return c == `"updated_at"` || c == `"schema"` })
 	}
 	list := strings.Join(columns, ", ")
 	rows, err := tx.QueryContext(ctx, fmt.Sprintf(`SELECT %s FROM "%s" ORDER BY %s`, list, table, list))

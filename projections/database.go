@@ -50,7 +50,6 @@ func (d *database) timestamp() string { return d.cfg.Now().UTC().Format(time.RFC
 type checkpoint struct {
 	projection string
 	version    int
-	schema     string
 	host       events.HostID
 	link       events.Link
 }
@@ -63,8 +62,8 @@ type querier interface {
 func readCheckpoint(ctx context.Context, q querier) (checkpoint, error) {
 	var c checkpoint
 	var hash string
-	err := q.QueryRowContext(ctx, `SELECT projection, version, schema, host, position, event_id, hash FROM checkpoint WHERE id = 1`).
-		Scan(&c.projection, &c.version, &c.schema, &c.host, &c.link.Position, &c.link.ID, &hash)
+	err := q.QueryRowContext(ctx, `SELECT projection, version, host, position, event_id, hash FROM checkpoint WHERE id = 1`).
+		Scan(&c.projection, &c.version, &c.host, &c.link.Position, &c.link.ID, &hash)
 	if errors.Is(err, sql.ErrNoRows) {
 		return c, fmt.Errorf("%w: the checkpoint is missing", errUnreadable)
 	}

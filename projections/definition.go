@@ -19,8 +19,9 @@ type Definition struct {
 	// Version is raised whenever the schema or a handler changes what the tables
 	// hold. A file of another version is rebuilt.
 	Version int
-	// Schema creates the tables and indexes. The table names checkpoint and
-	// dead_letter are reserved.
+	// Schema creates the tables and indexes, and nothing else. The table names
+	// checkpoint and dead_letter are reserved. A file with other tables or indexes is
+	// rebuilt.
 	Schema string
 	// Handlers write the tables. A fact without a handler changes nothing.
 	Handlers []Handler
@@ -114,9 +115,8 @@ func (d *dispatcher) apply(tx *Tx, r feedRecord) error {
 	return nil
 }
 
-// fingerprint changes with every character of the schema. It detects a schema that was
-// edited without a new version.
+// fingerprint identifies the schema in the checkpoint. It is informational.
 func (d Definition) fingerprint() string {
-	sum := sha256.Sum256([]byte(checkpointSchema + d.Schema))
+	sum := sha256.Sum256([]byte(strings.Join(d.statements(), ";")))
 	return hex.EncodeToString(sum[:8])
 }

@@ -52,13 +52,18 @@ func (m *ReadModel) reasonToRebuild(ctx context.Context, d *database, log events
 		return "held read model " + c.projection, nil
 	case c.version != m.model.Version:
 		return fmt.Sprintf("had version %d, not %d", c.version, m.model.Version), nil
-	case c.schema != m.model.fingerprint():
-		return "had another schema", nil
 	case c.host != log.Host():
 		return "belonged to another host", nil
 	}
 	if reason, err := checkPages(ctx, d.store.Reader()); reason != "" || err != nil {
 		return reason, err
+	}
+	same, err := hasSchema(ctx, d.store.Reader(), m.model.Definition)
+	switch {
+	case err != nil:
+		return unreadableReason(err), ctx.Err()
+	case !same:
+		return "had another schema", nil
 	}
 	return checkInLog(ctx, c.link, log)
 }

@@ -35,6 +35,7 @@ func RunOn(t *testing.T, d projections.Definition, open projections.OpenStore) {
 	t.Run("a changed record is detected", s.tampered)
 	t.Run("an unusable file is rebuilt", s.damagedFile)
 	t.Run("a file of another definition is rebuilt", s.otherVersion)
+	t.Run("comments in the schema do not rebuild a file", s.commentedSchema)
 	t.Run("a new file has no rebuild reason", s.freshModel)
 	t.Run("queries see complete rows during a rebuild", s.concurrentReaders)
 	t.Run("verification finds a missing row in every table", s.verification)

@@ -145,7 +145,8 @@ func fileDamages() map[string]fileDamage {
 			must(t, os.Symlink("/dev/null", link))
 		}, "was unreadable"},
 		"another version":  {execOnFile("UPDATE checkpoint SET version = version + 1"), "had version"},
-		"another schema":   {execOnFile("UPDATE checkpoint SET schema = 'x'"), "had another schema"},
+		"another table":    {execOnFile("CREATE TABLE additional (x INTEGER) STRICT"), "had another schema"},
+		"another index":    {execOnFile("CREATE INDEX additional ON dead_letter (kind)"), "had another schema"},
 		"another host":     {execOnFile("UPDATE checkpoint SET host = 'x'"), "belonged to another host"},
 		"ahead of the log": {execOnFile("UPDATE checkpoint SET position = 999"), "was ahead of the log"},
 		"another log": {
@@ -188,7 +189,7 @@ func (s suite) otherVersion(t *testing.T) {
 	want := s.rowsAtOnce(t, records)
 	newer, edited := s.definition, s.definition
 	newer.Version++
-	edited.Schema += "\n-- changed"
+	edited.Schema += ";CREATE TABLE additional (x INTEGER) STRICT;"
 	for name, d := range map[string]projections.Definition{"newer version": newer, "edited schema": edited} {
 		t.Run(name, func(t *testing.T) {
 			dir, log := t.TempDir(), Log(t, records)
@@ -198,11 +199,29 @@ func (s suite) otherVersion(t *testing.T) {
 				t.Error("it was not rebuilt")
 			}
 			got := Rows(t, m)
+			delete(got, "additional")
 			got["checkpoint"] = want["checkpoint"] // contains the version and the schema
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("rows (-want +got)\n%s", diff)
 			}
 		})
+	}
+}
+
+// commentedSchema opens a file with a schema that differs only in comments.
+func (s suite) commentedSchema(t *testing.T) {
+	records := sampleHistory(20)
+	dir, log := t.TempDir(), Log(t, records)
+	must(t, s.openModel(t, dir, log).Close())
+	d := s.definition
+	d.Schema = "-- a comment\n" + strings.ReplaceAll(d.Schema, ",\n", ", -- a comment\n")
+	m := s.openModelOf(t, d, dir, log, s.open)
+	if why := m.RebuildReason(); why != "" {
+		t.Errorf("rebuild reason %q", why)
+	}
+	diff, err := m.VerifyAgainst(t.Context(), log)
+	if err != nil || !diff.Empty() {
+		t.Errorf("verification: %v, %v", diff, err)
 	}
 }
 

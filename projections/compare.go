@@ -13,7 +13,8 @@ import (
 	"cortex/events"
 )
 
-// compareTable walks through both tables, sorted by every column.
+// compareTable reads the table from both databases, sorted by every column, and counts
+// the differences.
 func compareTable(ctx context.Context, table string, live, replayed *sql.Tx) (TableDifference, int, error) {
 	t := TableDifference{Table: table}
 	a, err := openCursor(ctx, live, table)
@@ -58,21 +59,21 @@ func (t *TableDifference) addExample(sign string, row []any) {
 	t.Examples = append(t.Examples, events.Tail(sign+" "+strings.Join(parts, " | "), 500))
 }
 
-// cursor is a table's rows; row is nil at the end.
+// cursor reads the rows of a table. row is nil at the end.
 type cursor struct {
 	rows *sql.Rows
 	row  []any
 	err  error
 }
 
-// openCursor starts at the first row. A table that is not there has no rows.
+// openCursor reads the first row. A missing table has no rows.
 func openCursor(ctx context.Context, tx *sql.Tx, table string) (*cursor, error) {
 	columns, err := columnsOf(ctx, tx, table)
 	if err != nil || len(columns) == 0 {
 		return &cursor{}, err
 	}
-	if table == "checkpoint" { // its time stamp is for people
-		columns = slices.DeleteFunc(columns, func(c string) bool { return c == `"updated_at"` })
+	if table == "checkpoint" { // these columns are informational
+		columns = slices.DeleteFunc(columns, func(c string) bool { return c == `"updated_at"` || c == `"schema"` })
 	}
 	list := strings.Join(columns, ", ")
 	rows, err := tx.QueryContext(ctx, fmt.Sprintf(`SELECT %s FROM "%s" ORDER BY %s`, list, table, list))
@@ -86,19 +87,14 @@ func openCursor(ctx context.Context, tx *sql.Tx, table string) (*cursor, error) 
 
 func columnsOf(ctx context.Context, tx *sql.Tx, table string) ([]string, error) {
 	rows, err := tx.QueryContext(ctx, `SELECT name FROM pragma_table_info(?)`, table)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }() // its error is rows.Err
 	var out []string
-	for rows.Next() {
+	err = eachRow(rows, err, func(rows *sql.Rows) error {
 		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, err
-		}
+		err := rows.Scan(&name)
 		out = append(out, `"`+name+`"`)
-	}
-	return out, rows.Err()
+		return err
+	})
+	return out, err
 }
 
 func (c *cursor) next() {
@@ -119,11 +115,11 @@ func (c *cursor) next() {
 
 func (c *cursor) close() {
 	if c.rows != nil {
-		_ = c.rows.Close() // its error is in err
+		_ = c.rows.Close() // c.err holds its error
 	}
 }
 
-// compareRows orders rows as SQLite does; the end of a table comes last.
+// compareRows orders rows as SQLite does. nil, the end of a table, is last.
 func compareRows(a, b []any) int {
 	switch {
 	case a == nil && b == nil:
@@ -141,7 +137,7 @@ func compareRows(a, b []any) int {
 	return len(a) - len(b)
 }
 
-// compareValues: NULL, numbers, text, blobs.
+// compareValues orders values as SQLite does: NULL, numbers, text, blobs.
 func compareValues(a, b any) int {
 	if c := typeRank(a) - typeRank(b); c != 0 {
 		return c

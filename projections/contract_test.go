@@ -11,13 +11,11 @@ import (
 
 func TestMain(m *testing.M) { projectiontest.Main(m) }
 
-func TestContract(t *testing.T) {
-	projectiontest.Run(t, func() projections.Projection { return tally{} })
-}
+func TestContract(t *testing.T) { projectiontest.Run(t, tally(nil)) }
 
-func TestContractOnTheStoreOfTheProduct(t *testing.T) {
+func TestContractWithSQLiteStore(t *testing.T) {
 	open := func(ctx context.Context, path string) (projections.Store, error) {
 		return sqlite.Open(ctx, sqlite.Config{Path: path})
 	}
-	projectiontest.RunOn(t, func() projections.Projection { return tally{} }, open)
+	projectiontest.RunOn(t, tally(nil), open)
 }

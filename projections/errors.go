@@ -12,10 +12,10 @@ import (
 	"cortex/events"
 )
 
-// errUnreadable marks a read model that can only be rebuilt.
+// errUnreadable marks a file that only a rebuild can replace.
 var errUnreadable = errors.New("unreadable")
 
-// SQLite's result codes that decide what happens next (sqlite.org/rescode.html).
+// The SQLite result codes that need different handling (sqlite.org/rescode.html).
 const (
 	codeError      = 1
 	codeCorrupt    = 11
@@ -26,8 +26,8 @@ const (
 	codeNotADB     = 26
 )
 
-// sqliteCode is the primary result code of an error of SQLite, or 0. The driver
-// is not imported: its error only has to tell its code.
+// sqliteCode returns the primary result code of an SQLite error, or 0 for another error.
+// This package does not import the driver: any error with a Code method serves.
 func sqliteCode(err error) int {
 	var coded interface {
 		error
@@ -39,9 +39,9 @@ func sqliteCode(err error) int {
 	return coded.Code() & 0xff
 }
 
-// NeedsRebuild reports whether err, from a query or from [CheckVersion], says that
-// the read model is missing, damaged or of another version: rebuilding helps,
-// asking again does not.
+// NeedsRebuild reports whether err, from a query or from [CheckVersion], means that the
+// file of the read model is missing, damaged or of another version. A rebuild helps then;
+// a retry does not.
 func NeedsRebuild(err error) bool {
 	if errors.Is(err, errUnreadable) || errors.Is(err, fs.ErrNotExist) {
 		return true
@@ -55,29 +55,30 @@ func NeedsRebuild(err error) bool {
 	return false
 }
 
-// needsRebuildError is the error for a read model that has to be rebuilt.
+// needsRebuildError is the error of a read model that must be rebuilt.
 func needsRebuildError(name string, cause error) error {
 	return &events.Error{
 		Op: "projections", Kind: events.ErrUnavailable, Subject: "read model " + name,
-		Err: fmt.Errorf("%w: %w", errUnreadable, cause), Hint: "'cortex replay' rebuilds it from the log",
+		Err: fmt.Errorf("%w: %w", errUnreadable, cause), Hint: "run 'cortex replay' to rebuild it from the log",
 	}
 }
 
-// CheckVersion is what a reader without a [ReadModel] asks first: whether db holds
-// the projection in the version this program knows. It costs one look at the
-// file's header. For every error, [NeedsRebuild] tells whether a rebuild helps.
+// CheckVersion checks that db holds the named read model in the given version. It reads
+// only the header of the file. [NeedsRebuild] reports of its errors whether a rebuild
+// helps.
 func CheckVersion(ctx context.Context, db *sql.DB, name string, version int) error {
 	var have int
 	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
 		return WrapError(name, err)
 	}
 	if have != version {
-		return needsRebuildError(name, fmt.Errorf("it has version %d, this program knows %d", have, version))
+		return needsRebuildError(name, fmt.Errorf("the file has version %d; this program needs version %d", have, version))
 	}
 	return nil
 }
 
-// WrapError makes a query's error one that a person can act upon.
+// WrapError adds the read model's name to the error of a query and, if a rebuild helps,
+// the hint to run it. It returns nil and a context's error unchanged.
 func WrapError(name string, err error) error {
 	var known *events.Error
 	switch {
@@ -91,8 +92,8 @@ func WrapError(name string, err error) error {
 	return &events.Error{Op: "projections", Kind: events.ErrUnavailable, Subject: "read model " + name, Err: err}
 }
 
-// isRecordError reports whether an error of applying one record is the record's
-// own, rather than the database's or the caller's.
+// isRecordError reports whether the record caused the error of applying it, rather than
+// the database or the caller.
 func isRecordError(err error) bool {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
@@ -106,8 +107,8 @@ func isRecordError(err error) bool {
 	return false
 }
 
-// classifyWriteError tells whose fault a failed write was: damage is ErrCorrupt and
-// stops the model, anything else may pass.
+// classifyWriteError returns ErrCorrupt, which stops the read model, if the file is
+// damaged. Any other failure is ErrUnavailable: a retry may succeed.
 func classifyWriteError(name string, err error) error {
 	var known *events.Error
 	switch {
@@ -116,7 +117,7 @@ func classifyWriteError(name string, err error) error {
 	case NeedsRebuild(err):
 		return &events.Error{
 			Op: "projections.Apply", Kind: events.ErrCorrupt, Subject: "read model " + name, Err: err,
-			Hint: "'cortex replay' rebuilds it from the log",
+			Hint: "run 'cortex replay' to rebuild it from the log",
 		}
 	}
 	return &events.Error{Op: "projections.Apply", Kind: events.ErrUnavailable, Subject: "read model " + name, Err: err}

@@ -4,17 +4,18 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 
 	"cortex/events"
 )
 
-// feedRecord is a record on its way into models.
+// feedRecord is a record that read models are about to apply.
 type feedRecord struct {
 	events.Record
-	fact      events.Fact // nil when it was not decoded
-	decodeErr error       // why it cannot be decoded
-	verified  bool        // known to be what its hash says
+	fact      events.Fact // nil if it was not decoded
+	decodeErr error       // why it cannot be decoded; nil if it was not tried
+	verified  bool        // its hash is known to be correct
 }
 
 func feedRecords(records []events.Record) []feedRecord {
@@ -25,7 +26,7 @@ func feedRecords(records []events.Record) []feedRecord {
 	return out
 }
 
-// decode gives the fact, decoded now unless it was before.
+// decode returns the fact. It decodes the record unless that was done before.
 func (e feedRecord) decode() (events.Fact, error) {
 	if e.fact != nil || e.decodeErr != nil {
 		return e.fact, e.decodeErr
@@ -33,7 +34,7 @@ func (e feedRecord) decode() (events.Fact, error) {
 	return events.Decode(e.Event)
 }
 
-// verifyFollows checks that the record follows at and is what its hash says.
+// verifyFollows checks that the record follows at and that its hash is correct.
 func (e feedRecord) verifyFollows(at events.Link) error {
 	if e.verified && e.Position == at.Position+1 && e.Prev == at.Hash {
 		return nil
@@ -41,8 +42,11 @@ func (e feedRecord) verifyFollows(at events.Link) error {
 	return e.Verify(at)
 }
 
-// readBatches reads the log behind a position up to another, or to its head. An error
-// is the last thing it gives.
+// isKnownKind reports whether this program can decode facts of the kind.
+func isKnownKind(k events.Kind) bool { return slices.Contains(events.FactKinds(), k) }
+
+// readBatches reads the log from the record behind after to until, or to the head. It
+// yields batches of at most most records. It ends after an error.
 func readBatches(ctx context.Context, log events.Log, after, until events.Position, most int) iter.Seq2[[]feedRecord, error] {
 	return func(yield func([]feedRecord, error) bool) {
 		if after >= until {
@@ -60,7 +64,7 @@ func readBatches(ctx context.Context, log events.Log, after, until events.Positi
 				if !yield(batch, nil) {
 					return
 				}
-				batch, size = make([]feedRecord, 0, most), 0 // that one is given away
+				batch, size = make([]feedRecord, 0, most), 0 // the receivers own the previous one
 			}
 			if r.Position >= until {
 				break
@@ -74,11 +78,11 @@ func readBatches(ctx context.Context, log events.Log, after, until events.Positi
 	}
 }
 
-// batchReceiver is one model's part in batches that several are given. Who has one calls
-// leave in the end, or all the others wait.
+// batchReceiver receives the batches of one of several read models. Its owner must call
+// unsubscribe at the end, or the other receivers block.
 type batchReceiver struct {
 	batches      chan []feedRecord
-	readErr      error // why there are no more; set before batches is closed
+	readErr      error // why the batches ended early; set before batches is closed
 	unsubscribed chan struct{}
 	unsubscribe  func()
 }
@@ -89,8 +93,7 @@ func newBatchReceiver() *batchReceiver {
 	return s
 }
 
-// receive gives the batches, which are for reading only. An error is the last thing it
-// gives.
+// receive yields the batches, which must not be changed. It ends after an error.
 func (s *batchReceiver) receive() iter.Seq2[[]feedRecord, error] {
 	return func(yield func([]feedRecord, error) bool) {
 		for batch := range s.batches {
@@ -104,9 +107,9 @@ func (s *batchReceiver) receive() iter.Seq2[[]feedRecord, error] {
 	}
 }
 
-// distribute gives batches to all shares, decoded and checked once for all of them. It
-// returns when there are no more or everybody has left.
-func distribute(in iter.Seq2[[]feedRecord, error], shares []*batchReceiver) {
+// distribute sends every batch to all receivers. It decodes and verifies each record
+// once. It returns at the end of the batches or when no receiver is subscribed.
+func distribute(in iter.Seq2[[]feedRecord, error], receivers []*batchReceiver) {
 	var failed error
 	var at events.Link
 	for batch, err := range in {
@@ -116,23 +119,23 @@ func distribute(in iter.Seq2[[]feedRecord, error], shares []*batchReceiver) {
 		}
 		for i := range batch {
 			e := &batch[i]
-			e.verified = e.Verify(at) == nil // each model says itself what is wrong
+			e.verified = e.Verify(at) == nil // a failure is reported by each read model
 			e.fact, e.decodeErr = events.Decode(e.Event)
 			at = e.Link()
 		}
-		left := 0
-		for _, s := range shares {
+		subscribed := 0
+		for _, s := range receivers {
 			select {
 			case s.batches <- batch:
-				left++
+				subscribed++
 			case <-s.unsubscribed:
 			}
 		}
-		if left == 0 {
+		if subscribed == 0 {
 			break
 		}
 	}
-	for _, s := range shares {
+	for _, s := range receivers {
 		s.readErr = failed
 		close(s.batches)
 	}

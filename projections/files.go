@@ -6,25 +6,26 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"cortex/internal/atomicfile"
 )
 
-// generationFiles knows the names of one model's files:
+// generationFiles are the files of one read model:
 //
 //	NAME.db        a symbolic link to the live generation
 //	NAME-7.db      a generation, with its -wal and -shm
-//	NAME-verify.db a throw-away copy to compare with
+//	NAME-verify.db a temporary copy for a comparison
 //
-// A generation's name is never used again while a file of it exists, so that a
-// -wal is never read with another's database.
+// The name of a generation is not reused while a file of it exists, so that a -wal is
+// never read with another database.
 type generationFiles struct{ dir, name string }
 
 const verifyGeneration = "verify"
 
-// sidecars are what SQLite keeps beside a database.
+// sidecars are the suffixes of the files that SQLite creates for a database.
 var sidecars = []string{"", "-wal", "-shm", "-journal"}
 
 func (f generationFiles) link() string { return filepath.Join(f.dir, f.name+".db") }
@@ -35,31 +36,32 @@ func (f generationFiles) path(generation string) string {
 	return filepath.Join(f.dir, f.baseName(generation))
 }
 
-// liveGeneration gives the generation that the link names. A missing link or file is
-// fs.ErrNotExist; a link to anything but a generation of ours is an error too.
+// liveGeneration returns the generation that the link names. The error is fs.ErrNotExist
+// if the link or the file is missing. A link to any other file is an error too.
 func (f generationFiles) liveGeneration() (string, error) {
 	target, err := os.Readlink(f.link())
 	if err != nil {
 		if info, statErr := os.Lstat(f.link()); statErr == nil && info.Mode()&fs.ModeSymlink == 0 {
-			return "", errors.New("a file is where its link belongs")
+			return "", errors.New("its link is a file")
 		}
 		return "", err
 	}
 	generation, ok := f.parseGeneration(target)
 	if !ok || generation == verifyGeneration {
-		return "", fmt.Errorf("its link leads to %s", target)
+		return "", fmt.Errorf("its link points to %s", target)
 	}
 	info, err := os.Lstat(f.path(generation))
 	if err != nil {
 		return "", err
 	}
 	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a file", target)
+		return "", fmt.Errorf("%s is not a regular file", target)
 	}
 	return generation, nil
 }
 
-// parseGeneration reads a base name; sidecars are no generations.
+// parseGeneration reads the generation from a base name. ok is false for the name of a
+// sidecar.
 func (f generationFiles) parseGeneration(base string) (string, bool) {
 	rest, ok := strings.CutPrefix(base, f.name+"-")
 	if !ok {
@@ -72,7 +74,7 @@ func (f generationFiles) parseGeneration(base string) (string, bool) {
 	return generation, true
 }
 
-// generations lists the generations of which any file exists.
+// generations lists the generations that have at least one file.
 func (f generationFiles) generations() ([]string, error) {
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {
@@ -93,7 +95,7 @@ func (f generationFiles) generations() ([]string, error) {
 	return out, nil
 }
 
-// nextGeneration is a generation that no file has.
+// nextGeneration returns a generation without files.
 func (f generationFiles) nextGeneration() (string, error) {
 	all, err := f.generations()
 	if err != nil {
@@ -108,7 +110,8 @@ func (f generationFiles) nextGeneration() (string, error) {
 	return strconv.FormatUint(highest+1, 10), nil
 }
 
-// remove deletes a generation. Whoever has it open keeps it until closing.
+// remove deletes the files of a generation. A process that has them open can use them
+// until it closes them.
 func (f generationFiles) remove(generation string) error {
 	var errs []error
 	for _, suffix := range sidecars {
@@ -119,7 +122,7 @@ func (f generationFiles) remove(generation string) error {
 	return errors.Join(errs...)
 }
 
-// removeExcept deletes every generation but those.
+// removeExcept deletes every generation that is not in keep.
 func (f generationFiles) removeExcept(keep ...string) error {
 	all, err := f.generations()
 	if err != nil {
@@ -127,23 +130,19 @@ func (f generationFiles) removeExcept(keep ...string) error {
 	}
 	var errs []error
 	for _, g := range all {
-		kept := false
-		for _, k := range keep {
-			kept = kept || g == k
-		}
-		if !kept {
+		if !slices.Contains(keep, g) {
 			errs = append(errs, f.remove(g))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// setLive makes the link name a generation, in one rename.
+// setLive points the link to a generation with one rename.
 func (f generationFiles) setLive(generation string) error {
 	if err := atomicfile.Symlink(f.link(), f.baseName(generation), atomicfile.Options{Temp: filepath.Base(f.link()) + ".new"}); err != nil {
 		return err
 	}
-	for _, suffix := range sidecars[1:] { // of a file that was in the link's place
+	for _, suffix := range sidecars[1:] { // left by a file in place of the link
 		if err := os.Remove(f.link() + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -11,11 +11,12 @@ import (
 	"cortex/events"
 )
 
-// reasonMissing is a reason to rebuild that is no news while the log is empty.
+// reasonMissing is a reason to rebuild. It is not reported while the log is empty.
 const reasonMissing = "was missing"
 
-// openLive opens what there is. why is a reason to rebuild; then nothing is open.
-func (m *ReadModel) openLive(ctx context.Context, log events.Log) (live *database, generation, why string, err error) {
+// openLive opens the live generation. If reason is not empty, the file must be rebuilt and
+// nothing is open.
+func (m *ReadModel) openLive(ctx context.Context, log events.Log) (live *database, generation, reason string, err error) {
 	generation, err = m.files.liveGeneration()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -25,40 +26,44 @@ func (m *ReadModel) openLive(ctx context.Context, log events.Log) (live *databas
 	}
 	store, err := m.open(ctx, m.files.path(generation))
 	if errors.Is(err, events.ErrFull) {
-		return nil, "", "", m.wrapError(err) // building it anew would need more room, not less
+		return nil, "", "", m.wrapError(err) // a rebuild needs more space, not less
 	}
 	if err != nil {
 		return nil, generation, unreadableReason(err), ctx.Err()
 	}
-	live = &database{p: m.p, cfg: &m.cfg, host: log.Host(), store: store}
-	why, err = m.reasonToRebuild(ctx, live, log)
-	if err != nil || why != "" {
-		// The store is of no use any more; what closing it says is of none either.
-		_ = store.Close()
-		return nil, generation, why, err
+	live = &database{model: m.model, cfg: &m.cfg, host: log.Host(), store: store}
+	reason, err = m.reasonToRebuild(ctx, live, log)
+	if err != nil || reason != "" {
+		_ = store.Close() // the file is replaced or the open fails with err
+		return nil, generation, reason, err
 	}
 	return live, generation, "", nil
 }
 
-// reasonToRebuild says why a file cannot be used, or "".
-func (m *ReadModel) reasonToRebuild(ctx context.Context, d *database, log events.Log) (why string, err error) {
+// reasonToRebuild returns why a file cannot be used, or "".
+func (m *ReadModel) reasonToRebuild(ctx context.Context, d *database, log events.Log) (reason string, err error) {
 	c, err := readCheckpoint(ctx, d.store.Reader())
 	switch {
 	case ctx.Err() != nil:
 		return "", ctx.Err()
 	case err != nil:
 		return unreadableReason(err), nil
-	case c.projection != m.p.Name():
-		return "held " + c.projection, nil
-	case c.version != m.p.Version():
-		return fmt.Sprintf("had version %d, not %d", c.version, m.p.Version()), nil
-	case c.schema != fingerprint(m.p):
-		return "had another schema", nil
+	case c.projection != m.model.Name:
+		return "held read model " + c.projection, nil
+	case c.version != m.model.Version:
+		return fmt.Sprintf("had version %d, not %d", c.version, m.model.Version), nil
 	case c.host != log.Host():
-		return "was of another host", nil
+		return "belonged to another host", nil
 	}
-	if why, err := checkPages(ctx, d.store.Reader()); why != "" || err != nil {
-		return why, err
+	if reason, err := checkPages(ctx, d.store.Reader()); reason != "" || err != nil {
+		return reason, err
+	}
+	same, err := hasSchema(ctx, d.store.Reader(), m.model.Definition)
+	switch {
+	case err != nil:
+		return unreadableReason(err), ctx.Err()
+	case !same:
+		return "had another schema", nil
 	}
 	return checkInLog(ctx, c.link, log)
 }
@@ -67,13 +72,13 @@ func unreadableReason(err error) string { return "was unreadable (" + oneLine(er
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// maxCheckedPages bounds the size of a file that is checked page by page when it
-// is opened (at 4 KiB a page: 64 MiB, about a fifth of a second). Damage in a
-// larger one is noticed when the page is used.
+// maxCheckedPages bounds the size of a file that is checked page by page when it is
+// opened: 64 MiB at 4 KiB a page, which takes about 0.2 seconds. Damage in a larger file
+// is detected when the page is used.
 const maxCheckedPages = 16 << 10
 
-// checkPages looks for pages that are not as SQLite writes them.
-func checkPages(ctx context.Context, db *sql.DB) (why string, err error) {
+// checkPages returns why the pages of the file are malformed, or "".
+func checkPages(ctx context.Context, db *sql.DB) (reason string, err error) {
 	var pages int64
 	if err := db.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil {
 		return unreadableReason(err), ctx.Err()
@@ -81,21 +86,21 @@ func checkPages(ctx context.Context, db *sql.DB) (why string, err error) {
 	if pages > maxCheckedPages {
 		return "", nil
 	}
-	var verdict string
-	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
+	var result string
+	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
 		return unreadableReason(err), ctx.Err()
 	}
-	if verdict != "ok" {
-		return "was damaged (" + oneLine(verdict) + ")", nil
+	if result != "ok" {
+		return "was damaged (" + oneLine(result) + ")", nil
 	}
 	return "", nil
 }
 
-// checkInLog says why a checkpoint is not a place in the log, or "".
-func checkInLog(ctx context.Context, at events.Link, log events.Log) (why string, err error) {
+// checkInLog returns why a checkpoint is not a position of the log, or "".
+func checkInLog(ctx context.Context, at events.Link, log events.Log) (reason string, err error) {
 	if at.Position == 0 {
 		if !at.Hash.IsZero() {
-			return "had followed another log", nil
+			return "followed another log", nil
 		}
 		return "", nil
 	}
@@ -115,5 +120,5 @@ func checkInLog(ctx context.Context, at events.Link, log events.Log) (why string
 		}
 		break
 	}
-	return fmt.Sprintf("had followed another log up to event %d", at.Position), ctx.Err()
+	return fmt.Sprintf("followed another log, at event %d", at.Position), ctx.Err()
 }

@@ -19,23 +19,23 @@ import (
 	"cortex/projections/projectiontest"
 )
 
-// setup is an open model on a log that holds 40 facts, none applied yet.
+// setup is an open read model and a log with 40 facts, none of them applied.
 type setup struct {
 	*projections.ReadModel
 	log     *memlog.Log
 	records []events.Record
 	dir     string
-	told    []projections.DeadLetter
+	letters []projections.DeadLetter // as reported to OnDeadLetter
 	now     time.Time
 }
 
-func newSetup(t *testing.T, p projections.Projection) *setup {
+func newSetup(t *testing.T, d projections.Definition) *setup {
 	t.Helper()
 	x := uint32(1)
 	records := projectiontest.Generate(func(n int) int { x = x*1664525 + 1013904223; return int(x>>8) % n }, 40)
 	s := &setup{log: projectiontest.Log(t, records), records: records, dir: t.TempDir(), now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
-	m, err := projections.New(p, projectiontest.Open, projections.Config{
-		Dir: s.dir, Now: func() time.Time { return s.now }, OnDeadLetter: func(d projections.DeadLetter) { s.told = append(s.told, d) },
+	m, err := projections.New(d, projectiontest.Open, projections.Config{
+		Dir: s.dir, Now: func() time.Time { return s.now }, OnDeadLetter: func(letter projections.DeadLetter) { s.letters = append(s.letters, letter) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -64,23 +64,23 @@ func (s *setup) count(t *testing.T) (n int) {
 }
 
 func TestDeadLetters(t *testing.T) {
-	unlucky := events.Position(17)
-	for name, fails := range map[string]func(r events.Record) error{
+	const failing = events.Position(17)
+	for name, fail := range map[string]func(r events.Record) error{
 		"an error": func(r events.Record) error {
-			if r.Position == unlucky {
-				return errUnlucky
+			if r.Position == failing {
+				return errInjected
 			}
 			return nil
 		},
 		"a panic": func(r events.Record) error {
-			if r.Position == unlucky {
-				panic(errUnlucky)
+			if r.Position == failing {
+				panic(errInjected)
 			}
 			return nil
 		},
 	} {
-		t.Run(name+" puts one fact aside, undoes what it wrote, and goes on", func(t *testing.T) {
-			s := newSetup(t, tally{fails: fails})
+		t.Run(name+" makes one dead letter and rolls back only its writes", func(t *testing.T) {
+			s := newSetup(t, tally(fail))
 			if err := s.Apply(t.Context(), s.records); err != nil {
 				t.Fatal(err)
 			}
@@ -88,61 +88,61 @@ func TestDeadLetters(t *testing.T) {
 				t.Errorf("%d facts were counted, not 39", n)
 			}
 			letters, err := s.DeadLetters(t.Context())
-			if err != nil || len(letters) != 1 || letters[0].Position != unlucky || !strings.Contains(letters[0].Error, "unlucky") {
+			if err != nil || len(letters) != 1 || letters[0].Position != failing || !strings.Contains(letters[0].Error, "injected") {
 				t.Errorf("dead letters: %v, %v", letters, err)
 			}
-			if diff := cmp.Diff(letters, s.told); diff != "" {
-				t.Errorf("something else was reported: %s", diff)
+			if diff := cmp.Diff(letters, s.letters); diff != "" {
+				t.Errorf("reported letters (-want +got)\n%s", diff)
 			}
 			if at, err := s.Checkpoint(t.Context()); err != nil || at != s.records[39].Link() {
 				t.Errorf("the checkpoint is %v, %v", at, err)
 			}
 		})
 	}
-	t.Run("an error that goes away by itself puts nothing aside", func(t *testing.T) {
+	t.Run("a temporary error makes no dead letter", func(t *testing.T) {
 		failures := 0
-		s := newSetup(t, tally{fails: func(r events.Record) error {
-			if r.Position == unlucky && failures < 2 {
+		s := newSetup(t, tally(func(r events.Record) error {
+			if r.Position == failing && failures < 2 {
 				failures++
-				return errUnlucky
+				return errInjected
 			}
 			return nil
-		}})
+		}))
 		if err := s.Apply(t.Context(), s.records); err != nil {
 			t.Fatal(err)
 		}
-		if n := s.count(t); n != 40 || len(s.told) != 0 {
-			t.Errorf("%d facts were counted, %v were put aside", n, s.told)
+		if n := s.count(t); n != 40 || len(s.letters) != 0 {
+			t.Errorf("%d facts were counted, dead letters %v", n, s.letters)
 		}
 	})
-	t.Run("a cancelled batch puts nothing aside", func(t *testing.T) {
+	t.Run("a cancelled batch makes no dead letter", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		s := newSetup(t, tally{fails: func(r events.Record) error {
-			if r.Position == unlucky {
+		s := newSetup(t, tally(func(r events.Record) error {
+			if r.Position == failing {
 				cancel()
 				return ctx.Err()
 			}
 			return nil
-		}})
+		}))
 		if err := s.Apply(ctx, s.records); !errors.Is(err, context.Canceled) {
 			t.Fatalf("got %v", err)
 		}
-		if n := s.count(t); n != 0 || len(s.told) != 0 {
-			t.Errorf("%d facts were counted, %v were put aside", n, s.told)
+		if n := s.count(t); n != 0 || len(s.letters) != 0 {
+			t.Errorf("%d facts were counted, dead letters %v", n, s.letters)
 		}
 	})
 }
 
-func TestModel(t *testing.T) {
-	t.Run("it refuses a name that is no file name", func(t *testing.T) {
+func TestReadModel(t *testing.T) {
+	t.Run("an invalid name is refused", func(t *testing.T) {
 		for _, name := range []string{"", "a-b", "../x", "History"} {
-			if _, err := projections.New(named{name: name}, projectiontest.Open, projections.Config{Dir: t.TempDir()}); err == nil {
+			if _, err := projections.New(projections.Definition{Name: name}, projectiontest.Open, projections.Config{Dir: t.TempDir()}); err == nil {
 				t.Errorf("%q was accepted", name)
 			}
 		}
 	})
-	t.Run("lag counts what is not in yet", func(t *testing.T) {
-		s := newSetup(t, tally{})
+	t.Run("lag counts the records that are not applied", func(t *testing.T) {
+		s := newSetup(t, tally(nil))
 		if err := s.Apply(t.Context(), s.records[:25]); err != nil {
 			t.Fatal(err)
 		}
@@ -150,8 +150,8 @@ func TestModel(t *testing.T) {
 			t.Errorf("lag is %d, %v", lag, err)
 		}
 	})
-	t.Run("a closed model says so and can be opened again", func(t *testing.T) {
-		s := newSetup(t, tally{})
+	t.Run("a closed read model returns errors and can be opened again", func(t *testing.T) {
+		s := newSetup(t, tally(nil))
 		if err := s.Apply(t.Context(), s.records); err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +168,7 @@ func TestModel(t *testing.T) {
 			t.Errorf("open: %v, %q", err, s.RebuildReason())
 		}
 		if err := s.Open(t.Context(), s.log); !errors.Is(err, events.ErrUnavailable) {
-			t.Errorf("open what is open: %v", err)
+			t.Errorf("open twice: %v", err)
 		}
 		for _, rebuilt := range []bool{true, false} {
 			if err := s.Close(); err != nil {
@@ -180,41 +180,41 @@ func TestModel(t *testing.T) {
 				}
 			}
 			if err := s.Open(t.Context(), s.log); err != nil || (s.RebuildReason() != "") != rebuilt {
-				t.Errorf("open: %v, it tells %q", err, s.RebuildReason())
+				t.Errorf("open: %v, rebuild reason %q", err, s.RebuildReason())
 			}
 		}
 	})
-	t.Run("damage found while applying is corrupt, and a rebuild mends it", func(t *testing.T) {
-		s := newSetup(t, tally{})
+	t.Run("damage found by Apply is ErrCorrupt, and a rebuild repairs it", func(t *testing.T) {
+		s := newSetup(t, tally(nil))
 		if err := s.Apply(t.Context(), s.records[:30]); err != nil {
 			t.Fatal(err)
 		}
-		behindItsBack(t, s.Path(), `DROP TABLE kinds`)
+		execOnFile(t, s.Path(), `DROP TABLE kinds`)
 		if err := s.Apply(t.Context(), s.records[30:]); !errors.Is(err, events.ErrCorrupt) || events.HintOf(err) == "" {
 			t.Fatalf("got %v", err)
 		}
-		if len(s.told) != 0 {
-			t.Errorf("the facts were blamed: %v", s.told)
+		if len(s.letters) != 0 {
+			t.Errorf("dead letters: %v", s.letters)
 		}
 		if err := s.Rebuild(t.Context(), s.log); err != nil {
 			t.Fatal(err)
 		}
 		if n := s.count(t); n != 40 {
-			t.Errorf("%d facts are in", n)
+			t.Errorf("%d facts are applied", n)
 		}
 	})
-	t.Run("a checkpoint moved by somebody else is noticed", func(t *testing.T) {
-		s := newSetup(t, tally{})
+	t.Run("a checkpoint moved by another process is detected", func(t *testing.T) {
+		s := newSetup(t, tally(nil))
 		if err := s.Apply(t.Context(), s.records[:30]); err != nil {
 			t.Fatal(err)
 		}
-		behindItsBack(t, s.Path(), `UPDATE checkpoint SET position = 12`)
+		execOnFile(t, s.Path(), `UPDATE checkpoint SET position = 12`)
 		if err := s.Apply(t.Context(), s.records[30:]); !errors.Is(err, events.ErrConflict) {
 			t.Errorf("got %v", err)
 		}
 	})
-	t.Run("a rebuild that fails leaves everything as it was", func(t *testing.T) {
-		s := newSetup(t, tally{})
+	t.Run("a failed rebuild changes nothing", func(t *testing.T) {
+		s := newSetup(t, tally(nil))
 		if err := s.Apply(t.Context(), s.records); err != nil {
 			t.Fatal(err)
 		}
@@ -225,7 +225,7 @@ func TestModel(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := s.Rebuild(ctx, s.log); err == nil {
-			t.Fatal("it did not fail")
+			t.Fatal("the rebuild did not fail")
 		}
 		after, err := os.ReadDir(s.dir)
 		if err != nil {
@@ -235,11 +235,11 @@ func TestModel(t *testing.T) {
 			t.Errorf("files before: %v, after: %v", before, after)
 		}
 		if n := s.count(t); n != 40 {
-			t.Errorf("%d facts are in", n)
+			t.Errorf("%d facts are applied", n)
 		}
 	})
-	t.Run("an answer that is being read survives a rebuild", func(t *testing.T) {
-		s := newSetup(t, tally{})
+	t.Run("a running query continues during a rebuild", func(t *testing.T) {
+		s := newSetup(t, tally(nil))
 		if err := s.Apply(t.Context(), s.records); err != nil {
 			t.Fatal(err)
 		}
@@ -265,8 +265,8 @@ func TestModel(t *testing.T) {
 			t.Errorf("the reader got %d rows, %v", n, err)
 		}
 	})
-	t.Run("what is applied during a rebuild is in afterwards", func(t *testing.T) {
-		s := newSetup(t, tally{})
+	t.Run("records applied during a rebuild are kept", func(t *testing.T) {
+		s := newSetup(t, tally(nil))
 		if err := s.Apply(t.Context(), s.records[:20]); err != nil {
 			t.Fatal(err)
 		}
@@ -280,11 +280,11 @@ func TestModel(t *testing.T) {
 			t.Fatal(err)
 		}
 		if at, err := s.Checkpoint(t.Context()); err != nil || at != s.records[39].Link() || s.count(t) != 40 {
-			t.Errorf("the model went back to %d, %v", at.Position, err)
+			t.Errorf("checkpoint %d, %v", at.Position, err)
 		}
 	})
-	t.Run("a reader that has just read the link still finds its file", func(t *testing.T) {
-		s := newSetup(t, tally{})
+	t.Run("a reader that has read the link finds its file for a minute", func(t *testing.T) {
+		s := newSetup(t, tally(nil))
 		if err := s.Apply(t.Context(), s.records); err != nil {
 			t.Fatal(err)
 		}
@@ -302,8 +302,8 @@ func TestModel(t *testing.T) {
 			}
 		}
 	})
-	t.Run("left-overs of a process that died are cleared away", func(t *testing.T) {
-		s := newSetup(t, tally{})
+	t.Run("Open deletes the files of a crashed process", func(t *testing.T) {
+		s := newSetup(t, tally(nil))
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -312,8 +312,8 @@ func TestModel(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		foreign := filepath.Join(s.dir, "tally-notes.db")
-		if err := os.WriteFile(foreign, []byte("x"), 0o600); err != nil {
+		other := filepath.Join(s.dir, "tally-notes.db")
+		if err := os.WriteFile(other, []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Open(t.Context(), s.log); err != nil {
@@ -321,15 +321,15 @@ func TestModel(t *testing.T) {
 		}
 		left, err := filepath.Glob(filepath.Join(s.dir, "tally-7*"))
 		if err != nil || len(left) > 0 {
-			t.Errorf("left: %v, %v", left, err)
+			t.Errorf("remaining: %v, %v", left, err)
 		}
-		if _, err := os.Stat(foreign); err != nil {
-			t.Errorf("what is not ours is gone: %v", err)
+		if _, err := os.Stat(other); err != nil {
+			t.Errorf("a file of another name was deleted: %v", err)
 		}
 	})
 }
 
-// growingLog grows at the end of its first reading.
+// growingLog calls grow at the end of its first Read.
 type growingLog struct {
 	*memlog.Log
 	grow func(*memlog.Log)
@@ -345,14 +345,8 @@ func (l *growingLog) Read(ctx context.Context, q events.Query) iter.Seq2[events.
 	}
 }
 
-type named struct {
-	tally
-	name string
-}
-
-func (n named) Name() string { return n.name }
-
-func behindItsBack(t *testing.T, path, statement string) {
+// execOnFile runs a statement on the file without the read model's knowledge.
+func execOnFile(t *testing.T, path, statement string) {
 	t.Helper()
 	store, err := projectiontest.Open(t.Context(), path)
 	if err != nil {

@@ -11,39 +11,38 @@ import (
 	"cortex/events"
 )
 
-// noLimit is a limit that no log reaches.
+// noLimit is a position beyond the end of every log.
 const noLimit = events.Position(math.MaxUint64)
 
-// Rebuild replays the whole log into a new generation and puts it in the place
-// of the old one. Apply and readers go on meanwhile; readers see the old rows
-// until the new ones are at least as far. It serves Open, so the model need not
-// be open. When it fails everything is as before.
+// Rebuild replays the log into a new generation and then replaces the old one. Apply and
+// queries continue during the rebuild. Queries see the old rows until the new generation
+// has caught up. The read model need not be open. If Rebuild fails, nothing has changed.
 func (m *ReadModel) Rebuild(ctx context.Context, log events.Log) error {
 	return RebuildAll(ctx, log, m)
 }
 
-// RebuildAll rebuilds several models, each as [ReadModel.Rebuild] does, at once: the
-// log is read once for all of them. One that fails does not keep the others from
-// being rebuilt. No model may be given twice.
+// RebuildAll rebuilds several read models at the same time, each as [ReadModel.Rebuild]
+// does, and reads the log once. If one fails, the others are still rebuilt. The models
+// must be distinct.
 func RebuildAll(ctx context.Context, log events.Log, models ...*ReadModel) error {
-	shares, errs := make([]*batchReceiver, len(models)), make([]error, len(models))
-	most := math.MaxInt
+	receivers, errs := make([]*batchReceiver, len(models)), make([]error, len(models))
+	batchSize := math.MaxInt
 	var running sync.WaitGroup
 	for i, m := range models {
-		s := newBatchReceiver()
-		shares[i], most = s, min(most, m.cfg.Batch)
+		r := newBatchReceiver()
+		receivers[i], batchSize = r, min(batchSize, m.cfg.Batch)
 		running.Go(func() {
-			defer s.unsubscribe()
-			errs[i] = m.rebuild(ctx, log, s.receive())
+			defer r.unsubscribe()
+			errs[i] = m.rebuild(ctx, log, r.receive())
 		})
 	}
-	distribute(readBatches(ctx, log, 0, noLimit, most), shares)
+	distribute(readBatches(ctx, log, 0, noLimit, batchSize), receivers)
 	running.Wait()
 	return errors.Join(errs...)
 }
 
-// rebuild makes a generation of what it is given, which is the log as it was not
-// long ago.
+// rebuild builds a generation from in, the records of the log from the first one to a
+// recent one, and makes it live.
 func (m *ReadModel) rebuild(ctx context.Context, log events.Log, in iter.Seq2[[]feedRecord, error]) error {
 	m.rebuildMu.Lock()
 	defer m.rebuildMu.Unlock()
@@ -61,7 +60,7 @@ func (m *ReadModel) rebuild(ctx context.Context, log events.Log, in iter.Seq2[[]
 	return nil
 }
 
-// buildShadow builds a generation of what it is given. On failure nothing is left of it.
+// buildShadow builds a generation from records. If it fails, it deletes the generation.
 func (m *ReadModel) buildShadow(ctx context.Context, host events.HostID, generation string, in iter.Seq2[[]feedRecord, error]) (*database, error) {
 	store, err := m.open(ctx, m.files.path(generation))
 	if err != nil {
@@ -69,9 +68,9 @@ func (m *ReadModel) buildShadow(ctx context.Context, host events.HostID, generat
 	}
 	cfg := m.cfg
 	if generation == verifyGeneration {
-		cfg.OnDeadLetter = func(DeadLetter) {} // the live model has told already
+		cfg.OnDeadLetter = func(DeadLetter) {} // the live generation has reported them
 	}
-	d := &database{p: m.p, cfg: &cfg, host: host, store: store}
+	d := &database{model: m.model, cfg: &cfg, host: host, store: store}
 	if err = d.create(ctx); err == nil {
 		err = d.replay(ctx, in)
 	}
@@ -81,7 +80,7 @@ func (m *ReadModel) buildShadow(ctx context.Context, host events.HostID, generat
 	return d, nil
 }
 
-// replay applies what it is given.
+// replay applies batches of records.
 func (d *database) replay(ctx context.Context, in iter.Seq2[[]feedRecord, error]) error {
 	for batch, err := range in {
 		if err == nil {
@@ -94,8 +93,8 @@ func (d *database) replay(ctx context.Context, in iter.Seq2[[]feedRecord, error]
 	return ctx.Err()
 }
 
-// swap lets the shadow catch up with what was applied meanwhile and makes it the
-// live generation.
+// swap applies to the shadow the records that were appended during the rebuild and makes
+// it the live generation.
 func (m *ReadModel) swap(ctx context.Context, log events.Log, shadow *database, generation string) error {
 	m.applyMu.Lock()
 	defer m.applyMu.Unlock()
@@ -109,8 +108,8 @@ func (m *ReadModel) swap(ctx context.Context, log events.Log, shadow *database, 
 	old := m.live
 	m.live = shadow
 	m.mu.Unlock()
-	// From here the new generation is live; what is left over is cleared away by
-	// the next Open at the latest, so a failure to do so is no failure to rebuild.
+	// The new generation is live. The next Open deletes files that remain, so an error
+	// below is not a failure of the rebuild.
 	if old != nil {
 		_ = old.store.Close()
 	}
@@ -118,13 +117,12 @@ func (m *ReadModel) swap(ctx context.Context, log events.Log, shadow *database, 
 	return nil
 }
 
-// retireDelay is how long a generation stays on disk after it was replaced. A reader
-// that has read the link opens the file a moment later, and SQLite looks at its
-// name once more when it opens the -wal beside it.
+// retireDelay is how long a replaced generation remains on disk. A reader opens the file
+// shortly after it has read the link, and SQLite then opens the -wal by its name.
 const retireDelay = time.Minute
 
-// removeRetired removes the generations that were replaced long enough ago. The caller
-// holds shadowing.
+// removeRetired deletes the generations that were replaced at least retireDelay ago. The
+// caller holds rebuildMu.
 func (m *ReadModel) removeRetired(live string) error {
 	all, err := m.files.generations()
 	if err != nil {

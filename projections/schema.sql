@@ -1,20 +1,20 @@
--- Every read model has these two beside its own tables.
+-- The tables that every read model has.
 
--- How far the model has come: one row, written in the transaction of the rows
--- that it speaks of.
+-- The last applied record: one row, which is updated in the same transaction as the
+-- tables of the read model.
 CREATE TABLE checkpoint (
   id          INTEGER PRIMARY KEY CHECK (id = 1),
   projection  TEXT    NOT NULL,
   version     INTEGER NOT NULL,
-  schema      TEXT    NOT NULL, -- fingerprint
-  host        TEXT    NOT NULL, -- whose log
-  position    INTEGER NOT NULL, -- 0: nothing applied yet
+  schema      TEXT    NOT NULL, -- fingerprint; informational
+  host        TEXT    NOT NULL, -- the host of the log
+  position    INTEGER NOT NULL, -- 0: no record applied
   event_id    TEXT    NOT NULL,
   hash        TEXT    NOT NULL,
-  updated_at  TEXT    NOT NULL  -- for people
+  updated_at  TEXT    NOT NULL  -- informational
 ) STRICT;
 
--- Facts that could not be applied.
+-- The facts that could not be applied.
 CREATE TABLE dead_letter (
   position  INTEGER PRIMARY KEY,
   event_id  TEXT NOT NULL,

@@ -7,32 +7,30 @@ import (
 	"cortex/projections"
 )
 
-// tally counts the facts of each kind: the smallest read model there is.
-type tally struct {
-	// fails, when set, is asked before a fact is counted and after.
-	fails func(r events.Record) error
+// tally returns a minimal read model, which counts the records of each kind. Unless fail is
+// nil, it is called after the record was counted.
+func tally(fail func(r events.Record) error) projections.Definition {
+	return projections.Definition{
+		Name: "tally", Version: 1,
+		Schema: `CREATE TABLE kinds (kind TEXT PRIMARY KEY, n INTEGER NOT NULL, last INTEGER NOT NULL) STRICT;
+CREATE TABLE seen (position INTEGER PRIMARY KEY, note ANY) STRICT;`,
+		Handlers: []projections.Handler{projections.OnRecord(func(tx *projections.Tx, r events.Record) error {
+			if err := count(tx, r); err != nil || fail == nil {
+				return err
+			}
+			return fail(r)
+		})},
+	}
 }
 
-func (tally) Name() string { return "tally" }
-func (tally) Version() int { return 1 }
-func (tally) Schema() string {
-	return `CREATE TABLE kinds (kind TEXT PRIMARY KEY, n INTEGER NOT NULL, last INTEGER NOT NULL) STRICT;
-CREATE TABLE seen (position INTEGER PRIMARY KEY, note ANY) STRICT;`
-}
-
-func (p tally) Apply(tx *projections.Tx, r events.Record, f events.Fact) error {
-	if _, err := tx.Exec(`INSERT INTO kinds VALUES (?, 1, ?) ON CONFLICT (kind) DO UPDATE SET n = n + 1, last = excluded.last`, string(f.Kind()), int64(r.Position)); err != nil {
+func count(tx *projections.Tx, r events.Record) error {
+	if _, err := tx.Exec(`INSERT INTO kinds VALUES (?, 1, ?) ON CONFLICT (kind) DO UPDATE SET n = n + 1, last = excluded.last`, string(r.Kind), int64(r.Position)); err != nil {
 		return err
 	}
-	// Values of every class, for the comparison of rows.
+	// The values have every type, for the comparison of rows.
 	notes := []any{nil, int64(r.Position), float64(r.Position) / 2, string(r.Kind), []byte{0, 1, byte(r.Position)}}
-	if _, err := tx.Exec(`INSERT INTO seen VALUES (?, ?)`, int64(r.Position), notes[int(r.Position)%len(notes)]); err != nil {
-		return err
-	}
-	if p.fails != nil {
-		return p.fails(r)
-	}
-	return nil
+	_, err := tx.Exec(`INSERT INTO seen VALUES (?, ?)`, int64(r.Position), notes[int(r.Position)%len(notes)])
+	return err
 }
 
-var errUnlucky = errors.New("unlucky")
+var errInjected = errors.New("injected fault")

@@ -13,7 +13,7 @@ type Tx struct {
 
 func newTx(tx *sql.Tx) *Tx { return &Tx{tx: tx, statements: map[string]*sql.Stmt{}} }
 
-// Exec runs a statement and gives the number of rows it changed.
+// Exec runs a statement and returns the number of changed rows.
 func (t *Tx) Exec(query string, args ...any) (int64, error) {
 	s, err := t.prepare(query)
 	if err != nil {
@@ -26,8 +26,8 @@ func (t *Tx) Exec(query string, args ...any) (int64, error) {
 	return res.RowsAffected()
 }
 
-// QueryRow runs a query of at most one row and reads it into dest. Without a
-// row the error is [sql.ErrNoRows].
+// QueryRow reads the first row of a query into dest. The error is [sql.ErrNoRows] if
+// there is no row.
 func (t *Tx) QueryRow(query string, args []any, dest ...any) error {
 	s, err := t.prepare(query)
 	if err != nil {
@@ -36,21 +36,21 @@ func (t *Tx) QueryRow(query string, args []any, dest ...any) error {
 	return s.QueryRow(args...).Scan(dest...)
 }
 
-// Query runs a query. The rows are closed by the caller before anything else is
-// done with the transaction.
-func (t *Tx) Query(query string, args ...any) (*sql.Rows, error) {
+// Each calls f for every row of a query. f must not use the transaction.
+func (t *Tx) Each(query string, args []any, f func(*sql.Rows) error) error {
 	s, err := t.prepare(query)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return s.Query(args...)
+	rows, err := s.Query(args...)
+	return eachRow(rows, err, f)
 }
 
 func (t *Tx) prepare(query string) (*sql.Stmt, error) {
 	if s := t.statements[query]; s != nil {
 		return s, nil
 	}
-	s, err := t.tx.Prepare(query) // closed with the transaction
+	s, err := t.tx.Prepare(query) // the end of the transaction closes it
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}

@@ -11,43 +11,43 @@ import (
 	"cortex/events"
 )
 
-// ReplayDifference is what distinguishes a model's rows from those that the log gives.
+// ReplayDifference lists how the rows of a read model differ from a replay of the log.
 type ReplayDifference struct {
 	Projection string            `json:"projection"`
-	Position   events.Position   `json:"position"` // at which both were compared
+	Position   events.Position   `json:"position"` // of the comparison
 	Rows       int               `json:"rows"`     // compared
 	Tables     []TableDifference `json:"tables"`   // those that differ
 }
 
-// TableDifference counts the rows of one table that differ. A row with one wrong
-// value is missing once and extra once.
+// TableDifference counts the differing rows of one table. A row with a wrong value
+// counts as one missing and one extra row.
 type TableDifference struct {
 	Table    string   `json:"table"`
-	Missing  int      `json:"missing"`  // rows that the log gives and the model lacks
-	Extra    int      `json:"extra"`    // rows that the model has and the log does not give
+	Missing  int      `json:"missing"`  // rows of the replay that the read model lacks
+	Extra    int      `json:"extra"`    // rows of the read model that the replay lacks
 	Examples []string `json:"examples"` // the first few, "-" missing and "+" extra
 }
 
-// maxExamples bounds the rows told of one table.
+// maxExamples is the maximum number of examples of one table.
 const maxExamples = 5
 
-// Empty reports whether there is none.
+// Empty reports whether there is no difference.
 func (d ReplayDifference) Empty() bool { return len(d.Tables) == 0 }
 
-// String tells it in one line.
+// String describes the difference in one line.
 func (d ReplayDifference) String() string {
 	if d.Empty() {
-		return fmt.Sprintf("read model %s is what the log gives: %d rows at event %d", d.Projection, d.Rows, d.Position)
+		return fmt.Sprintf("read model %s matches the log: %d rows at event %d", d.Projection, d.Rows, d.Position)
 	}
 	var parts []string
 	for _, t := range d.Tables {
-		parts = append(parts, fmt.Sprintf("%s lacks %d and has %d too many", t.Table, t.Missing, t.Extra))
+		parts = append(parts, fmt.Sprintf("%s: %d rows missing, %d extra", t.Table, t.Missing, t.Extra))
 	}
-	return fmt.Sprintf("read model %s differs from what the log gives at event %d: %s", d.Projection, d.Position, strings.Join(parts, "; "))
+	return fmt.Sprintf("read model %s differs from the log at event %d: %s", d.Projection, d.Position, strings.Join(parts, "; "))
 }
 
-// VerifyAgainst replays the log up to the model's checkpoint into a throw-away
-// file and compares both, row by row. The model goes on meanwhile.
+// VerifyAgainst replays the log up to the checkpoint into a temporary file and compares
+// both files row by row. Apply and queries continue during the comparison.
 func (m *ReadModel) VerifyAgainst(ctx context.Context, log events.Log) (diff ReplayDifference, err error) {
 	m.rebuildMu.Lock()
 	defer m.rebuildMu.Unlock()
@@ -59,14 +59,14 @@ func (m *ReadModel) VerifyAgainst(ctx context.Context, log events.Log) (diff Rep
 		if err != nil {
 			return err
 		}
-		defer func() { _ = live.Rollback() }() // it only reads
+		defer func() { _ = live.Rollback() }() // the transaction only reads
 		diff, err = m.verify(ctx, log, live)
 		return err
 	})
 	return diff, WrapError(m.Name(), err)
 }
 
-// verify compares the snapshot that live sees.
+// verify compares the rows that the transaction live sees with a replay.
 func (m *ReadModel) verify(ctx context.Context, log events.Log, live *sql.Tx) (diff ReplayDifference, err error) {
 	at, err := readCheckpoint(ctx, live)
 	if err != nil {
@@ -83,7 +83,7 @@ func (m *ReadModel) verify(ctx context.Context, log events.Log, live *sql.Tx) (d
 	if err != nil {
 		return ReplayDifference{}, err
 	}
-	defer func() { _ = replayed.Rollback() }() // it only reads
+	defer func() { _ = replayed.Rollback() }() // the transaction only reads
 	diff = ReplayDifference{Projection: m.Name(), Position: at.link.Position}
 	tables, err := tablesOf(ctx, live, replayed)
 	if err != nil {
@@ -102,22 +102,18 @@ func (m *ReadModel) verify(ctx context.Context, log events.Log, live *sql.Tx) (d
 	return diff, nil
 }
 
-// tablesOf lists the tables that either has.
+// tablesOf lists the tables of all databases.
 func tablesOf(ctx context.Context, txs ...*sql.Tx) ([]string, error) {
 	var out []string
 	for _, tx := range txs {
 		rows, err := tx.QueryContext(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
-		if err != nil {
-			return nil, err
-		}
-		for rows.Next() {
+		err = eachRow(rows, err, func(rows *sql.Rows) error {
 			var name string
-			if err := rows.Scan(&name); err != nil {
-				return nil, errors.Join(err, rows.Close())
-			}
+			err := rows.Scan(&name)
 			out = append(out, name)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return err
+		})
+		if err != nil {
 			return nil, err
 		}
 	}

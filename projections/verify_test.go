@@ -29,18 +29,18 @@ func TestVerification(t *testing.T) {
 			`INSERT INTO seen VALUES (99, 2.5)`,
 			[]projections.TableDifference{{Table: "seen", Extra: 1, Examples: []string{"+ 99 | 2.5"}}},
 		},
-		"a table too many is extra": {
+		"the rows of an additional table are extra": {
 			`CREATE TABLE more AS SELECT 1 AS one`,
 			[]projections.TableDifference{{Table: "more", Extra: 1, Examples: []string{"+ 1"}}},
 		},
-		"the time stamp of the checkpoint does not count": {`UPDATE checkpoint SET updated_at = 'x'`, nil},
+		"the time stamp of the checkpoint is ignored": {`UPDATE checkpoint SET updated_at = 'x'`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSetup(t, tally{})
+			s := newSetup(t, tally(nil))
 			if err := s.Apply(t.Context(), s.records); err != nil {
 				t.Fatal(err)
 			}
-			behindItsBack(t, s.Path(), c.statement)
+			execOnFile(t, s.Path(), c.statement)
 			got, err := s.VerifyAgainst(t.Context(), s.log)
 			if err != nil {
 				t.Fatal(err)
@@ -50,14 +50,14 @@ func TestVerification(t *testing.T) {
 			}
 			left, err := filepath.Glob(filepath.Join(s.dir, "*verify*"))
 			if err != nil || len(left) > 0 {
-				t.Errorf("left: %v, %v", left, err)
+				t.Errorf("remaining: %v, %v", left, err)
 			}
 		})
 	}
 }
 
 func TestCheckVersion(t *testing.T) {
-	s := newSetup(t, tally{})
+	s := newSetup(t, tally(nil))
 	check := func(path string, version int) error {
 		db, err := projectiontest.OpenReader(path)
 		if err != nil {
@@ -71,7 +71,7 @@ func TestCheckVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := check(s.Path(), 1); err != nil {
-		t.Errorf("the version it has: %v", err)
+		t.Errorf("same version: %v", err)
 	}
 	for name, err := range map[string]error{
 		"another version": check(s.Path(), 2),
@@ -84,6 +84,6 @@ func TestCheckVersion(t *testing.T) {
 		}
 	}
 	if projections.NeedsRebuild(nil) || projections.NeedsRebuild(context.Canceled) {
-		t.Error("no fault of the file is called one")
+		t.Error("an error without damage needs a rebuild")
 	}
 }

@@ -97,7 +97,7 @@ func (in *server) openReadModels(ctx context.Context) error {
 		m, err := projections.New(p, open, projections.Config{
 			Dir: in.settings.ReadModelsDir(), Now: time.Now,
 			OnDeadLetter: func(d projections.DeadLetter) {
-				in.logger.Error("fact put aside", "model", p.Name(), "letter", d.String())
+				in.logger.Error("fact put aside", "model", p.Name, "letter", d.String())
 			},
 		})
 		if err != nil {

@@ -60,7 +60,7 @@ func openModel(tb testing.TB, dir string, l events.Log) *projections.ReadModel {
 	open := func(ctx context.Context, path string) (projections.Store, error) {
 		return sqlite.Open(ctx, sqlite.Config{Path: path, PoolSize: 1})
 	}
-	m, err := projections.New(history.Projection{}, open, projections.Config{Dir: dir, Now: time.Now, OnDeadLetter: func(d projections.DeadLetter) { tb.Error(d) }})
+	m, err := projections.New(history.Definition(), open, projections.Config{Dir: dir, Now: time.Now, OnDeadLetter: func(d projections.DeadLetter) { tb.Error(d) }})
 	check(tb, err)
 	check(tb, m.Open(tb.Context(), l))
 	return m

@@ -32,44 +32,30 @@ const CommandPath = "/usr/bin/cortex"
 // NewID makes an id that sorts by time.
 func NewID() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
 
-// Projections are those of all read models.
-func Projections() []projections.Projection {
-	return []projections.Projection{
-		history.Projection{},
-		packages.Projection{},
-		answers.Projection{Extract: answersFromFact},
-		hardware.Projection{},
-		usage.Projection{},
-		audit.Projection{},
-		limits.Projection{},
-		memory.Projection{},
+// Projections returns the definitions of all read models.
+func Projections() []projections.Definition {
+	return []projections.Definition{
+		history.Definition(),
+		packages.Definition(),
+		answers.Definition(),
+		hardware.Definition(),
+		usage.Definition(),
+		audit.Definition(),
+		limits.Definition(),
+		memory.Definition(),
 	}
 }
 
-// ProjectionByName gives the one of this name, or ErrNotFound.
-func ProjectionByName(name string) (projections.Projection, error) {
+// ProjectionByName returns the definition of a read model, or ErrNotFound.
+func ProjectionByName(name string) (projections.Definition, error) {
 	var names []string
-	for _, p := range Projections() {
-		if p.Name() == name {
-			return p, nil
+	for _, d := range Projections() {
+		if d.Name == name {
+			return d, nil
 		}
-		names = append(names, p.Name())
+		names = append(names, d.Name)
 	}
-	return nil, &events.Error{Op: "parts.Projection", Kind: events.ErrNotFound, Subject: name, Err: errors.New("there is no such read model"), Hint: "there are " + strings.Join(names, ", ")}
-}
-
-// answersFromFact reads from the facts of models' calls what the cache of answers needs.
-func answersFromFact(f events.Fact) (*answers.AnswerToCache, []answers.AnswerUses) {
-	c, ok := f.(*events.LLMCompleted)
-	switch {
-	case !ok:
-		return nil, nil
-	case c.Cache != "":
-		return nil, []answers.AnswerUses{{Answer: c.CachedFrom, Times: 1}}
-	}
-	return &answers.AnswerToCache{
-		Scope: c.Scope, ExactKey: c.ExactKey, CanonicalKey: c.CanonicalKey, Task: string(c.Task), Model: c.Model, Question: c.Question, Answer: c.Answer, Cost: c.Cost,
-	}, nil
+	return projections.Definition{}, &events.Error{Op: "parts.Projection", Kind: events.ErrNotFound, Subject: "read model " + name, Err: errors.New("unknown"), Hint: "use one of " + strings.Join(names, ", ")}
 }
 
 // FindProgram finds a program that belongs to cortex: beside the one that runs, or in

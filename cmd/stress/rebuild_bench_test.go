@@ -57,11 +57,11 @@ func BenchmarkRebuild(b *testing.B) {
 	rows := 0
 	for _, p := range parts.Projections() {
 		m := model(b, p, log)
-		models, finished[p.Name()] = append(models, m), contents(b, m.Path())
-		for _, t := range finished[p.Name()] {
+		models, finished[p.Name] = append(models, m), contents(b, m.Path())
+		for _, t := range finished[p.Name] {
 			rows += len(t.rows)
 		}
-		b.Run("model="+p.Name(), func(b *testing.B) { rebuild(b, n, log, m) })
+		b.Run("model="+p.Name, func(b *testing.B) { rebuild(b, n, log, m) })
 	}
 	b.Run("model=all", func(b *testing.B) { rebuild(b, n, log, models...) })
 	b.Run("rows-of-all", func(b *testing.B) {
@@ -70,7 +70,7 @@ func BenchmarkRebuild(b *testing.B) {
 			all := parts.Projections()
 			if err := crowd(len(all), func(i int) error {
 				p := all[i]
-				return insertRows(b.Context(), filepath.Join(dir, p.Name()), p.Schema(), finished[p.Name()])
+				return insertRows(b.Context(), filepath.Join(dir, p.Name), p.Schema, finished[p.Name])
 			}); err != nil {
 				b.Fatal(err)
 			}
@@ -164,7 +164,7 @@ func installation(number int) []events.Fact {
 }
 
 // model is an open model of a projection, with everything in it.
-func model(b *testing.B, p projections.Projection, log events.Log) *projections.ReadModel {
+func model(b *testing.B, p projections.Definition, log events.Log) *projections.ReadModel {
 	b.Helper()
 	m, err := projections.New(p, openStore, projections.Config{Dir: filepath.Join(b.TempDir(), "read"), OnDeadLetter: func(d projections.DeadLetter) { b.Error(d) }})
 	if err == nil {

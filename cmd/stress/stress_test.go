@@ -191,7 +191,7 @@ func TestAHundredPublishersLoseNothing(t *testing.T) {
 func TestTheReadModelsKeepUp(t *testing.T) {
 	var names []string
 	for _, p := range parts.Projections() {
-		names = append(names, p.Name())
+		names = append(names, p.Name)
 	}
 	r := newRig(t, names...)
 	each := 150 * times()

@@ -1,11 +1,14 @@
-// Package projector drives read models from the log, outside the router.
+// Package projector applies the log to read models, outside the router.
 //
-// It promises: each model gets every record after its own checkpoint, in order,
-// in batches that are as large as what is waiting and never wait for more; only
-// a backlog, which is known to exist, goes in full batches. A model commits a
-// batch together with its checkpoint, so nothing is acknowledged to anybody and
-// a crash repeats nothing. A model that fails for a passing reason is tried again
-// with growing pauses; one that says the log or its own file is corrupt is
-// stopped and reported until [Projector.Resume], and the others go on. No model
-// ever acts on the world: it is rebuilt by reading the log again.
+// It promises:
+//
+//   - Each read model gets every record after its checkpoint, in order. A batch contains
+//     the records that are available and never waits for more. Only the backlog at the
+//     start is applied in full batches.
+//   - A read model commits a batch together with its checkpoint. Nothing is acknowledged to
+//     the log, and a crash repeats no record.
+//   - A read model that fails is retried with exponential backoff. If its error is
+//     events.ErrCorrupt, it is stopped and reported until [Projector.Resume]. The other
+//     read models continue.
+//   - A read model never changes the machine. It can be rebuilt from the log.
 package projector

@@ -7,17 +7,17 @@ import (
 	"cortex/events"
 )
 
-// fetcher reads the log in a goroutine of its own, so that records gather while
-// the model works.
+// fetcher reads the log in its own goroutine, so that records accumulate while the read
+// model applies a batch.
 type fetcher struct {
 	records chan events.Record
 	failed  error // set before records is closed
 	cancel  context.CancelFunc
 }
 
-var errLogEnded = &events.Error{Op: "projector", Kind: events.ErrUnavailable, Subject: "log", Err: errors.New("stopped giving records")}
+var errLogEnded = &events.Error{Op: "projector", Kind: events.ErrUnavailable, Subject: "log", Err: errors.New("the stream of records ended")}
 
-// startFetching follows the log behind a position until stop.
+// startFetching follows the log after a position until stop.
 func startFetching(ctx context.Context, log events.Log, after events.Position) *fetcher {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &fetcher{records: make(chan events.Record, fetchAhead), cancel: cancel}
@@ -41,13 +41,13 @@ func (f *fetcher) run(ctx context.Context, log events.Log, after events.Position
 	}
 }
 
-// next waits for a record and takes with it what is there already; up to the
-// position full it waits for whole batches, because all of that exists. The
-// error is why nothing follows the batch.
-func (f *fetcher) next(most int, full events.Position) (batch []events.Record, err error) {
+// next waits for a record and returns it with the records that are available, at most
+// maxRecords. Up to the position backlogEnd it waits for full batches, because those records
+// exist. If the records end after the batch, err is the reason.
+func (f *fetcher) next(maxRecords int, backlogEnd events.Position) (batch []events.Record, err error) {
 	size := 0
-	for len(batch) < most && size < maxBatchBytes {
-		r, ok, wait := events.Record{}, true, len(batch) == 0 || batch[len(batch)-1].Position < full
+	for len(batch) < maxRecords && size < maxBatchBytes {
+		r, ok, wait := events.Record{}, true, len(batch) == 0 || batch[len(batch)-1].Position < backlogEnd
 		if wait {
 			r, ok = <-f.records
 		} else {
@@ -65,9 +65,9 @@ func (f *fetcher) next(most int, full events.Position) (batch []events.Record, e
 	return batch, nil
 }
 
-// stop ends the goroutine and waits for it.
+// stop stops the goroutine and waits until it has returned.
 func (f *fetcher) stop() {
 	f.cancel()
-	for range f.records { // until it is closed
+	for range f.records { // until run closes it
 	}
 }

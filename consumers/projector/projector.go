@@ -10,23 +10,23 @@ import (
 	"cortex/events"
 )
 
-// ReadModel is what is driven. Apply skips what is in already. Both may be
-// called while the model is being rebuilt.
+// ReadModel is the read model that a [Projector] drives. Checkpoint and Apply may be called
+// during a rebuild.
 type ReadModel interface {
 	Name() string
-	// Checkpoint is the last record that is in.
+	// Checkpoint returns the link of the last applied record.
 	Checkpoint(ctx context.Context) (events.Link, error)
-	// Apply brings records in, which follow each other.
+	// Apply applies consecutive records. It skips records at or before the checkpoint.
 	Apply(ctx context.Context, records []events.Record) error
 }
 
-// Config holds the limits; zero values mean the defaults.
+// Config configures a projector. Zero values mean the defaults.
 type Config struct {
-	BatchSize  int           // records in one Apply at most; 500
-	MinBackoff time.Duration // before the first retry; 10 ms
-	MaxBackoff time.Duration // between retries; 5 s
-	// Report is told about every error, also those that will be retried. It may
-	// be nil and must not call the projector.
+	BatchSize  int           // the maximum number of records of one Apply; default 500
+	MinBackoff time.Duration // before the first retry; default 10 ms
+	MaxBackoff time.Duration // between retries; default 5 s
+	// Report is called for every error, including errors that are retried. It may be nil.
+	// It must not call the projector.
 	Report func(model string, err error)
 }
 
@@ -36,7 +36,7 @@ const (
 	defaultMaxBackoff = 5 * time.Second
 	// maxBatchBytes bounds the data of one batch in memory.
 	maxBatchBytes = 8 << 20
-	// fetchAhead is how many records wait while a model works.
+	// fetchAhead is the number of records that are read ahead.
 	fetchAhead = 128
 )
 
@@ -55,37 +55,38 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// Projector drives models. Use [New]; it is safe for concurrent use.
+// Projector drives read models. Use [New]. It is safe for concurrent use.
 type Projector struct {
 	log    events.Log
 	cfg    Config
 	models []*modelProgress
 
 	mu      sync.Mutex
-	changed chan struct{} // closed and replaced whenever a track moves
+	changed chan struct{} // closed and replaced by every update
 }
 
-// modelProgress is one model's way; all but the model is guarded by Projector.mu.
+// modelProgress is the progress of one read model. Projector.mu guards position,
+// positionKnown, err and stopped.
 type modelProgress struct {
 	model         ReadModel
 	position      events.Position
-	positionKnown bool  // whether at was read from the model
-	err           error // of the last attempt; nil when it went well
-	stopped       bool  // by err, until resumed
+	positionKnown bool  // whether position was read from the checkpoint
+	err           error // of the last attempt
+	stopped       bool  // by err, until Resume
 	resume        chan struct{}
 }
 
-// ModelStatus is how one model is doing.
+// ModelStatus is the status of one read model.
 type ModelStatus struct {
 	Name     string          `json:"name"`
 	Position events.Position `json:"position"`
-	Lag      uint64          `json:"lag"`     // records of the log that are not in yet
-	Stopped  bool            `json:"stopped"` // for good, until it is rebuilt and resumed
+	Lag      uint64          `json:"lag"`     // records of the log that are not applied yet
+	Stopped  bool            `json:"stopped"` // until it is rebuilt and resumed
 	Err      error           `json:"-"`
-	Error    string          `json:"error,omitempty"` // Err for people
+	Error    string          `json:"error,omitempty"` // the text of Err
 }
 
-// New returns a projector of models. Nothing runs before [Projector.Run].
+// New returns a projector of read models. Call [Projector.Run] to start it.
 func New(log events.Log, models []ReadModel, cfg Config) *Projector {
 	cfg.setDefaults()
 	p := &Projector{log: log, cfg: cfg, changed: make(chan struct{})}
@@ -95,7 +96,7 @@ func New(log events.Log, models []ReadModel, cfg Config) *Projector {
 	return p
 }
 
-// Run drives all models until ctx is done, then returns nil. It is called once.
+// Run drives all read models until ctx is done. It then returns nil. Call it once.
 func (p *Projector) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	for _, t := range p.models {
@@ -105,7 +106,7 @@ func (p *Projector) Run(ctx context.Context) error {
 	return nil
 }
 
-// drive keeps one model going.
+// drive runs follow for one read model and retries after a failure.
 func (p *Projector) drive(ctx context.Context, t *modelProgress) {
 	pause := p.cfg.MinBackoff
 	for ctx.Err() == nil {
@@ -115,7 +116,7 @@ func (p *Projector) drive(ctx context.Context, t *modelProgress) {
 			return
 		}
 		if p.position(t) > before {
-			pause = p.cfg.MinBackoff // it got somewhere
+			pause = p.cfg.MinBackoff // the attempt made progress
 		}
 		stopped := errors.Is(err, events.ErrCorrupt)
 		p.update(func() { t.err, t.stopped = err, stopped })
@@ -137,8 +138,8 @@ func (p *Projector) drive(ctx context.Context, t *modelProgress) {
 	}
 }
 
-// follow applies the log from the model's checkpoint on. It returns when ctx is
-// done or something fails.
+// follow applies the records after the checkpoint. It returns if ctx is done or on an
+// error.
 func (p *Projector) follow(ctx context.Context, t *modelProgress) error {
 	at, err := t.model.Checkpoint(ctx)
 	if err != nil {
@@ -166,7 +167,7 @@ func (p *Projector) follow(ctx context.Context, t *modelProgress) error {
 	}
 }
 
-// update changes tracks and wakes whoever waits.
+// update changes the progress and wakes the waiting calls of WaitFor.
 func (p *Projector) update(change func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -181,9 +182,9 @@ func (p *Projector) position(t *modelProgress) events.Position {
 	return t.position
 }
 
-// WaitFor returns nil when every model has reached a position: what was appended
-// there can be read. A stopped model ends the wait with its error; a ctx that is
-// done first, with ErrUnavailable.
+// WaitFor waits until every read model has reached a position, so that queries see the event
+// at that position. If a read model stops, WaitFor returns its error. If ctx is done first,
+// the error is ErrUnavailable.
 func (p *Projector) WaitFor(ctx context.Context, pos events.Position) error {
 	for {
 		reached, changed, err := p.reached(pos)
@@ -211,13 +212,13 @@ func (p *Projector) reached(pos events.Position) (bool, <-chan struct{}, error) 
 		}
 		all = false
 		if t.stopped {
-			return false, nil, fmt.Errorf("read model %s has stopped: %w", t.model.Name(), t.err)
+			return false, nil, fmt.Errorf("read model %s is stopped: %w", t.model.Name(), t.err)
 		}
 	}
 	return all, p.changed, nil
 }
 
-// ModelStatus tells how every model is doing, in the order of New.
+// Status returns the status of every read model, in the order of New.
 func (p *Projector) Status(ctx context.Context) []ModelStatus {
 	head, headErr := p.log.Head(ctx)
 	p.mu.Lock()
@@ -239,18 +240,18 @@ func (p *Projector) Status(ctx context.Context) []ModelStatus {
 	return out
 }
 
-// Resume lets a stopped model go on from its checkpoint, for example after it
-// was rebuilt, and ends the pause of one that is being retried. It is an
-// ErrNotFound error when there is no such model.
+// Resume restarts a stopped read model from its checkpoint, for example after a rebuild. It
+// also ends the backoff of a read model that is being retried. It returns ErrNotFound for an
+// unknown name.
 func (p *Projector) Resume(name string) error {
 	for _, t := range p.models {
 		if t.model.Name() == name {
 			select {
 			case t.resume <- struct{}{}:
-			default: // it was told already
+			default: // a resume is already pending
 			}
 			return nil
 		}
 	}
-	return &events.Error{Op: "projector.Resume", Kind: events.ErrNotFound, Subject: "read model " + name, Err: errors.New("there is no such read model")}
+	return &events.Error{Op: "projector.Resume", Kind: events.ErrNotFound, Subject: "read model " + name, Err: errors.New("unknown")}
 }

@@ -20,16 +20,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const host = events.HostID("01940000-0000-7000-8000-000000000001")
 
-// model counts what it is given and can be told to fail.
+// model is a read model that counts its records and can fail.
 type model struct {
 	name string
-	gate chan struct{} // when set, each Apply takes one token
+	gate chan struct{} // if not nil, each Apply takes one token
 
 	mu      sync.Mutex
 	at      events.Link
 	batches []int // sizes
-	fail    error // once
-	broken  bool  // until mended, as corrupt
+	fail    error // of the next Apply only
+	broken  bool  // every Apply returns ErrCorrupt
 }
 
 func (m *model) change(f func()) {
@@ -105,7 +105,7 @@ func start(t testing.TB, log events.Log, models ...projector.ReadModel) *project
 	return p
 }
 
-func TestModelsReachTheHeadAndFollowIt(t *testing.T) {
+func TestRunReachesTheHeadAndFollowsIt(t *testing.T) {
 	log := memlog.New(host)
 	fill(t, log, 1, 1000)
 	a, b := &model{name: "a"}, &model{name: "b"}
@@ -123,11 +123,11 @@ func TestModelsReachTheHeadAndFollowIt(t *testing.T) {
 		}
 	}
 	if a.batches[0] != 500 || a.batches[1] != 500 {
-		t.Errorf("the backlog went in batches of %v", a.batches)
+		t.Errorf("the backlog was applied in batches of %v", a.batches)
 	}
 }
 
-func TestAPassingFailureIsTriedAgain(t *testing.T) {
+func TestTemporaryFailureIsRetried(t *testing.T) {
 	log := memlog.New(host)
 	fill(t, log, 1, 5)
 	m := &model{name: "m", fail: errors.New("the disk was busy")}
@@ -137,13 +137,13 @@ func TestAPassingFailureIsTriedAgain(t *testing.T) {
 	}
 }
 
-func TestACorruptModelStopsAloneAndIsReported(t *testing.T) {
+func TestCorruptModelStopsAndOthersContinue(t *testing.T) {
 	log := memlog.New(host)
 	fill(t, log, 1, 5)
 	good, bad := &model{name: "good"}, &model{name: "bad", broken: true}
 	p := start(t, log, good, bad)
 	if err := p.WaitFor(t.Context(), 5); !errors.Is(err, events.ErrCorrupt) {
-		t.Fatalf("%v, want the model's own error", err)
+		t.Fatalf("%v, want the error of the read model", err)
 	}
 	for _, s := range p.Status(t.Context()) {
 		if (s.Err != nil) != (s.Name == "bad") {
@@ -152,7 +152,7 @@ func TestACorruptModelStopsAloneAndIsReported(t *testing.T) {
 	}
 }
 
-func TestWaitingEndsWithItsContext(t *testing.T) {
+func TestWaitForEndsWithItsContext(t *testing.T) {
 	p := start(t, memlog.New(host), &model{name: "m"})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
@@ -161,12 +161,12 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestWhatComesWhileAModelWorksIsItsNextBatch(t *testing.T) {
+func TestRecordsAppendedDuringApplyAreOneBatch(t *testing.T) {
 	log := memlog.New(host)
 	m := &model{name: "m", gate: make(chan struct{})}
 	p := start(t, log, m)
 	fill(t, log, 1, 1)
-	fill(t, log, 2, 40) // the model is busy with the first, or has taken some of these with it
+	fill(t, log, 2, 40) // Apply of the first record is blocked; its batch may contain some of these
 	for range 41 {
 		select {
 		case m.gate <- struct{}{}:
@@ -177,11 +177,11 @@ func TestWhatComesWhileAModelWorksIsItsNextBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(m.batches) > 20 {
-		t.Errorf("41 records went in %d batches", len(m.batches))
+		t.Errorf("41 records were applied in %d batches", len(m.batches))
 	}
 }
 
-// reached is closed when every model is at pos.
+// reached returns a channel that is closed when every read model is at pos.
 func reached(p *projector.Projector, pos events.Position) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
@@ -191,7 +191,7 @@ func reached(p *projector.Projector, pos events.Position) <-chan struct{} {
 	return done
 }
 
-func TestAResumedModelGoesOnFromItsCheckpoint(t *testing.T) {
+func TestResumeContinuesFromTheCheckpoint(t *testing.T) {
 	log := memlog.New(host)
 	fill(t, log, 1, 5)
 	m := &model{name: "m", broken: true}
@@ -206,7 +206,7 @@ func TestAResumedModelGoesOnFromItsCheckpoint(t *testing.T) {
 	if err := p.Resume("m"); err != nil {
 		t.Fatal(err)
 	}
-	// The wait may still meet the old error: resuming happens in the model's time.
+	// WaitFor may still return the old error, because Resume is asynchronous.
 	for err := error(events.ErrCorrupt); errors.Is(err, events.ErrCorrupt); err = p.WaitFor(t.Context(), 5) {
 		if t.Context().Err() != nil {
 			t.Fatal(err)
@@ -215,12 +215,12 @@ func TestAResumedModelGoesOnFromItsCheckpoint(t *testing.T) {
 	if s := p.Status(t.Context())[0]; s.Stopped || s.Err != nil || s.Position != 5 {
 		t.Errorf("%+v", s)
 	}
-	if err := p.Resume("nobody"); !errors.Is(err, events.ErrNotFound) {
-		t.Errorf("an unknown model: %v", err)
+	if err := p.Resume("unknown"); !errors.Is(err, events.ErrNotFound) {
+		t.Errorf("an unknown read model: %v", err)
 	}
 }
 
-func TestAModelThatLostItsPlaceIsReadAgainFromItsCheckpoint(t *testing.T) {
+func TestResumeReadsTheCheckpointAgain(t *testing.T) {
 	log := memlog.New(host)
 	fill(t, log, 1, 5)
 	m := &model{name: "m"}
@@ -228,10 +228,10 @@ func TestAModelThatLostItsPlaceIsReadAgainFromItsCheckpoint(t *testing.T) {
 	if err := p.WaitFor(t.Context(), 5); err != nil {
 		t.Fatal(err)
 	}
-	m.change(func() { m.at = events.Link{} }) // as if somebody put an empty file there
+	m.change(func() { m.at = events.Link{} }) // as if the file was replaced by an empty one
 	fill(t, log, 6, 1)
 	if err := p.WaitFor(t.Context(), 6); !errors.Is(err, events.ErrCorrupt) {
-		t.Fatalf("the model alone decides what follows its checkpoint: %v", err)
+		t.Fatalf("a record that does not follow the checkpoint: %v", err)
 	}
 	if err := p.Resume("m"); err != nil {
 		t.Fatal(err)
@@ -243,12 +243,12 @@ func TestAModelThatLostItsPlaceIsReadAgainFromItsCheckpoint(t *testing.T) {
 	}
 	m.change(func() {
 		if m.at.Position != 6 {
-			t.Errorf("the model is at %d", m.at.Position)
+			t.Errorf("the checkpoint is at %d", m.at.Position)
 		}
 	})
 }
 
-// brokenLog fails its readers a few times, then is what it wraps.
+// brokenLog fails the first calls of Follow after one record.
 type brokenLog struct {
 	*memlog.Log
 	mu    sync.Mutex
@@ -268,13 +268,13 @@ func (l *brokenLog) Follow(ctx context.Context, q events.Query) iter.Seq2[events
 			if !yield(r, err) {
 				return
 			}
-			break // one record, and then
+			break // after one record
 		}
 		yield(events.Record{}, &events.Error{Kind: l.kind, Err: errors.New("the log fails")})
 	}
 }
 
-func TestAFailingLogIsReadAgain(t *testing.T) {
+func TestFailedFollowIsRetried(t *testing.T) {
 	log := &brokenLog{Log: memlog.New(host), fails: 3, kind: events.ErrUnavailable}
 	fill(t, log.Log, 1, 9)
 	p := start(t, log, &model{name: "m"})
@@ -283,13 +283,13 @@ func TestAFailingLogIsReadAgain(t *testing.T) {
 	}
 }
 
-func TestADamagedLogStopsTheModels(t *testing.T) {
+func TestDamagedLogStopsTheReadModels(t *testing.T) {
 	log := &brokenLog{Log: memlog.New(host), fails: 1, kind: events.ErrCorrupt}
 	fill(t, log.Log, 1, 9)
 	m := &model{name: "m"}
 	p := start(t, log, m)
 	if err := p.WaitFor(t.Context(), 1); err != nil {
-		t.Fatalf("what came before the damage is in: %v", err)
+		t.Fatalf("the record before the damage was not applied: %v", err)
 	}
 	if err := p.WaitFor(t.Context(), 9); !errors.Is(err, events.ErrCorrupt) {
 		t.Errorf("%v", err)
@@ -299,16 +299,16 @@ func TestADamagedLogStopsTheModels(t *testing.T) {
 func TestErrorsAreReported(t *testing.T) {
 	log := memlog.New(host)
 	fill(t, log, 1, 1)
-	told := make(chan string, 10)
+	reports := make(chan string, 10)
 	m := &model{name: "m", fail: errors.New("the disk was busy")}
 	p := projector.New(log, []projector.ReadModel{m}, projector.Config{
-		MinBackoff: time.Millisecond, Report: func(model string, err error) { told <- model + ": " + err.Error() },
+		MinBackoff: time.Millisecond, Report: func(model string, err error) { reports <- model + ": " + err.Error() },
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
-	if got := <-told; got != "m: the disk was busy" {
-		t.Errorf("told %q", got)
+	if got := <-reports; got != "m: the disk was busy" {
+		t.Errorf("reported %q", got)
 	}
 	stop()
 	if err := <-done; err != nil {
@@ -316,7 +316,7 @@ func TestErrorsAreReported(t *testing.T) {
 	}
 }
 
-// BenchmarkLatency is the time from an append to its being readable.
+// BenchmarkLatency measures the time from an append until WaitFor returns.
 func BenchmarkLatency(b *testing.B) {
 	log := memlog.New(host)
 	p := start(b, log, &model{name: "m"})

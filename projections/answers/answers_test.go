@@ -2,7 +2,6 @@ package answers_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -22,60 +21,31 @@ import (
 
 func TestMain(m *testing.M) { projectiontest.Main(m) }
 
-// told is what a test's facts say, as the reason of a fact that the vocabulary
-// has: the model reads facts only through its source.
-type told struct {
-	Given     *answers.AnswerToCache
-	Uses      []answers.AnswerUses
-	Forgotten *events.AnswersForgotten // stands for itself
-}
-
-func source(f events.Fact) (*answers.AnswerToCache, []answers.AnswerUses) {
-	refreshed, ok := f.(*events.IndexesRefreshed)
-	if !ok {
-		return nil, nil
-	}
-	var s told
-	if json.Unmarshal([]byte(refreshed.Reason), &s) != nil {
-		s = told{Given: &answers.AnswerToCache{Scope: "s", ExactKey: refreshed.Reason, Answer: "a"}} // of a generated history
-	}
-	return s.Given, s.Uses
-}
-
-func projection() projections.Projection { return answers.Projection{Extract: source} }
-
-func TestContract(t *testing.T) { projectiontest.Run(t, projection) }
+func TestContract(t *testing.T) { projectiontest.Run(t, answers.Definition()) }
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func id(n int) events.ID { return events.ID(fmt.Sprintf("01940000-0000-7000-8000-%012x", n)) }
 
+// step is a fact and its time.
 type step struct {
-	told
-	at time.Time
+	fact events.Fact
+	at   time.Time
 }
 
 func build(t projectiontest.TB, steps []step) *answers.Reader {
 	t.Helper()
-	return buildOn(t, projection(), steps)
+	return buildOn(t, answers.Definition(), steps)
 }
 
-func buildOn(t projectiontest.TB, p projections.Projection, steps []step) *answers.Reader {
+func buildOn(t projectiontest.TB, d projections.Definition, steps []step) *answers.Reader {
 	t.Helper()
 	ctx := context.Background()
 	log := memlog.New(projectiontest.Host)
 	for i, s := range steps {
-		raw, err := json.Marshal(s.told)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var f events.Fact = &events.IndexesRefreshed{Reason: string(raw)}
-		if s.Forgotten != nil {
-			f = s.Forgotten
-		}
 		e, err := events.NewFactEvent(events.Event{
 			ID: id(i + 1), Host: projectiontest.Host, Subject: events.MachineSubject(projectiontest.Host), Time: s.at,
-		}, f)
+		}, s.fact)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +58,7 @@ func buildOn(t projectiontest.TB, p projections.Projection, steps []step) *answe
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	m, err := projections.New(p, projectiontest.Open, projections.Config{
+	m, err := projections.New(d, projectiontest.Open, projections.Config{
 		Dir: dir, OnDeadLetter: func(d projections.DeadLetter) { t.Errorf("%s", d) },
 	})
 	if err != nil {
@@ -110,8 +80,10 @@ func buildOn(t projectiontest.TB, p projections.Projection, steps []step) *answe
 	return r
 }
 
-func given(exact, canon, answer string) step {
-	return step{told{Given: &answers.AnswerToCache{Scope: "here", ExactKey: exact, CanonicalKey: canon, Task: "install", Model: "m", Question: "q", Answer: answer, Cost: 100}}, noon}
+func completed(exact, canonical, answer string) step {
+	return step{&events.LLMCompleted{
+		Scope: "here", ExactKey: exact, CanonicalKey: canonical, Task: "install", Model: "m", Question: "q", Answer: answer, Cost: 100,
+	}, noon}
 }
 
 func later(s step, d time.Duration) step {
@@ -119,24 +91,25 @@ func later(s step, d time.Duration) step {
 	return s
 }
 
-func used(n int, times int64) step {
-	return step{told{Uses: []answers.AnswerUses{{Answer: id(n), Times: times}}}, noon}
+// used is a use of the answer of step n.
+func used(n int) step {
+	return step{&events.LLMCompleted{Cache: "exact", CachedFrom: id(n)}, noon}
 }
 
 func TestLookup(t *testing.T) {
-	r := build(t, []step{given("e1", "c1", "first"), given("e2", "c1", "second"), given("e3", "", "third"), later(given("e4", "c4", "old"), -answers.TTL)})
+	r := build(t, []step{completed("e1", "c1", "first"), completed("e2", "c1", "second"), completed("e3", "", "third"), later(completed("e4", "c4", "old"), -answers.TTL)})
 	for name, c := range map[string]struct {
 		want   answers.LookupKeys
 		answer string
 		how    answers.MatchedBy
 	}{
-		"the same question":                       {answers.LookupKeys{Scope: "here", ExactKey: "e1", CanonicalKey: "c9"}, "first", answers.MatchedByExactKey},
-		"the same in other words, the newest":     {answers.LookupKeys{Scope: "here", ExactKey: "e9", CanonicalKey: "c1"}, "second", answers.MatchedByCanonicalKey},
-		"no canonical key is none":                {answers.LookupKeys{Scope: "here", ExactKey: "e9"}, "", ""},
-		"another question":                        {answers.LookupKeys{Scope: "here", ExactKey: "e9", CanonicalKey: "c9"}, "", ""},
-		"another scope":                           {answers.LookupKeys{Scope: "there", ExactKey: "e1", CanonicalKey: "c1"}, "", ""},
-		"one that is too old":                     {answers.LookupKeys{Scope: "here", ExactKey: "e4", CanonicalKey: "c4"}, "", ""},
-		"a canonical key in an exact one's place": {answers.LookupKeys{Scope: "here", ExactKey: "c1"}, "", ""},
+		"same question":                         {answers.LookupKeys{Scope: "here", ExactKey: "e1", CanonicalKey: "c9"}, "first", answers.MatchedByExactKey},
+		"same canonical key, the newest":        {answers.LookupKeys{Scope: "here", ExactKey: "e9", CanonicalKey: "c1"}, "second", answers.MatchedByCanonicalKey},
+		"no canonical key":                      {answers.LookupKeys{Scope: "here", ExactKey: "e9"}, "", ""},
+		"another question":                      {answers.LookupKeys{Scope: "here", ExactKey: "e9", CanonicalKey: "c9"}, "", ""},
+		"another scope":                         {answers.LookupKeys{Scope: "there", ExactKey: "e1", CanonicalKey: "c1"}, "", ""},
+		"expired":                               {answers.LookupKeys{Scope: "here", ExactKey: "e4", CanonicalKey: "c4"}, "", ""},
+		"a canonical key used as the exact key": {answers.LookupKeys{Scope: "here", ExactKey: "c1"}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.want.Now = noon
@@ -168,18 +141,18 @@ func TestScopesDiffer(t *testing.T) {
 		s := base
 		change(&s)
 		if seen[s.Hash()] {
-			t.Errorf("%+v has the hash of another", s)
+			t.Errorf("%+v has the hash of another scope", s)
 		}
 		seen[s.Hash()] = true
 	}
 }
 
-func TestTotalsAndForgetting(t *testing.T) {
+func TestTotalsAfterDeletion(t *testing.T) {
 	steps := []step{
-		given("e1", "", "one"), given("e2", "", "two"), given("e1", "", "one again"), given("e3", "", "three"), given("e4", "", "four"),
-		used(2, 3), used(1, 5), used(4, -7),
-		{told{Forgotten: &events.AnswersForgotten{Answers: []events.ID{id(4), id(1)}}}, noon},
-		{told{Given: &answers.AnswerToCache{Scope: "here", ExactKey: "long", Answer: strings.Repeat("x", answers.MaxAnswerBytes+1)}}, noon},
+		completed("e1", "", "one"), completed("e2", "", "two"), completed("e1", "", "one again"), completed("e3", "", "three"), completed("e4", "", "four"),
+		used(2), used(2), used(2), used(1),
+		{&events.AnswersForgotten{Answers: []events.ID{id(4), id(1)}}, noon},
+		completed("long", "", strings.Repeat("x", answers.MaxAnswerBytes+1)),
 	}
 	r := build(t, steps)
 	got, err := r.Totals(t.Context())
@@ -203,50 +176,50 @@ func TestTotalsAndForgetting(t *testing.T) {
 	if diff := cmp.Diff([]string{"two", "four", "one again"}, texts); diff != "" || bytes != got.Bytes {
 		t.Errorf("%d bytes are %d (-want +got)\n%s", bytes, got.Bytes, diff)
 	}
-	all := build(t, append(steps, step{told{Forgotten: &events.AnswersForgotten{All: true}}, noon}))
+	all := build(t, append(steps, step{&events.AnswersForgotten{All: true}, noon}))
 	if got, err := all.Totals(t.Context()); err != nil || got.Answers != 0 || got.Bytes != 0 || got.Forgotten != 4 {
-		t.Errorf("after forgetting all: %+v, %v", got, err)
+		t.Errorf("after deleting all: %+v, %v", got, err)
 	}
-	expired := build(t, append(steps, later(given("e9", "", "nine"), answers.TTL)))
+	expired := build(t, append(steps, later(completed("e9", "", "nine"), answers.TTL)))
 	if got, err := expired.Totals(t.Context()); err != nil || got.Answers != 1 || got.Expired != 3 {
 		t.Errorf("after they expired: %+v, %v", got, err)
 	}
 }
 
 func TestGet(t *testing.T) {
-	r := build(t, []step{given("e1", "", "one"), given("e2", "", "two")})
+	r := build(t, []step{completed("e1", "", "one"), completed("e2", "", "two")})
 	for ref, want := range map[string]events.ErrorKind{"1": "", string(id(2)): "", "000002": "", "00000000": events.ErrNotFound, "7": events.ErrNotFound, "": events.ErrUsage, "x'": events.ErrUsage} {
 		a, err := r.Get(t.Context(), ref)
 		if events.KindOf(err) != want {
-			t.Errorf("%q gives %+v, %v", ref, a, err)
+			t.Errorf("%q returns %+v, %v", ref, a, err)
 		}
 	}
 }
 
-// TestWhoWasUsedLongestAgoLeavesFirst compares with a plain list.
-func TestWhoWasUsedLongestAgoLeavesFirst(t *testing.T) {
-	const most = 20_000
+// The reference is a list in the order of use.
+func TestEvictionIsLeastRecentlyUsed(t *testing.T) {
+	const maxBytes = 20_000
 	rapid.Check(t, func(rt *rapid.T) {
-		var order []int // numbers of steps, the one used longest ago first
+		var order []int // numbers of steps, least recently used first
 		var steps []step
 		sizes, total := map[int]int{}, 0
 		for i := 1; i <= 60; i++ {
 			if len(order) > 0 && rapid.IntRange(0, 2).Draw(rt, "use") == 0 {
 				at := rapid.IntRange(0, len(order)-1).Draw(rt, "which")
-				who := order[at]
-				order = append(append(append([]int{}, order[:at]...), order[at+1:]...), who)
-				steps = append(steps, used(who, 1))
+				n := order[at]
+				order = append(append(append([]int{}, order[:at]...), order[at+1:]...), n)
+				steps = append(steps, used(n))
 				continue
 			}
 			text := strings.Repeat("x", rapid.IntRange(0, 5000).Draw(rt, "bytes"))
 			order = append(order, i)
-			steps = append(steps, given(fmt.Sprint(i), "", text))
+			steps = append(steps, completed(fmt.Sprint(i), "", text))
 			sizes[i] = 256 + len("here") + len(fmt.Sprint(i)) + len("install") + len("m") + len("q") + len(text)
-			for total += sizes[i]; total > most; order = order[1:] {
+			for total += sizes[i]; total > maxBytes; order = order[1:] {
 				total -= sizes[order[0]]
 			}
 		}
-		r := buildOn(rt, answers.Limited(source, most), steps)
+		r := buildOn(rt, answers.Limited(maxBytes), steps)
 		list, err := r.List(rt.Context(), 0)
 		if err != nil {
 			rt.Fatal(err)
@@ -264,7 +237,7 @@ func TestWhoWasUsedLongestAgoLeavesFirst(t *testing.T) {
 func BenchmarkMiss(b *testing.B) {
 	var steps []step
 	for i := range 10_000 {
-		steps = append(steps, given(fmt.Sprintf("exact%027d", i), fmt.Sprintf("canon%027d", i), strings.Repeat("answer ", 100)))
+		steps = append(steps, completed(fmt.Sprintf("exact%027d", i), fmt.Sprintf("canon%027d", i), strings.Repeat("answer ", 100)))
 	}
 	r := build(b, steps)
 	w := answers.LookupKeys{Scope: "here", ExactKey: "no such", CanonicalKey: "nor such", Now: noon}

@@ -13,21 +13,21 @@ import (
 	"cortex/projections"
 )
 
-// Name is the read model's name, and its file's.
+// Name is the name of the read model and of its file.
 const Name = "answers"
 
 // Version is the version of the tables and of the limits below.
 const Version = 1
 
-// Limits of what is kept.
+// The limits of the cache.
 const (
-	// TTL is how long an answer is good.
+	// TTL is how long an answer is valid.
 	TTL = 30 * 24 * time.Hour
-	// MaxBytes bounds all answers together.
+	// MaxBytes bounds the size of all answers together.
 	MaxBytes = 32 << 20
-	// MaxAnswerBytes bounds one answer; a larger one is not kept.
+	// MaxAnswerBytes bounds the size of one answer. A larger answer is not cached.
 	MaxAnswerBytes = 256 << 10
-	// rowBytes is what a row takes besides its texts.
+	// rowBytes is the estimated size of a row without its texts.
 	rowBytes = 256
 )
 
@@ -35,122 +35,83 @@ const (
 type Scope struct {
 	Release  string `json:"release"`  // such as debian-12
 	Arch     string `json:"arch"`     // dpkg's name of the architecture
-	Hardware string `json:"hardware"` // class of hardware, as far as answers depend on it
+	Hardware string `json:"hardware"` // the hardware class, as far as answers depend on it
 	Indexes  string `json:"indexes"`  // fingerprint of the package indexes
-	Schema   string `json:"schema"`   // of the question's form and the answer's
+	Schema   string `json:"schema"`   // of the forms of the question and the answer
 	Memory   string `json:"memory,omitempty"`
 }
 
-// MemoryHash stands for what a model is told of the person who asks; "" for nothing.
-func MemoryHash(told string) string {
-	if told == "" {
+// MemoryHash returns the hash of the user's memory in a prompt, or "" for no memory.
+func MemoryHash(memory string) string {
+	if memory == "" {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(told))
+	sum := sha256.Sum256([]byte(memory))
 	return hex.EncodeToString(sum[:16])
 }
 
-// Hash stands for the scope; equal for equal scopes only.
+// Hash returns a hash of the scope.
 func (s Scope) Hash() string {
 	raw, err := json.Marshal(s)
 	if err != nil {
-		panic(err) // plain texts
+		panic(err) // a struct of strings can be marshaled
 	}
 	sum := sha256.Sum256(raw)
 	return hex.EncodeToString(sum[:16])
 }
 
-// AnswerToCache is a completed call of a model, as far as the cache needs it.
-type AnswerToCache struct {
-	Scope        string // a scope's hash
-	ExactKey     string // hash of the normalised question with task and class of model
-	CanonicalKey string // the question's canonical key's hash, or ""
-	Task         string
-	Model        string
-	Question     string // redacted
-	Answer       string
-	Cost         int64 // micro-USD
-}
-
-// AnswerUses is how often an answer was used since it was counted last.
-type AnswerUses struct {
-	Answer events.ID
-	Times  int64
-}
-
-// ExtractFunc reads from a fact the answer that it holds, or the uses that it counts, if
-// any. The facts of the calls of models are read through it.
-type ExtractFunc func(f events.Fact) (given *AnswerToCache, uses []AnswerUses)
-
 //go:embed schema.sql
 var schema string
 
-// Projection writes the read model of what its source reads.
-type Projection struct {
-	Extract ExtractFunc
+// Definition defines the read model.
+func Definition() projections.Definition { return definition(MaxBytes) }
 
-	maxBytes int64 // bytes; 0 means MaxBytes, and only a test means less
+func definition(maxBytes int64) projections.Definition {
+	return projections.Definition{
+		Name: Name, Version: Version, Schema: schema,
+		Handlers: []projections.Handler{
+			projections.On(func(tx *projections.Tx, r events.Record, f *events.LLMCompleted) error {
+				if f.Cache != "" {
+					return countUse(tx, r.Position, f.CachedFrom)
+				}
+				return insertAnswer(tx, r, f, maxBytes)
+			}),
+			projections.On(forgetAnswers),
+		},
+	}
 }
 
-var _ projections.Projection = Projection{}
-
-// Name implements [projections.Projection].
-func (Projection) Name() string { return Name }
-
-// Version implements [projections.Projection].
-func (Projection) Version() int { return Version }
-
-// Schema implements [projections.Projection].
-func (Projection) Schema() string { return schema }
-
-// Apply implements [projections.Projection].
-func (p Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) error {
-	if f, ok := f.(*events.AnswersForgotten); ok {
-		return forgetAnswers(tx, f)
-	}
-	if p.Extract == nil {
-		return nil
-	}
-	given, uses := p.Extract(f)
-	switch {
-	case given != nil:
-		most := p.maxBytes
-		if most == 0 {
-			most = MaxBytes
-		}
-		return insertAnswer(tx, r, *given, most)
-	case len(uses) > 0:
-		return recordUses(tx, r.Position, uses)
-	}
-	return nil
+// rowSize estimates the size of the row of an answer.
+func rowSize(f *events.LLMCompleted) int64 {
+	return int64(rowBytes + len(f.Scope) + len(f.ExactKey) + len(f.CanonicalKey) + len(f.Task) + len(f.Model) + len(f.Question) + len(f.Answer))
 }
 
-// rowSize is about what the row takes.
-func (g AnswerToCache) rowSize() int64 {
-	return int64(rowBytes + len(g.Scope) + len(g.ExactKey) + len(g.CanonicalKey) + len(g.Task) + len(g.Model) + len(g.Question) + len(g.Answer))
-}
-
-func insertAnswer(tx *projections.Tx, r events.Record, g AnswerToCache, most int64) error {
-	if g.Scope == "" || g.ExactKey == "" || len(g.Answer) > MaxAnswerBytes {
+func insertAnswer(tx *projections.Tx, r events.Record, f *events.LLMCompleted, maxBytes int64) error {
+	if f.Scope == "" || f.ExactKey == "" || len(f.Answer) > MaxAnswerBytes {
 		return nil
 	}
 	if err := deleteAnswers(tx, "expired", `SELECT id FROM answers WHERE at <= ?`, r.Time.Add(-TTL).UnixNano()); err != nil {
 		return err
 	}
-	if err := deleteAnswers(tx, "replaced", `SELECT id FROM answers WHERE scope = ? AND exact = ?`, g.Scope, g.ExactKey); err != nil {
+	if err := deleteAnswers(tx, "replaced", `SELECT id FROM answers WHERE scope = ? AND exact = ?`, f.Scope, f.ExactKey); err != nil {
 		return err
 	}
 	at := int64(r.Position)
 	if _, err := tx.Exec(`INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)`, string(r.ID), at, r.Time.UnixNano(),
-		g.Scope, g.ExactKey, g.CanonicalKey, g.Task, g.Model, g.Question, g.Answer, g.rowSize(), g.Cost, at); err != nil {
+		f.Scope, f.ExactKey, f.CanonicalKey, string(f.Task), f.Model, f.Question, f.Answer, rowSize(f), f.Cost, at); err != nil {
 		return err
 	}
-	if err := addToTotals(tx, "given", 1, g.rowSize()); err != nil {
+	if err := addToTotals(tx, "given", 1, rowSize(f)); err != nil {
 		return err
 	}
+	return evictAnswers(tx, maxBytes)
+}
+
+// evictAnswers deletes the least recently used answers until the rest fits.
+func evictAnswers(tx *projections.Tx, maxBytes int64) error {
 	for {
 		var total int64
-		if err := tx.QueryRow(`SELECT bytes FROM totals WHERE id = 1`, nil, &total); err != nil || total <= most {
+		if err := tx.QueryRow(`SELECT bytes FROM totals WHERE id = 1`, nil, &total); err != nil || total <= maxBytes {
 			return err
 		}
 		if err := deleteAnswers(tx, "evicted", `SELECT id FROM answers ORDER BY used, id LIMIT 1`); err != nil {
@@ -159,8 +120,7 @@ func insertAnswer(tx *projections.Tx, r events.Record, g AnswerToCache, most int
 	}
 }
 
-// counterStatements are the statements that count; a name of a column cannot be a
-// parameter.
+// counterStatements are the statements that count. SQL has no parameters for column names.
 var counterStatements = map[string]string{
 	"given":     `INSERT INTO totals VALUES (1, ?2, ?1, 0, 0, 0, 0, 0, 0) ON CONFLICT (id) DO UPDATE SET given = given + ?1, bytes = bytes + ?2`,
 	"expired":   `UPDATE totals SET expired = expired + ?1, bytes = bytes + ?2 WHERE id = 1`,
@@ -174,9 +134,9 @@ func addToTotals(tx *projections.Tx, counter string, n, bytes int64) error {
 	return err
 }
 
-// deleteAnswers deletes the answers that a query names.
+// deleteAnswers deletes the answers whose ids a query selects.
 func deleteAnswers(tx *projections.Tx, counter, query string, args ...any) error {
-	ids, err := queryIDs(tx, query, args...)
+	ids, err := queryIDs(tx, query, args)
 	if err != nil {
 		return err
 	}
@@ -199,44 +159,27 @@ func deleteAnswers(tx *projections.Tx, counter, query string, args ...any) error
 	return nil
 }
 
-func queryIDs(tx *projections.Tx, query string, args ...any) (out []string, err error) {
-	rows, err := tx.Query(query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }() // its error is rows.Err
-	for rows.Next() {
+func queryIDs(tx *projections.Tx, query string, args []any) (out []string, err error) {
+	err = tx.Each(query, args, func(rows *sql.Rows) error {
 		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
+		err := rows.Scan(&id)
 		out = append(out, id)
-	}
-	return out, rows.Err()
+		return err
+	})
+	return out, err
 }
 
-// recordUses counts uses. One of an answer that has left meanwhile counts nothing.
-func recordUses(tx *projections.Tx, at events.Position, uses []AnswerUses) error {
-	for _, u := range uses {
-		if u.Times < 1 {
-			continue
-		}
-		n, err := tx.Exec(`UPDATE answers SET uses = uses + ?, used = ? WHERE id = ?`, u.Times, int64(at), string(u.Answer))
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			continue
-		}
-		if _, err := tx.Exec(`UPDATE totals SET uses = uses + ?1, saved = saved + ?1 * (SELECT cost FROM answers WHERE id = ?2) WHERE id = 1`,
-			u.Times, string(u.Answer)); err != nil {
-			return err
-		}
+// countUse counts one use of an answer. It ignores an answer that was deleted.
+func countUse(tx *projections.Tx, at events.Position, answer events.ID) error {
+	n, err := tx.Exec(`UPDATE answers SET uses = uses + 1, used = ? WHERE id = ?`, int64(at), string(answer))
+	if err != nil || n == 0 {
+		return err
 	}
-	return nil
+	_, err = tx.Exec(`UPDATE totals SET uses = uses + 1, saved = saved + (SELECT cost FROM answers WHERE id = ?) WHERE id = 1`, string(answer))
+	return err
 }
 
-func forgetAnswers(tx *projections.Tx, f *events.AnswersForgotten) error {
+func forgetAnswers(tx *projections.Tx, _ events.Record, f *events.AnswersForgotten) error {
 	if f.All {
 		return deleteAnswers(tx, "forgotten", `SELECT id FROM answers`)
 	}

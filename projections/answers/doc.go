@@ -1,20 +1,20 @@
-// Package answers is the read model of what models have answered, so that nobody
-// pays twice for one question.
+// Package answers is the read model of the answers of language models. It is the cache that
+// avoids paying twice for the same question.
 //
 // It promises:
 //
-//   - An answer is found only in the [Scope] it was given in – release,
-//     architecture, hardware, package indexes, schema – by its exact key or by the
-//     canonical intent key of package consumers/llm/cachekey. Keys are compared for
-//     equality; nothing is ever found because it looks alike.
-//   - Answers leave: when they are older than [TTL] by the log's own times, when
-//     they are together more than [MaxBytes] (the one used longest ago first), when
-//     one is given anew, and when somebody asks for it to be forgotten.
-//   - Reading never writes. Uses come as facts, many in one, and only then move an
-//     answer forward in the order of leaving.
-//   - The same log gives the same rows: limits are constants, and time is the
-//     records' own.
+//   - A lookup finds an answer only in the [Scope] of the original question: release,
+//     architecture, hardware, package indexes, schema. It compares the exact key or the
+//     canonical key of package consumers/llm/cachekey for equality. It never searches by
+//     similarity.
+//   - An answer is deleted when it is older than [TTL] by the times in the log, when the
+//     answers together exceed [MaxBytes] (the least recently used first), when a new
+//     answer has the same exact key, and when a user deletes it.
+//   - A lookup writes nothing. A use of an answer is a fact of its own, and only that fact
+//     changes the order of eviction.
+//   - The same log creates the same rows: the limits are constants, and the time is that of
+//     the records.
 //
-// What is served is a recorded intent, not a command: whoever uses it plans it
-// anew and asks policy anew.
+// A cached answer is a recorded intent, not a command. Its user plans it and checks policy
+// again.
 package answers

@@ -1,4 +1,6 @@
 package answers
 
-// Limited is a projection that keeps less.
-func Limited(s ExtractFunc, bytes int64) Projection { return Projection{s, bytes} }
+import "cortex/projections"
+
+// Limited is a definition with a smaller cache.
+func Limited(maxBytes int64) projections.Definition { return definition(maxBytes) }

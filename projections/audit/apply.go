@@ -10,7 +10,7 @@ import (
 	"cortex/projections"
 )
 
-// Name is the read model's name, and its file's.
+// Name is the name of the read model and of its file.
 const Name = "audit"
 
 // Version is the version of the tables.
@@ -19,37 +19,18 @@ const Version = 1
 //go:embed schema.sql
 var schema string
 
-// Projection writes the read model.
-type Projection struct{}
+// Definition defines the read model. Every record is a leaf of the tree, including a
+// record of an unknown kind.
+func Definition() projections.Definition {
+	return projections.Definition{
+		Name: Name, Version: Version, Schema: schema,
+		Handlers: []projections.Handler{projections.OnRecord(appendLeaf)},
+	}
+}
 
-var _ projections.Projection = Projection{}
-
-// Name implements [projections.Projection].
-func (Projection) Name() string { return Name }
-
-// Version implements [projections.Projection].
-func (Projection) Version() int { return Version }
-
-// Schema implements [projections.Projection].
-func (Projection) Schema() string { return schema }
-
-// Apply implements [projections.Projection]: every fact is a leaf.
-func (Projection) Apply(tx *projections.Tx, r events.Record, _ events.Fact) error {
+func appendLeaf(tx *projections.Tx, r events.Record) error {
 	n := int64(r.Position) - 1
-	stored := tlog.HashReaderFunc(func(ids []int64) ([]tlog.Hash, error) {
-		out := make([]tlog.Hash, len(ids))
-		for i, id := range ids {
-			var b []byte
-			if err := tx.QueryRow(`SELECT hash FROM hashes WHERE id = ?`, []any{id}, &b); err != nil {
-				return nil, err
-			}
-			if copy(out[i][:], b) != len(out[i]) {
-				return nil, fmt.Errorf("hash %d is cut short", id)
-			}
-		}
-		return out, nil
-	})
-	hashes, err := tlog.StoredHashesForRecordHash(n, tlog.Hash(events.LeafHash(r.Hash)), stored)
+	hashes, err := tlog.StoredHashesForRecordHash(n, tlog.Hash(events.LeafHash(r.Hash)), storedHashes(tx))
 	if err != nil {
 		return fmt.Errorf("hash the tree: %w", err)
 	}
@@ -61,4 +42,21 @@ func (Projection) Apply(tx *projections.Tx, r events.Record, _ events.Fact) erro
 	}
 	_, err = tx.Exec(`INSERT INTO places VALUES (?, ?)`, string(r.ID), int64(r.Position))
 	return err
+}
+
+// storedHashes reads hashes of the tree that were written before.
+func storedHashes(tx *projections.Tx) tlog.HashReaderFunc {
+	return func(ids []int64) ([]tlog.Hash, error) {
+		out := make([]tlog.Hash, len(ids))
+		for i, id := range ids {
+			var b []byte
+			if err := tx.QueryRow(`SELECT hash FROM hashes WHERE id = ?`, []any{id}, &b); err != nil {
+				return nil, err
+			}
+			if copy(out[i][:], b) != len(out[i]) {
+				return nil, fmt.Errorf("hash %d is too short", id)
+			}
+		}
+		return out, nil
+	}
 }

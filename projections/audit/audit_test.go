@@ -11,7 +11,6 @@ import (
 	"pgregory.net/rapid"
 
 	"cortex/events"
-	"cortex/projections"
 	"cortex/projections/audit"
 	"cortex/projections/projectiontest"
 )
@@ -19,16 +18,16 @@ import (
 func TestMain(m *testing.M) { projectiontest.Main(m) }
 
 func TestContract(t *testing.T) {
-	projectiontest.Run(t, func() projections.Projection { return audit.Projection{} })
+	projectiontest.Run(t, audit.Definition())
 }
 
 func build(t projectiontest.TB, dir string, records []events.Record) *audit.Reader {
 	t.Helper()
-	_, db := projectiontest.BuildModel(t, audit.Projection{}, dir, records)
+	_, db := projectiontest.BuildModel(t, audit.Definition(), dir, records)
 	return audit.NewReader(db)
 }
 
-func TestEveryRootIsTheTreesAndEveryProofLeadsToIt(t *testing.T) {
+func TestRootsAndProofsMatchTheTree(t *testing.T) {
 	base, n := t.TempDir(), 0
 	ctx := context.Background()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -69,7 +68,7 @@ func TestEveryRootIsTheTreesAndEveryProofLeadsToIt(t *testing.T) {
 	})
 }
 
-func TestWhatIsNotThereIsNotFound(t *testing.T) {
+func TestMissingEventIsNotFound(t *testing.T) {
 	r := build(t, t.TempDir(), nil)
 	ctx := context.Background()
 	for name, ask := range map[string]func() error{

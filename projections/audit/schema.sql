@@ -1,10 +1,10 @@
--- The hashes of the tree, in the order in which tlog numbers them.
+-- The hashes of the tree. The ids are the storage indexes of package tlog.
 CREATE TABLE hashes (
   id   INTEGER PRIMARY KEY,
   hash BLOB    NOT NULL
 ) STRICT;
 
--- Where each event is.
+-- The position of each event.
 CREATE TABLE places (
   event    TEXT    PRIMARY KEY,
   position INTEGER NOT NULL

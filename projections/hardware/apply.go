@@ -9,7 +9,7 @@ import (
 	"cortex/projections"
 )
 
-// Name is the read model's name, and its file's.
+// Name is the name of the read model and of its file.
 const Name = "hardware"
 
 // Version is the version of the tables.
@@ -18,30 +18,21 @@ const Version = 1
 //go:embed schema.sql
 var schema string
 
-// Projection writes the read model.
-type Projection struct{}
-
-var _ projections.Projection = Projection{}
-
-// Name implements [projections.Projection].
-func (Projection) Name() string { return Name }
-
-// Version implements [projections.Projection].
-func (Projection) Version() int { return Version }
-
-// Schema implements [projections.Projection].
-func (Projection) Schema() string { return schema }
-
-// Apply implements [projections.Projection]. Every other fact is of no concern.
-func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) error {
-	switch f := f.(type) {
-	case *events.HardwareSnapshot:
-		return insertSnapshot(tx, r, f)
-	case *events.HardwareChanged:
-		_, err := tx.Exec(`INSERT OR REPLACE INTO pending VALUES (1, ?)`, len(f.Changes))
-		return err
+// Definition defines the read model.
+func Definition() projections.Definition {
+	return projections.Definition{
+		Name: Name, Version: Version, Schema: schema,
+		Handlers: []projections.Handler{
+			projections.On(insertSnapshot),
+			projections.On(countChanges),
+		},
 	}
-	return nil
+}
+
+// countChanges stores the number of changes for the snapshot that follows.
+func countChanges(tx *projections.Tx, _ events.Record, f *events.HardwareChanged) error {
+	_, err := tx.Exec(`INSERT OR REPLACE INTO pending VALUES (1, ?)`, len(f.Changes))
+	return err
 }
 
 func insertSnapshot(tx *projections.Tx, r events.Record, s *events.HardwareSnapshot) error {

@@ -1,10 +1,10 @@
-// Package hardware is the read model of hardware snapshots: every one with its
-// facts, and how each differs from the one before.
+// Package hardware is the read model of hardware snapshots: every snapshot with its facts,
+// and the number of changes since the previous one.
 //
-// It promises to give back exactly what the log holds. A volatile fact, such as
-// free memory, is how it was then; nobody should take it for how it is.
+// It promises to return exactly what the log holds. A volatile fact, such as free memory,
+// describes the time of its snapshot, not the present.
 //
-// [Projection] writes it; [Reader] answers from nothing but an open database. The
-// JSON form of what a Reader returns is a public contract of version
-// [FormatVersion]: fields are added, never renamed or removed.
+// [Definition] defines the tables and [Reader] queries them in an open database. The JSON
+// form of the results is a public contract of version [FormatVersion]: fields are added,
+// never renamed or removed.
 package hardware

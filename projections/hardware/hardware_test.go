@@ -12,7 +12,6 @@ import (
 	"pgregory.net/rapid"
 
 	"cortex/events"
-	"cortex/projections"
 	"cortex/projections/hardware"
 	"cortex/projections/projectiontest"
 )
@@ -20,16 +19,16 @@ import (
 func TestMain(m *testing.M) { projectiontest.Main(m) }
 
 func TestContract(t *testing.T) {
-	projectiontest.Run(t, func() projections.Projection { return hardware.Projection{} })
+	projectiontest.Run(t, hardware.Definition())
 }
 
 func build(t projectiontest.TB, dir string, records []events.Record) *hardware.Reader {
 	t.Helper()
-	_, db := projectiontest.BuildModel(t, hardware.Projection{}, dir, records)
+	_, db := projectiontest.BuildModel(t, hardware.Definition(), dir, records)
 	return hardware.NewReader(db)
 }
 
-func TestEverySnapshotComesBackAsTheLogHasIt(t *testing.T) {
+func TestSnapshotsMatchTheLog(t *testing.T) {
 	base, n, seen := t.TempDir(), 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
@@ -72,21 +71,21 @@ func TestEverySnapshotComesBackAsTheLogHasIt(t *testing.T) {
 			rt.Fatalf("%d snapshots, the list has %d", i, len(list))
 		}
 		if few, err := reader.List(context.Background(), 1); err != nil || i > 0 && !cmp.Equal(list[i-1:], few) {
-			rt.Fatalf("the newest one is %+v, %v", few, err)
+			rt.Fatalf("newest snapshot: %+v, %v", few, err)
 		}
 	})
-	if seen == 0 && n >= 50 { // a machine that is too busy tries fewer
-		t.Errorf("none of %d histories had a snapshot", n)
+	if seen == 0 && n >= 50 { // a slow machine draws fewer histories
+		t.Errorf("none of %d histories has a snapshot", n)
 	}
 }
 
-func TestASnapshotThatIsNotThereIsNotFound(t *testing.T) {
+func TestFactsWithoutSnapshotIsNotFound(t *testing.T) {
 	if _, err := build(t, t.TempDir(), nil).Facts(t.Context(), 7); !errors.Is(err, events.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestTheJSONFormIsPublic(t *testing.T) {
+func TestJSONForm(t *testing.T) {
 	data, err := json.Marshal(hardware.SnapshotSummary{Position: 3, Reason: events.HardwareSnapshotAtStart, BootID: "b", DevicesHash: "d", StableHash: "s", TookUs: 5, Facts: 4, Changed: 1})
 	if err != nil {
 		t.Fatal(err)

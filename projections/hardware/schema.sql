@@ -1,5 +1,4 @@
--- Times are nanoseconds since 1970 in UTC. Positions are places in the log. Values
--- are JSON.
+-- Times are Unix times in nanoseconds. Positions are positions in the log. Values are JSON.
 
 CREATE TABLE snapshots (
   position INTEGER PRIMARY KEY,
@@ -9,13 +8,13 @@ CREATE TABLE snapshots (
   devices  TEXT    NOT NULL,
   stable   TEXT    NOT NULL,
   took_us  INTEGER NOT NULL,
-  changed  INTEGER NOT NULL  -- stable facts that differ from the snapshot before
+  changed  INTEGER NOT NULL  -- stable facts that differ from the previous snapshot
 ) STRICT;
 
 CREATE TABLE facts (
   position   INTEGER NOT NULL, -- of the snapshot
   key        TEXT    NOT NULL,
-  value      TEXT    NOT NULL, -- '' when not known
+  value      TEXT    NOT NULL, -- '' if unknown
   source     TEXT    NOT NULL,
   confidence TEXT    NOT NULL,
   error      TEXT    NOT NULL,
@@ -23,7 +22,7 @@ CREATE TABLE facts (
   PRIMARY KEY (position, key)
 ) STRICT, WITHOUT ROWID;
 
--- The difference that waits for its snapshot.
+-- The number of changes of the next snapshot. HardwareChanged precedes it in the log.
 CREATE TABLE pending (
   only    INTEGER PRIMARY KEY CHECK (only = 1),
   changed INTEGER NOT NULL

@@ -11,7 +11,7 @@ import (
 // FormatVersion is the version of the JSON form of the types in this file.
 const FormatVersion = 1
 
-// TransactionRow is one line of the history.
+// TransactionRow is one transaction of the history.
 type TransactionRow struct {
 	Number          int                     `json:"number"`
 	ID              events.TransactionID    `json:"id"`
@@ -19,47 +19,46 @@ type TransactionRow struct {
 	State           events.TransactionState `json:"state"`
 	Summary         string                  `json:"summary"` // e.g. "cowsay, sl (+3)"
 	CommandLine     string                  `json:"words,omitempty"`
-	DryRun          bool                    `json:"dry_run,omitempty"` // was asked for only to see the plan
-	Actor           events.Actor            `json:"actor"`             // who asked
+	DryRun          bool                    `json:"dry_run,omitempty"` // requested only to see the plan
+	Actor           events.Actor            `json:"actor"`             // of the request
 	RequestedAt     time.Time               `json:"requested_at"`
 	StartedAt       time.Time               `json:"started_at,omitzero"`
 	EndedAt         time.Time               `json:"ended_at,omitzero"`
 	PlanID          events.PlanID           `json:"plan_id,omitempty"`
-	Counts          Counts                  `json:"counts"`  // of the plan; once it ran, of what changed
-	PackagesChanged int                     `json:"changed"` // packages changed, by dpkg
+	Counts          Counts                  `json:"counts"`  // of the plan; after the run, of the changes
+	PackagesChanged int                     `json:"changed"` // packages changed, according to dpkg
 	FilesChanged    int                     `json:"files,omitempty"`
-	// EndedPosition is where the log says how a run ended; 0 when it never ran.
+	// EndedPosition is the position of the outcome; 0 if the transaction never ran.
 	EndedPosition   events.Position `json:"-"`
 	SettingsChanged int             `json:"settings,omitempty"`
 	Failure         *events.Failure `json:"failure,omitempty"`
-	// Target is what an undo or redo takes back.
+	// Target is the transaction that an undo or redo reverts.
 	Target *TransactionRef `json:"target,omitempty"`
-	// Compensations tells who undid it, who undid that, and so on: an odd number
-	// of them means that it is undone now.
+	// Compensations are the undo of this transaction, the undo of that undo, and so
+	// on. An odd number of them means that the transaction is currently undone.
 	Compensations []TransactionRef `json:"compensations,omitempty"`
-	// Exact and Residue are the verdict on the first of them.
+	// Exact and Residue are the result of the first undo.
 	Exact   bool     `json:"exact,omitempty"`
 	Residue []string `json:"residue,omitempty"`
 }
 
-// TransactionRef names a transaction. Number is 0 when the history does not know it.
+// TransactionRef names a transaction. Number is 0 if the history does not contain it.
 type TransactionRef struct {
 	Number int                  `json:"number"`
 	ID     events.TransactionID `json:"id"`
 	Verb   events.Verb          `json:"verb,omitempty"`
 }
 
-// Undone reports whether the transaction's effect is taken back now.
+// Undone reports whether the transaction is currently undone.
 func (t TransactionRow) Undone() bool { return len(t.Compensations)%2 == 1 }
 
-// Undoable reports whether there is something to take back, and it is not taken
-// back now.
+// Undoable reports whether the transaction changed something and is not currently undone.
 func (t TransactionRow) Undoable() bool {
 	return t.State.Ran() && t.PackagesChanged+t.FilesChanged+t.SettingsChanged > 0 && !t.Undone()
 }
 
-// CompensationSummary tells what became of the transaction afterwards: "undone by 7, redone by
-// 8"; "" when nothing did.
+// CompensationSummary lists the undos and redos of the transaction, such as "undone by 7,
+// redone by 8". It returns "" if there are none.
 func (t TransactionRow) CompensationSummary() string {
 	parts := make([]string, len(t.Compensations))
 	for i, c := range t.Compensations {
@@ -72,7 +71,7 @@ func (t TransactionRow) CompensationSummary() string {
 	return strings.Join(parts, ", ")
 }
 
-// Totals sorts packages by what happens to them. Each is counted once.
+// Counts counts packages by their change. Each package is counted once.
 type Counts struct {
 	Installed   int `json:"installed,omitempty"`
 	Upgraded    int `json:"upgraded,omitempty"`
@@ -81,7 +80,7 @@ type Counts struct {
 	Removed     int `json:"removed,omitempty"`
 	Purged      int `json:"purged,omitempty"`
 	Marked      int `json:"marked,omitempty"` // holds and automatic marks
-	Other       int `json:"other,omitempty"`  // half-way states and what leads out of them
+	Other       int `json:"other,omitempty"`  // incomplete states and their repair
 }
 
 // TransactionDetail is everything about one transaction.
@@ -90,38 +89,38 @@ type TransactionDetail struct {
 	RequestID      events.ID              `json:"request"` // the event that opened it
 	Packages       []events.PackageRef    `json:"packages,omitempty"`
 	Options        events.Options         `json:"options,omitzero"`
-	Chosen         []events.Choice        `json:"chosen,omitempty"` // for words
+	Chosen         []events.Choice        `json:"chosen,omitempty"` // for a phrase
 	Approval       *Approval              `json:"approval,omitempty"`
 	Plan           *PlanRow               `json:"plan,omitempty"`
 	Steps          []StepRow              `json:"steps"`
 	PackageChanges []events.PackageChange `json:"package_changes"`
 	FileChanges    []events.FileChange    `json:"file_changes,omitempty"`
 	SettingChanges []events.SettingChange `json:"setting_changes,omitempty"`
-	NotStored      []string               `json:"lost,omitempty"`      // versions that went and could not be kept
-	Recovered      []string               `json:"recovered,omitempty"` // run to bring dpkg back in order
+	NotStored      []string               `json:"lost,omitempty"`      // removed versions that could not be stored
+	Recovered      []string               `json:"recovered,omitempty"` // commands that repaired dpkg
 }
 
-// Approval is who said yes.
+// Approval records who approved the plan, and how.
 type Approval struct {
 	Actor events.Actor `json:"actor"`
 	How   string       `json:"how"`
 	At    time.Time    `json:"at"`
 }
 
-// PlanRow is what was going to happen.
+// PlanRow is the plan of a transaction.
 type PlanRow struct {
 	ID            events.PlanID `json:"id"`
-	InventoryHash string        `json:"base"` // hash of the inventory it was made on
+	InventoryHash string        `json:"base"` // hash of the inventory that the plan is based on
 	events.Plan
 }
 
-// StepRow is one step as it ran.
+// StepRow is one executed step.
 type StepRow struct {
 	Index      int             `json:"index"`
 	Op         events.Op       `json:"op"`
 	Argv       []string        `json:"argv"`
 	StartedAt  time.Time       `json:"started_at"`
-	EndedAt    time.Time       `json:"ended_at,omitzero"` // zero while it runs, or when it was cut off
+	EndedAt    time.Time       `json:"ended_at,omitzero"` // zero if the step runs or was interrupted
 	OK         bool            `json:"ok"`
 	ExitCode   int             `json:"exit_code"`
 	Output     string          `json:"output,omitempty"`
@@ -129,15 +128,16 @@ type StepRow struct {
 	DurationMs int64           `json:"duration_ms"`
 }
 
-// OverlappingTransaction is a transaction and those of its packages that were asked about.
+// OverlappingTransaction is a transaction and the packages that it shares with another one.
 type OverlappingTransaction struct {
 	TransactionRow
 	Packages []events.PackageKey `json:"packages"`
 }
 
-// HandlerDeadLetter is a message that a handler gave up on and that was not retried yet.
+// HandlerDeadLetter is a message that a handler could not process and that was not retried
+// yet.
 type HandlerDeadLetter struct {
-	ID             events.ID            `json:"id"` // what 'cortex events retry' takes
+	ID             events.ID            `json:"id"` // the argument of 'cortex events retry'
 	Position       events.Position      `json:"position"`
 	At             time.Time            `json:"at"`
 	Transaction    events.TransactionID `json:"transaction,omitempty"`
@@ -150,11 +150,11 @@ type HandlerDeadLetter struct {
 	Attempts       int                  `json:"attempts"`
 }
 
-// Totals counts what the history holds.
+// Totals counts the rows of the read model.
 type Totals struct {
 	Transactions          int                             `json:"transactions"`
 	ByState               map[events.TransactionState]int `json:"by_state"`
 	HandlerDeadLetters    int                             `json:"parked"`
-	ProjectionDeadLetters int                             `json:"dead_letters"` // facts the read model could not apply
-	Position              events.Position                 `json:"position"`     // of the last fact that is in
+	ProjectionDeadLetters int                             `json:"dead_letters"` // facts that the read model could not apply
+	Position              events.Position                 `json:"position"`     // of the last applied fact
 }

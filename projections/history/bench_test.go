@@ -12,10 +12,10 @@ import (
 	"cortex/projections/projectiontest"
 )
 
-// longHistory is made once: each benchmark needs the same.
+// longHistory is generated once for all benchmarks.
 var longHistory = sync.OnceValue(func() []events.Record { return sample(100_000) })
 
-// transactions is a history of exactly so many plain installations of two packages.
+// transactions returns a history of n installations of two packages.
 func transactions(b *testing.B, n int) []events.Record {
 	b.Helper()
 	s := newStory()
@@ -25,8 +25,8 @@ func transactions(b *testing.B, n int) []events.Record {
 	return s.records
 }
 
-// BenchmarkApply brings in two histories: random ones, whose plans have up to
-// seven lines, and plain installations of a package with one dependency.
+// BenchmarkApply applies a random history, whose plans have up to seven changes, and a plain
+// one of installations with one dependency each.
 func BenchmarkApply(b *testing.B) {
 	benchmarkApply(b, "random", longHistory())
 	benchmarkApply(b, "plain", transactions(b, 10_000))
@@ -38,7 +38,7 @@ func benchmarkApply(b *testing.B, kind string, records []events.Record) {
 			applied := 0
 			for b.Loop() {
 				b.StopTimer()
-				m, err := projections.New(history.Projection{}, projectiontest.Open, projections.Config{Dir: b.TempDir()})
+				m, err := projections.New(history.Definition(), projectiontest.Open, projections.Config{Dir: b.TempDir()})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -85,7 +85,7 @@ func BenchmarkQuery(b *testing.B) {
 			"undoable":  func(r *history.Reader) error { _, err := r.LastUndoable(b.Context()); return err },
 		} {
 			b.Run(fmt.Sprintf("%s/of=%d", name, n), func(b *testing.B) {
-				for b.Loop() { // opened afresh, as a command does
+				for b.Loop() { // opens the file each time, as a command does
 					db, err := projectiontest.OpenReader(m.Path())
 					if err != nil {
 						b.Fatal(err)

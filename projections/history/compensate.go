@@ -9,12 +9,12 @@ import (
 	"cortex/events"
 )
 
-// maxTrailLength bounds how often one effect is undone and redone before the page
-// stops telling; it also ends a circle that a lawful log cannot have.
+// maxTrailLength bounds the stored list of undos and redos of one transaction. It also ends
+// a cycle, which a valid log does not contain.
 const maxTrailLength = 1000
 
-// compensated writes the verdict, and tells every transaction whose effect it
-// reaches: when 8 undoes 7, and 7 had undone 5, then 5 is redone by 8.
+// compensated stores the result of an undo. It also extends the trail of every transaction
+// that the undo affects: if 7 undid 5 and 8 undoes 7, then 8 redoes 5.
 func (a applier) compensated(f *events.Compensated) error {
 	x, err := a.requireState(events.StateSucceeded, events.StateFailed, events.StateInterrupted, events.StateObserved)
 	if err != nil {
@@ -43,25 +43,19 @@ func (a applier) compensated(f *events.Compensated) error {
 	return nil
 }
 
-// undoneBy gives the transactions that one had taken back.
+// undoneBy returns the transactions that a transaction undid.
 func (a applier) undoneBy(id events.TransactionID) ([]events.TransactionID, error) {
-	rows, err := a.tx.Query(`SELECT id FROM transactions WHERE compensated_by <> '' AND compensated_by = ? ORDER BY number`, string(id))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }() // its error is rows.Err
 	var out []events.TransactionID
-	for rows.Next() {
+	err := a.tx.Each(`SELECT id FROM transactions WHERE compensated_by <> '' AND compensated_by = ? ORDER BY number`, []any{string(id)}, func(rows *sql.Rows) error {
 		var t events.TransactionID
-		if err := rows.Scan(&t); err != nil {
-			return nil, err
-		}
+		err := rows.Scan(&t)
 		out = append(out, t)
-	}
-	return out, rows.Err()
+		return err
+	})
+	return out, err
 }
 
-// appendTrail appends to one transaction's trail.
+// appendTrail appends an entry to the trail of one transaction.
 func (a applier) appendTrail(id events.TransactionID, entry TransactionRef) error {
 	var stored string
 	if err := a.tx.QueryRow(`SELECT trail FROM transactions WHERE id = ?`, []any{string(id)}, &stored); err != nil {

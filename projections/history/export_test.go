@@ -1,6 +1,6 @@
 package history
 
-// The queries, for the test that asks SQLite how it answers them.
+// The queries, for the test of their query plans.
 const (
 	Undoable      = undoableQuery + `x.verb <> 'undo' ORDER BY x.ended_position DESC LIMIT 1`
 	ByPlan        = byPlanQuery

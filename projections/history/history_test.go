@@ -22,17 +22,17 @@ import (
 func TestMain(m *testing.M) { projectiontest.Main(m) }
 
 func TestContract(t *testing.T) {
-	projectiontest.Run(t, func() projections.Projection { return history.Projection{} })
+	projectiontest.Run(t, history.Definition())
 }
 
-// build makes a model of records and a reader of its file.
+// build builds a read model and returns it with a reader of its file.
 func build(t projectiontest.TB, dir string, records []events.Record) (*projections.ReadModel, *history.Reader) {
 	t.Helper()
-	m, db := projectiontest.BuildModel(t, history.Projection{}, dir, records)
+	m, db := projectiontest.BuildModel(t, history.Definition(), dir, records)
 	return m, history.NewReader(db)
 }
 
-// fold gives every transaction of a log, oldest first, as the vocabulary has it.
+// fold returns every transaction of a log, oldest first, as events.Transaction folds it.
 func fold(t projectiontest.TB, records []events.Record) []*events.Transaction {
 	t.Helper()
 	byID := map[events.TransactionID]*events.Transaction{}
@@ -54,7 +54,7 @@ func fold(t projectiontest.TB, records []events.Record) []*events.Transaction {
 	return out
 }
 
-func TestShowIsWhatTheLogSays(t *testing.T) {
+func TestShowMatchesTheLog(t *testing.T) {
 	base := t.TempDir()
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -73,14 +73,14 @@ func TestShowIsWhatTheLogSays(t *testing.T) {
 	})
 }
 
-// folded leaves out what the read model does not keep.
+// folded removes the fields that the read model does not store.
 func folded(x *events.Transaction) events.Transaction {
 	y := *x
 	y.LastPosition, y.Intent.RollbackTo = 0, 0
-	y.Intent.Manifest = nil // as long as it may be, only the log holds it
+	y.Intent.Manifest = nil // can be long, only the log stores it
 	y.Snapshots = nil
 	if y.State == events.StateCancelled {
-		y.Failure = &events.Failure{Kind: events.ErrCancelled, Message: "the person said no"} // told as one
+		y.Failure = &events.Failure{Kind: events.ErrCancelled, Message: "the user declined"} // Show returns the reason as a failure
 	}
 	y.Steps = slices.Clone(x.Steps)
 	if y.Intent.Target != "" {
@@ -89,7 +89,7 @@ func folded(x *events.Transaction) events.Transaction {
 	return y
 }
 
-// refold is the inverse of showing.
+// refold is the inverse of Show.
 func refold(d history.TransactionDetail) events.Transaction {
 	x := events.Transaction{
 		ID: d.ID, Number: d.Number, State: d.State, Actor: d.Actor, Request: d.RequestID,
@@ -132,7 +132,7 @@ func TestListSelects(t *testing.T) {
 	touched := map[int]map[events.PackageName]bool{}
 	for i, x := range transactions {
 		if got := all[len(all)-1-i]; got.Number != x.Number || got.ID != x.ID || got.State != x.State {
-			t.Fatalf("line %d is %+v", i, got)
+			t.Fatalf("row %d is %+v", i, got)
 		}
 		touched[x.Number] = touches(x, transactions)
 	}
@@ -149,14 +149,14 @@ func TestListSelects(t *testing.T) {
 		}},
 		"until":  {history.Filter{Until: middle.RequestedAt}, func(x history.TransactionRow) bool { return x.RequestedAt.Before(middle.RequestedAt) }},
 		"before": {history.Filter{Before: middle.Number}, func(x history.TransactionRow) bool { return x.Number < middle.Number }},
-		"everything at once": {
+		"all criteria": {
 			history.Filter{Package: "perl", State: events.StateSucceeded, Verb: events.VerbInstall, Before: middle.Number, Since: all[len(all)-1].RequestedAt, Until: all[0].RequestedAt},
 			func(x history.TransactionRow) bool {
 				return touched[x.Number]["perl"] && x.State == events.StateSucceeded && x.Verb == events.VerbInstall && x.Number < middle.Number &&
 					!x.RequestedAt.Before(all[len(all)-1].RequestedAt) && x.RequestedAt.Before(all[0].RequestedAt)
 			},
 		},
-		"a package nobody touched": {history.Filter{Package: "nothing"}, func(history.TransactionRow) bool { return false }},
+		"an unknown package": {history.Filter{Package: "nothing"}, func(history.TransactionRow) bool { return false }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var want []int
@@ -172,7 +172,7 @@ func TestListSelects(t *testing.T) {
 	}
 }
 
-// touches is what a transaction asked for, planned or changed.
+// touches returns the packages that a transaction requested, planned or changed.
 func touches(x *events.Transaction, all []*events.Transaction) map[events.PackageName]bool {
 	out := map[events.PackageName]bool{}
 	for _, p := range x.Intent.Packages {
@@ -185,7 +185,7 @@ func touches(x *events.Transaction, all []*events.Transaction) map[events.Packag
 		out[c.Name] = true
 	}
 	for _, target := range all {
-		if target.ID == x.Intent.Target { // it asks for what its target asked for
+		if target.ID == x.Intent.Target { // an undo requests the packages of its target
 			for name := range touches(&events.Transaction{Intent: target.Intent}, all) {
 				out[name] = true
 			}
@@ -249,7 +249,7 @@ func TestShortcutsAgreeWithTheList(t *testing.T) {
 		wantOne(rt, redoable, reader.LastRedoable)
 		open, err := reader.HandlerDeadLetters(context.Background())
 		if err != nil || len(open) != len(parked) {
-			rt.Fatalf("parked: %v, %v, not %v", open, err, parked)
+			rt.Fatalf("dead letters: %v, %v, not %v", open, err, parked)
 		}
 		totals, err := reader.Totals(context.Background())
 		want := history.Totals{Transactions: len(transactions), ByState: states, HandlerDeadLetters: len(parked), Position: events.Position(len(records))}
@@ -264,7 +264,7 @@ func wantOne(t projectiontest.TB, want *events.Transaction, ask func(context.Con
 	got, err := ask(context.Background())
 	switch {
 	case want == nil && !errors.Is(err, events.ErrNotFound):
-		t.Fatalf("got %+v, %v instead of nothing", got, err)
+		t.Fatalf("got %+v, %v instead of ErrNotFound", got, err)
 	case want != nil && (err != nil || got.ID != want.ID):
 		t.Fatalf("got %+v, %v instead of %d", got, err, want.Number)
 	}
@@ -275,7 +275,7 @@ func sample(n int) []events.Record {
 	return projectiontest.Generate(func(n int) int { x = x*1664525 + 1013904223; return int(x>>8) % n }, n)
 }
 
-func TestAFileOfAnotherVersionIsToldAsSuch(t *testing.T) {
+func TestReaderOfAnotherVersionNeedsRebuild(t *testing.T) {
 	m, reader := build(t, t.TempDir(), sample(50))
 	if _, err := reader.List(t.Context(), history.Filter{}); err != nil {
 		t.Fatal(err)
@@ -296,13 +296,13 @@ func TestAFileOfAnotherVersionIsToldAsSuch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	fresh := history.NewReader(db)
+	reader = history.NewReader(db)
 	for name, ask := range map[string]func() error{
-		"list":   func() error { _, err := fresh.List(t.Context(), history.Filter{}); return err },
-		"show":   func() error { _, err := fresh.Show(t.Context(), "last"); return err },
-		"parked": func() error { _, err := fresh.HandlerDeadLetters(t.Context()); return err },
-		"counts": func() error { _, err := fresh.Totals(t.Context()); return err },
-		"later":  func() error { _, err := fresh.LaterOverlapping(t.Context(), "x"); return err },
+		"list":   func() error { _, err := reader.List(t.Context(), history.Filter{}); return err },
+		"show":   func() error { _, err := reader.Show(t.Context(), "last"); return err },
+		"parked": func() error { _, err := reader.HandlerDeadLetters(t.Context()); return err },
+		"counts": func() error { _, err := reader.Totals(t.Context()); return err },
+		"later":  func() error { _, err := reader.LaterOverlapping(t.Context(), "x"); return err },
 	} {
 		if err := ask(); !projections.NeedsRebuild(err) || events.HintOf(err) == "" {
 			t.Errorf("%s: %v", name, err)

@@ -10,26 +10,26 @@ import (
 	"cortex/projections/history"
 )
 
-// TestQueriesUseTheirIndexes asks SQLite how it would answer, because a query
-// that reads everything is right, too, and slow only for those with much history.
+// TestQueriesUseTheirIndexes checks the query plans. A query without its index returns
+// correct results too, but is slow for a long history.
 func TestQueriesUseTheirIndexes(t *testing.T) {
 	m, _ := build(t, t.TempDir(), newStory().records)
-	type question struct {
+	type planned struct {
 		query string
 		args  []any
 		index string
 	}
-	questions := map[string]question{
-		"undoable": {history.Undoable, nil, "transactions_undoable"},
-		"a plan":   {history.ByPlan, []any{"000000000000"}, "transactions_plan"},
-		"later":    {history.LaterTouching, []any{"x"}, "changes_package"},
-		"parked":   {history.ParkedQuery, nil, "parked_open"},
+	queries := map[string]planned{
+		"undoable":     {history.Undoable, nil, "transactions_undoable"},
+		"a plan":       {history.ByPlan, []any{"000000000000"}, "transactions_plan"},
+		"later":        {history.LaterTouching, []any{"x"}, "changes_package"},
+		"dead letters": {history.ParkedQuery, nil, "parked_open"},
 	}
 	for name, c := range map[string]struct {
 		filter history.Filter
 		index  string
 	}{
-		"the newest":   {history.Filter{Limit: 20}, "SCAN x"}, // in the order of the table
+		"the newest":   {history.Filter{Limit: 20}, "SCAN x"}, // in the order of rowid
 		"the next":     {history.Filter{Limit: 20, Before: 7}, "PRIMARY KEY (rowid<?)"},
 		"of a package": {history.Filter{Package: "vim", Limit: 20}, "PRIMARY KEY (name=?)"},
 		"failed":       {history.Filter{State: events.StateFailed, Limit: 20}, "transactions_state"},
@@ -37,18 +37,18 @@ func TestQueriesUseTheirIndexes(t *testing.T) {
 		"interrupted":  {history.Filter{State: events.StateInterrupted, Limit: 20}, "transactions_state"},
 	} {
 		query, args := c.filter.Query()
-		questions[name] = question{query, args, c.index}
+		queries[name] = planned{query, args, c.index}
 	}
-	for name, q := range questions {
+	for name, q := range queries {
 		var plan []string
 		err := m.Read(t.Context(), func(db *sql.DB) (err error) {
 			plan, err = explain(t.Context(), db, q.query, q.args...)
 			return err
 		})
 		text := strings.Join(plan, "; ")
-		sorts := strings.Contains(text, "TEMP B-TREE") && name != "later" // few rows, of two orders
+		sorts := strings.Contains(text, "TEMP B-TREE") && name != "later" // sorts a few rows by two columns
 		if err != nil || !strings.Contains(text, q.index) || sorts {
-			t.Errorf("%s: %v, it would %s", name, err, text)
+			t.Errorf("%s: %v, query plan %s", name, err, text)
 		}
 	}
 }

@@ -11,22 +11,22 @@ import (
 )
 
 const (
-	// minPrefix is how much of an id has to be typed.
+	// minPrefix is the minimum length of a prefix of an id.
 	minPrefix = 6
-	// maxNumberDigits bounds what is read as a number.
+	// maxNumberDigits is the maximum length of a number.
 	maxNumberDigits = 15
-	refHint         = "name a transaction by its number, last, last-N, its id or the first 6 characters of it, or its plan id"
+	refHint         = "use a transaction number, last, last-N, a transaction id or its first 6 characters, or a plan id"
 )
 
-// Resolve gives the id of the transaction that ref names. ref may be
+// Resolve returns the id of the transaction that ref names. ref is one of
 //
-//	7         the number of the transaction
-//	last      the newest; last-2 is the second before it
-//	0193…     the id, or the beginning of it, of at least 6 characters
-//	9c0a71be52ff  the id of its plan; of several, the newest
+//	7             the number of the transaction
+//	last          the newest; last-2 is the second before it
+//	0193…         the id, or a prefix of at least 6 characters
+//	9c0a71be52ff  the id of the plan; the newest transaction with this plan
 //
-// What names nothing is ErrNotFound; what is no such word, or names several, is
-// ErrUsage.
+// The error is ErrNotFound if no transaction matches. It is ErrUsage if ref has another
+// form or matches several transactions.
 func (r *Reader) Resolve(ctx context.Context, ref string) (events.TransactionID, error) {
 	t, err := r.resolve(ctx, ref)
 	return t.ID, err
@@ -34,10 +34,10 @@ func (r *Reader) Resolve(ctx context.Context, ref string) (events.TransactionID,
 
 func (r *Reader) resolve(ctx context.Context, ref string) (TransactionRow, error) {
 	ref = strings.ToLower(strings.TrimSpace(ref))
-	missing := notFoundError("history.Resolve", "transaction "+ref, "no such transaction")
+	missing := notFoundError("history.Resolve", "transaction "+ref, "unknown transaction")
 	if back, ok := lastRef(ref); ok {
 		if back == 0 {
-			missing = notFoundError("history.Resolve", "", "nothing was asked for yet")
+			missing = notFoundError("history.Resolve", "", "no transaction recorded yet")
 		}
 		return r.nthNewest(ctx, back, missing)
 	}
@@ -57,22 +57,38 @@ func (r *Reader) resolve(ctx context.Context, ref string) (TransactionRow, error
 	case number > 0:
 		return TransactionRow{}, missing
 	}
-	return TransactionRow{}, usageError(fmt.Sprintf("%q", ref), errors.New("not the name of a transaction"))
+	return TransactionRow{}, usageError(fmt.Sprintf("%q", ref), errors.New("not a reference to a transaction"))
 }
 
-// ResolveChanged is the transaction that ref names where one is to be taken back: last
-// and last-N count only those that changed something. What was refused or only planned
-// stands in between for nobody who wants to undo.
+// ResolveChanged returns the transaction that ref names for an undo. last and last-N count
+// only transactions that changed something.
 func (r *Reader) ResolveChanged(ctx context.Context, ref string) (TransactionRow, error) {
 	back, ok := lastRef(strings.ToLower(strings.TrimSpace(ref)))
 	if !ok {
 		return r.resolve(ctx, ref)
 	}
-	return r.queryOne(ctx, notFoundError("history.ResolveChanged", ref, "so many transactions have not changed anything"), `SELECT `+transactionColumns+` FROM transactions x
-		WHERE x.number = (SELECT number FROM transactions WHERE ended_position > 0 AND changed + files + settings > 0 ORDER BY number DESC LIMIT 1 OFFSET ?)`, back)
+	const changed = `ended_position > 0 AND changed + files + settings > 0`
+	found, err := r.queryTransactions(ctx, `SELECT `+transactionColumns+` FROM transactions x
+		WHERE x.number = (SELECT number FROM transactions WHERE `+changed+` ORDER BY number DESC LIMIT 1 OFFSET ?)`, back)
+	if err != nil || len(found) > 0 {
+		return first(found), err
+	}
+	var total int
+	if _, err := r.tables.QueryRow(ctx, `SELECT count(*) FROM transactions WHERE `+changed, nil, &total); err != nil {
+		return TransactionRow{}, err
+	}
+	return TransactionRow{}, notFoundError("history.ResolveChanged", ref, fmt.Sprintf("only %d transactions changed something", total))
 }
 
-// lastRef reads last and last-N.
+// first returns the first element, or the zero value of an empty list.
+func first[T any](list []T) (v T) {
+	if len(list) > 0 {
+		v = list[0]
+	}
+	return v
+}
+
+// lastRef parses last and last-N.
 func lastRef(ref string) (back int, ok bool) {
 	rest, ok := strings.CutPrefix(ref, "last")
 	if !ok || rest == "" {
@@ -86,7 +102,7 @@ func lastRef(ref string) (back int, ok bool) {
 	return back, err == nil
 }
 
-// numberRef reads a number as people write it; 0 is none.
+// numberRef parses a transaction number. It returns 0 for any other text.
 func numberRef(ref string) int {
 	if ref == "" || ref[0] == '0' || len(ref) > maxNumberDigits || strings.Trim(ref, "0123456789") != "" {
 		return 0
@@ -103,7 +119,7 @@ func (r *Reader) nthNewest(ctx context.Context, back int, missing *events.Error)
 		WHERE x.number = (SELECT number FROM transactions ORDER BY number DESC LIMIT 1 OFFSET ?)`, back)
 }
 
-// byPrefix finds the one id that begins so. 'g' follows every character of ids.
+// byPrefix finds the only id with a prefix. 'g' sorts after every character of an id.
 func (r *Reader) byPrefix(ctx context.Context, prefix string, missing *events.Error) (TransactionRow, error) {
 	found, err := r.queryTransactions(ctx, `SELECT `+transactionColumns+` FROM transactions x WHERE x.id >= ? AND x.id < ? ORDER BY x.id LIMIT 2`, prefix, prefix+"g")
 	switch {
@@ -112,7 +128,7 @@ func (r *Reader) byPrefix(ctx context.Context, prefix string, missing *events.Er
 	case len(found) == 0:
 		return TransactionRow{}, missing
 	case len(found) > 1:
-		return TransactionRow{}, usageError("transaction "+prefix, fmt.Errorf("begins the ids of several, such as %d and %d", found[0].Number, found[1].Number))
+		return TransactionRow{}, usageError("transaction "+prefix, fmt.Errorf("the prefix matches several transactions, such as %d and %d", found[0].Number, found[1].Number))
 	}
 	return found[0], nil
 }

@@ -1,14 +1,14 @@
--- Times are nanoseconds since 1970 in UTC. Positions are places in the log.
+-- Times are Unix times in nanoseconds. Positions are positions in the log.
 
 CREATE TABLE transactions (
-  number          INTEGER PRIMARY KEY,   -- what people type; from the log
+  number          INTEGER PRIMARY KEY,   -- as users see it; from the log
   id              TEXT    NOT NULL UNIQUE,
   verb            TEXT    NOT NULL,
   state           TEXT    NOT NULL,
   requested_at    INTEGER NOT NULL,
   started_at      INTEGER NOT NULL DEFAULT 0, -- 0: never
   ended_at        INTEGER NOT NULL DEFAULT 0,
-  uid             INTEGER NOT NULL,           -- who asked
+  uid             INTEGER NOT NULL,           -- of the requester
   user            TEXT    NOT NULL,
   login_uid       INTEGER NOT NULL,
   sudo_user       TEXT    NOT NULL,
@@ -17,7 +17,7 @@ CREATE TABLE transactions (
   pid             INTEGER NOT NULL,
   words           TEXT    NOT NULL,           -- the command line
   dry_run         INTEGER NOT NULL,
-  names           TEXT    NOT NULL,           -- of the packages asked for, by spaces
+  names           TEXT    NOT NULL,           -- of the requested packages, separated by spaces
   summary         TEXT    NOT NULL,
   plan_id         TEXT    NOT NULL DEFAULT '',
   counts          TEXT    NOT NULL DEFAULT '', -- of the plan, then of the changes; see Counts
@@ -28,17 +28,17 @@ CREATE TABLE transactions (
   failure_subject TEXT    NOT NULL DEFAULT '',
   failure_message TEXT    NOT NULL DEFAULT '',
   failure_hint    TEXT    NOT NULL DEFAULT '',
-  target          TEXT    NOT NULL DEFAULT '', -- what an undo or redo takes back
+  target          TEXT    NOT NULL DEFAULT '', -- the transaction that an undo or redo reverts
   target_number   INTEGER NOT NULL DEFAULT 0,
   compensated_by  TEXT    NOT NULL DEFAULT '',
   exact           INTEGER NOT NULL DEFAULT 0,
   residue         TEXT    NOT NULL DEFAULT '', -- JSON list
   trail           TEXT    NOT NULL DEFAULT '', -- JSON list: undone by, redone by, …
-  ended_position  INTEGER NOT NULL DEFAULT 0  -- of the outcome of a run
+  ended_position  INTEGER NOT NULL DEFAULT 0  -- of the outcome; 0 if it never ran
 ) STRICT;
 
--- The states that are looked for and rare. An index of all would be moved by
--- every fact. SQLite uses it for a query that has one of these terms, literally.
+-- An index of the rare states that queries select. An index of all states would change with
+-- every fact. SQLite uses this index for a query that contains one of these terms literally.
 CREATE INDEX transactions_state ON transactions (state, number)
   WHERE state = 'refused' OR state = 'denied' OR state = 'cancelled' OR state = 'failed' OR state = 'interrupted';
 CREATE INDEX transactions_time ON transactions (requested_at);
@@ -47,11 +47,11 @@ CREATE INDEX transactions_compensated ON transactions (compensated_by) WHERE com
 CREATE INDEX transactions_undoable ON transactions (ended_position)
   WHERE ended_position > 0 AND changed + files + settings > 0 AND compensated_by = '';
 
--- What only a single transaction's page shows.
+-- The columns that only the details of a transaction need.
 CREATE TABLE details (
   number          INTEGER PRIMARY KEY,
   request         TEXT    NOT NULL,            -- id of the event that opened it
-  packages        TEXT    NOT NULL,            -- JSON, as asked for
+  packages        TEXT    NOT NULL,            -- JSON, as requested
   options         TEXT    NOT NULL,            -- JSON
   approved_by     TEXT    NOT NULL DEFAULT '', -- JSON
   approved_how    TEXT    NOT NULL DEFAULT '',
@@ -64,14 +64,14 @@ CREATE TABLE details (
   plan_notes      TEXT    NOT NULL DEFAULT '', -- JSON
   plan_risks      TEXT    NOT NULL DEFAULT '', -- JSON
   plan_undoes     TEXT    NOT NULL DEFAULT '', -- JSON
-  lost            TEXT    NOT NULL DEFAULT '', -- JSON: versions that went and could not be kept
+  lost            TEXT    NOT NULL DEFAULT '', -- JSON: removed versions that could not be stored
   recovered       TEXT    NOT NULL DEFAULT '', -- JSON
-  chosen          TEXT    NOT NULL DEFAULT ''  -- JSON: for words
+  chosen          TEXT    NOT NULL DEFAULT ''  -- JSON: for a phrase
 ) STRICT;
 
 CREATE TABLE plan_changes (
   number     INTEGER NOT NULL,
-  line       INTEGER NOT NULL, -- from 0, as planned
+  line       INTEGER NOT NULL, -- from 0, in the order of the plan
   name       TEXT    NOT NULL,
   arch       TEXT    NOT NULL,
   action     TEXT    NOT NULL,
@@ -100,12 +100,12 @@ CREATE TABLE steps (
   PRIMARY KEY (number, step)
 ) STRICT, WITHOUT ROWID;
 
--- What a transaction changed, by dpkg.
+-- The package changes of a transaction, according to dpkg.
 CREATE TABLE changes (
   number         INTEGER NOT NULL,
   name           TEXT    NOT NULL,
   arch           TEXT    NOT NULL,
-  position       INTEGER NOT NULL, -- when, in the order of the log
+  position       INTEGER NOT NULL, -- of the outcome
   before_version TEXT    NOT NULL,
   before_want    TEXT    NOT NULL,
   before_flag    TEXT    NOT NULL,
@@ -121,7 +121,7 @@ CREATE TABLE changes (
 
 CREATE INDEX changes_package ON changes (name, arch, position);
 
--- What a transaction changed of files and settings, by what the file system shows.
+-- The changes of files and settings by a transaction.
 CREATE TABLE files (
   number   INTEGER NOT NULL,
   path     TEXT    NOT NULL,
@@ -142,16 +142,16 @@ CREATE TABLE settings (
   PRIMARY KEY (number, kind, name)
 ) STRICT, WITHOUT ROWID;
 
--- Which transactions asked for, planned or changed a package of that name.
+-- The transactions that requested, planned or changed a package of a name.
 CREATE TABLE touches (
   name   TEXT    NOT NULL,
   number INTEGER NOT NULL,
   PRIMARY KEY (name, number)
 ) STRICT, WITHOUT ROWID;
 
--- Messages that a handler gave up on.
+-- The dead letters of handlers.
 CREATE TABLE parked (
-  id              TEXT    PRIMARY KEY, -- of the parked fact
+  id              TEXT    PRIMARY KEY, -- of the DeadLettered fact
   position        INTEGER NOT NULL,
   parked_at       INTEGER NOT NULL,
   txn             TEXT    NOT NULL,    -- '' outside transactions

@@ -21,7 +21,7 @@ import (
 
 var addGolden = flag.Bool("add-golden", false, "write golden files that do not exist yet")
 
-func TestRedoneAndUndoneAgainIsToldToEveryTransactionItReaches(t *testing.T) {
+func TestTrailListsLaterUndosAndRedos(t *testing.T) {
 	s := newStory()
 	changes := changesOf([]string{"cowsay", "perl"})
 	first := s.install("cowsay", "perl")                  // 1
@@ -30,7 +30,7 @@ func TestRedoneAndUndoneAgainIsToldToEveryTransactionItReaches(t *testing.T) {
 	again := s.undo(events.VerbUndo, redo, back(changes)) // 4
 	_, reader := build(t, t.TempDir(), s.records)
 	for id, want := range map[events.TransactionID]struct {
-		fate    string
+		trail   string
 		undone  bool
 		summary string
 	}{
@@ -43,20 +43,20 @@ func TestRedoneAndUndoneAgainIsToldToEveryTransactionItReaches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d.CompensationSummary() != want.fate || d.Undone() != want.undone || d.Summary != want.summary {
-			t.Errorf("%d: fate %q, undone %v, summary %q", d.Number, d.CompensationSummary(), d.Undone(), d.Summary)
+		if d.CompensationSummary() != want.trail || d.Undone() != want.undone || d.Summary != want.summary {
+			t.Errorf("%d: trail %q, undone %v, summary %q", d.Number, d.CompensationSummary(), d.Undone(), d.Summary)
 		}
 	}
 	last, err := reader.LastUndoable(t.Context())
 	if !errors.Is(err, events.ErrNotFound) {
-		t.Errorf("there is nothing to undo but an undo, got %d, %v", last.Number, err)
+		t.Errorf("LastUndoable returned an undo: %d, %v", last.Number, err)
 	}
 	if last, err = reader.LastRedoable(t.Context()); err != nil || last.ID != again {
-		t.Errorf("the undo to redo is %d, %v", last.Number, err)
+		t.Errorf("LastRedoable: %d, %v", last.Number, err)
 	}
 }
 
-func TestTheLastUndoableIsTheLastThatRan(t *testing.T) {
+func TestLastUndoableIsTheLastThatRan(t *testing.T) {
 	s := newStory()
 	early := s.request(events.Intent{Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "sl"}}, DryRun: true}) // 1
 	s.install("cowsay")                                                                                                    // 2
@@ -67,7 +67,7 @@ func TestTheLastUndoableIsTheLastThatRan(t *testing.T) {
 	}
 }
 
-func TestLaterTouchingNamesTransactionsAndPackages(t *testing.T) {
+func TestLaterOverlapping(t *testing.T) {
 	s := newStory()
 	first := s.install("cowsay", "perl", "vim") // 1
 	s.install("sl")                             // 2
@@ -97,21 +97,21 @@ func TestLaterTouchingNamesTransactionsAndPackages(t *testing.T) {
 		t.Errorf("after the third: %v, %v", later, err)
 	}
 	if later, err = reader.LaterOverlapping(t.Context(), "01940000-0000-7000-8000-00000000ffff"); err != nil || len(later) != 0 {
-		t.Errorf("of an unknown transaction: %v, %v", later, err)
+		t.Errorf("an unknown transaction: %v, %v", later, err)
 	}
 }
 
-func TestByPlanIsTheNewestThatWaits(t *testing.T) {
+func TestAwaitingApprovalIsTheNewest(t *testing.T) {
 	s := newStory()
 	plan := planFor(changesOf([]string{"cowsay"}))
-	ask := func() events.TransactionID {
+	planned := func() events.TransactionID {
 		id := s.request(events.Intent{Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "cowsay"}}, DryRun: true})
-		s.tell(id, &events.Planned{PlanID: plan.ID(), Plan: plan})
+		s.add(id, &events.Planned{PlanID: plan.ID(), Plan: plan})
 		return id
 	}
-	ask()
-	second, third := ask(), ask()
-	s.tell(third, &events.Cancelled{})
+	planned()
+	second, third := planned(), planned()
+	s.add(third, &events.Cancelled{})
 	_, reader := build(t, t.TempDir(), s.records)
 	if got, err := reader.AwaitingApproval(t.Context(), plan.ID()); err != nil || got.ID != second {
 		t.Errorf("got %d, %v", got.Number, err)
@@ -120,18 +120,18 @@ func TestByPlanIsTheNewestThatWaits(t *testing.T) {
 		t.Errorf("an unknown plan: %v", err)
 	}
 	if _, err := reader.AwaitingApproval(t.Context(), "x"); !errors.Is(err, events.ErrUsage) {
-		t.Errorf("no plan id: %v", err)
+		t.Errorf("an invalid plan id: %v", err)
 	}
 
 	s = newStory()
 	s.install("cowsay")
 	_, reader = build(t, t.TempDir(), s.records)
-	if _, err := reader.AwaitingApproval(t.Context(), plan.ID()); !errors.Is(err, events.ErrStale) || !strings.Contains(err.Error(), "transaction 1 with this plan is succeeded already") {
+	if _, err := reader.AwaitingApproval(t.Context(), plan.ID()); !errors.Is(err, events.ErrStale) || !strings.Contains(err.Error(), "already used by transaction 1, state succeeded") {
 		t.Errorf("a plan that ran: %v", err)
 	}
 }
 
-// TestResolveChanged: between two installations something was only planned.
+// The third transaction is only requested, so last and last-N skip it.
 func TestResolveChanged(t *testing.T) {
 	s := newStory()
 	ids := []events.TransactionID{"", s.install("cowsay"), s.install("sl")}
@@ -145,8 +145,8 @@ func TestResolveChanged(t *testing.T) {
 	if got, err := reader.ResolveChanged(t.Context(), "3"); err != nil || got.Number != 3 {
 		t.Errorf("by number: %d, %v", got.Number, err)
 	}
-	if _, err := reader.ResolveChanged(t.Context(), "last-2"); !errors.Is(err, events.ErrNotFound) {
-		t.Errorf("before the first: %v", err)
+	if _, err := reader.ResolveChanged(t.Context(), "last-2"); !errors.Is(err, events.ErrNotFound) || !strings.Contains(err.Error(), "only 2 transactions changed something") {
+		t.Errorf("last-2 of 2: %v", err)
 	}
 }
 
@@ -178,62 +178,62 @@ func TestResolve(t *testing.T) {
 	}
 	_, empty := build(t, t.TempDir(), newStory().records)
 	if _, err := empty.Show(t.Context(), "last"); !errors.Is(err, events.ErrNotFound) {
-		t.Errorf("last of nothing: %v", err)
+		t.Errorf("last of an empty history: %v", err)
 	}
 }
 
-func TestAListOfAnUnknownStateIsAnError(t *testing.T) {
+func TestListOfAnInvalidStateIsAnError(t *testing.T) {
 	_, reader := build(t, t.TempDir(), newStory().records)
 	if _, err := reader.List(t.Context(), history.Filter{State: "x' OR '1'='1"}); !errors.Is(err, events.ErrUsage) || events.HintOf(err) == "" {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestUnlawfulFactsArePutAside(t *testing.T) {
+func TestInvalidFactsAreDeadLetters(t *testing.T) {
 	other := events.TransactionID("01940000-0000-7000-8000-00000000ffff")
 	plan := planFor(changesOf([]string{"cowsay"}))
-	for name, tell := range map[string]func(s *story, id events.TransactionID){
-		"a fact of a transaction nobody asked for": func(s *story, _ events.TransactionID) { s.tell(other, &events.Succeeded{}) },
-		"a plan after the end":                     func(s *story, id events.TransactionID) { s.tell(id, &events.Planned{PlanID: plan.ID(), Plan: plan}) },
-		"a second start":                           func(s *story, id events.TransactionID) { s.tell(id, &events.Started{}) },
-		"a step after the end":                     func(s *story, id events.TransactionID) { s.tell(id, &events.StepStarted{Index: 1}) },
+	for name, add := range map[string]func(s *story, id events.TransactionID){
+		"a fact without a request": func(s *story, _ events.TransactionID) { s.add(other, &events.Succeeded{}) },
+		"a plan after the end":     func(s *story, id events.TransactionID) { s.add(id, &events.Planned{PlanID: plan.ID(), Plan: plan}) },
+		"a second start":           func(s *story, id events.TransactionID) { s.add(id, &events.Started{}) },
+		"a step after the end":     func(s *story, id events.TransactionID) { s.add(id, &events.StepStarted{Index: 1}) },
 		"a second end": func(s *story, id events.TransactionID) {
-			s.tell(id, &events.Succeeded{Changes: changesOf([]string{"x11"})})
+			s.add(id, &events.Succeeded{Changes: changesOf([]string{"x11"})})
 		},
-		"a refusal after the end": func(s *story, id events.TransactionID) { s.tell(id, &events.Refused{}) },
-		"a number taken twice": func(s *story, _ events.TransactionID) {
-			s.tell(other, &events.Requested{Number: 1, Intent: events.Intent{Verb: events.VerbUpgrade}})
+		"a refusal after the end": func(s *story, id events.TransactionID) { s.add(id, &events.Refused{}) },
+		"a duplicate number": func(s *story, _ events.TransactionID) {
+			s.add(other, &events.Requested{Number: 1, Intent: events.Intent{Verb: events.VerbUpgrade}})
 		},
-		"a transaction asked for twice": func(s *story, id events.TransactionID) {
-			s.tell(id, &events.Requested{Number: 9, Intent: events.Intent{Verb: events.VerbUpgrade}})
+		"a second request": func(s *story, id events.TransactionID) {
+			s.add(id, &events.Requested{Number: 9, Intent: events.Intent{Verb: events.VerbUpgrade}})
 		},
-		"a transaction without a number": func(s *story, _ events.TransactionID) {
-			s.tell(other, &events.Requested{Intent: events.Intent{Verb: events.VerbUpgrade}})
+		"a request without a number": func(s *story, _ events.TransactionID) {
+			s.add(other, &events.Requested{Intent: events.Intent{Verb: events.VerbUpgrade}})
 		},
-		"a step that runs beside another": func(s *story, _ events.TransactionID) {
+		"two steps at the same time": func(s *story, _ events.TransactionID) {
 			running := s.running()
-			s.tell(running, &events.StepStarted{Index: 0})
-			s.tell(running, &events.StepStarted{Index: 1})
+			s.add(running, &events.StepStarted{Index: 0})
+			s.add(running, &events.StepStarted{Index: 1})
 			s.finish(running)
 		},
-		"a step that skips another": func(s *story, _ events.TransactionID) {
+		"a skipped step": func(s *story, _ events.TransactionID) {
 			running := s.running()
-			s.tell(running, &events.StepStarted{Index: 1})
+			s.add(running, &events.StepStarted{Index: 1})
 			s.finish(running)
 		},
-		"the end of a step that did not start": func(s *story, _ events.TransactionID) {
+		"the end of a step without a start": func(s *story, _ events.TransactionID) {
 			running := s.running()
-			s.tell(running, &events.StepSucceeded{Index: 0})
+			s.add(running, &events.StepSucceeded{Index: 0})
 			s.finish(running)
 		},
-		"a retry of what was not parked": func(s *story, _ events.TransactionID) { s.tell("", &events.DeadLetterRetried{DeadLetter: storyID(1)}) },
+		"a retry without a dead letter": func(s *story, _ events.TransactionID) { s.add("", &events.DeadLetterRetried{DeadLetter: storyID(1)}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStory()
 			id := s.install("cowsay")
-			tell(s, id)
+			add(s, id)
 			s.install("sl")
-			m, err := projections.New(history.Projection{}, projectiontest.Open, projections.Config{Dir: t.TempDir()})
+			m, err := projections.New(history.Definition(), projectiontest.Open, projections.Config{Dir: t.TempDir()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -250,7 +250,7 @@ func TestUnlawfulFactsArePutAside(t *testing.T) {
 			}
 			letters, err := m.DeadLetters(t.Context())
 			if err != nil || len(letters) != 1 {
-				t.Errorf("put aside: %v, %v", letters, err)
+				t.Errorf("dead letters: %v, %v", letters, err)
 			}
 			db, err := projectiontest.OpenReader(m.Path())
 			if err != nil {
@@ -263,7 +263,7 @@ func TestUnlawfulFactsArePutAside(t *testing.T) {
 			}
 			for _, x := range list {
 				if x.State != events.StateSucceeded || x.PackagesChanged != 1 {
-					t.Errorf("a transaction is %+v", x)
+					t.Errorf("transaction %+v", x)
 				}
 			}
 			if len(list) != s.numbers {
@@ -273,7 +273,7 @@ func TestUnlawfulFactsArePutAside(t *testing.T) {
 	}
 }
 
-// TestJSONForm holds the public contract: a file in testdata is never edited.
+// TestJSONForm tests the public JSON form. Never edit a file in testdata.
 func TestJSONForm(t *testing.T) {
 	s := newStory()
 	first := s.install("cowsay", "perl")
@@ -285,21 +285,21 @@ func TestJSONForm(t *testing.T) {
 	plan := planFor(changesOf([]string{"sl"}))
 	plan.Residue, plan.Notes = []string{"sl: cannot be brought back"}, []string{"a note"}
 	why := events.Failure{Kind: events.ErrApt, Subject: "sl", Message: "post-installation script failed", Hint: "see 'cortex show'"}
-	s.tell(failed, &events.Planned{PlanID: plan.ID(), Plan: plan, InventoryHash: "00ff"})
-	s.tell(failed, &events.Approved{PlanID: plan.ID(), How: "apply"})
-	s.tell(failed, &events.Started{PlanID: plan.ID()})
-	s.tell(failed, &events.StepStarted{Index: 0, Op: events.OpInstall, Argv: []string{"apt-get", "install", "sl"}})
-	s.tell(failed, &events.StepFailed{Index: 0, Output: "E: no\n", ExitCode: 100, Failure: why, DurationMs: 30})
-	s.tell(failed, &events.Interrupted{Changes: changesOf([]string{"sl"}), Reason: "cut off", Recovered: []string{"dpkg --configure -a"}})
-	s.tell(failed, &events.DeadLettered{Handler: "planner", Stream: "CORTEX_EVT", StreamPosition: 7, EventID: storyID(7), EventKind: events.KindInstallRequested, Failure: why, Attempts: 5})
+	s.add(failed, &events.Planned{PlanID: plan.ID(), Plan: plan, InventoryHash: "00ff"})
+	s.add(failed, &events.Approved{PlanID: plan.ID(), How: "apply"})
+	s.add(failed, &events.Started{PlanID: plan.ID()})
+	s.add(failed, &events.StepStarted{Index: 0, Op: events.OpInstall, Argv: []string{"apt-get", "install", "sl"}})
+	s.add(failed, &events.StepFailed{Index: 0, Output: "E: no\n", ExitCode: 100, Failure: why, DurationMs: 30})
+	s.add(failed, &events.Interrupted{Changes: changesOf([]string{"sl"}), Reason: "cut off", Recovered: []string{"dpkg --configure -a"}})
+	s.add(failed, &events.DeadLettered{Handler: "planner", Stream: "CORTEX_EVT", StreamPosition: 7, EventID: storyID(7), EventKind: events.KindInstallRequested, Failure: why, Attempts: 5})
 	_, reader := build(t, t.TempDir(), s.records)
 
 	list, err := reader.List(t.Context(), history.Filter{})
 	golden(t, "list.v1.json", list, err)
 	shown, err := reader.Show(t.Context(), "3")
 	golden(t, "show.v1.json", shown, err)
-	parked, err := reader.HandlerDeadLetters(t.Context())
-	golden(t, "parked.v1.json", parked, err)
+	letters, err := reader.HandlerDeadLetters(t.Context())
+	golden(t, "parked.v1.json", letters, err)
 	later, err := reader.LaterOverlapping(t.Context(), first)
 	golden(t, "later.v1.json", later, err)
 	totals, err := reader.Totals(t.Context())

@@ -8,7 +8,7 @@ import (
 	"cortex/projections/projectiontest"
 )
 
-// story writes a history by hand: every fact a second after the one before.
+// story builds a history of given facts, one second apart.
 type story struct {
 	records []events.Record
 	numbers int
@@ -21,7 +21,7 @@ func newStory() *story {
 		now:   time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
 		actor: events.Actor{UID: 1000, User: "kim", LoginUID: 1000, SudoUser: "kim", TTY: "pts/1", Program: "cortex", PID: 42},
 	}
-	s.tell("", &events.LogOpened{Host: projectiontest.Host})
+	s.add("", &events.LogOpened{Host: projectiontest.Host})
 	return s
 }
 
@@ -29,8 +29,8 @@ func storyID(n int) events.ID {
 	return events.ID(fmt.Sprintf("%08x-0000-7000-8000-%012x", 0x01940000+n*17, n))
 }
 
-// tell appends a fact about a transaction, or about the machine.
-func (s *story) tell(id events.TransactionID, f events.Fact) events.Record {
+// add appends a fact about a transaction, or about the machine.
+func (s *story) add(id events.TransactionID, f events.Fact) events.Record {
 	n := len(s.records) + 1
 	s.now = s.now.Add(time.Second)
 	subject := events.MachineSubject(projectiontest.Host)
@@ -54,11 +54,11 @@ func (s *story) tell(id events.TransactionID, f events.Fact) events.Record {
 	return r
 }
 
-// request opens a transaction.
+// request appends a request, which opens a transaction.
 func (s *story) request(in events.Intent) events.TransactionID {
 	s.numbers++
 	id := events.TransactionID(storyID(len(s.records) + 1))
-	s.tell(id, &events.Requested{Number: s.numbers, Intent: in})
+	s.add(id, &events.Requested{Number: s.numbers, Intent: in})
 	return id
 }
 
@@ -66,12 +66,12 @@ func installed(version string) events.State {
 	return events.State{Version: events.Version(version), Want: events.WantInstall, Flag: events.FlagOK, Status: events.StatusInstalled}
 }
 
-// change is a package that comes, at 1.0.
+// change is the installation of a package in version 1.0.
 func change(name string) events.PackageChange {
 	return events.PackageChange{PackageKey: events.PackageKey{Name: events.PackageName(name), Arch: "amd64"}, After: installed("1.0")}
 }
 
-// back turns changes around.
+// back swaps before and after.
 func back(changes []events.PackageChange) []events.PackageChange {
 	var out []events.PackageChange
 	for _, c := range changes {
@@ -94,33 +94,33 @@ func planFor(changes []events.PackageChange) events.Plan {
 	return plan
 }
 
-// run takes a requested transaction to its end.
+// run appends the facts from the plan to the success of a transaction.
 func (s *story) run(id events.TransactionID, changes []events.PackageChange) {
 	plan := planFor(changes)
-	s.tell(id, &events.Planned{PlanID: plan.ID(), Plan: plan, InventoryHash: "00ff"})
-	s.tell(id, &events.Approved{PlanID: plan.ID(), How: "prompt"})
-	s.tell(id, &events.Started{PlanID: plan.ID(), InventoryHash: "00ff"})
-	s.tell(id, &events.StepStarted{Index: 0, Op: events.OpInstall, Argv: []string{"apt-get", "install", "-y"}})
-	s.tell(id, &events.StepSucceeded{Index: 0, Output: "Setting up …\n", DurationMs: 1200})
-	s.tell(id, &events.Succeeded{Changes: changes})
+	s.add(id, &events.Planned{PlanID: plan.ID(), Plan: plan, InventoryHash: "00ff"})
+	s.add(id, &events.Approved{PlanID: plan.ID(), How: "prompt"})
+	s.add(id, &events.Started{PlanID: plan.ID(), InventoryHash: "00ff"})
+	s.add(id, &events.StepStarted{Index: 0, Op: events.OpInstall, Argv: []string{"apt-get", "install", "-y"}})
+	s.add(id, &events.StepSucceeded{Index: 0, Output: "Setting up …\n", DurationMs: 1200})
+	s.add(id, &events.Succeeded{Changes: changes})
 }
 
-// running takes a new transaction up to where its steps begin.
+// running appends a transaction without steps that has started.
 func (s *story) running() events.TransactionID {
 	id := s.request(events.Intent{Verb: events.VerbUpgrade})
 	plan := planFor(changesOf([]string{"x11"}))
-	s.tell(id, &events.Planned{PlanID: plan.ID(), Plan: plan})
-	s.tell(id, &events.Approved{PlanID: plan.ID()})
-	s.tell(id, &events.Started{PlanID: plan.ID()})
+	s.add(id, &events.Planned{PlanID: plan.ID(), Plan: plan})
+	s.add(id, &events.Approved{PlanID: plan.ID()})
+	s.add(id, &events.Started{PlanID: plan.ID()})
 	return id
 }
 
-// finish ends a running transaction.
+// finish appends the success of a running transaction.
 func (s *story) finish(id events.TransactionID) {
-	s.tell(id, &events.Succeeded{Changes: changesOf([]string{"x11"})})
+	s.add(id, &events.Succeeded{Changes: changesOf([]string{"x11"})})
 }
 
-// install asks for the first package; the others come with it.
+// install appends the installation of packages. Only the first one is requested.
 func (s *story) install(names ...string) events.TransactionID {
 	id := s.request(events.Intent{
 		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: events.PackageName(names[0])}}, CommandLine: "cortex install " + names[0],
@@ -137,10 +137,10 @@ func changesOf(names []string) []events.PackageChange {
 	return changes
 }
 
-// undo takes a transaction back, exactly.
+// undo appends an exact undo or redo of a transaction.
 func (s *story) undo(verb events.Verb, target events.TransactionID, changes []events.PackageChange) events.TransactionID {
 	id := s.request(events.Intent{Verb: verb, Target: target, CommandLine: "cortex " + string(verb)})
 	s.run(id, changes)
-	s.tell(target, &events.Compensated{By: id, Exact: true})
+	s.add(target, &events.Compensated{By: id, Exact: true})
 	return id
 }

@@ -9,12 +9,12 @@ import (
 	"cortex/events"
 )
 
-// maxNamed is how many packages a summary names.
+// maxNamed is the maximum number of packages in a summary.
 const maxNamed = 3
 
-// summary tells what a transaction is about: the packages that were asked for,
-// and how many others come with them, such as "cowsay, sl (+3)". That of an undo
-// or redo starts with the number it takes back: "5: cowsay".
+// summary returns the requested packages and the number of other packages, such as
+// "cowsay, sl (+3)". The summary of an undo or redo starts with the number of its target:
+// "5: cowsay".
 func summary(x transactionContext, touched []string) string {
 	named, touched := distinct(x.names), distinct(touched)
 	others := 0
@@ -36,7 +36,7 @@ func summary(x transactionContext, touched []string) string {
 		text += fmt.Sprintf(" (+%d)", others)
 	}
 	if text == "" && x.verb == events.VerbImport {
-		text = "a manifest" // of sources, or not planned
+		text = "a manifest" // without packages, or not planned yet
 	}
 	if x.targetNumber == 0 {
 		return text
@@ -47,7 +47,7 @@ func summary(x transactionContext, touched []string) string {
 	return fmt.Sprintf("%d: %s", x.targetNumber, text)
 }
 
-// distinct keeps the first of equal names.
+// distinct removes duplicates and keeps the order.
 func distinct(names []string) []string {
 	seen := make(map[string]bool, len(names))
 	var out []string
@@ -87,8 +87,8 @@ func countPlan(changes []events.PlannedChange) Counts {
 	return c
 }
 
-// countChanges sorts by the states; the plan decides where they leave it open:
-// which of two versions is the newer, and whether configuration was to go.
+// countChanges counts changes by the states before and after. The planned action
+// distinguishes an upgrade from a downgrade and a purge from a removal.
 func countChanges(changes []events.PackageChange, planned map[events.PackageKey]events.Action) Counts {
 	var c Counts
 	for _, change := range changes {
@@ -114,19 +114,18 @@ func countChanges(changes []events.PackageChange, planned map[events.PackageKey]
 	return c
 }
 
-// needsPlannedAction: only the plan tells what to call this change.
+// needsPlannedAction reports whether the states alone do not determine the change.
 func needsPlannedAction(c events.PackageChange) bool {
 	return isPurged(c.After) || c.Before.Installed() && c.After.Installed() && c.Before.Version != c.After.Version
 }
 
-// isPurged: nothing of the package is left.
+// isPurged reports whether nothing of the package remains.
 func isPurged(s events.State) bool { return s.Status == "" || s.Status == events.StatusNotInstalled }
 
-// isNotInstalled: no version of the package is there, at most its configuration.
+// isNotInstalled reports whether at most the configuration of the package remains.
 func isNotInstalled(s events.State) bool { return isPurged(s) || s.Status == events.StatusConfigFiles }
 
-// encode writes the counts into one column, in the order of the fields; "" is
-// eight zeros.
+// encode returns the counts in the order of the fields, for one column. All zeros are "".
 func (c Counts) encode() string {
 	if c == (Counts{}) {
 		return ""
@@ -142,12 +141,12 @@ func decodeCounts(s string) (Counts, error) {
 	fields := []*int{&c.Installed, &c.Upgraded, &c.Downgraded, &c.Reinstalled, &c.Removed, &c.Purged, &c.Marked, &c.Other}
 	words := strings.Fields(s)
 	if len(words) != len(fields) {
-		return c, fmt.Errorf("counts %q", s)
+		return c, fmt.Errorf("malformed counts %q", s)
 	}
 	for i, word := range words {
 		n, err := strconv.Atoi(word)
 		if err != nil {
-			return c, fmt.Errorf("counts %q: %w", s, err)
+			return c, fmt.Errorf("malformed counts %q: %w", s, err)
 		}
 		*fields[i] = n
 	}

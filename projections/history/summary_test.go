@@ -19,8 +19,8 @@ func refs(names ...string) []events.PackageRef {
 
 func TestSummary(t *testing.T) {
 	for want, c := range map[string]struct {
-		asked   []string
-		changed []string
+		requested []string
+		changed   []string
 	}{
 		"cowsay":               {[]string{"cowsay"}, []string{"cowsay"}},
 		"cowsay, sl (+3)":      {[]string{"cowsay", "sl"}, []string{"cowsay", "perl", "libx", "liby", "sl"}},
@@ -28,57 +28,57 @@ func TestSummary(t *testing.T) {
 		"sl":                   {[]string{"sl", "sl"}, nil},
 		"":                     {nil, nil},
 		"a1, a2, a3 (+2)":      {nil, []string{"a1", "a2", "a3", "a4", "a5"}},
-		"only-asked-for (+1)":  {[]string{"only-asked-for"}, []string{"other"}},
+		"only-requested (+1)":  {[]string{"only-requested"}, []string{"other"}},
 		"multiarch, one, more": {nil, []string{"multiarch", "one", "more"}},
 	} {
 		s := newStory()
-		id := s.request(events.Intent{Verb: events.VerbUpgrade, Packages: refs(c.asked...)})
+		id := s.request(events.Intent{Verb: events.VerbUpgrade, Packages: refs(c.requested...)})
 		s.run(id, changesOf(c.changed))
 		_, reader := build(t, t.TempDir(), s.records)
 		d, err := reader.Show(t.Context(), "last")
 		if err != nil || d.Summary != want {
-			t.Errorf("asked for %v, changed %v: %q, %v, not %q", c.asked, c.changed, d.Summary, err, want)
+			t.Errorf("requested %v, changed %v: %q, %v, not %q", c.requested, c.changed, d.Summary, err, want)
 		}
 	}
 }
 
 func TestCounts(t *testing.T) {
-	gone := events.State{}
+	absent := events.State{}
 	one, two := installed("1.0"), installed("2.0")
-	auto, held, half, rest := one, one, one, one
+	auto, held, half, config := one, one, one, one
 	auto.Auto = true
 	held.Want = events.WantHold
 	half.Status = events.StatusHalfConfigured
-	rest.Status, rest.Want = events.StatusConfigFiles, events.WantDeinstall
+	config.Status, config.Want = events.StatusConfigFiles, events.WantDeinstall
 	for name, c := range map[string]struct {
 		before, after events.State
 		planned       events.Action
 		want          history.Counts
 	}{
-		"installed":                         {gone, one, events.ActionInstall, history.Counts{Installed: 1}},
-		"installed again over its rest":     {rest, one, events.ActionInstall, history.Counts{Installed: 1}},
-		"upgraded":                          {one, two, events.ActionUpgrade, history.Counts{Upgraded: 1}},
-		"downgraded":                        {two, one, events.ActionDowngrade, history.Counts{Downgraded: 1}},
-		"removed":                           {one, rest, events.ActionRemove, history.Counts{Removed: 1}},
-		"removed without configuration":     {one, gone, events.ActionRemove, history.Counts{Removed: 1}},
-		"purged":                            {one, gone, events.ActionPurge, history.Counts{Purged: 1}},
-		"purged what was left":              {rest, gone, events.ActionPurge, history.Counts{Purged: 1}},
-		"marked automatic":                  {one, auto, events.ActionMarkAuto, history.Counts{Marked: 1}},
-		"held":                              {one, held, events.ActionHold, history.Counts{Marked: 1}},
-		"left half-way":                     {gone, half, events.ActionInstall, history.Counts{Other: 1}},
-		"brought in order":                  {half, one, events.ActionConfigure, history.Counts{Other: 1}},
-		"half-way and gone":                 {half, gone, events.ActionRemove, history.Counts{Removed: 1}},
-		"to be purged, only removed so far": {one, rest, events.ActionPurge, history.Counts{Removed: 1}},
+		"installed":                        {absent, one, events.ActionInstall, history.Counts{Installed: 1}},
+		"installed over its configuration": {config, one, events.ActionInstall, history.Counts{Installed: 1}},
+		"upgraded":                         {one, two, events.ActionUpgrade, history.Counts{Upgraded: 1}},
+		"downgraded":                       {two, one, events.ActionDowngrade, history.Counts{Downgraded: 1}},
+		"removed":                          {one, config, events.ActionRemove, history.Counts{Removed: 1}},
+		"removed without configuration":    {one, absent, events.ActionRemove, history.Counts{Removed: 1}},
+		"purged":                           {one, absent, events.ActionPurge, history.Counts{Purged: 1}},
+		"configuration purged":             {config, absent, events.ActionPurge, history.Counts{Purged: 1}},
+		"marked automatic":                 {one, auto, events.ActionMarkAuto, history.Counts{Marked: 1}},
+		"held":                             {one, held, events.ActionHold, history.Counts{Marked: 1}},
+		"half-configured":                  {absent, half, events.ActionInstall, history.Counts{Other: 1}},
+		"configured":                       {half, one, events.ActionConfigure, history.Counts{Other: 1}},
+		"half-configured, then removed":    {half, absent, events.ActionRemove, history.Counts{Removed: 1}},
+		"purge planned, only removed":      {one, config, events.ActionPurge, history.Counts{Removed: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStory()
 			id := s.request(events.Intent{Verb: events.VerbInstall, Packages: refs("vim")})
 			k := events.PackageKey{Name: "vim", Arch: "amd64"}
 			plan := events.Plan{Changes: []events.PlannedChange{{PackageKey: k, Action: c.planned}}}
-			s.tell(id, &events.Planned{PlanID: plan.ID(), Plan: plan})
-			s.tell(id, &events.Approved{PlanID: plan.ID()})
-			s.tell(id, &events.Started{PlanID: plan.ID()})
-			s.tell(id, &events.Succeeded{Changes: []events.PackageChange{{PackageKey: k, Before: c.before, After: c.after}}})
+			s.add(id, &events.Planned{PlanID: plan.ID(), Plan: plan})
+			s.add(id, &events.Approved{PlanID: plan.ID()})
+			s.add(id, &events.Started{PlanID: plan.ID()})
+			s.add(id, &events.Succeeded{Changes: []events.PackageChange{{PackageKey: k, Before: c.before, After: c.after}}})
 			_, reader := build(t, t.TempDir(), s.records)
 			d, err := reader.Show(t.Context(), "last")
 			if err != nil {
@@ -89,7 +89,7 @@ func TestCounts(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a plan that did not run counts its lines", func(t *testing.T) {
+	t.Run("a plan that did not run counts its changes", func(t *testing.T) {
 		s := newStory()
 		id := s.request(events.Intent{Verb: events.VerbUpgrade})
 		var plan events.Plan
@@ -99,7 +99,7 @@ func TestCounts(t *testing.T) {
 		} {
 			plan.Changes = append(plan.Changes, events.PlannedChange{PackageKey: events.PackageKey{Name: events.PackageName("pkg" + string(rune('a'+i)))}, Action: action})
 		}
-		s.tell(id, &events.Planned{PlanID: plan.ID(), Plan: plan})
+		s.add(id, &events.Planned{PlanID: plan.ID(), Plan: plan})
 		_, reader := build(t, t.TempDir(), s.records)
 		d, err := reader.Show(t.Context(), "last")
 		want := history.Counts{Installed: 1, Upgraded: 1, Downgraded: 1, Reinstalled: 1, Removed: 1, Purged: 1, Marked: 4, Other: 1}

@@ -8,21 +8,21 @@ import (
 	"cortex/events"
 )
 
-// timingSample is how many of the newest transactions of a kind figures are made from.
+// timingSample is the number of transactions of a verb that its statistics cover.
 const timingSample = 200
 
-// Timing is how long transactions of one verb took, from their start to their end:
-// those that ran of the newest 200 that were asked for.
+// Timing has statistics of the run time of the transactions of one verb: of those among the
+// newest 200 that ran.
 type Timing struct {
 	Verb               events.Verb `json:"verb"`
 	Runs               int         `json:"runs"`
-	Failed             int         `json:"failed"` // or interrupted
+	Failed             int         `json:"failed"` // failed or interrupted
 	MedianMs           int64       `json:"median_ms"`
 	P95Ms              int64       `json:"p95_ms"`
-	MedianPerPackageMs int64       `json:"median_per_package_ms"` // 0 when none changed a package
+	MedianPerPackageMs int64       `json:"median_per_package_ms"` // 0 if no transaction changed a package
 }
 
-// Timings gives the figures of every verb that ran.
+// Timings returns the statistics of every verb with at least one run.
 func (r *Reader) Timings(ctx context.Context) ([]Timing, error) {
 	var out []Timing
 	for _, verb := range events.Verbs {
@@ -37,7 +37,7 @@ func (r *Reader) Timings(ctx context.Context) ([]Timing, error) {
 	return out, nil
 }
 
-// Timing gives the figures of one verb; those of one that never ran are zero.
+// Timing returns the statistics of one verb. Without a run they are zero.
 func (r *Reader) Timing(ctx context.Context, verb events.Verb) (Timing, error) {
 	out := Timing{Verb: verb}
 	list, err := r.List(ctx, Filter{Verb: verb, Limit: timingSample})
@@ -62,13 +62,14 @@ func (r *Reader) Timing(ctx context.Context, verb events.Verb) (Timing, error) {
 	return out, nil
 }
 
-// Estimate estimates how long a transaction takes that changes so many packages, from
-// what those of its verb took; 0 when nothing is known.
+// Estimate estimates the run time of a transaction that changes the given number of
+// packages. It returns 0 without statistics.
 func (t Timing) Estimate(packages int) time.Duration {
 	return time.Duration(max(t.MedianPerPackageMs*int64(packages), min(t.MedianMs, t.MedianPerPackageMs))) * time.Millisecond
 }
 
-// quantile gives the value that q percent of the list do not exceed; 0 of none.
+// quantile returns the value that q percent of the list do not exceed, or 0 for an empty
+// list.
 func quantile(list []int64, q int) int64 {
 	if len(list) == 0 {
 		return 0

@@ -8,7 +8,7 @@ import (
 	"cortex/projections"
 )
 
-// Name is the read model's name, and its file's.
+// Name is the name of the read model and of its file.
 const Name = "limits"
 
 // Version is the version of the tables.
@@ -17,42 +17,36 @@ const Version = 1
 //go:embed schema.sql
 var schema string
 
-// Projection writes the read model.
-type Projection struct{}
-
-var _ projections.Projection = Projection{}
-
-// Name implements [projections.Projection].
-func (Projection) Name() string { return Name }
-
-// Version implements [projections.Projection].
-func (Projection) Version() int { return Version }
-
-// Schema implements [projections.Projection].
-func (Projection) Schema() string { return schema }
-
-// Apply implements [projections.Projection]. Every other fact is of no concern.
-func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) error {
-	var query string
-	args := []any{int64(r.Position), r.Time.UnixNano()}
-	switch f := f.(type) {
-	case *events.LimitProfileSet:
-		query = `INSERT OR REPLACE INTO profiles (position, at, fact, name) VALUES (?, ?, ?, ?)`
-		args = append(args, nil, f.Name)
-	case *events.LimitsApplied:
-		query = `INSERT INTO applied (position, at, fact, unit) VALUES (?, ?, ?, ?)`
-		args = append(args, nil, f.Unit)
-	case *events.LimitsReverted:
-		query = `UPDATE applied SET ended = ?2, reverted = ?3 WHERE unit = ?4 AND ended IS NULL AND position < ?1`
-		args = append(args, nil, f.Unit)
-	default:
-		return nil
+// Definition defines the read model.
+func Definition() projections.Definition {
+	return projections.Definition{
+		Name: Name, Version: Version, Schema: schema,
+		Handlers: []projections.Handler{
+			projections.On(setProfile),
+			projections.On(insertGroup),
+			projections.On(endGroup),
+		},
 	}
+}
+
+func setProfile(tx *projections.Tx, r events.Record, f *events.LimitProfileSet) error {
+	return exec(tx, r, f, `INSERT OR REPLACE INTO profiles (position, at, fact, name) VALUES (?, ?, ?, ?)`, f.Name)
+}
+
+func insertGroup(tx *projections.Tx, r events.Record, f *events.LimitsApplied) error {
+	return exec(tx, r, f, `INSERT INTO applied (position, at, fact, unit) VALUES (?, ?, ?, ?)`, f.Unit)
+}
+
+func endGroup(tx *projections.Tx, r events.Record, f *events.LimitsReverted) error {
+	return exec(tx, r, f, `UPDATE applied SET ended = ?2, reverted = ?3 WHERE unit = ?4 AND ended IS NULL AND position < ?1`, f.Unit)
+}
+
+// exec runs a statement with the parameters position, time, fact as JSON, and name.
+func exec(tx *projections.Tx, r events.Record, f events.Fact, statement, name string) error {
 	data, err := json.Marshal(f)
 	if err != nil {
 		return err
 	}
-	args[2] = string(data)
-	_, err = tx.Exec(query, args...)
+	_, err = tx.Exec(statement, int64(r.Position), r.Time.UnixNano(), string(data), name)
 	return err
 }

@@ -1,12 +1,12 @@
-// Package limits is the read model of limits: the profiles that were set, each as it
-// was set last, and every group of processes that was put under limits, with what
-// was enforced and how it ended.
+// Package limits is the read model of resource limits: the current limit profiles, and
+// every group of processes that was limited, with the limits that were enforced and how
+// the group ended.
 //
-// It promises to give back what the log holds. A group whose program died together
-// with the command that watched it has no end on record; who asks the machine learns
-// that it is gone.
+// It promises to return what the log holds. If a program and the command that watches it
+// die together, the log has no end of the group. Only the machine shows then that the
+// group has ended.
 //
-// [Projection] writes it; [Reader] answers from nothing but an open database. The
-// JSON form of what a Reader returns is a public contract of version
-// [FormatVersion]: fields are added, never renamed or removed.
+// [Definition] defines the tables and [Reader] queries them in an open database. The JSON
+// form of the results is a public contract of version [FormatVersion]: fields are added,
+// never renamed or removed.
 package limits

@@ -12,7 +12,6 @@ import (
 	"pgregory.net/rapid"
 
 	"cortex/events"
-	"cortex/projections"
 	"cortex/projections/limits"
 	"cortex/projections/projectiontest"
 )
@@ -20,16 +19,16 @@ import (
 func TestMain(m *testing.M) { projectiontest.Main(m) }
 
 func TestContract(t *testing.T) {
-	projectiontest.Run(t, func() projections.Projection { return limits.Projection{} })
+	projectiontest.Run(t, limits.Definition())
 }
 
 func build(t projectiontest.TB, dir string, records []events.Record) *limits.Reader {
 	t.Helper()
-	_, db := projectiontest.BuildModel(t, limits.Projection{}, dir, records)
+	_, db := projectiontest.BuildModel(t, limits.Definition(), dir, records)
 	return limits.NewReader(db)
 }
 
-func TestWhatIsReadIsTheFoldOfTheLog(t *testing.T) {
+func TestProfilesAndGroupsMatchTheLog(t *testing.T) {
 	base, n, seen := t.TempDir(), 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
@@ -64,7 +63,7 @@ func TestWhatIsReadIsTheFoldOfTheLog(t *testing.T) {
 		for _, a := range applied {
 			if a.Reverted == nil {
 				if len(open) == 0 || open[0].Unit != a.Unit {
-					rt.Fatalf("%s is open, %v, %+v", a.Unit, err, open)
+					rt.Fatalf("%s is active, %v, %+v", a.Unit, err, open)
 				}
 				open = open[1:]
 			}
@@ -73,7 +72,7 @@ func TestWhatIsReadIsTheFoldOfTheLog(t *testing.T) {
 			}
 		}
 		if len(open) > 0 {
-			rt.Fatalf("%+v are open too", open)
+			rt.Fatalf("also active: %+v", open)
 		}
 		list, err := reader.Profiles(context.Background())
 		if err != nil || len(list) != len(profiles) {
@@ -85,13 +84,12 @@ func TestWhatIsReadIsTheFoldOfTheLog(t *testing.T) {
 			}
 		}
 	})
-	t.Logf("%d times limits were taken back", seen)
 	if seen == 0 {
-		t.Error("no history took limits back")
+		t.Error("no history contains LimitsReverted")
 	}
 }
 
-func TestAGroupThatNeverWasIsNotFound(t *testing.T) {
+func TestFindOfAnUnknownGroupIsNotFound(t *testing.T) {
 	r := build(t, t.TempDir(), nil)
 	for _, unit := range []string{"cortex-batch-1", ""} {
 		if _, err := r.Find(t.Context(), unit); !errors.Is(err, events.ErrNotFound) {
@@ -100,7 +98,7 @@ func TestAGroupThatNeverWasIsNotFound(t *testing.T) {
 	}
 }
 
-func TestTheJSONFormIsPublic(t *testing.T) {
+func TestJSONForm(t *testing.T) {
 	data, err := json.Marshal(limits.LimitedGroup{LimitsApplied: events.LimitsApplied{Unit: "u", Profile: "p", How: "run", Backend: "rlimits", Target: "sh"}, Position: 3})
 	if err != nil {
 		t.Fatal(err)

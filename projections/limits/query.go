@@ -6,124 +6,92 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"cortex/events"
 	"cortex/projections"
 )
 
-// FormatVersion is the version of the JSON form of the answers.
+// FormatVersion is the version of the JSON form of the results.
 const FormatVersion = 1
 
-// Profile is a profile as it was set last.
+// Profile is the current definition of a limit profile.
 type Profile struct {
 	events.LimitProfile
 	Position events.Position `json:"position"`
 	At       time.Time       `json:"at"`
 }
 
-// LimitedGroup is a group of processes that was put under limits.
+// LimitedGroup is a group of processes with resource limits.
 type LimitedGroup struct {
 	events.LimitsApplied
 	Position events.Position        `json:"position"`
 	At       time.Time              `json:"at"`
-	Ended    time.Time              `json:"ended,omitzero"`     // zero: no end is on record
-	Reverted *events.LimitsReverted `json:"reverted,omitempty"` // how it ended
+	Ended    time.Time              `json:"ended,omitzero"`     // zero: the log has no end
+	Reverted *events.LimitsReverted `json:"reverted,omitempty"` // how the group ended
 }
 
-// Reader answers questions. It is safe for concurrent use. A database that is
-// missing, damaged or of another version gives errors for which
-// [projections.Unreadable] is true.
-type Reader struct {
-	db      *sql.DB
-	checked atomic.Bool
-}
+// Reader queries the read model. It is safe for concurrent use. If the database is missing,
+// damaged or of another version, [projections.NeedsRebuild] is true for its errors.
+type Reader struct{ tables *projections.Tables }
 
-// NewReader returns a reader of an open database. It looks at nothing yet.
-func NewReader(db *sql.DB) *Reader { return &Reader{db: db} }
+// NewReader returns a reader of an open database. It does not access the database.
+func NewReader(db *sql.DB) *Reader { return &Reader{projections.NewTables(db, Name, Version)} }
 
-// Profiles gives every profile that was set, by name.
+// Profiles returns the current limit profiles, sorted by name.
 func (r *Reader) Profiles(ctx context.Context) ([]Profile, error) {
-	out := []Profile{}
-	err := r.each(ctx, `SELECT position, at, fact FROM profiles ORDER BY name`, nil, func(rows *sql.Rows) error {
-		var p Profile
-		var at int64
-		var fact string
-		if err := rows.Scan(&p.Position, &at, &fact); err != nil {
-			return err
-		}
-		p.At = time.Unix(0, at).UTC()
-		out = append(out, p)
-		return json.Unmarshal([]byte(fact), &out[len(out)-1].LimitProfile)
-	})
-	return out, err
+	return projections.QueryAll(ctx, r.tables, scanProfile, `SELECT position, at, fact FROM profiles ORDER BY name`)
 }
 
-// Filter selects groups.
+func scanProfile(rows *sql.Rows) (p Profile, err error) {
+	var at int64
+	var fact string
+	if err := rows.Scan(&p.Position, &at, &fact); err != nil {
+		return p, err
+	}
+	p.At = time.Unix(0, at).UTC()
+	return p, json.Unmarshal([]byte(fact), &p.LimitProfile)
+}
+
+// Filter selects groups. The zero Filter selects all groups.
 type Filter struct {
-	Unit       string // "" is every one
-	OnlyActive bool   // only those without an end on record
-	Limit      int    // the newest so many; 0 is all
+	Unit       string // the name of the group; "" selects every name
+	OnlyActive bool   // select only groups without a recorded end
+	Limit      int    // the maximum number of groups, the newest first; 0 means all
 }
 
-// LimitedGroups gives groups, oldest first.
+// LimitedGroups returns the selected groups, oldest first.
 func (r *Reader) LimitedGroups(ctx context.Context, f Filter) ([]LimitedGroup, error) {
 	if f.Limit <= 0 {
 		f.Limit = -1
 	}
-	out := []LimitedGroup{}
-	err := r.each(ctx, `SELECT * FROM (SELECT position, at, fact, coalesce(ended, 0), coalesce(reverted, '') FROM applied
-		WHERE (?1 = '' OR unit = ?1) AND (NOT ?2 OR ended IS NULL) ORDER BY position DESC LIMIT ?3) ORDER BY position`,
-		[]any{f.Unit, f.OnlyActive, f.Limit}, func(rows *sql.Rows) error {
-			var a LimitedGroup
-			var at, ended int64
-			var fact, reverted string
-			if err := rows.Scan(&a.Position, &at, &fact, &ended, &reverted); err != nil {
-				return err
-			}
-			a.At = time.Unix(0, at).UTC()
-			err := json.Unmarshal([]byte(fact), &a.LimitsApplied)
-			if reverted != "" {
-				a.Ended = time.Unix(0, ended).UTC()
-				err = errors.Join(err, json.Unmarshal([]byte(reverted), &a.Reverted))
-			}
-			out = append(out, a)
-			return err
-		})
-	return out, err
+	return projections.QueryAll(ctx, r.tables, scanGroup, `SELECT * FROM (SELECT position, at, fact, coalesce(ended, 0), coalesce(reverted, '') FROM applied
+		WHERE (?1 = '' OR unit = ?1) AND (NOT ?2 OR ended IS NULL) ORDER BY position DESC LIMIT ?3) ORDER BY position`, f.Unit, f.OnlyActive, f.Limit)
 }
 
-// Find gives the newest group of that name, or ErrNotFound.
+func scanGroup(rows *sql.Rows) (g LimitedGroup, err error) {
+	var at, ended int64
+	var fact, reverted string
+	if err := rows.Scan(&g.Position, &at, &fact, &ended, &reverted); err != nil {
+		return g, err
+	}
+	g.At = time.Unix(0, at).UTC()
+	err = json.Unmarshal([]byte(fact), &g.LimitsApplied)
+	if reverted != "" {
+		g.Ended = time.Unix(0, ended).UTC()
+		err = errors.Join(err, json.Unmarshal([]byte(reverted), &g.Reverted))
+	}
+	return g, err
+}
+
+// Find returns the newest group with the given name, or ErrNotFound.
 func (r *Reader) Find(ctx context.Context, unit string) (LimitedGroup, error) {
 	list, err := r.LimitedGroups(ctx, Filter{Unit: unit, Limit: 1})
 	if err == nil && len(list) == 0 || unit == "" {
-		err = errors.Join(err, &events.Error{Op: "limits.Find", Kind: events.ErrNotFound, Subject: fmt.Sprintf("%q", unit), Err: errors.New("nothing of that name was put under limits"), Hint: "see 'cortex limits list'"})
+		err = errors.Join(err, &events.Error{Op: "limits.Find", Kind: events.ErrNotFound, Subject: fmt.Sprintf("%q", unit), Err: errors.New("no group of this name was limited"), Hint: "see 'cortex limits list'"})
 	}
 	if err != nil {
 		return LimitedGroup{}, err
 	}
 	return list[0], nil
-}
-
-// each calls f for every row, after making sure, once, that the tables are those
-// this program knows.
-func (r *Reader) each(ctx context.Context, query string, args []any, f func(*sql.Rows) error) error {
-	if !r.checked.Load() {
-		if err := projections.CheckVersion(ctx, r.db, Name, Version); err != nil {
-			return err
-		}
-		r.checked.Store(true)
-	}
-	rows, err := r.db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return projections.WrapError(Name, err)
-	}
-	defer func() { _ = rows.Close() }() // its error is rows.Err
-	for rows.Next() {
-		if err := f(rows); err != nil {
-			return projections.WrapError(Name, err)
-		}
-	}
-	return projections.WrapError(Name, rows.Err())
 }

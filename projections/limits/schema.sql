@@ -1,9 +1,9 @@
--- Times are nanoseconds since 1970 in UTC. Positions are places in the log. What a
--- fact says is kept as its JSON.
+-- Times are Unix times in nanoseconds. Positions are positions in the log. Facts are stored
+-- as JSON.
 
 CREATE TABLE profiles (
   name     TEXT    PRIMARY KEY,
-  position INTEGER NOT NULL, -- of the fact that set it last
+  position INTEGER NOT NULL, -- of the latest LimitProfileSet
   at       INTEGER NOT NULL,
   fact     TEXT    NOT NULL
 ) STRICT;
@@ -13,8 +13,8 @@ CREATE TABLE applied (
   unit     TEXT    NOT NULL,
   at       INTEGER NOT NULL,
   fact     TEXT    NOT NULL,
-  ended    INTEGER,         -- when it was taken back
-  reverted TEXT             -- the fact that says so
+  ended    INTEGER,         -- time of the LimitsReverted
+  reverted TEXT             -- the LimitsReverted
 ) STRICT;
 
 CREATE INDEX applied_unit ON applied (unit);

@@ -11,7 +11,7 @@ import (
 	"cortex/projections"
 )
 
-// Name is the read model's name, and its file's.
+// Name is the name of the read model and of its file.
 const Name = "memory"
 
 // Version is the version of the tables.
@@ -20,56 +20,57 @@ const Version = 1
 //go:embed schema.sql
 var schema string
 
-// Projection writes the read model.
-type Projection struct{}
-
-var _ projections.Projection = Projection{}
-
-// Name implements [projections.Projection].
-func (Projection) Name() string { return Name }
-
-// Version implements [projections.Projection].
-func (Projection) Version() int { return Version }
-
-// Schema implements [projections.Projection].
-func (Projection) Schema() string { return schema }
-
-// Apply implements [projections.Projection].
-func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) error {
-	switch f := f.(type) {
-	case *events.Requested:
-		return recordRequest(tx, r, f)
-	case *events.Succeeded:
-		return errors.Join(countChoices(tx, r.Transaction), markFixed(tx, r))
-	case *events.Failed:
-		return recordFailure(tx, r, f.Failure)
-	case *events.Refused:
-		switch f.Failure.Kind {
-		case events.ErrNotFound, events.ErrUsage, events.ErrStale:
-			return nil // a name that was mistyped, or a plan that came too late
-		}
-		return recordFailure(tx, r, f.Failure)
-	case *events.Compensated:
-		return uncountChoices(tx, r.Transaction)
-	case *events.PreferenceStated:
-		_, err := tx.Exec(`INSERT INTO stated VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, fmt.Sprintf("p%d", r.Position), f.UID, int64(r.Position), r.Time.UnixNano(),
-			string(r.ID), string(f.Text.Key), f.Text.Nonce, f.Text.Text)
-		return err
-	case *events.MemoryForgotten:
-		return forgetItems(tx, f)
-	case *events.SuggestionDismissed:
-		_, err := tx.Exec(`INSERT OR REPLACE INTO dismissed VALUES (?, ?, ?)`, f.UID, f.Suggestion, int64(r.Position))
-		return err
+// Definition defines the read model.
+func Definition() projections.Definition {
+	return projections.Definition{
+		Name: Name, Version: Version, Schema: schema,
+		Handlers: []projections.Handler{
+			projections.On(recordRequest),
+			projections.On(succeeded),
+			projections.On(failed),
+			projections.On(refused),
+			projections.On(uncountChoices),
+			projections.On(insertPreference),
+			projections.On(forgetItems),
+			projections.On(dismissSuggestion),
+		},
 	}
-	return nil // nothing to remember
 }
 
-// NormalizePhrase is the form in which words are compared: in lower case, with single blanks.
-func NormalizePhrase(words string) string {
-	return strings.ToLower(strings.Join(strings.Fields(words), " "))
+func succeeded(tx *projections.Tx, r events.Record, _ *events.Succeeded) error {
+	return errors.Join(countChoices(tx, r.Transaction), markFixed(tx, r))
 }
 
-// recordRequest notes what a transaction is about and what was chosen for it.
+func failed(tx *projections.Tx, r events.Record, f *events.Failed) error {
+	return recordFailure(tx, r, f.Failure)
+}
+
+func refused(tx *projections.Tx, r events.Record, f *events.Refused) error {
+	switch f.Failure.Kind {
+	case events.ErrNotFound, events.ErrUsage, events.ErrStale:
+		return nil // a mistyped name or an outdated plan is not a failure to remember
+	}
+	return recordFailure(tx, r, f.Failure)
+}
+
+func insertPreference(tx *projections.Tx, r events.Record, f *events.PreferenceStated) error {
+	_, err := tx.Exec(`INSERT INTO stated VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, fmt.Sprintf("p%d", r.Position), f.UID, int64(r.Position), r.Time.UnixNano(),
+		string(r.ID), string(f.Text.Key), f.Text.Nonce, f.Text.Text)
+	return err
+}
+
+func dismissSuggestion(tx *projections.Tx, r events.Record, f *events.SuggestionDismissed) error {
+	_, err := tx.Exec(`INSERT OR REPLACE INTO dismissed VALUES (?, ?, ?)`, f.UID, f.Suggestion, int64(r.Position))
+	return err
+}
+
+// NormalizePhrase converts a phrase to lower case with single spaces, the form in which
+// phrases are compared.
+func NormalizePhrase(phrase string) string {
+	return strings.ToLower(strings.Join(strings.Fields(phrase), " "))
+}
+
+// recordRequest stores the packages of a request and the choices made for it.
 func recordRequest(tx *projections.Tx, r events.Record, f *events.Requested) error {
 	for n, ref := range f.Packages {
 		if _, err := tx.Exec(`INSERT INTO asked VALUES (?, ?, ?, ?, ?, ?)`, string(r.Transaction), n, r.Actor.UID, f.Number, string(f.Verb), string(ref.Name)); err != nil {
@@ -89,7 +90,7 @@ func recordRequest(tx *projections.Tx, r events.Record, f *events.Requested) err
 	return nil
 }
 
-// countChoices counts the choices of a transaction that succeeded.
+// countChoices counts the choices of a successful transaction.
 func countChoices(tx *projections.Tx, txn events.TransactionID) error {
 	n, err := tx.Exec(`UPDATE made SET counts = 1 WHERE txn = ?`, string(txn))
 	if err != nil || n == 0 {
@@ -100,8 +101,9 @@ func countChoices(tx *projections.Tx, txn events.TransactionID) error {
 	return err
 }
 
-// uncountChoices takes back what a transaction that was undone counted for.
-func uncountChoices(tx *projections.Tx, txn events.TransactionID) error {
+// uncountChoices subtracts the choices of a transaction that was undone.
+func uncountChoices(tx *projections.Tx, r events.Record, _ *events.Compensated) error {
+	txn := r.Transaction
 	if _, err := tx.Exec(`UPDATE choices SET times = times - 1 FROM made
 		WHERE made.txn = ? AND made.counts = 1 AND choices.uid = made.uid AND choices.words = made.words AND choices.name = made.name`, string(txn)); err != nil {
 		return err
@@ -113,13 +115,17 @@ func uncountChoices(tx *projections.Tx, txn events.TransactionID) error {
 	return err
 }
 
-// recordFailure notes what did not work.
+// recordFailure stores a failure of the package that it names, or of the first requested
+// package. A cancelled transaction is not a failure.
 func recordFailure(tx *projections.Tx, r events.Record, why events.Failure) error {
+	if why.Kind == events.ErrCancelled {
+		return nil
+	}
 	var uid, number int
 	var verb, name string
 	err := tx.QueryRow(`SELECT uid, number, verb, name FROM asked WHERE txn = ? ORDER BY name <> ?, n LIMIT 1`, []any{string(r.Transaction), why.Subject}, &uid, &number, &verb, &name)
-	if errors.Is(err, sql.ErrNoRows) || why.Kind == events.ErrCancelled {
-		return nil // it was about no package by name, or somebody changed their mind
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // the request names no package
 	}
 	if err != nil {
 		return err
@@ -129,19 +135,19 @@ func recordFailure(tx *projections.Tx, r events.Record, why events.Failure) erro
 	return err
 }
 
-// maxReason bounds what is kept of a reason, in bytes.
+// maxReason bounds the stored length of a reason, in bytes.
 const maxReason = 300
 
-// markFixed notes that what failed before has worked.
+// markFixed marks earlier failures of the same packages and verb as fixed.
 func markFixed(tx *projections.Tx, r events.Record) error {
 	_, err := tx.Exec(`UPDATE failures SET fixed = asked.number, fixed_event = ? FROM asked
 		WHERE asked.txn = ? AND failures.fixed = 0 AND failures.name = asked.name AND failures.verb = asked.verb`, string(r.ID), string(r.Transaction))
 	return err
 }
 
-// forgetItems drops a person's memories. Choices that were made before count for nothing
-// any more, not even to be taken back.
-func forgetItems(tx *projections.Tx, f *events.MemoryForgotten) error {
+// forgetItems deletes items of a user. It deletes the choices behind them too, so that a
+// later undo does not subtract them.
+func forgetItems(tx *projections.Tx, _ events.Record, f *events.MemoryForgotten) error {
 	if f.All {
 		for _, query := range []string{
 			`DELETE FROM stated WHERE uid = ?`, `DELETE FROM choices WHERE uid = ?`, `DELETE FROM made WHERE uid = ?`,

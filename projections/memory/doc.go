@@ -1,18 +1,16 @@
-// Package memory is the read model of what this machine has learnt about its
-// people: what they said they prefer, what they chose for which words, and what
-// failed and what worked later.
+// Package memory is the read model of the users' preferences and habits: the preferences
+// they stated, the packages they chose for a phrase, and the failures and their fixes.
 //
 // It promises:
 //
-//   - Everything rests on facts: each [RememberedItem] and each [Suggestion] names the events
-//     it is from.
-//   - A choice counts once its transaction succeeded, and no longer counts once that
-//     was undone.
-//   - What a person said is kept as the log has it, sealed. Whoever holds no key
-//     reads that it is forgotten; so does everybody once the key is destroyed.
-//   - Recording a fact takes the same work however long the history is.
-//   - A memory that was forgotten does not come back from facts before that.
+//   - Every [RememberedItem] and every [Suggestion] names the events that it comes from.
+//   - A choice counts when its transaction succeeds. It stops counting when the transaction
+//     is undone.
+//   - A stated preference is stored encrypted, as in the log. Without the key it is
+//     unreadable, and so it is for every user after the key is destroyed.
+//   - Applying a fact takes the same time regardless of the length of the history.
+//   - Earlier facts do not restore an item that was deleted.
 //
-// [Projection] writes it; [Reader] answers. The names of entries are the letter of
-// their kind and the position of the fact they began with: p12, c34, f56.
+// [Definition] defines the tables and [Reader] queries them in an open database. The name
+// of an item is the letter of its kind and the position of its first fact: p12, c34, f56.
 package memory

@@ -19,40 +19,40 @@ import (
 func TestMain(m *testing.M) { projectiontest.Main(m) }
 
 func TestContract(t *testing.T) {
-	projectiontest.Run(t, func() projections.Projection { return memory.Projection{} })
+	projectiontest.Run(t, memory.Definition())
 }
 
 const ada, bob = 1000, 1001
 
 func id(n int) events.ID { return events.ID(fmt.Sprintf("01940000-0000-7000-8000-%012x", n)) }
 
-// told is a fact of a transaction, by its number; 0 is none.
-type told struct {
+// step is a fact and the number of its transaction, or 0.
+type step struct {
 	txn  int
 	fact events.Fact
 }
 
-func chose(txn int, words string, names ...events.PackageName) told {
+func chose(txn int, words string, names ...events.PackageName) step {
 	in := events.Intent{Verb: events.VerbInstall, Chosen: []events.Choice{{Phrase: words, Names: names}}}
 	for _, n := range names {
 		in.Packages = append(in.Packages, events.PackageRef{Name: n})
 	}
-	return told{txn, &events.Requested{Number: txn, Intent: in}}
+	return step{txn, &events.Requested{Number: txn, Intent: in}}
 }
 
-func worked(txn int) told { return told{txn, &events.Succeeded{}} }
+func worked(txn int) step { return step{txn, &events.Succeeded{}} }
 
-func broke(txn int, name string) told {
-	return told{txn, &events.Failed{Failure: events.Failure{Kind: events.ErrApt, Subject: name, Message: "post-installation script failed"}}}
+func broke(txn int, name string) step {
+	return step{txn, &events.Failed{Failure: events.Failure{Kind: events.ErrApt, Subject: name, Message: "post-installation script failed"}}}
 }
 
-// unseal opens what is sealed with the empty key.
-func open(_ int, s events.Sealed) (string, bool) { return string(s.Text), len(s.Nonce) == 1 }
+// unseal returns the text if the nonce has one byte.
+func unseal(_ int, s events.Sealed) (string, bool) { return string(s.Text), len(s.Nonce) == 1 }
 
-func build(t *testing.T, list ...told) *memory.Reader {
+func build(t *testing.T, list ...step) *memory.Reader {
 	t.Helper()
 	log := memlog.New(projectiontest.Host)
-	m, err := projections.New(memory.Projection{}, projectiontest.Open, projections.Config{
+	m, err := projections.New(memory.Definition(), projectiontest.Open, projections.Config{
 		Dir: t.TempDir(), OnDeadLetter: func(d projections.DeadLetter) { t.Errorf("%s", d) },
 	})
 	if err != nil {
@@ -86,7 +86,7 @@ func build(t *testing.T, list ...told) *memory.Reader {
 			t.Error(err)
 		}
 	})
-	return memory.NewReader(db, ada, open)
+	return memory.NewReader(db, ada, unseal)
 }
 
 func list(t *testing.T, r *memory.Reader) []memory.RememberedItem {
@@ -107,7 +107,7 @@ func chosen(t *testing.T, r *memory.Reader, words string) []memory.ChoiceCount {
 	return c
 }
 
-func TestChoicesThatWorkedAreLearnt(t *testing.T) {
+func TestSuccessfulChoicesAreLearned(t *testing.T) {
 	r := build(t, chose(1, "A  database", "postgresql-15"), worked(1), chose(2, "a database", "sqlite3"), broke(2, "sqlite3"),
 		chose(3, "a database", "mariadb-server"), worked(3), chose(4, "a Database", "postgresql-15"), worked(4))
 	want := []memory.ChoiceCount{{Package: "postgresql-15", TimesChosen: 2, TimesAsked: 3}, {Package: "mariadb-server", TimesChosen: 1, TimesAsked: 3}}
@@ -124,8 +124,8 @@ func TestChoicesThatWorkedAreLearnt(t *testing.T) {
 	}
 }
 
-func TestAChoiceThatWasUndoneCountsNoMore(t *testing.T) {
-	undone := told{1, &events.Compensated{By: events.TransactionID(id(9)), Exact: true}}
+func TestUndoneChoiceIsNotCounted(t *testing.T) {
+	undone := step{1, &events.Compensated{By: events.TransactionID(id(9)), Exact: true}}
 	r := build(t, chose(1, "a cow", "cowsay"), worked(1), undone, undone)
 	if c := chosen(t, r, "a cow"); len(c) != 0 {
 		t.Errorf("%v", c)
@@ -136,7 +136,7 @@ func TestAChoiceThatWasUndoneCountsNoMore(t *testing.T) {
 	}
 }
 
-func TestWhatFailedIsFixedByWhatWorkedLater(t *testing.T) {
+func TestLaterSuccessFixesAFailure(t *testing.T) {
 	r := build(t, chose(1, "a cow", "cowsay"), broke(1, "cowsay"), chose(2, "trains", "sl"), broke(2, "sl"), chose(3, "a cow", "cowsay"), worked(3))
 	var got []string
 	for _, e := range list(t, r) {
@@ -157,32 +157,32 @@ func suggested(t *testing.T, r *memory.Reader) (ids []string) {
 	}
 	for _, s := range found {
 		if len(s.Events) == 0 {
-			t.Errorf("%s rests on nothing", s.ID)
+			t.Errorf("%s names no events", s.ID)
 		}
 		ids = append(ids, s.ID)
 	}
 	return ids
 }
 
-func TestSuggestionsAreTheHabitsAndTheOpenFailuresThatWereNotDismissed(t *testing.T) {
-	facts := []told{
+func TestSuggestionsAreHabitsAndOpenFailures(t *testing.T) {
+	facts := []step{
 		chose(1, "a cow", "cowsay"), worked(1), chose(2, "a cow", "cowsay"), worked(2), chose(3, "trains", "sl"), broke(3, "sl"),
 	}
 	if diff := cmp.Diff([]string{"c1", "f6"}, suggested(t, build(t, facts...))); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	facts = append(facts, told{0, &events.SuggestionDismissed{UID: ada, Suggestion: "c1"}}, told{0, &events.SuggestionDismissed{UID: bob, Suggestion: "f6"}})
+	facts = append(facts, step{0, &events.SuggestionDismissed{UID: ada, Suggestion: "c1"}}, step{0, &events.SuggestionDismissed{UID: bob, Suggestion: "f6"}})
 	if diff := cmp.Diff([]string{"f6"}, suggested(t, build(t, facts...))); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 
-func said(text string, nonce ...byte) told {
-	return told{0, &events.PreferenceStated{UID: ada, Text: events.Sealed{Key: id(7), Nonce: nonce, Text: []byte(text)}}}
+func said(text string, nonce ...byte) step {
+	return step{0, &events.PreferenceStated{UID: ada, Text: events.Sealed{Key: id(7), Nonce: nonce, Text: []byte(text)}}}
 }
 
-func TestWhatWasForgottenIsGoneAndDoesNotComeBack(t *testing.T) {
-	facts := []told{said("no mail servers", 1), said("editors in the terminal", 1), chose(1, "a cow", "cowsay"), worked(1), chose(2, "trains", "sl"), broke(2, "sl")}
+func TestDeletedItemsAreNotRestored(t *testing.T) {
+	facts := []step{said("no mail servers", 1), said("editors in the terminal", 1), chose(1, "a cow", "cowsay"), worked(1), chose(2, "trains", "sl"), broke(2, "sl")}
 	names := func(r *memory.Reader) (out []string) {
 		for _, e := range list(t, r) {
 			out = append(out, e.Name)
@@ -199,15 +199,15 @@ func TestWhatWasForgottenIsGoneAndDoesNotComeBack(t *testing.T) {
 		"entries of another": {events.MemoryForgotten{UID: bob, Entries: []string{"p1", "c3", "f6"}}, []string{"p2", "p1", "c3", "f6"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := build(t, append(facts[:len(facts):len(facts)], told{0, &c.forgotten})...)
+			r := build(t, append(facts[:len(facts):len(facts)], step{0, &c.forgotten})...)
 			if diff := cmp.Diff(c.want, names(r)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
 	}
-	t.Run("an undo of what was forgotten takes nothing from what came later", func(t *testing.T) {
-		r := build(t, append(facts[:len(facts):len(facts)], told{0, &events.MemoryForgotten{UID: ada, All: true}},
-			chose(3, "a cow", "cowsay"), worked(3), told{1, &events.Compensated{By: events.TransactionID(id(9)), Exact: true}})...)
+	t.Run("an undo of a deleted choice does not reduce later choices", func(t *testing.T) {
+		r := build(t, append(facts[:len(facts):len(facts)], step{0, &events.MemoryForgotten{UID: ada, All: true}},
+			chose(3, "a cow", "cowsay"), worked(3), step{1, &events.Compensated{By: events.TransactionID(id(9)), Exact: true}})...)
 		if c := chosen(t, r, "a cow"); len(c) != 1 || c[0].TimesChosen != 1 {
 			t.Errorf("%v", c)
 		}

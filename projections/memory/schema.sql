@@ -1,6 +1,6 @@
--- Times are nanoseconds since 1970 in UTC. Positions are places in the log.
+-- Times are Unix times in nanoseconds. Positions are positions in the log.
 
--- What people said, sealed.
+-- Stated preferences, encrypted.
 CREATE TABLE stated (
   entry    TEXT    PRIMARY KEY, -- p and the position
   uid      INTEGER NOT NULL,
@@ -13,7 +13,7 @@ CREATE TABLE stated (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX stated_uid ON stated (uid, position);
 
--- The packages that transactions were about, and who asked.
+-- The requested packages of transactions.
 CREATE TABLE asked (
   txn    TEXT    NOT NULL,
   n      INTEGER NOT NULL, -- from 0
@@ -24,34 +24,34 @@ CREATE TABLE asked (
   PRIMARY KEY (txn, n)
 ) STRICT, WITHOUT ROWID;
 
--- Choices as they were made.
+-- The choices of each request.
 CREATE TABLE made (
   txn      TEXT    NOT NULL,
   n        INTEGER NOT NULL, -- from 0
   uid      INTEGER NOT NULL,
-  words    TEXT    NOT NULL, -- in lower case, with single blanks
+  words    TEXT    NOT NULL, -- lower case, single spaces
   name     TEXT    NOT NULL,
   position INTEGER NOT NULL,
   at       INTEGER NOT NULL,
   event    TEXT    NOT NULL,
-  counts   INTEGER NOT NULL, -- 1 when it was carried out and not undone
+  counts   INTEGER NOT NULL, -- 1 if the transaction succeeded and is not undone
   PRIMARY KEY (txn, n)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX made_words ON made (uid, words, name, position);
 
--- How often which package was chosen for which words.
+-- The number of choices of each package for each phrase.
 CREATE TABLE choices (
-  entry TEXT    NOT NULL UNIQUE, -- c, the position of the first one and its place in it
+  entry TEXT    NOT NULL UNIQUE, -- c, the position of the first choice and, unless 0, its n
   uid   INTEGER NOT NULL,
   words TEXT    NOT NULL,
   name  TEXT    NOT NULL,
   times INTEGER NOT NULL,
   last  INTEGER NOT NULL, -- position
-  at    INTEGER NOT NULL, -- of the last
+  at    INTEGER NOT NULL, -- of the last choice
   PRIMARY KEY (uid, words, name)
 ) STRICT, WITHOUT ROWID;
 
--- What did not work, and what worked later.
+-- Failures, and the transactions that fixed them.
 CREATE TABLE failures (
   entry       TEXT    PRIMARY KEY, -- f and the position
   uid         INTEGER NOT NULL,
@@ -62,13 +62,13 @@ CREATE TABLE failures (
   at          INTEGER NOT NULL,
   event       TEXT    NOT NULL,
   reason      TEXT    NOT NULL,
-  fixed       INTEGER NOT NULL, -- number of the transaction, 0 when none
+  fixed       INTEGER NOT NULL, -- number of the transaction that fixed it, or 0
   fixed_event TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX failures_open ON failures (name, verb) WHERE fixed = 0;
 CREATE INDEX failures_uid ON failures (uid, position);
 
--- Suggestions that nobody wants to hear again.
+-- Dismissed suggestions.
 CREATE TABLE dismissed (
   uid        INTEGER NOT NULL,
   suggestion TEXT    NOT NULL,

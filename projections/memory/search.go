@@ -4,23 +4,24 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"strings"
 
 	"cortex/events"
 )
 
-// Search gives the entries in which every word of a query occurs, the best first
-// (bm25). index is an empty database of one connection that the caller drops: what
-// people said is in the clear there and in no file.
-func Search(ctx context.Context, index *sql.DB, entries []RememberedItem, query string) ([]RememberedItem, error) {
+// Search returns the items that contain every word of a query, ranked by bm25. index is an
+// empty in-memory database with one connection. The caller closes it, so that decrypted
+// texts are never in a file.
+func Search(ctx context.Context, index *sql.DB, items []RememberedItem, query string) ([]RememberedItem, error) {
 	match := matchExpression(query)
 	if match == "" {
-		return nil, &events.Error{Op: "memory.Search", Kind: events.ErrUsage, Subject: "the words", Err: errors.New("there is no word to search for")}
+		return nil, &events.Error{Op: "memory.Search", Kind: events.ErrUsage, Subject: fmt.Sprintf("query %q", query), Err: errors.New("it contains no word")}
 	}
 	if _, err := index.ExecContext(ctx, `CREATE VIRTUAL TABLE entries USING fts5 (text, name UNINDEXED, tokenize = 'porter unicode61')`); err != nil {
 		return nil, err
 	}
-	for _, e := range entries {
+	for _, e := range items {
 		if e.Unreadable {
 			continue
 		}
@@ -28,24 +29,28 @@ func Search(ctx context.Context, index *sql.DB, entries []RememberedItem, query 
 			return nil, err
 		}
 	}
-	names, err := queryAll(ctx, index, func(scan func(...any) error) (name string, err error) { return name, scan(&name) },
-		`SELECT name FROM entries WHERE entries MATCH ? ORDER BY bm25(entries), rowid`, match)
+	rows, err := index.QueryContext(ctx, `SELECT name FROM entries WHERE entries MATCH ? ORDER BY bm25(entries), rowid`, match)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = rows.Close() }() // rows.Err returns its error
 	byName := map[string]RememberedItem{}
-	for _, e := range entries {
+	for _, e := range items {
 		byName[e.Name] = e
 	}
 	out := []RememberedItem{}
-	for _, name := range names {
+	for rows.Next() {
+		name, err := scanOne[string](rows)
+		if err != nil {
+			return nil, err
+		}
 		out = append(out, byName[name])
 	}
-	return out, nil
+	return out, rows.Err()
 }
 
-// matchExpression quotes each word, so that nothing in it is an operator; the last may be
-// the beginning of one.
+// matchExpression quotes each word, so that FTS5 sees no operator. The last word matches as
+// a prefix.
 func matchExpression(query string) string {
 	var out []string
 	for _, w := range strings.Fields(strings.ReplaceAll(query, "\x00", " ")) {
@@ -59,7 +64,7 @@ func matchExpression(query string) string {
 	return strings.Join(out, " ") + "*"
 }
 
-// isWordRune reports whether the tokenizer may see a word in it.
+// isWordRune reports whether the tokenizer may use the rune in a word.
 func isWordRune(r rune) bool {
 	return r > 127 || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 }

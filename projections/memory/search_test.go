@@ -22,7 +22,7 @@ func search(t *testing.T, entries []memory.RememberedItem, query string) ([]memo
 	return memory.Search(t.Context(), index, entries, query)
 }
 
-func TestSearchGivesTheBestFirst(t *testing.T) {
+func TestSearchRanksByRelevance(t *testing.T) {
 	entries := []memory.RememberedItem{
 		{Name: "p1", Text: "a very long text about editors among many other things that have nothing to do with it at all, such as mail"},
 		{Name: "p2", Text: "editors: vim"},
@@ -48,13 +48,13 @@ func TestSearchGivesTheBestFirst(t *testing.T) {
 	}
 }
 
-func TestSearchForNothingIsAnError(t *testing.T) {
+func TestSearchWithoutWordsIsAnError(t *testing.T) {
 	if _, err := search(t, nil, `" * (`); !errors.Is(err, events.ErrUsage) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// Whatever is typed is words, never syntax.
+// FuzzSearch checks that no query is a syntax error of FTS5.
 func FuzzSearch(f *testing.F) {
 	for _, s := range []string{"a b", `"`, "NOT a", "a AND", "^a", "{a b}: c", "é*", "\x00", "a\xff", "' --"} {
 		f.Add(s)

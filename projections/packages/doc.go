@@ -1,11 +1,11 @@
-// Package packages is the read model of the machine's packages as the log has
-// them: the present state of each, since when and by what, and every change.
+// Package packages is the read model of the machine's packages: the recorded state of each
+// package, the fact that last changed it, and every change.
 //
-// It promises to be the fold that events.Inventory is: what Adopted, Drifted and
-// the outcomes of transactions say, and nothing else. It tells what is recorded;
-// what dpkg says may be ahead of it until drift is noticed.
+// It promises to match the fold events.Inventory: it contains what BaselineRecorded,
+// DriftDetected and the outcomes of transactions record, and nothing else. dpkg's own
+// state may differ until a DriftDetected records the difference.
 //
-// [Projection] writes it; [Reader] answers from nothing but an open database. The
-// JSON form of what a Reader returns is a public contract of version
-// [FormatVersion]: fields are added, never renamed or removed.
+// [Definition] defines the tables and [Reader] queries them in an open database. The JSON
+// form of the results is a public contract of version [FormatVersion]: fields are added,
+// never renamed or removed.
 package packages

@@ -14,7 +14,6 @@ import (
 
 	"cortex/events"
 	"cortex/events/memlog"
-	"cortex/projections"
 	"cortex/projections/packages"
 	"cortex/projections/projectiontest"
 )
@@ -22,16 +21,16 @@ import (
 func TestMain(m *testing.M) { projectiontest.Main(m) }
 
 func TestContract(t *testing.T) {
-	projectiontest.Run(t, func() projections.Projection { return packages.Projection{} })
+	projectiontest.Run(t, packages.Definition())
 }
 
 func build(t projectiontest.TB, dir string, records []events.Record) *packages.Reader {
 	t.Helper()
-	_, db := projectiontest.BuildModel(t, packages.Projection{}, dir, records)
+	_, db := projectiontest.BuildModel(t, packages.Definition(), dir, records)
 	return packages.NewReader(db)
 }
 
-func TestTheListIsTheInventoryOfTheLog(t *testing.T) {
+func TestListMatchesTheInventory(t *testing.T) {
 	base := t.TempDir()
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -64,7 +63,7 @@ func TestTheListIsTheInventoryOfTheLog(t *testing.T) {
 		for _, p := range list {
 			got = append(got, p.Package)
 			if p.LastChange.Position != last[p.PackageKey] {
-				rt.Fatalf("%s is so since %d, not %d", p.PackageKey, last[p.PackageKey], p.LastChange.Position)
+				rt.Fatalf("last change of %s at %d, not %d", p.PackageKey, last[p.PackageKey], p.LastChange.Position)
 			}
 		}
 		if len(got) != len(inv) || len(got) > 0 && !cmp.Equal(inv.Packages(), got) {
@@ -77,7 +76,7 @@ func TestTheListIsTheInventoryOfTheLog(t *testing.T) {
 			}
 			for i, c := range changes[:len(changes)-1] {
 				if c.Before != changes[i+1].After || c.Cause.Position <= changes[i+1].Cause.Position {
-					rt.Fatalf("%s: change %d does not follow the one before it", name, i)
+					rt.Fatalf("%s: change %d does not follow its predecessor", name, i)
 				}
 			}
 		}
@@ -98,8 +97,8 @@ func key(name string, arch events.Architecture) events.PackageKey {
 	return events.PackageKey{Name: events.PackageName(name), Arch: arch}
 }
 
-// told makes records of facts, a second apart; those of a transaction get txn.
-func told(t *testing.T, facts ...events.Fact) []events.Record {
+// logOf returns records of facts, one second apart. Facts of a transaction have the id txn.
+func logOf(t *testing.T, facts ...events.Fact) []events.Record {
 	t.Helper()
 	log := memlog.New(projectiontest.Host)
 	for i, f := range facts {
@@ -130,7 +129,7 @@ func told(t *testing.T, facts ...events.Fact) []events.Record {
 }
 
 func machine(t *testing.T) *packages.Reader {
-	return build(t, t.TempDir(), told(
+	return build(t, t.TempDir(), logOf(
 		t,
 		&events.BaselineRecorded{Packages: []events.Package{
 			{PackageKey: key("libc6", "amd64"), State: auto},
@@ -145,7 +144,7 @@ func machine(t *testing.T) *packages.Reader {
 	))
 }
 
-func TestCausesAreTold(t *testing.T) {
+func TestChangesHaveTheirCauses(t *testing.T) {
 	reader := machine(t)
 	changes, err := reader.Changes(t.Context(), key("vim", ""), 0)
 	if err != nil {
@@ -166,7 +165,7 @@ func TestCausesAreTold(t *testing.T) {
 		t.Errorf("with a limit: %v, %v", limited, err)
 	}
 	if none, err := reader.Changes(t.Context(), key("vim", "i386"), 0); err != nil || len(none) != 0 {
-		t.Errorf("of another architecture: %v, %v", none, err)
+		t.Errorf("another architecture: %v, %v", none, err)
 	}
 	p, err := reader.Get(t.Context(), key("vim", "amd64"))
 	if err != nil || p.State != one || p.LastChange.Kind != packages.ByDrift {
@@ -183,7 +182,7 @@ func TestCausesAreTold(t *testing.T) {
 	}
 }
 
-func TestAPackageThatIsGoneIsNotFound(t *testing.T) {
+func TestGetOfAPurgedPackageIsNotFound(t *testing.T) {
 	if _, err := machine(t).Get(t.Context(), key("old", "amd64")); !errors.Is(err, events.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
@@ -222,8 +221,8 @@ func TestListSelects(t *testing.T) {
 	}
 }
 
-func TestSeeingTheMachineAnewRecordsWhatDiffers(t *testing.T) {
-	reader := build(t, t.TempDir(), told(
+func TestSecondBaselineRecordsTheDifferences(t *testing.T) {
+	reader := build(t, t.TempDir(), logOf(
 		t,
 		&events.BaselineRecorded{Packages: []events.Package{{PackageKey: key("vim", "amd64"), State: one}, {PackageKey: key("jq", "amd64"), State: one}, {PackageKey: key("sl", "amd64"), State: one}}},
 		&events.BaselineRecorded{Packages: []events.Package{{PackageKey: key("vim", "amd64"), State: one}, {PackageKey: key("jq", "amd64"), State: two}}},

@@ -1,4 +1,4 @@
--- Times are nanoseconds since 1970 in UTC. Positions are places in the log.
+-- Times are Unix times in nanoseconds. Positions are positions in the log.
 
 CREATE TABLE current (
   name     TEXT    NOT NULL,
@@ -29,7 +29,7 @@ CREATE TABLE changes (
   PRIMARY KEY (name, arch, position)
 ) STRICT, WITHOUT ROWID;
 
--- The facts that changed packages.
+-- The facts that recorded changes.
 CREATE TABLE causes (
   position INTEGER PRIMARY KEY,
   at       INTEGER NOT NULL,

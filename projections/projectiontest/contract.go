@@ -18,38 +18,39 @@ import (
 	"cortex/projections"
 )
 
-// Run is the contract of every read model. newProjection gives a fresh value.
-func Run(t *testing.T, newProjection func() projections.Projection) {
-	RunOn(t, newProjection, Open)
+// Run tests the contract of every read model.
+func Run(t *testing.T, d projections.Definition) {
+	RunOn(t, d, Open)
 }
 
-// RunOn is [Run] on another kind of store.
-func RunOn(t *testing.T, newProjection func() projections.Projection, open projections.OpenStore) {
-	s := suite{newProjection, open}
-	t.Run("any split, repetition and restart gives the same rows", s.anyBatching)
-	t.Run("a rebuild gives the same rows", s.rebuild)
-	t.Run("a lawful history leaves no dead letters", s.noDeadLetters)
-	t.Run("events of unknown kinds are skipped", s.unknownKinds)
-	t.Run("a commit that failed counts nothing, one that was lost counts once", s.failedCommits)
-	t.Run("a hole in the log is an alarm", s.hole)
-	t.Run("a tampered record is an alarm", s.tampered)
-	t.Run("a file that cannot be used is rebuilt", s.damagedFile)
-	t.Run("a file is rebuilt by a program", s.otherVersion)
-	t.Run("a fresh model is nothing to tell about", s.freshModel)
-	t.Run("readers never see an empty or half model during a rebuild", s.concurrentReaders)
+// RunOn is [Run] with another store.
+func RunOn(t *testing.T, d projections.Definition, open projections.OpenStore) {
+	s := suite{d, open}
+	t.Run("batches, repetition and restart do not change the rows", s.anyBatching)
+	t.Run("a rebuild does not change the rows", s.rebuild)
+	t.Run("a valid history leaves no dead letters", s.noDeadLetters)
+	t.Run("unknown kinds are skipped", s.unknownKinds)
+	t.Run("a failed commit and a repeated one apply a batch once", s.failedCommits)
+	t.Run("a missing record is detected", s.hole)
+	t.Run("a changed record is detected", s.tampered)
+	t.Run("an unusable file is rebuilt", s.damagedFile)
+	t.Run("a file of another definition is rebuilt", s.otherVersion)
+	t.Run("comments in the schema do not rebuild a file", s.commentedSchema)
+	t.Run("a new file has no rebuild reason", s.freshModel)
+	t.Run("queries see complete rows during a rebuild", s.concurrentReaders)
 	t.Run("verification finds a missing row in every table", s.verification)
 }
 
-// checks is how many draws a property gets unless -rapid.checks says otherwise:
-// each draw makes databases.
+// checks is the number of draws of a property unless -rapid.checks is set. Each draw
+// creates databases.
 const checks = "25"
 
-// Main runs a read model's tests; call it from TestMain.
+// Main runs the tests of a read model. Call it from TestMain.
 func Main(m *testing.M) {
 	flag.Parse()
-	asked := false
-	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "rapid.checks" })
-	if !asked {
+	isSet := false
+	flag.Visit(func(f *flag.Flag) { isSet = isSet || f.Name == "rapid.checks" })
+	if !isSet {
 		if err := flag.Set("rapid.checks", checks); err != nil {
 			panic(err)
 		}
@@ -57,20 +58,20 @@ func Main(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// TB is what a test and a draw of a property have in common.
+// TB is the common interface of a test and a draw of a property.
 type TB interface {
 	rapid.TB
 	Cleanup(f func())
 }
 
 type suite struct {
-	projection func() projections.Projection
+	definition projections.Definition
 	open       projections.OpenStore
 }
 
-// sampleHistory is a history that is long enough for every kind of fact.
+// sampleHistory returns the same history of n facts on every machine.
 func sampleHistory(n int) []events.Record {
-	// A linear congruential generator: the same history on every machine.
+	// a linear congruential generator
 	x := uint64(42)
 	return Generate(func(n int) int {
 		x = x*6364136223846793005 + 1442695040888963407
@@ -78,15 +79,15 @@ func sampleHistory(n int) []events.Record {
 	}, n)
 }
 
-// openModel opens a model in dir on a log.
+// openModel opens a read model of a log in dir.
 func (s suite) openModel(t TB, dir string, log events.Log) *projections.ReadModel {
 	t.Helper()
-	return s.openModelOf(t, s.projection(), dir, log, s.open)
+	return s.openModelOf(t, s.definition, dir, log, s.open)
 }
 
-func (s suite) openModelOf(t TB, p projections.Projection, dir string, log events.Log, open projections.OpenStore) *projections.ReadModel {
+func (s suite) openModelOf(t TB, d projections.Definition, dir string, log events.Log, open projections.OpenStore) *projections.ReadModel {
 	t.Helper()
-	m, err := projections.New(p, open, projections.Config{Dir: dir, Batch: 50})
+	m, err := projections.New(d, open, projections.Config{Dir: dir, Batch: 50})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +106,7 @@ func (s suite) emptyModel(t TB) *projections.ReadModel {
 	return s.openModel(t, tempDir(t), Log(t, nil))
 }
 
-// tempDir is a directory of its own for every draw of a property.
+// tempDir creates a directory for one draw of a property.
 func tempDir(t TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "projectiontest")
@@ -127,8 +128,8 @@ func apply(t TB, m *projections.ReadModel, records []events.Record) {
 	}
 }
 
-// Rows gives every table of a model, each row as text, sorted; the checkpoint's
-// time stamp is left out.
+// Rows returns the rows of every table as sorted text, without the time stamp of the
+// checkpoint.
 func Rows(t TB, m *projections.ReadModel) map[string][]string {
 	t.Helper()
 	out := map[string][]string{}
@@ -174,15 +175,15 @@ func column(db *sql.DB, query string, args ...any) ([]string, error) {
 	return out, rows.Err()
 }
 
-// wantRows fails when the model's rows differ.
+// wantRows fails the test if the rows differ.
 func wantRows(t TB, want map[string][]string, m *projections.ReadModel) {
 	t.Helper()
 	if diff := cmp.Diff(want, Rows(t, m)); diff != "" {
-		t.Fatalf("other rows (-want +got):\n%s", diff)
+		t.Fatalf("rows (-want +got):\n%s", diff)
 	}
 }
 
-// rowsAtOnce gives the rows of a model that got everything in one batch.
+// rowsAtOnce returns the rows after all records were applied in one batch.
 func (s suite) rowsAtOnce(t TB, records []events.Record) map[string][]string {
 	t.Helper()
 	m := s.emptyModel(t)
@@ -197,14 +198,14 @@ func (s suite) anyBatching(t *testing.T) {
 		dir, log := tempDir(rt), Log(rt, records)
 		m := s.openModel(rt, dir, Log(rt, nil))
 		for done := 0; done < len(records); {
-			from := rapid.IntRange(0, done).Draw(rt, "from") // again what is in already
+			from := rapid.IntRange(0, done).Draw(rt, "from") // records before done are applied again
 			to := rapid.IntRange(done+1, len(records)).Draw(rt, "to")
 			apply(rt, m, records[from:to])
 			done = to
 			if rapid.IntRange(0, 4).Draw(rt, "restart") == 0 {
-				m = s.openModel(rt, dir, log) // the old one is not closed: it died
+				m = s.openModel(rt, dir, log) // without Close, as after a crash
 				if why := m.RebuildReason(); why != "" {
-					rt.Fatalf("a restart rebuilt the model: %s", why)
+					rt.Fatalf("a restart rebuilt the file: %s", why)
 				}
 			}
 		}

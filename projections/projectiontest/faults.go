@@ -18,7 +18,7 @@ import (
 
 var errInjected = errors.New("injected fault")
 
-// faultyStore fails every third write: in turns before and after its commit.
+// faultyStore fails every third write, alternately before and after the commit.
 type faultyStore struct {
 	projections.Store
 	writes int
@@ -43,7 +43,7 @@ func (s suite) openFaulty(ctx context.Context, path string) (projections.Store, 
 func (s suite) failedCommits(t *testing.T) {
 	records := sampleHistory(200)
 	want := s.rowsAtOnce(t, records)
-	m := s.openModelOf(t, s.projection(), t.TempDir(), Log(t, nil), s.openFaulty)
+	m := s.openModelOf(t, s.definition, t.TempDir(), Log(t, nil), s.openFaulty)
 	faults := 0
 	for i := 0; i < len(records); i += 10 {
 		batch := records[i : i+10]
@@ -65,15 +65,15 @@ func (s suite) hole(t *testing.T) {
 	m := s.emptyModel(t)
 	apply(t, m, records[:20])
 	if err := m.Apply(t.Context(), records[21:]); !errors.Is(err, events.ErrCorrupt) {
-		t.Fatalf("a hole between batches: %v", err)
+		t.Fatalf("a record is missing between batches: %v", err)
 	}
 	wantRows(t, s.rowsAtOnce(t, records[:20]), m)
 	holed := append(append([]events.Record{}, records[20:30]...), records[31:]...)
 	if err := m.Apply(t.Context(), holed); !errors.Is(err, events.ErrCorrupt) {
-		t.Fatalf("a hole in a batch: %v", err)
+		t.Fatalf("a record is missing in a batch: %v", err)
 	}
 	wantRows(t, s.rowsAtOnce(t, records[:30]), m)
-	apply(t, m, records) // an alarm is no damage
+	apply(t, m, records) // the file is not damaged
 	wantRows(t, s.rowsAtOnce(t, records), m)
 }
 
@@ -99,7 +99,7 @@ func (s suite) tampered(t *testing.T) {
 				t.Fatalf("got %v", err)
 			}
 			if at, err := m.Checkpoint(t.Context()); err != nil || at.Position > 31 || at.Position < 30 {
-				t.Fatalf("it went on to %d, %v", at.Position, err)
+				t.Fatalf("checkpoint: %d, %v", at.Position, err)
 			}
 		})
 	}
@@ -115,23 +115,13 @@ func (s suite) tampered(t *testing.T) {
 	})
 }
 
-// changedProjection is a projection with another version or schema.
-type changedProjection struct {
-	projections.Projection
-	newer  int
-	schema string
-}
-
-func (o changedProjection) Version() int   { return o.Projection.Version() + o.newer }
-func (o changedProjection) Schema() string { return o.Projection.Schema() + o.schema }
-
-// fileDamage is something that happens to a file between two lives of a model.
+// fileDamage damages a file while the read model is closed.
 type fileDamage struct {
 	apply  func(t *testing.T, link, file string)
-	reason string // part of what is told
+	reason string // part of the rebuild reason
 }
 
-// fileDamages are those that a model mends by a rebuild.
+// fileDamages are the damages that a rebuild repairs.
 func fileDamages() map[string]fileDamage {
 	return map[string]fileDamage{
 		"the link was deleted": {func(t *testing.T, link, _ string) { must(t, os.Remove(link)) }, "was missing"},
@@ -139,34 +129,35 @@ func fileDamages() map[string]fileDamage {
 		"garbage was written over it": {func(t *testing.T, _, file string) {
 			must(t, os.WriteFile(file, []byte(strings.Repeat("garbage ", 1000)), 0o600))
 		}, "was unreadable"},
-		"it was emptied": {func(t *testing.T, _, file string) { must(t, os.Truncate(file, 0)) }, "was unreadable"},
-		"it was cut off": {func(t *testing.T, _, file string) { must(t, os.Truncate(file, 3*4096)) }, ""},
+		"the file is empty":      {func(t *testing.T, _, file string) { must(t, os.Truncate(file, 0)) }, "was unreadable"},
+		"the file was truncated": {func(t *testing.T, _, file string) { must(t, os.Truncate(file, 3*4096)) }, ""},
 		"a page was overwritten": {func(t *testing.T, _, file string) {
 			data := must1(os.ReadFile(file))(t)
 			copy(data[2*4096:], strings.Repeat("\xa5", 4096))
 			must(t, os.WriteFile(file, data, 0o600))
 		}, ""},
-		"a file is where the link belongs": {func(t *testing.T, link, file string) {
+		"a file is in place of the link": {func(t *testing.T, link, file string) {
 			must(t, os.Remove(link))
 			must(t, os.Rename(file, link))
 		}, "was unreadable"},
-		"the link leads elsewhere": {func(t *testing.T, link, _ string) {
+		"the link points to another file": {func(t *testing.T, link, _ string) {
 			must(t, os.Remove(link))
 			must(t, os.Symlink("/dev/null", link))
 		}, "was unreadable"},
-		"it has another version": {execOnFile("UPDATE checkpoint SET version = version + 1"), "had version"},
-		"it has another schema":  {execOnFile("UPDATE checkpoint SET schema = 'x'"), "had another schema"},
-		"it is of another host":  {execOnFile("UPDATE checkpoint SET host = 'x'"), "was of another host"},
-		"it is ahead of the log": {execOnFile("UPDATE checkpoint SET position = 999"), "was ahead of the log"},
-		"it followed another log": {
-			execOnFile("UPDATE checkpoint SET hash = '" + events.Hash{1}.String() + "'"), "had followed another log",
+		"another version":  {execOnFile("UPDATE checkpoint SET version = version + 1"), "had version"},
+		"another table":    {execOnFile("CREATE TABLE additional (x INTEGER) STRICT"), "had another schema"},
+		"another index":    {execOnFile("CREATE INDEX additional ON dead_letter (kind)"), "had another schema"},
+		"another host":     {execOnFile("UPDATE checkpoint SET host = 'x'"), "belonged to another host"},
+		"ahead of the log": {execOnFile("UPDATE checkpoint SET position = 999"), "was ahead of the log"},
+		"another log": {
+			execOnFile("UPDATE checkpoint SET hash = '" + events.Hash{1}.String() + "'"), "followed another log",
 		},
-		"it has no checkpoint":            {execOnFile("DELETE FROM checkpoint"), "was unreadable"},
-		"its checkpoint is not its place": {execOnFile("UPDATE checkpoint SET position = 7"), "had followed another log"},
+		"no checkpoint":                    {execOnFile("DELETE FROM checkpoint"), "was unreadable"},
+		"a checkpoint at another position": {execOnFile("UPDATE checkpoint SET position = 7"), "followed another log"},
 	}
 }
 
-// damagedFile ends a model, spoils its file, and wants it back.
+// damagedFile damages the file of a closed read model and opens it.
 func (s suite) damagedFile(t *testing.T) {
 	records := sampleHistory(120)
 	want := s.rowsAtOnce(t, records)
@@ -179,41 +170,58 @@ func (s suite) damagedFile(t *testing.T) {
 			c.apply(t, link, filepath.Join(dir, must1(os.Readlink(link))(t)))
 			m = s.openModel(t, dir, log)
 			if why := m.RebuildReason(); !strings.Contains(why, c.reason) || !strings.HasSuffix(why, "rebuilt from 120 events") || strings.Contains(why, "\n") {
-				t.Errorf("it says %q", why)
+				t.Errorf("rebuild reason %q", why)
 			}
 			wantRows(t, want, m)
 			must(t, m.Close())
 			again := s.openModel(t, dir, log)
 			if why := again.RebuildReason(); why != "" {
-				t.Errorf("it was rebuilt once more: %s", why)
+				t.Errorf("it was rebuilt again: %s", why)
 			}
 			wantOneGeneration(t, dir)
 		})
 	}
 }
 
-// otherVersion opens a file with a program that knows other tables.
+// otherVersion opens a file with another definition.
 func (s suite) otherVersion(t *testing.T) {
 	records := sampleHistory(120)
 	want := s.rowsAtOnce(t, records)
-	for name, o := range map[string]changedProjection{
-		"of a newer version":   {newer: 1},
-		"with a schema edited": {schema: "\n-- changed"},
-	} {
+	newer, edited := s.definition, s.definition
+	newer.Version++
+	edited.Schema += ";CREATE TABLE additional (x INTEGER) STRICT;"
+	for name, d := range map[string]projections.Definition{"newer version": newer, "edited schema": edited} {
 		t.Run(name, func(t *testing.T) {
 			dir, log := t.TempDir(), Log(t, records)
 			must(t, s.openModel(t, dir, log).Close())
-			o.Projection = s.projection()
-			m := s.openModelOf(t, o, dir, log, s.open)
+			m := s.openModelOf(t, d, dir, log, s.open)
 			if m.RebuildReason() == "" {
 				t.Error("it was not rebuilt")
 			}
 			got := Rows(t, m)
-			got["checkpoint"] = want["checkpoint"] // tells the version and the schema
+			delete(got, "additional")
+			got["checkpoint"] = want["checkpoint"] // contains the version and the schema
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("other rows (-want +got)\n%s", diff)
+				t.Errorf("rows (-want +got)\n%s", diff)
 			}
 		})
+	}
+}
+
+// commentedSchema opens a file with a schema that differs only in comments.
+func (s suite) commentedSchema(t *testing.T) {
+	records := sampleHistory(20)
+	dir, log := t.TempDir(), Log(t, records)
+	must(t, s.openModel(t, dir, log).Close())
+	d := s.definition
+	d.Schema = "-- a comment\n" + strings.ReplaceAll(d.Schema, ",\n", ", -- a comment\n")
+	m := s.openModelOf(t, d, dir, log, s.open)
+	if why := m.RebuildReason(); why != "" {
+		t.Errorf("rebuild reason %q", why)
+	}
+	diff, err := m.VerifyAgainst(t.Context(), log)
+	if err != nil || !diff.Empty() {
+		t.Errorf("verification: %v, %v", diff, err)
 	}
 }
 
@@ -238,13 +246,13 @@ func wantOneGeneration(t *testing.T, dir string) {
 		}
 	}
 	if len(bases) != 1 {
-		t.Errorf("files were left over: %v", bases)
+		t.Errorf("remaining files: %v", bases)
 	}
 }
 
 func (s suite) freshModel(t *testing.T) {
 	if why := s.emptyModel(t).RebuildReason(); why != "" {
-		t.Errorf("it says %q", why)
+		t.Errorf("rebuild reason %q", why)
 	}
 }
 
@@ -255,7 +263,7 @@ func must(t TB, err error) {
 	}
 }
 
-// must1 unwraps a result that must be there.
+// must1 returns a function that returns v, or fails the test if err is not nil.
 func must1[T any](v T, err error) func(TB) T {
 	return func(t TB) T {
 		t.Helper()

@@ -13,17 +13,17 @@ import (
 	"cortex/events/memlog"
 )
 
-// Host is the host of every generated history.
+// Host is the host of all generated histories.
 const Host = events.HostID("01940000-0000-7000-8000-000000000001")
 
-// History draws a lawful history of n facts (at least two: a log is opened, a
-// machine adopted).
+// History draws a valid history of n facts. n is at least 2, for LogOpened and
+// BaselineRecorded.
 func History(t *rapid.T, n int) []events.Record {
 	return Generate(func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "choice") }, n)
 }
 
-// Generate makes a lawful history of n facts from choices: choose gives a number
-// from 0 to below n. A seeded math/rand/v2 generator's IntN will do.
+// Generate generates a valid history of n facts. choose returns a number in [0, n), like
+// IntN of a seeded math/rand/v2 generator.
 func Generate(choose func(n int) int, n int) []events.Record {
 	w := &historyGenerator{choose: choose, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), inventory: events.Inventory{}}
 	w.appendMachineFact(&events.LogOpened{Host: Host, Machine: "box", Build: "test"})
@@ -34,7 +34,7 @@ func Generate(choose func(n int) int, n int) []events.Record {
 	return w.records[:n]
 }
 
-// Log puts records, which start at the first, into a log.
+// Log returns a log of records. The first record must be the first of its log.
 func Log(t TB, records []events.Record) *memlog.Log {
 	t.Helper()
 	log := memlog.New(Host)
@@ -42,7 +42,7 @@ func Log(t TB, records []events.Record) *memlog.Log {
 	return log
 }
 
-// Append adds records that follow what the log has.
+// Append appends records that follow the head of the log.
 func Append(t TB, log events.Log, records []events.Record) {
 	t.Helper()
 	for _, r := range records {
@@ -51,43 +51,43 @@ func Append(t TB, log events.Log, records []events.Record) {
 			t.Fatalf("append %s: %v", r, err)
 		}
 		if got.Link() != r.Link() {
-			t.Fatalf("%s landed at %d", r, got.Position)
+			t.Fatalf("%s was appended at %d", r, got.Position)
 		}
 	}
 }
 
-// historyGenerator is a machine to which things happen.
+// historyGenerator simulates a machine and records its facts.
 type historyGenerator struct {
 	choose          func(int) int
 	now             time.Time
 	ids             int
 	records         []events.Record
 	inventory       events.Inventory
-	open            []*events.Transaction // not ended
+	open            []*events.Transaction // transactions that have not ended
 	running         *events.Transaction
 	lastNumber      int
-	undoable        []*events.Transaction // ended with changes, for undo
-	awaitingVerdict []*events.Transaction // ended undos and redos without a verdict
+	undoable        []*events.Transaction // ended transactions with changes
+	awaitingVerdict []*events.Transaction // ended undos and redos without a Compensated
 	deadLetters     []events.Record
 
-	lastSnapshot   *events.HardwareSnapshot // the newest; nil before the first
+	lastSnapshot   *events.HardwareSnapshot // nil before the first snapshot
 	lastSnapshotAt events.Position
 }
 
-// names are the packages there are.
+// names are the packages of the archive.
 var names = []events.PackageName{"cowsay", "sl", "perl", "libc6", "g++", "vim", "tree", "jq", "python3.11", "zlib1g"}
 
 func (w *historyGenerator) id() events.ID {
 	w.ids++
-	// The head differs from id to id, so that short prefixes tell them apart.
+	// The first digits differ between ids, so that short prefixes are unique.
 	return events.ID(fmt.Sprintf("%08x-0000-7000-8000-%012x", 0x01940000+w.ids*17, w.ids))
 }
 
 func (w *historyGenerator) chance(percent int) bool { return w.choose(100) < percent }
 
-// append writes one fact about a subject.
+// append records one fact about a subject.
 func (w *historyGenerator) append(s events.Subject, txn events.TransactionID, id events.ID, f events.Fact) events.Record {
-	w.now = w.now.Add(time.Duration(w.choose(5000)-500) * time.Millisecond) // clocks go back, too
+	w.now = w.now.Add(time.Duration(w.choose(5000)-500) * time.Millisecond) // a clock can go back
 	actor := events.Actor{Program: "cortexd", PID: 7}
 	if w.chance(50) {
 		actor = events.Actor{UID: 1000, User: "kim", LoginUID: 1000, SudoUser: "kim", TTY: "pts/1", Program: "cortex", PID: 8}
@@ -116,7 +116,8 @@ func (w *historyGenerator) appendMachineFact(f events.Fact) {
 	w.append(subject, "", w.id(), f)
 }
 
-// appendTransactionFact writes a fact about a transaction and folds it, which proves it lawful.
+// appendTransactionFact records a fact of a transaction. It panics if the fact is not valid
+// for the state of the transaction.
 func (w *historyGenerator) appendTransactionFact(t *events.Transaction, id events.ID, f events.Fact) {
 	txn := t.ID
 	if txn == "" {
@@ -124,7 +125,7 @@ func (w *historyGenerator) appendTransactionFact(t *events.Transaction, id event
 	}
 	r := w.append(events.TransactionSubject(txn), txn, id, f)
 	if err := t.Apply(r); err != nil {
-		panic(fmt.Sprintf("projectiontest: a generated fact is unlawful: %v", err))
+		panic(fmt.Sprintf("projectiontest: a generated fact is not allowed: %v", err))
 	}
 }
 
@@ -138,7 +139,7 @@ func (w *historyGenerator) recordBaseline() {
 	w.appendMachineFact(&events.BaselineRecorded{Packages: packages})
 }
 
-// state is any state that dpkg could report.
+// state returns a state that dpkg can report.
 func (w *historyGenerator) state() events.State {
 	s := events.State{Version: events.Version(fmt.Sprintf("%d.%d-1", w.choose(3), w.choose(3))), Want: events.WantInstall, Flag: events.FlagOK, Status: events.StatusInstalled}
 	switch w.choose(10) {
@@ -156,7 +157,7 @@ func (w *historyGenerator) state() events.State {
 	return s
 }
 
-// step lets one thing happen.
+// step records one random fact or a few.
 func (w *historyGenerator) step() {
 	switch roll := w.choose(20); {
 	case roll < 7 && w.running != nil:
@@ -172,7 +173,7 @@ func (w *historyGenerator) step() {
 	}
 }
 
-// standaloneFact is what happens outside transactions.
+// standaloneFact records a fact outside transactions.
 func (w *historyGenerator) standaloneFact() {
 	switch w.choose(10) {
 	case 9:
@@ -192,7 +193,7 @@ func (w *historyGenerator) standaloneFact() {
 			w.appendMachineFact(&events.DriftDetected{Changes: changes})
 		}
 	case 1:
-		w.appendMachineFact(&events.IndexesRefreshed{Reason: "they were old", DurationMs: int64(w.choose(9000))})
+		w.appendMachineFact(&events.IndexesRefreshed{Reason: "the indexes were old", DurationMs: int64(w.choose(9000))})
 	case 2:
 		about := w.records[w.choose(len(w.records))]
 		w.append(events.DeadLetterSubject(w.id()), about.Transaction, w.id(), &events.DeadLettered{
@@ -212,7 +213,7 @@ func (w *historyGenerator) standaloneFact() {
 func (w *historyGenerator) failure() events.Failure {
 	return events.Failure{
 		Kind: events.ErrorKinds[w.choose(len(events.ErrorKinds))], Subject: string(names[w.choose(len(names))]),
-		Message: "it did not work", Hint: "see 'cortex show'",
+		Message: "the step failed", Hint: "see 'cortex show'",
 	}
 }
 
@@ -229,7 +230,8 @@ func (w *historyGenerator) someKeys(most int) []events.PackageKey {
 	return out
 }
 
-// changes gives those packages new states; sorted, as events.Diff gives them.
+// changes assigns random states to packages. It returns the changes in the order of
+// events.DiffInventories.
 func (w *historyGenerator) changes(keys []events.PackageKey) []events.PackageChange {
 	var out []events.PackageChange
 	for _, k := range keys {

@@ -11,8 +11,8 @@ import (
 	"cortex/projections"
 )
 
-// concurrentReaders looks at a model, as a command without a daemon does, while it is
-// rebuilt over and over and more is applied.
+// concurrentReaders queries a read model, as a command without a daemon does, during
+// repeated rebuilds and while records are applied.
 func (s suite) concurrentReaders(t *testing.T) {
 	records := sampleHistory(200)
 	dir, log := t.TempDir(), Log(t, records[:150])
@@ -22,15 +22,15 @@ func (s suite) concurrentReaders(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var readers sync.WaitGroup
-	looks := make([]int, 3)
-	for i := range looks {
+	reads := make([]int, 3)
+	for i := range reads {
 		readers.Go(func() {
 			for ctx.Err() == nil {
 				if err := readOnce(m.Path(), want); err != nil {
-					t.Errorf("a reader: %v", err)
+					t.Errorf("reader %d: %v", i, err)
 					return
 				}
-				looks[i]++
+				reads[i]++
 			}
 		})
 	}
@@ -42,15 +42,15 @@ func (s suite) concurrentReaders(t *testing.T) {
 	}
 	cancel()
 	readers.Wait()
-	for i, n := range looks {
+	for i, n := range reads {
 		if n == 0 {
-			t.Errorf("reader %d never saw anything", i)
+			t.Errorf("reader %d completed no read", i)
 		}
 	}
 	wantRows(t, s.rowsAtOnce(t, records), m)
 }
 
-// tableSizes gives the number of rows of every table.
+// tableSizes returns the number of rows of every table.
 func tableSizes(t *testing.T, m *projections.ReadModel) map[string]int {
 	out := map[string]int{}
 	for table, rows := range Rows(t, m) {
@@ -59,7 +59,8 @@ func tableSizes(t *testing.T, m *projections.ReadModel) map[string]int {
 	return out
 }
 
-// readOnce opens the model afresh and wants a checkpoint of at least 150.
+// readOnce opens the file and fails unless the checkpoint is at least 150 and the tables have
+// at least the given number of rows.
 func readOnce(path string, atLeast map[string]int) error {
 	db, err := OpenReader(path)
 	if err != nil {
@@ -71,10 +72,9 @@ func readOnce(path string, atLeast map[string]int) error {
 		return err
 	}
 	if position < 150 {
-		return fmt.Errorf("the model is at event %d", position)
+		return fmt.Errorf("the checkpoint is at event %d", position)
 	}
-	// Tables only ever grow in the history applied here, but for those that hold
-	// what is current.
+	// These tables only grow. Tables with current state can shrink.
 	for _, table := range []string{"transactions", "changes"} {
 		least, ok := atLeast[table]
 		if !ok {
@@ -85,13 +85,13 @@ func readOnce(path string, atLeast map[string]int) error {
 			return err
 		}
 		if n < least {
-			return fmt.Errorf("table %s has %d rows, it had %d", table, n, least)
+			return fmt.Errorf("table %s has %d rows instead of at least %d", table, n, least)
 		}
 	}
 	return nil
 }
 
-// verification falsifies a row in every table in turn.
+// verification deletes a row in every table in turn.
 func (s suite) verification(t *testing.T) {
 	records := sampleHistory(150)
 	log := Log(t, records)
@@ -106,18 +106,18 @@ func (s suite) verification(t *testing.T) {
 			diff, err := m.VerifyAgainst(t.Context(), log)
 			must(t, err)
 			if diff.Empty() || diff.Tables[0].Table != table || diff.Tables[0].Missing != 1 || len(diff.Tables[0].Examples) == 0 {
-				t.Errorf("it found %+v", diff)
+				t.Errorf("verification found %+v", diff)
 			}
 		})
 	}
 	must(t, m.Rebuild(t.Context(), log))
 	diff, err := m.VerifyAgainst(t.Context(), log)
 	if err != nil || !diff.Empty() {
-		t.Errorf("after a rebuild it still found %v, %v", diff, err)
+		t.Errorf("after a rebuild verification found %v, %v", diff, err)
 	}
 }
 
-// deleteRow deletes one row behind the model's back.
+// deleteRow deletes one row without the read model's knowledge.
 func deleteRow(t *testing.T, m *projections.ReadModel, table string) {
 	t.Helper()
 	store := must1(Open(t.Context(), m.Path()))(t)

@@ -2,7 +2,7 @@ package projectiontest
 
 import "cortex/events"
 
-// llm lets one thing happen between the machine and models.
+// llm records a request to a language model and its result.
 func (w *historyGenerator) llm() {
 	attempts := []events.LLMAttempt{{
 		Provider: "far", Model: "m", InputTokens: w.choose(900), OutputTokens: w.choose(900), TokensReported: true, Cost: int64(w.choose(9000)), PriceKnown: true, LatencyMs: int64(w.choose(900)),

@@ -6,8 +6,7 @@ import (
 	"cortex/events"
 )
 
-// memory lets somebody say what they prefer, dismiss a suggestion, or have
-// something forgotten.
+// memory records a stated preference, a dismissed suggestion or a deletion.
 func (w *historyGenerator) memory() {
 	switch w.choose(6) {
 	case 0:

@@ -13,13 +13,13 @@ import (
 	"cortex/projections"
 )
 
-// Store is a plain [projections.Store] for tests: one connection that writes, a
-// few that read, and no care for power cuts.
+// Store is a [projections.Store] for tests. It has one connection for writes and four for
+// reads, and does not sync to disk.
 type Store struct{ writer, reader *sql.DB }
 
 var _ projections.Store = (*Store)(nil)
 
-// Open is a [projections.OpenStore].
+// Open opens a [Store]. It is a [projections.OpenStore].
 func Open(ctx context.Context, path string) (projections.Store, error) {
 	writer, err := open(path, "_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=synchronous(off)", 1)
 	if err != nil {
@@ -35,17 +35,18 @@ func Open(ctx context.Context, path string) (projections.Store, error) {
 	return &Store{writer, reader}, nil
 }
 
-// OpenReader opens a file as a command without a daemon does: read-only.
+// OpenReader opens a file read-only, as a command without a daemon does.
 func OpenReader(path string) (*sql.DB, error) {
 	return open(path, "mode=ro&_pragma=busy_timeout(5000)", 1)
 }
 
-// BuildModel is a read model in dir that has these records, and a reader of its file. Both end
-// with the test; a dead letter fails it.
-func BuildModel(t TB, p projections.Projection, dir string, records []events.Record) (*projections.ReadModel, *sql.DB) {
+// BuildModel applies records to a new read model in dir. It returns the read model and a
+// read-only database of its file, and closes both at the end of the test. A dead letter
+// fails the test.
+func BuildModel(t TB, d projections.Definition, dir string, records []events.Record) (*projections.ReadModel, *sql.DB) {
 	t.Helper()
-	m, err := projections.New(p, Open, projections.Config{
-		Dir: dir, OnDeadLetter: func(d projections.DeadLetter) { t.Errorf("%s", d) },
+	m, err := projections.New(d, Open, projections.Config{
+		Dir: dir, OnDeadLetter: func(letter projections.DeadLetter) { t.Errorf("%s", letter) },
 	})
 	must(t, err)
 	must(t, m.Open(context.Background(), memlog.New(Host)))

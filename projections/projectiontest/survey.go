@@ -6,7 +6,7 @@ import (
 	"cortex/events"
 )
 
-// hardwareSnapshot looks at a machine whose processors and memory come and go.
+// hardwareSnapshot records a snapshot of random hardware and its changes.
 func (w *historyGenerator) hardwareSnapshot() {
 	facts := []events.HardwareFact{
 		{Key: "cpu.flags", Value: events.ListValue([]string{"avx", "lm"}), Source: "/proc/cpuinfo", Confidence: events.ConfidenceCertain},
@@ -35,7 +35,7 @@ func (w *historyGenerator) hardwareSnapshot() {
 	w.limits()
 }
 
-// limits sets a profile, and puts a program under it that may end.
+// limits records a limit profile, a limited group and its end, each at random.
 func (w *historyGenerator) limits() {
 	l := events.Limits{MemoryBytes: int64(1+w.choose(9)) << 30, CPUMillis: 500, Pids: 64}
 	name := []string{"training", "batch", "mine"}[w.choose(3)]

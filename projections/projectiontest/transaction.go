@@ -7,7 +7,7 @@ import (
 	"cortex/events"
 )
 
-// request opens a transaction.
+// request records a request, which opens a transaction.
 func (w *historyGenerator) request() {
 	verb := events.Verbs[w.choose(len(events.Verbs))]
 	in := events.Intent{Verb: verb, DryRun: w.chance(20), CommandLine: "cortex " + string(verb)}
@@ -39,7 +39,7 @@ func (w *historyGenerator) request() {
 	w.open = append(w.open, t)
 }
 
-// targets are what can be undone: for a redo, undos.
+// targets returns the transactions that verb can revert. A redo reverts only undos.
 func (w *historyGenerator) targets(verb events.Verb) []*events.Transaction {
 	var out []*events.Transaction
 	for _, t := range w.undoable {
@@ -50,7 +50,7 @@ func (w *historyGenerator) targets(verb events.Verb) []*events.Transaction {
 	return out
 }
 
-// advance decides a transaction that does not run yet.
+// advance records the next fact of a transaction.
 func (w *historyGenerator) advance(t *events.Transaction) {
 	switch roll := w.choose(10); {
 	case t.State == events.StateRunning:
@@ -58,7 +58,7 @@ func (w *historyGenerator) advance(t *events.Transaction) {
 	case roll == 0:
 		w.end(t, &events.Refused{Failure: w.failure()})
 	case roll == 1 && t.State != events.StateApproved:
-		w.end(t, &events.Cancelled{Reason: "the person said no"})
+		w.end(t, &events.Cancelled{Reason: "the user declined"})
 	case roll == 2 && t.State != events.StateRequested:
 		w.end(t, &events.Denied{Rule: "essential-packages", Message: "no"})
 	case t.State == events.StateRequested:
@@ -72,7 +72,7 @@ func (w *historyGenerator) advance(t *events.Transaction) {
 	}
 }
 
-// actions are those of a plan's lines.
+// actions are the actions of planned changes.
 var actions = []events.Action{
 	events.ActionInstall, events.ActionUpgrade, events.ActionDowngrade, events.ActionReinstall, events.ActionRemove,
 	events.ActionPurge, events.ActionConfigure, events.ActionHold, events.ActionUnhold, events.ActionMarkAuto, events.ActionMarkManual,
@@ -112,7 +112,7 @@ func (w *historyGenerator) plan(t *events.Transaction) events.Plan {
 	}
 	plan.Steps = append(plan.Steps, step, events.Step{Op: events.OpMarkAuto, Targets: step.Targets})
 	if w.chance(20) {
-		plan.Residue, plan.Notes = []string{"perl: cannot be brought back"}, []string{"a note"}
+		plan.Residue, plan.Notes = []string{"perl: cannot be restored"}, []string{"a note"}
 	}
 	return plan
 }
@@ -126,7 +126,7 @@ func (w *historyGenerator) find(id events.TransactionID) *events.Transaction {
 	return nil
 }
 
-// run lets the running transaction do its next thing.
+// run records the next fact of the running transaction.
 func (w *historyGenerator) run(t *events.Transaction) {
 	open := len(t.Steps) > 0 && !t.Steps[len(t.Steps)-1].Done
 	failed := len(t.Steps) > 0 && t.Steps[len(t.Steps)-1].Failure != nil
@@ -153,7 +153,8 @@ func (w *historyGenerator) run(t *events.Transaction) {
 	}
 }
 
-// outcome is what the machine looks like afterwards; an undo restores.
+// outcome returns the package changes of a transaction. An undo restores the states before
+// its target.
 func (w *historyGenerator) outcome(t *events.Transaction) []events.PackageChange {
 	if target := w.find(t.Intent.Target); target != nil {
 		var out []events.PackageChange
@@ -171,7 +172,7 @@ func (w *historyGenerator) outcome(t *events.Transaction) []events.PackageChange
 	return w.changes(keys)
 }
 
-// end writes a transaction's last fact but for the verdict.
+// end records the outcome of a transaction.
 func (w *historyGenerator) end(t *events.Transaction, f events.Fact) {
 	w.appendTransactionFact(t, w.id(), f)
 	w.open = slices.DeleteFunc(w.open, func(o *events.Transaction) bool { return o == t })
@@ -189,26 +190,26 @@ func (w *historyGenerator) end(t *events.Transaction, f events.Fact) {
 	}
 }
 
-// compensate writes the verdict of an undo on the transaction it undid.
+// compensate records the result of an undo in the transactions that it reverted.
 func (w *historyGenerator) compensate() {
 	i := w.choose(len(w.awaitingVerdict))
 	undo := w.awaitingVerdict[i]
 	w.awaitingVerdict = append(w.awaitingVerdict[:i:i], w.awaitingVerdict[i+1:]...)
-	verdict := &events.Compensated{By: undo.ID, Exact: w.chance(70)}
-	if !verdict.Exact {
-		verdict.Residue = []string{"perl: is not as before"}
+	result := &events.Compensated{By: undo.ID, Exact: w.chance(70)}
+	if !result.Exact {
+		result.Residue = []string{"perl: differs from the state before"}
 	}
 	for _, id := range append([]events.TransactionID{undo.Intent.Target}, undo.Plan.Undoes...) {
 		if target := w.find(id); target != nil && target.CompensatedBy == "" {
-			w.appendTransactionFact(target, w.id(), verdict)
+			w.appendTransactionFact(target, w.id(), result)
 		}
 	}
 }
 
-// someDigest names a content.
+// someDigest is the digest of all generated contents.
 const someDigest = events.Digest("00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff")
 
-// files are changes of some paths.
+// files returns changes of random paths.
 func (w *historyGenerator) files() []events.FileChange {
 	var out []events.FileChange
 	for i := range w.choose(4) {
@@ -228,7 +229,7 @@ func (w *historyGenerator) settings() []events.SettingChange {
 	return []events.SettingChange{{Kind: events.SettingAlternative, Name: "editor", Before: "auto", After: "manual /usr/bin/vi"}}
 }
 
-// externalChange lets somebody else do something.
+// externalChange records a transaction of another program.
 func (w *historyGenerator) externalChange() {
 	changes, files := w.changes(w.someKeys(3)), w.files()
 	if len(changes)+len(files) == 0 {

@@ -7,7 +7,7 @@ import (
 	"cortex/projections"
 )
 
-// Name is the read model's name, and its file's.
+// Name is the name of the read model and of its file.
 const Name = "usage"
 
 // Version is the version of the tables.
@@ -16,44 +16,41 @@ const Version = 1
 //go:embed schema.sql
 var schema string
 
-// Projection writes the read model.
-type Projection struct{}
+// Definition defines the read model.
+func Definition() projections.Definition {
+	return projections.Definition{
+		Name: Name, Version: Version, Schema: schema,
+		Handlers: []projections.Handler{
+			projections.On(completed),
+			projections.On(failed),
+			projections.On(denied),
+		},
+	}
+}
 
-var _ projections.Projection = Projection{}
-
-// Name implements [projections.Projection].
-func (Projection) Name() string { return Name }
-
-// Version implements [projections.Projection].
-func (Projection) Version() int { return Version }
-
-// Schema implements [projections.Projection].
-func (Projection) Schema() string { return schema }
-
-// Classes of what was no failed call of a provider.
+// Failure classes that are not failed calls of a provider.
 const (
-	classDenied      = "denied"      // by the budget
-	classBackoff     = "resting"     // the provider was left alone
-	classInterrupted = "interrupted" // nobody saw the end
+	classDenied      = "denied"      // the budget denied the call
+	classBackoff     = "resting"     // the provider was in backoff
+	classInterrupted = "interrupted" // the end of the call was not recorded
 )
 
-// Apply implements [projections.Projection]. Every other fact is of no concern.
-func (Projection) Apply(tx *projections.Tx, r events.Record, f events.Fact) error {
-	switch f := f.(type) {
-	case *events.LLMCompleted:
-		if f.Cache != "" {
-			return insertCall(tx, r, 0, f.Task, events.LLMAttempt{Provider: "cache", Model: f.Model, PriceKnown: true, LatencyMs: f.LatencyMs})
-		}
-		return insertCalls(tx, r, f.Task, f.Attempts)
-	case *events.LLMFailed:
-		if f.Class == classInterrupted {
-			return insertCall(tx, r, 0, f.Task, events.LLMAttempt{Provider: "unknown", Class: classInterrupted})
-		}
-		return insertCalls(tx, r, f.Task, f.Attempts)
-	case *events.LLMDenied:
-		return insertCalls(tx, r, f.Task, f.Attempts)
+func completed(tx *projections.Tx, r events.Record, f *events.LLMCompleted) error {
+	if f.Cache != "" {
+		return insertCall(tx, r, 0, f.Task, events.LLMAttempt{Provider: "cache", Model: f.Model, PriceKnown: true, LatencyMs: f.LatencyMs})
 	}
-	return nil
+	return insertCalls(tx, r, f.Task, f.Attempts)
+}
+
+func failed(tx *projections.Tx, r events.Record, f *events.LLMFailed) error {
+	if f.Class == classInterrupted {
+		return insertCall(tx, r, 0, f.Task, events.LLMAttempt{Provider: "unknown", Class: classInterrupted})
+	}
+	return insertCalls(tx, r, f.Task, f.Attempts)
+}
+
+func denied(tx *projections.Tx, r events.Record, f *events.LLMDenied) error {
+	return insertCalls(tx, r, f.Task, f.Attempts)
 }
 
 func insertCalls(tx *projections.Tx, r events.Record, t events.LLMTask, attempts []events.LLMAttempt) error {

@@ -1,8 +1,8 @@
-// Package usage is the read model of what models were asked and what it cost.
+// Package usage is the read model of the calls of language models and their cost.
 //
-// It promises that every call of the log is counted once, failed ones, too, and
-// that amounts add up to the micro-dollar: they are integers from the first fact to
-// the last sum. A call whose price is not known is counted apart and never as free.
+// It promises that it counts every call in the log once, including failed calls, and that
+// the sums are exact: amounts are integers in micro-USD. A call of unknown price is
+// counted separately, never as free.
 //
-// [Projection] writes it; [Reader] answers from nothing but an open database.
+// [Definition] defines the tables and [Reader] queries them in an open database.
 package usage

@@ -1,13 +1,13 @@
--- Times are nanoseconds since 1970 in UTC, amounts micro-USD, latencies milliseconds.
+-- Times are Unix times in nanoseconds, costs micro-USD, latencies milliseconds.
 CREATE TABLE calls (
   position INTEGER NOT NULL, -- of the fact
   n        INTEGER NOT NULL, -- of the call within it
   at       INTEGER NOT NULL,
-  day      TEXT    NOT NULL, -- of UTC, such as 2026-11-23
+  day      TEXT    NOT NULL, -- in UTC, such as 2026-11-23
   task     TEXT    NOT NULL,
-  provider TEXT    NOT NULL, -- cache, when no model was asked
+  provider TEXT    NOT NULL, -- cache if the answer was cached
   model    TEXT    NOT NULL,
-  class    TEXT    NOT NULL, -- of the failure; '' when it answered
+  class    TEXT    NOT NULL, -- of the failure; '' for an answer
   input    INTEGER NOT NULL, -- tokens
   output   INTEGER NOT NULL,
   cost     INTEGER NOT NULL,

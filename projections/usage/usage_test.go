@@ -20,11 +20,11 @@ import (
 func TestMain(m *testing.M) { projectiontest.Main(m) }
 
 func TestContract(t *testing.T) {
-	projectiontest.Run(t, func() projections.Projection { return usage.Projection{} })
+	projectiontest.Run(t, usage.Definition())
 }
 
-// Every amount of every fact is in the report, to the micro-dollar.
-func TestTheReportAddsUp(t *testing.T) {
+// The report must contain the exact amounts of all facts.
+func TestReportMatchesTheLog(t *testing.T) {
 	base, n := t.TempDir(), 0
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
@@ -48,7 +48,7 @@ func TestTheReportAddsUp(t *testing.T) {
 				want += f.Cost
 			}
 		}
-		m, err := projections.New(usage.Projection{}, projectiontest.Open, projections.Config{Dir: filepath.Join(base, fmt.Sprint(n)), OnDeadLetter: func(d projections.DeadLetter) { rt.Errorf("%s", d) }})
+		m, err := projections.New(usage.Definition(), projectiontest.Open, projections.Config{Dir: filepath.Join(base, fmt.Sprint(n)), OnDeadLetter: func(d projections.DeadLetter) { rt.Errorf("%s", d) }})
 		if err != nil {
 			rt.Fatal(err)
 		}

@@ -89,12 +89,12 @@ func (r *road) start(ctx context.Context) []consumers.Handler {
 		r.t.Fatal(err)
 	}
 	p := planner.New(r.scribe, r.machine, k, v, r.rules, planner.Config{OnProgress: r.tell})
-	return consumers.Workers{
-		Commands:    commands.New(r.scribe, recorder.NewSequence(r.log), commands.Config{MayChange: func(a events.Actor) bool { return a.UID == 0 }}),
-		Planner:     p,
-		Executor:    executor.New(r.scribe, r.machine, k, v, p, r.rules, rc, executor.Config{MayRun: true, OnProgress: r.tell}),
-		Compensator: undo.NewCompensator(r.scribe, l),
-	}.Handlers(host)
+	return consumers.Handlers(host, consumers.HandleFuncs{
+		Commands:    commands.New(r.scribe, recorder.NewSequence(r.log), commands.Config{MayChange: func(a events.Actor) bool { return a.UID == 0 }}).Handle,
+		Planner:     p.Handle,
+		Executor:    executor.New(r.scribe, r.machine, k, v, p, r.rules, rc, executor.Config{MayRun: true, OnProgress: r.tell}).Handle,
+		Compensator: undo.NewCompensator(r.scribe, l).Handle,
+	})
 }
 
 // ask files a request.

@@ -28,7 +28,7 @@ const (
 type Handler struct {
 	Name   string // durable name
 	Filter string // NATS filter of what it reacts to
-	Handle func(context.Context, events.Record) error
+	Handle HandleFunc
 }
 
 // Subscribe opens the durable subscription of a handler.

@@ -25,45 +25,64 @@ import (
 	"sync/atomic"
 	"time"
 
-	"cortex/consumers/machine/apt"
+	"cortex/consumers/machine"
 	"cortex/consumers/machine/confstate"
 	"cortex/consumers/policy"
 	"cortex/consumers/recorder"
 	"cortex/events"
 )
 
-// StepRunner is what the executor needs of apt and dpkg.
+// StepRunner carries out steps.
 type StepRunner interface {
-	Inventory(ctx context.Context) (events.Inventory, error)
-	WaitForLock(ctx context.Context, limit time.Duration, tell func(apt.LockHolder, time.Duration)) error
-	Run(ctx context.Context, step events.Step, o apt.RunOptions) (apt.StepResult, error)
+	// WaitForLock returns when no other package manager holds the lock.
+	WaitForLock(ctx context.Context, limit time.Duration, report func(machine.LockHolder, time.Duration)) error
+	// StepArgv returns the arguments with which Run carries out a step; nil when
+	// no program does.
+	StepArgv(step events.Step) []string
+	Run(ctx context.Context, step events.Step, o machine.RunOptions) (machine.StepResult, error)
+}
+
+// InterruptionRepairer finds and repairs an interrupted package manager.
+type InterruptionRepairer interface {
 	DpkgInterrupted(ctx context.Context) (bool, error)
 	Recover(ctx context.Context) (did []string, err error)
+}
+
+// PackageReader reads package states and fetches package files.
+type PackageReader interface {
+	Inventory(ctx context.Context) (events.Inventory, error)
 	FetchDeb(ctx context.Context, k events.PackageKey, v events.Version, keep func(path string) error) error
 }
 
-// ConfigRestorer captures and restores what dpkg's package states do not tell; see
-// keeper.Keeper.
+// PackageManager has the executor's roles; apt.Machine implements it.
+type PackageManager interface {
+	StepRunner
+	InterruptionRepairer
+	PackageReader
+}
+
+// ConfigRestorer captures and restores configuration files and settings;
+// confstate.Snapshots implements it.
 type ConfigRestorer interface {
 	Capture(ctx context.Context) (confstate.Snapshot, error)
 	Save(i confstate.Snapshot) (events.Digest, error)
 	Restore(ctx context.Context, step events.Step, base confstate.Snapshot) error
 }
 
-// DebStore keeps package files; see vault.Vault.
+// DebStore stores package files; blobstore.Blobs implements it.
 type DebStore interface {
 	PutDeb(k events.PackageKey, v events.Version, path string) (events.Deb, error)
 	Deb(k events.PackageKey, v events.Version) (events.Deb, bool)
 }
 
-// Replanner makes a transaction's plan again; see planner.Planner.Again.
+// Replanner makes a transaction's plan again; planner.Planner implements it.
 type Replanner interface {
 	Replan(ctx context.Context, t *events.Transaction) (events.Plan, string, error)
 }
 
-// Finisher makes history agree with the machine: it ends a transaction that is on
-// record as running although nobody runs it, and records what others changed; see
-// reconciler.Reconciler.
+// Finisher makes history agree with the machine: it ends a transaction that was cut
+// off, and records changes that were made outside Cortex; recovery.Reconciler
+// implements it.
 type Finisher interface {
 	FinishInterrupted(ctx context.Context, t *events.Transaction) error
 	CatchUp(ctx context.Context) error
@@ -82,7 +101,7 @@ type Config struct {
 type Executor struct {
 	log       events.Log
 	recorder  *recorder.Recorder
-	machine   StepRunner
+	machine   PackageManager
 	snapshots ConfigRestorer
 	debs      DebStore
 	replanner Replanner
@@ -96,7 +115,7 @@ type Executor struct {
 }
 
 // New returns an executor.
-func New(s *recorder.Recorder, m StepRunner, k ConfigRestorer, d DebStore, p Replanner, j policy.Evaluator, f Finisher, cfg Config) *Executor {
+func New(s *recorder.Recorder, m PackageManager, k ConfigRestorer, d DebStore, p Replanner, j policy.Evaluator, f Finisher, cfg Config) *Executor {
 	return &Executor{log: s.Log, recorder: s, machine: m, snapshots: k, debs: d, replanner: p, policy: j, finisher: f, cfg: cfg}
 }
 
@@ -187,7 +206,7 @@ func (x *Executor) preflight(ctx context.Context, t *events.Transaction) (before
 	if !x.cfg.MayRun {
 		return nil, nil, &events.Error{Op: "executor.ready", Kind: events.ErrConfirmation, Err: errors.New("changing packages needs root"), Hint: "run the command with sudo"}
 	}
-	err = x.machine.WaitForLock(ctx, t.Intent.Options.LockWait(), func(h apt.LockHolder, waited time.Duration) {
+	err = x.machine.WaitForLock(ctx, t.Intent.Options.LockWait(), func(h machine.LockHolder, waited time.Duration) {
 		x.reportProgress(t, events.Progress{
 			Stage: events.StageWaiting, Percent: -1,
 			Message: fmt.Sprintf("waiting for %s (%s so far)", h, waited.Round(time.Second)),

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"cortex/consumers/machine/apt"
+	"cortex/consumers/machine"
 	"cortex/consumers/machine/confstate"
 	"cortex/consumers/recorder"
 	"cortex/events"
@@ -113,7 +113,7 @@ func (w *execution) effects(ctx context.Context) (events.Effects, error) {
 // runStep records a step's start, runs it and records its end. failure is the
 // step's own; err means that the outcome is not on record.
 func (w *execution) runStep(ctx context.Context, i int, s events.Step) (failure, err error) {
-	argv := apt.Argv(s)
+	argv := w.machine.StepArgv(s)
 	w.cause, err = w.recorder.AppendToTransaction(ctx, recorder.CausedBy(w.cause), w.t, &events.StepStarted{Index: i, Op: s.Op, Argv: argv})
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (w *execution) runStep(ctx context.Context, i int, s events.Step) (failure,
 		return nil, err
 	}
 	start := w.recorder.Now()
-	var result apt.StepResult
+	var result machine.StepResult
 	if s.Op == events.OpRestore {
 		failure = w.runRestore(ctx, i, s)
 		result.Duration, result.ExitCode = w.recorder.Now().Sub(start), -1
@@ -145,19 +145,19 @@ func (w *execution) runStep(ctx context.Context, i int, s events.Step) (failure,
 }
 
 // runProgram runs a step that is a program's.
-func (w *execution) runProgram(ctx context.Context, i int, s events.Step) (apt.StepResult, error) {
+func (w *execution) runProgram(ctx context.Context, i int, s events.Step) (machine.StepResult, error) {
 	if s.Op == events.OpPurgeLeftovers { // dpkg by itself has no hook
 		if err := w.takeSnapshot(ctx, i, nil); err != nil {
-			return apt.StepResult{ExitCode: -1}, err
+			return machine.StepResult{ExitCode: -1}, err
 		}
 	}
-	return w.machine.Run(ctx, s, apt.RunOptions{
+	return w.machine.Run(ctx, s, machine.RunOptions{
 		Label: fmt.Sprintf("%s-%d", w.t.ID, i),
 		OnProgress: func(p events.Progress) {
 			p.Step = i
 			w.reportProgress(w.t, p)
 		},
-		Gate: func(ctx context.Context, about []apt.PendingAction) error {
+		Gate: func(ctx context.Context, about []machine.PendingAction) error {
 			if err := w.checkUnchanged(ctx, about); err != nil {
 				return err
 			}
@@ -177,7 +177,7 @@ func (w *execution) runRestore(ctx context.Context, i int, s events.Step) error 
 // checkUnchanged vetoes, under dpkg's lock, when what apt is about to do is not what
 // was approved, or the machine is not as it was when the step began. Marks do not
 // count: apt itself has written them by now.
-func (w *execution) checkUnchanged(ctx context.Context, about []apt.PendingAction) error {
+func (w *execution) checkUnchanged(ctx context.Context, about []machine.PendingAction) error {
 	stale := func(subject, why string) error {
 		return &events.Error{Op: "executor.unchanged", Kind: events.ErrStale, Subject: subject, Err: errors.New(why + "; nothing was changed"), Hint: "ask again to see the plan as it is now"}
 	}
@@ -224,7 +224,7 @@ func (w *execution) countAptSteps() int {
 }
 
 // takeSnapshot makes durable what an undo of the step needs, and records that it is.
-func (w *execution) takeSnapshot(ctx context.Context, i int, about []apt.PendingAction) error {
+func (w *execution) takeSnapshot(ctx context.Context, i int, about []machine.PendingAction) error {
 	img, err := w.snapshots.Capture(ctx)
 	if err != nil {
 		return err

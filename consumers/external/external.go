@@ -26,12 +26,12 @@ import (
 	"cortex/events"
 )
 
-// BlobReader gives contents back; see vault.Vault.
+// BlobReader reads stored contents; blobstore.Blobs implements it.
 type BlobReader interface {
 	Get(d events.Digest, secret bool) ([]byte, error)
 }
 
-// SnapshotLoader gives images back; see keeper.Keeper.
+// SnapshotLoader reads stored snapshots; confstate.Snapshots implements it.
 type SnapshotLoader interface {
 	Load(d events.Digest) (confstate.Snapshot, error)
 }

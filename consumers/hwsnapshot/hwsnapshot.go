@@ -130,34 +130,20 @@ func DependsOnHardware(name events.PackageName) bool {
 		slices.ContainsFunc(hardwareAffixes.ends, func(p string) bool { return strings.HasSuffix(s, p) })
 }
 
-// Worker reacts to one message.
-type Worker interface {
-	Handle(ctx context.Context, r events.Record) error
-}
-
-// snapshotPlanner is a planner that first has the hardware looked at, where it matters.
-type snapshotPlanner struct {
-	snapshotter *Snapshotter
-	planner     Worker
-	report      func(error)
-}
-
-// SnapshotBeforePlan wraps the planner: a request for packages that depend on the hardware
-// gets a snapshot before its plan. report is told when there could be none.
-func (s *Snapshotter) SnapshotBeforePlan(planner Worker, report func(error)) Worker {
-	return snapshotPlanner{s, planner, report}
-}
-
-// Handle implements [Worker].
-func (b snapshotPlanner) Handle(ctx context.Context, r events.Record) error {
-	f, err := events.Decode(r.Event)
-	if err != nil {
-		return err
-	}
-	if q, ok := f.(*events.Requested); ok && slices.ContainsFunc(q.Packages, func(p events.PackageRef) bool { return DependsOnHardware(p.Name) }) {
-		if err := b.snapshotter.recordSnapshot(ctx, recorder.CausedBy(r), events.HardwareSnapshotBeforePlan); err != nil {
-			b.report(err)
+// SnapshotBeforePlan returns a handler that calls plan. For a request that names
+// packages that depend on the hardware it first records a snapshot. A snapshot that
+// fails is reported, and the plan is made anyway.
+func (s *Snapshotter) SnapshotBeforePlan(plan func(context.Context, events.Record) error, report func(error)) func(context.Context, events.Record) error {
+	return func(ctx context.Context, r events.Record) error {
+		f, err := events.Decode(r.Event)
+		if err != nil {
+			return err
 		}
+		if q, ok := f.(*events.Requested); ok && slices.ContainsFunc(q.Packages, func(p events.PackageRef) bool { return DependsOnHardware(p.Name) }) {
+			if err := s.recordSnapshot(ctx, recorder.CausedBy(r), events.HardwareSnapshotBeforePlan); err != nil {
+				report(err)
+			}
+		}
+		return plan(ctx, r)
 	}
-	return b.planner.Handle(ctx, r)
 }

@@ -18,30 +18,47 @@ import (
 	"cortex/events"
 )
 
-// Simulator is what the planner needs of apt and dpkg. Implementations are safe
-// for concurrent use.
+// Simulator makes plans without changing anything.
 type Simulator interface {
-	NativeArch(ctx context.Context) (events.Architecture, error)
-	Inventory(ctx context.Context) (events.Inventory, error)
 	CheckNames(ctx context.Context, refs []events.PackageRef) error
 	Simulate(ctx context.Context, steps []events.Step) (events.Plan, error)
+	// InputFingerprint identifies the present content of everything that a plan is
+	// made from; "" when it cannot.
+	InputFingerprint() string
+}
+
+// PackageReader reads what is installed and what sources offer.
+type PackageReader interface {
+	NativeArch(ctx context.Context) (events.Architecture, error)
+	Inventory(ctx context.Context) (events.Inventory, error)
 	OfferedVersions(ctx context.Context, names []events.PackageName) (map[events.PackageKey][]events.Version, error)
 	DataPaths(ctx context.Context, names []events.PackageName) (map[events.PackageName][]string, error)
 	Services(ctx context.Context, keys []events.PackageKey) ([]string, error)
-	ListsEmpty() bool
-	// InputFingerprint names all that a plan is made from, as it is now; "" when it cannot.
-	InputFingerprint() string
-	Refresh(ctx context.Context, tell func(events.Progress)) error
 }
 
-// ConfigReader looks at what dpkg's package states do not tell; see keeper.Keeper.
+// ListRefresher fetches package lists.
+type ListRefresher interface {
+	ListsEmpty() bool
+	Refresh(ctx context.Context, report func(events.Progress)) error
+}
+
+// PackageManager has the planner's roles; apt.Machine implements it.
+// Implementations are safe for concurrent use.
+type PackageManager interface {
+	Simulator
+	PackageReader
+	ListRefresher
+}
+
+// ConfigReader captures configuration files and settings; confstate.Snapshots
+// implements it.
 type ConfigReader interface {
 	Capture(ctx context.Context) (confstate.Snapshot, error)
 	Content(s events.FileState) ([]byte, error)
 }
 
-// BlobStore finds and checks package files that are kept, and keeps the contents of
-// files that a plan puts in place; see vault.Vault.
+// BlobStore finds and checks stored package files, and stores the contents of files
+// that a plan puts in place; blobstore.Blobs implements it.
 type BlobStore interface {
 	Deb(k events.PackageKey, v events.Version) (events.Deb, bool)
 	CheckDeb(d events.Digest) error
@@ -62,7 +79,7 @@ type Config struct {
 type Planner struct {
 	log       events.Log
 	recorder  *recorder.Recorder
-	machine   Simulator
+	machine   PackageManager
 	snapshots ConfigReader
 	blobs     BlobStore
 	policy    policy.Evaluator
@@ -81,7 +98,7 @@ type cachedPlan struct {
 }
 
 // New returns a planner.
-func New(s *recorder.Recorder, m Simulator, k ConfigReader, d BlobStore, j policy.Evaluator, cfg Config) *Planner {
+func New(s *recorder.Recorder, m PackageManager, k ConfigReader, d BlobStore, j policy.Evaluator, cfg Config) *Planner {
 	return &Planner{log: s.Log, recorder: s, machine: m, snapshots: k, blobs: d, policy: j, cfg: cfg}
 }
 

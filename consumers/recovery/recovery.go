@@ -18,19 +18,22 @@ import (
 	"cortex/events"
 )
 
-// DpkgRecoverer is what the reconciler needs of apt and dpkg.
+// DpkgRecoverer reads package states and repairs an interrupted dpkg; apt.Machine
+// implements it.
 type DpkgRecoverer interface {
 	Inventory(ctx context.Context) (events.Inventory, error)
 	Recover(ctx context.Context) (did []string, err error)
 }
 
-// SnapshotReader looks at what dpkg's package states do not tell; see keeper.Keeper.
+// SnapshotReader captures and loads configuration files and settings;
+// confstate.Snapshots implements it.
 type SnapshotReader interface {
 	Capture(ctx context.Context) (confstate.Snapshot, error)
 	Load(d events.Digest) (confstate.Snapshot, error)
 }
 
-// ExternalChanges takes in what hooks saw; see observer.Observer.
+// ExternalChanges records the changes that hooks observed; external.Importer
+// implements it.
 type ExternalChanges interface {
 	Ingest(ctx context.Context) error
 	InProgress() bool

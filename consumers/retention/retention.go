@@ -21,7 +21,8 @@ import (
 // gracePeriod protects what was put a moment ago and is not on record yet.
 const gracePeriod = time.Hour
 
-// PackageSource is what the custodian needs of apt and dpkg.
+// PackageSource reads what is installed and fetches package files; apt.Machine
+// implements it.
 type PackageSource interface {
 	Inventory(ctx context.Context) (events.Inventory, error)
 	OfferedVersions(ctx context.Context, names []events.PackageName) (map[events.PackageKey][]events.Version, error)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 
 	"cortex/events"
 )
@@ -40,18 +39,14 @@ func (m *Machine) askApt(ctx context.Context, s events.Step) (aptAnswer, error) 
 		return aptAnswer{}, err
 	}
 	defer done()
-	argv := Argv(s)
-	argv = slices.Insert(argv, 1, "--print-uris", "--allow-remove-essential",
-		"-o", "Dir::State::extended_states="+marks,
-		"-o", "APT::Keep-Fds::=4",
-		"-o", "AptCli::Hooks::Install::="+hookScript,
-		"-o", "AptCli::Hooks::Upgrade::="+hookScript)
+	step, _ := stepCommand(s)
+	c := planningCommand(step, marks)
 	pipeR, pipeW, err := os.Pipe()
 	if err != nil {
 		return aptAnswer{}, err
 	}
 	defer pipeR.Close()
-	cmd := m.command(argv...)
+	cmd := m.prepare(c)
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		pipeW.Close()
@@ -64,7 +59,7 @@ func (m *Machine) askApt(ctx context.Context, s events.Step) (aptAnswer, error) 
 	child, err := m.start(cmd)
 	pipeW.Close()
 	if err != nil {
-		return aptAnswer{}, startError(argv[0], err)
+		return aptAnswer{}, startError(c.program(), err)
 	}
 	heard := make(chan []byte, 1)
 	go func() {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"cortex/consumers/machine"
 	"cortex/consumers/machine/apt"
 	"cortex/consumers/machine/testbed"
 	"cortex/events"
@@ -53,9 +54,9 @@ func (b bed) inventory() events.Inventory {
 	return inv
 }
 
-func (b bed) run(s events.Step) (apt.StepResult, error) {
+func (b bed) run(s events.Step) (machine.StepResult, error) {
 	b.t.Helper()
-	return b.Machine.Run(b.t.Context(), s, apt.RunOptions{Label: "test"})
+	return b.Machine.Run(b.t.Context(), s, machine.RunOptions{Label: "test"})
 }
 
 func (b bed) until(what string, ok func() bool) {
@@ -75,7 +76,7 @@ func (b bed) slow(ctx context.Context) (end <-chan error, release func()) {
 	b.t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		_, err := b.Machine.Run(ctx, do(events.OpInstall, "toy-slow"), apt.RunOptions{Label: "slow"})
+		_, err := b.Machine.Run(ctx, do(events.OpInstall, "toy-slow"), machine.RunOptions{Label: "slow"})
 		done <- err
 	}()
 	release = func() { b.WriteFile(b.t, "/run/toy-slow.go", "") }

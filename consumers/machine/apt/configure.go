@@ -3,7 +3,6 @@ package apt
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"path"
@@ -25,7 +24,7 @@ func (m *Machine) readRegistry(ctx context.Context) (map[events.PackageKey]strin
 	if err != nil {
 		return nil, err
 	}
-	out, err := m.runReadOnly(ctx, "dpkg-query", "-W", "-f", `${Package}\t${Architecture}\n${Conffiles}\n`)
+	out, err := m.runReadOnly(ctx, queryCommand(`${Package}\t${Architecture}\n${Conffiles}\n`))
 	if err != nil && !(len(out) == 0 && strings.Contains(err.Error(), "no packages found")) {
 		return nil, err
 	}
@@ -55,94 +54,20 @@ func parseRegistry(out string, native events.Architecture) map[events.PackageKey
 // ApplySetting brings one alternative, diversion or statoverride to what c.After
 // says; "" takes it away.
 func (m *Machine) ApplySetting(ctx context.Context, c events.SettingChange) error {
-	argv, err := configureArgv(c)
-	if err != nil || argv == nil {
+	commands, err := settingCommands(c)
+	if err != nil {
 		return err
 	}
-	for _, a := range argv {
-		output, err := m.runToEnd(ctx, "configure", a)
+	for _, c := range commands {
+		output, err := m.runToEnd(ctx, "configure", c)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			return &events.Error{Op: "apt.Configure", Kind: events.ErrApt, Subject: a[0], Err: errors.New(failureReason(output, err))}
+			return &events.Error{Op: "apt.ApplySetting", Kind: events.ErrApt, Subject: c.program(), Err: errors.New(failureReason(output, err))}
 		}
 	}
 	return nil
-}
-
-// configureArgv is what runs to change one setting: at most two commands, the
-// first of which takes the old value away.
-func configureArgv(c events.SettingChange) ([][]string, error) {
-	bad := func(why error) ([][]string, error) {
-		return nil, &events.Error{Op: "apt.configureArgv", Kind: events.ErrUsage, Subject: string(c.Kind) + " " + c.Name, Err: why}
-	}
-	switch c.Kind {
-	case events.SettingAlternative:
-		if strings.Contains(c.Name, "/") || strings.HasPrefix(c.Name, "-") || events.ValidatePath("/"+c.Name) != nil {
-			return bad(errors.New("not the name of a link group"))
-		}
-		choice, manual := strings.CutPrefix(c.After, "manual ")
-		switch {
-		case manual && events.ValidatePath(choice) != nil:
-			return bad(errors.New("not a path"))
-		case manual:
-			return [][]string{{"update-alternatives", "--set", c.Name, choice}}, nil
-		case c.After == "auto" && c.Before != "":
-			return [][]string{{"update-alternatives", "--auto", c.Name}}, nil
-		}
-		return nil, nil // groups come and go with packages
-	case events.SettingDiversion:
-		return divertArgv(c, bad)
-	case events.SettingOverride:
-		return overrideArgv(c, bad)
-	case events.SettingDebconf, events.SettingConffiles:
-	}
-	return bad(fmt.Errorf("not changed by a command"))
-}
-
-func divertArgv(c events.SettingChange, bad func(error) ([][]string, error)) ([][]string, error) {
-	if err := events.ValidatePath(c.Name); err != nil {
-		return bad(err)
-	}
-	var out [][]string
-	if c.Before != "" {
-		out = append(out, []string{"dpkg-divert", "--no-rename", "--remove", c.Name})
-	}
-	if c.After == "" {
-		return out, nil
-	}
-	to, pkg, ok := strings.Cut(c.After, " ")
-	if !ok || events.ValidatePath(to) != nil {
-		return bad(errors.New("not a diversion"))
-	}
-	by := []string{"--local"}
-	if pkg != ":" {
-		if err := events.PackageName(pkg).Validate(); err != nil {
-			return bad(err)
-		}
-		by = []string{"--package", pkg}
-	}
-	argv := append([]string{"dpkg-divert", "--no-rename"}, by...)
-	return append(out, append(argv, "--divert", to, "--add", c.Name)), nil
-}
-
-func overrideArgv(c events.SettingChange, bad func(error) ([][]string, error)) ([][]string, error) {
-	if err := events.ValidatePath(c.Name); err != nil {
-		return bad(err)
-	}
-	var out [][]string
-	if c.Before != "" {
-		out = append(out, []string{"dpkg-statoverride", "--remove", c.Name})
-	}
-	if c.After == "" {
-		return out, nil
-	}
-	f := strings.Fields(c.After)
-	if len(f) != 3 || strings.HasPrefix(f[0], "-") || strings.HasPrefix(f[1], "-") || strings.Trim(f[2], "01234567") != "" {
-		return bad(errors.New("not a statoverride"))
-	}
-	return append(out, []string{"dpkg-statoverride", "--add", f[0], f[1], f[2], c.Name}), nil
 }
 
 // DebDir is where package files from the vault lie, inside the root, while apt

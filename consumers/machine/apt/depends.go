@@ -18,7 +18,7 @@ type Dependency struct {
 // DependencyChain finds the shortest chain of needs, among what is installed, from one of
 // the packages to another; nil when there is none.
 func (m *Machine) DependencyChain(ctx context.Context, from []events.PackageName, to events.PackageName) ([]Dependency, error) {
-	out, err := m.runReadOnly(ctx, "dpkg-query", "-W", "-f", `${Package}\t${db:Status-Status}\t${Provides}\t${Pre-Depends}, ${Depends}\t${Recommends}\n`)
+	out, err := m.runReadOnly(ctx, queryCommand(`${Package}\t${db:Status-Status}\t${Provides}\t${Pre-Depends}, ${Depends}\t${Recommends}\n`))
 	if err != nil {
 		return nil, err
 	}

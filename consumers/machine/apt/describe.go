@@ -52,17 +52,17 @@ const installedFormat = "${Package}\t${Architecture}\t${Installed-Size}\t${Essen
 
 // installedInfos asks dpkg about the packages that the plan changes or removes.
 func (m *Machine) installedInfos(ctx context.Context, changes []events.PlannedChange, native events.Architecture) (map[events.PackageKey]installedInfo, error) {
-	argv := []string{"dpkg-query", "-W", "-f", installedFormat, "--"}
+	var names []events.PackageName
 	for _, c := range changes {
 		if c.From != "" {
-			argv = append(argv, string(c.Name))
+			names = append(names, c.Name)
 		}
 	}
-	if argv[len(argv)-1] == "--" {
+	if len(names) == 0 {
 		return nil, nil
 	}
-	out, err := m.runReadOnly(ctx, argv...)
-	if err != nil && events.KindOf(err) != events.ErrApt { // it tells of those that it knows
+	out, err := m.runReadOnly(ctx, queryCommand(installedFormat, names...))
+	if err != nil && events.KindOf(err) != events.ErrApt { // it prints those that it knows
 		return nil, err
 	}
 	return parseInstalledInfos(string(out), native), nil
@@ -99,16 +99,16 @@ type versionKey struct {
 // offeredSizes asks apt's cache about the versions that the plan brings; what it
 // does not know has no entry.
 func (m *Machine) offeredSizes(ctx context.Context, changes []events.PlannedChange, native events.Architecture) (map[versionKey]int64, error) {
-	argv := []string{"apt-cache", "show", "--"}
+	var refs []events.PackageRef
 	for _, c := range changes {
 		if c.To != "" && c.To != c.From {
-			argv = append(argv, events.PackageRef{Name: c.Name, Arch: c.Arch, Version: c.To}.String())
+			refs = append(refs, events.PackageRef{Name: c.Name, Arch: c.Arch, Version: c.To})
 		}
 	}
-	if argv[len(argv)-1] == "--" {
+	if len(refs) == 0 {
 		return nil, nil
 	}
-	out, err := m.runReadOnly(ctx, argv...)
+	out, err := m.runReadOnly(ctx, showCommand(refs))
 	if err != nil && events.KindOf(err) != events.ErrApt {
 		return nil, err
 	}

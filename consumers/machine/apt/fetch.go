@@ -19,14 +19,14 @@ func (m *Machine) OfferedVersions(ctx context.Context, names []events.PackageNam
 	if len(names) == 0 {
 		return nil, nil
 	}
-	argv := []string{"apt-cache", "showpkg", "--"}
+	var refs []events.PackageRef
 	for _, n := range names {
 		if err := n.Validate(); err != nil {
 			return nil, err
 		}
-		argv = append(argv, string(n))
+		refs = append(refs, events.PackageRef{Name: n})
 	}
-	out, err := m.runReadOnly(ctx, argv...)
+	out, err := m.runReadOnly(ctx, versionsCommand(refs))
 	if err != nil && events.KindOf(err) != events.ErrApt {
 		return nil, err
 	}
@@ -67,11 +67,11 @@ func (m *Machine) FetchDeb(ctx context.Context, k events.PackageKey, v events.Ve
 	if k.Arch == native {
 		ref.Arch = ""
 	}
-	cmd := m.command("apt-get", "-q", "-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=20", "-o", "APT::Sandbox::User=root", "download", "--", ref.String())
+	cmd := m.prepare(downloadCommand(ref))
 	cmd.Dir = strings.TrimPrefix(dir, strings.TrimSuffix(m.cfg.Root, "/"))
 	child, err := m.start(cmd)
 	if err != nil {
-		return startError("apt-get", err)
+		return startError(aptGet, err)
 	}
 	failed := waitOrKill(ctx, child)
 	if ctx.Err() != nil {

@@ -11,21 +11,9 @@ import (
 	"path"
 	"strings"
 
+	"cortex/consumers/machine"
 	"cortex/events"
 )
-
-// Gate decides, while dpkg's lock is held and before dpkg starts, whether what
-// apt is about to do may happen. An error is a veto: apt ends, dpkg never starts.
-type Gate func(ctx context.Context, about []PendingAction) error
-
-// PendingAction is one action that apt is about to hand to dpkg, as apt's
-// Pre-Install-Pkgs protocol tells it (apt.conf(5), version 3).
-type PendingAction struct {
-	events.PackageKey
-	Old, New events.Version // "" when there is none
-	Deb      string         // the package file; "" when nothing is unpacked
-	Remove   bool           // remove or purge: apt does not say which
-}
 
 // gateScript is the hook. It passes on what apt tells it through the pipes that
 // apt-get, its parent, has from us, and lets dpkg start only when the answer is
@@ -36,11 +24,6 @@ const (
 	gateScript = `true && { cat; echo; echo ` + gateEnd + `; } >/proc/$PPID/fd/5 && read -r verdict </proc/$PPID/fd/6 && [ "$verdict" = go ]`
 	gateEnd    = "cortex-end-of-actions"
 )
-
-var gateOptions = []string{
-	"-o", "DPkg::Pre-Install-Pkgs::=" + gateScript,
-	"-o", "DPkg::Tools::Options::true::Version=3",
-}
 
 // gate is one open gate: the child's ends of two pipes, and ours.
 type gate struct {
@@ -65,7 +48,7 @@ func openGate() (*gate, error) {
 }
 
 // serveGate answers the hook until the child is gone.
-func (m *Machine) serveGate(ctx context.Context, g *gate, decide Gate, native events.Architecture) {
+func (m *Machine) serveGate(ctx context.Context, g *gate, decide machine.Gate, native events.Architecture) {
 	g.childActions.Close()
 	g.childVerdict.Close()
 	go func() {
@@ -128,9 +111,9 @@ func readActions(in *bufio.Reader) ([]string, error) {
 	}
 }
 
-// ParseActions reads what apt tells a hook of version 3; see [PendingAction]. command is
+// ParseActions reads what apt tells a hook of version 3; see [machine.PendingAction]. command is
 // the command line as apt has it.
-func (m *Machine) ParseActions(ctx context.Context, r io.Reader) (about []PendingAction, command string, err error) {
+func (m *Machine) ParseActions(ctx context.Context, r io.Reader) (about []machine.PendingAction, command string, err error) {
 	native, err := m.NativeArch(ctx)
 	if err != nil {
 		return nil, "", err
@@ -157,14 +140,14 @@ func (m *Machine) ParseActions(ctx context.Context, r io.Reader) (about []Pendin
 
 // parseActions reads the protocol: a version line, apt's configuration, an empty
 // line, then one line for each action: NAME OLD ARCH MA < NEW ARCH MA FILE.
-func parseActions(lines []string, native events.Architecture) ([]PendingAction, error) {
+func parseActions(lines []string, native events.Architecture) ([]machine.PendingAction, error) {
 	bad := func(line string) error {
 		return &events.Error{Op: "apt.parseActions", Kind: events.ErrApt, Subject: "apt's actions", Err: fmt.Errorf("unexpected line %q", SanitizeOutput(line))}
 	}
 	if len(lines) == 0 || lines[0] != "VERSION 3" {
 		return nil, bad(strings.Join(lines[:min(1, len(lines))], ""))
 	}
-	var out []PendingAction
+	var out []machine.PendingAction
 	body := false
 	for _, line := range lines[1:] {
 		if line == "" {
@@ -178,7 +161,7 @@ func parseActions(lines []string, native events.Architecture) ([]PendingAction, 
 		if len(f) != 9 {
 			return nil, bad(line)
 		}
-		a := PendingAction{Old: parseVersion(f[1]), New: parseVersion(f[5])}
+		a := machine.PendingAction{Old: parseVersion(f[1]), New: parseVersion(f[5])}
 		arch := f[2]
 		if a.New != "" {
 			arch = f[6]

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"cortex/consumers/machine"
 	"cortex/consumers/machine/apt"
 	"cortex/consumers/machine/blobstore"
 	"cortex/events"
@@ -31,7 +32,7 @@ func TestTheGateHearsWhatDpkgIsAboutToGet(t *testing.T) {
 		{"purge of what is left", do(events.OpPurge, "toy-app"), []string{"toy-app 1.0→ removed"}},
 	} {
 		var heard []string
-		_, err := b.Machine.Run(t.Context(), tc.step, apt.RunOptions{Label: "a", Gate: func(_ context.Context, about []apt.PendingAction) error {
+		_, err := b.Machine.Run(t.Context(), tc.step, machine.RunOptions{Label: "a", Gate: func(_ context.Context, about []machine.PendingAction) error {
 			for _, a := range about {
 				line := string(a.Name) + " " + string(a.Old) + "→" + string(a.New)
 				switch {
@@ -64,7 +65,7 @@ func TestAVetoLeavesTheMachineAsItWas(t *testing.T) {
 	b.apt("install", "toy-lib=1.0")
 	before := b.inventory()
 	no := &events.Error{Op: "test", Kind: events.ErrStale, Err: errors.New("no")}
-	_, err := b.Machine.Run(t.Context(), events.Step{Op: events.OpUpgrade}, apt.RunOptions{Label: "a", Gate: func(context.Context, []apt.PendingAction) error { return no }})
+	_, err := b.Machine.Run(t.Context(), events.Step{Op: events.OpUpgrade}, machine.RunOptions{Label: "a", Gate: func(context.Context, []machine.PendingAction) error { return no }})
 	if !errors.Is(err, events.ErrStale) {
 		t.Errorf("got %v", err)
 	}
@@ -79,7 +80,7 @@ func TestAptEndsUnchangedWhenNobodyIsLeftToDecide(t *testing.T) {
 	b := newBed(t)
 	before := b.inventory()
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := b.Machine.Run(ctx, do(events.OpInstall, "cowsay"), apt.RunOptions{Label: "a", Gate: func(ctx context.Context, _ []apt.PendingAction) error {
+	_, err := b.Machine.Run(ctx, do(events.OpInstall, "cowsay"), machine.RunOptions{Label: "a", Gate: func(ctx context.Context, _ []machine.PendingAction) error {
 		cancel()
 		<-ctx.Done()
 		return ctx.Err()
@@ -105,7 +106,7 @@ func TestAVersionThatNobodyOffersIsInstalledFromTheVault(t *testing.T) {
 	key := events.PackageKey{Name: "toy-lib", Arch: "amd64"}
 	var kept events.Deb
 	_, err = b.Machine.Run(t.Context(), events.Step{Op: events.OpInstall, Targets: []events.Target{{PackageRef: events.PackageRef{Name: "toy-lib", Version: "1.0"}}}},
-		apt.RunOptions{Label: "a", Gate: func(_ context.Context, about []apt.PendingAction) error {
+		machine.RunOptions{Label: "a", Gate: func(_ context.Context, about []machine.PendingAction) error {
 			for _, a := range about {
 				if a.Deb != "" {
 					kept, err = v.PutDeb(a.PackageKey, a.New, a.Deb)

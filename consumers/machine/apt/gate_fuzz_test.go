@@ -39,17 +39,17 @@ func FuzzSettingsBecomeNoOptions(f *testing.F) {
 	f.Add("diversion", "/bin/a", "/bin/b :", "")
 	f.Add("statoverride", "/bin/a", "root root 4755", "x")
 	f.Fuzz(func(t *testing.T, kind, name, after, before string) {
-		argvs, err := configureArgv(events.SettingChange{Kind: events.SettingKind(kind), Name: name, After: after, Before: before})
+		commands, err := settingCommands(events.SettingChange{Kind: events.SettingKind(kind), Name: name, After: after, Before: before})
 		if err != nil {
 			return
 		}
-		for _, argv := range argvs {
-			for _, a := range argv[1:] {
+		for _, c := range commands {
+			for _, a := range c.argv[1:] {
 				switch {
 				case !strings.HasPrefix(a, "-"):
 				case a == "--set", a == "--auto", a == "--add", a == "--remove", a == "--local", a == "--package", a == "--divert", a == "--no-rename":
 				default:
-					t.Errorf("an option out of nowhere: %q", argv)
+					t.Errorf("an unexpected option: %q", c.argv)
 				}
 			}
 		}

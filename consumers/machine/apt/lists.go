@@ -30,7 +30,7 @@ func (m *Machine) FetchLists(ctx context.Context, dir string) error {
 	if err != nil {
 		return fmt.Errorf("make room for lists: %w", err)
 	}
-	output, err := m.runToEnd(ctx, "lists", []string{"apt-get", "-q", "-c", conf, "-o", "Dir::State::lists=" + dir, "-o", "Acquire::Retries=3", "update"})
+	output, err := m.runToEnd(ctx, "lists", updateIntoCommand(conf, dir))
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

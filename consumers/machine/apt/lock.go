@@ -7,13 +7,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"cortex/consumers/machine"
 	"cortex/events"
 )
 
@@ -23,52 +23,35 @@ const lockPollInterval = 200 * time.Millisecond
 // lockFiles are dpkg's two locks: the front ends' and its own.
 var lockFiles = []string{"/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"}
 
-// LockHolder is the process that holds dpkg's lock.
-type LockHolder struct {
-	PID     int
-	Program string // its name, or "" when it cannot be read
-}
-
-// String is "apt-get (process 1234)".
-func (h LockHolder) String() string {
-	switch {
-	case h.PID <= 0: // in another container, or an open file description's lock
-		return "another process"
-	case h.Program == "":
-		return "process " + strconv.Itoa(h.PID)
-	}
-	return fmt.Sprintf("%s (process %d)", h.Program, h.PID)
-}
-
-// LockHolder tells who holds one of dpkg's locks; ok is false when nobody does.
-// It takes no lock itself.
-func (m *Machine) LockHolder() (h LockHolder, ok bool, err error) {
+// LockHolder returns the process that holds one of dpkg's locks; ok is false when
+// both are free. It takes no lock itself.
+func (m *Machine) LockHolder() (h machine.LockHolder, ok bool, err error) {
 	for _, name := range lockFiles {
 		f, err := os.OpenFile(m.hostPath(name), os.O_RDWR, 0)
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
 			continue
 		}
 		if err != nil {
-			return LockHolder{}, false, fmt.Errorf("look at lock: %w", err)
+			return machine.LockHolder{}, false, fmt.Errorf("look at lock: %w", err)
 		}
 		lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
 		err = unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock)
 		f.Close()
 		if err != nil {
-			return LockHolder{}, false, fmt.Errorf("look at lock %s: %w", name, err)
+			return machine.LockHolder{}, false, fmt.Errorf("look at lock %s: %w", name, err)
 		}
 		if lock.Type != unix.F_UNLCK {
 			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", lock.Pid))
-			return LockHolder{PID: int(lock.Pid), Program: strings.TrimSpace(SanitizeOutput(string(comm)))}, true, nil
+			return machine.LockHolder{PID: int(lock.Pid), Program: strings.TrimSpace(SanitizeOutput(string(comm)))}, true, nil
 		}
 	}
-	return LockHolder{}, false, nil
+	return machine.LockHolder{}, false, nil
 }
 
 // WaitForLock returns when nobody holds dpkg's locks. While it waits it calls
 // tell about once a second. When limit has passed it gives up with an
 // ErrLockBusy error that names the holder; a limit of 0 waits for ever.
-func (m *Machine) WaitForLock(ctx context.Context, limit time.Duration, tell func(LockHolder, time.Duration)) error {
+func (m *Machine) WaitForLock(ctx context.Context, limit time.Duration, tell func(machine.LockHolder, time.Duration)) error {
 	start := time.Now()
 	told := time.Duration(-1)
 	tick := time.NewTicker(lockPollInterval)
@@ -129,7 +112,7 @@ func (m *Machine) waitForOrphans(ctx context.Context) (waited bool, err error) {
 // started when it was killed holds no lock yet, and begins its work all the same, only to
 // die of nobody reading what it tells.
 func (m *Machine) waitForDpkg(ctx context.Context) error {
-	program, err := os.Stat(m.hostPath(m.findProgram("dpkg")))
+	program, err := os.Stat(m.hostPath(m.findProgram(dpkg)))
 	if err != nil {
 		return nil //nolint:nilerr // then none runs
 	}

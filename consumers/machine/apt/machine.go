@@ -62,7 +62,7 @@ func (m *Machine) NativeArch(ctx context.Context) (events.Architecture, error) {
 	if a := m.arch.Load(); a != nil {
 		return *a, nil
 	}
-	out, err := m.runReadOnly(ctx, "dpkg", "--print-architecture")
+	out, err := m.runReadOnly(ctx, architectureCommand())
 	if err != nil {
 		return "", err
 	}
@@ -89,10 +89,9 @@ var childEnv = []string{
 	OwnRunEnv + "=1",
 }
 
-// command prepares a child in the machine's root. It is never killed: its life
-// is bound to no context.
-func (m *Machine) command(argv ...string) *exec.Cmd {
-	cmd := &exec.Cmd{Path: m.findProgram(argv[0]), Args: argv, Env: childEnv, Dir: "/"}
+// prepare prepares a child in the machine's root. No context ends it.
+func (m *Machine) prepare(c command) *exec.Cmd {
+	cmd := &exec.Cmd{Path: m.findProgram(c.program()), Args: c.argv, Env: childEnv, Dir: "/"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if m.cfg.Root != "/" {
 		cmd.SysProcAttr.Chroot = m.cfg.Root
@@ -110,14 +109,14 @@ func (m *Machine) findProgram(name string) string {
 	return "/usr/bin/" + name
 }
 
-// runReadOnly runs a program that changes nothing and gives its output.
-func (m *Machine) runReadOnly(ctx context.Context, argv ...string) ([]byte, error) {
-	cmd := m.command(argv...)
+// runReadOnly runs a command that changes nothing and returns its output.
+func (m *Machine) runReadOnly(ctx context.Context, c command) ([]byte, error) {
+	cmd := m.prepare(c)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	child, err := m.start(cmd)
 	if err != nil {
-		return nil, startError(argv[0], err)
+		return nil, startError(c.program(), err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- child.Wait() }()
@@ -125,7 +124,7 @@ func (m *Machine) runReadOnly(ctx context.Context, argv ...string) ([]byte, erro
 	case err := <-done:
 		if err != nil {
 			return stdout.Bytes(), &events.Error{
-				Op: "apt.read", Kind: events.ErrApt, Subject: argv[0],
+				Op: "apt.read", Kind: events.ErrApt, Subject: c.program(),
 				Err: errors.New(failureReason(stdout.String()+stderr.String(), err)), Hint: "try 'apt-get check' to see whether apt itself is well",
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"cortex/consumers/machine"
 	"cortex/consumers/machine/apt"
 	"cortex/consumers/machine/testbed"
 	"cortex/events"
@@ -46,7 +47,7 @@ func step(words string) events.Step {
 
 func run(t *testing.T, m *apt.Machine, s events.Step) error {
 	t.Helper()
-	_, err := m.Run(t.Context(), s, apt.RunOptions{Label: "test"})
+	_, err := m.Run(t.Context(), s, machine.RunOptions{Label: "test"})
 	return err
 }
 
@@ -169,7 +170,7 @@ func TestAptsOwnReadersAgreeWithInventory(t *testing.T) {
 func TestAFailingScriptIsTold(t *testing.T) {
 	t.Parallel()
 	_, m := setup(t)
-	result, err := m.Run(t.Context(), step("install toy-fail-postinst"), apt.RunOptions{Label: "x"})
+	result, err := m.Run(t.Context(), step("install toy-fail-postinst"), machine.RunOptions{Label: "x"})
 	if !errors.Is(err, events.ErrApt) || !strings.Contains(err.Error(), "post-installation script") || result.ExitCode != 100 {
 		t.Errorf("exit %d: %v", result.ExitCode, err)
 	}
@@ -186,7 +187,7 @@ func TestAStepOutlivesWhoWatchesIt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		_, err := m.Run(ctx, step("install toy-slow"), apt.RunOptions{Label: "slow"})
+		_, err := m.Run(ctx, step("install toy-slow"), machine.RunOptions{Label: "slow"})
 		ended <- err
 	}()
 	wait(t, func() bool { return bed.Exists("/run/toy-slow.waiting") })
@@ -202,7 +203,7 @@ func TestAStepOutlivesWhoWatchesIt(t *testing.T) {
 	}
 	// Another process of ours, later: it waits for the step and finds it done.
 	next := apt.New(apt.Config{Root: bed.Root(), WorkDir: work})
-	if _, err := next.Run(t.Context(), step("install cowsay"), apt.RunOptions{Label: "second"}); !errors.Is(err, events.ErrLockBusy) {
+	if _, err := next.Run(t.Context(), step("install cowsay"), machine.RunOptions{Label: "second"}); !errors.Is(err, events.ErrLockBusy) {
 		t.Errorf("a second step at once: %v", err)
 	}
 	go func() {
@@ -223,7 +224,7 @@ func TestAStepOutlivesWhoWatchesIt(t *testing.T) {
 func TestWhatKill9LeftIsFinished(t *testing.T) {
 	t.Parallel()
 	bed, m := setup(t)
-	go func() { _, _ = m.Run(t.Context(), step("install toy-slow"), apt.RunOptions{Label: "slow"}) }()
+	go func() { _, _ = m.Run(t.Context(), step("install toy-slow"), machine.RunOptions{Label: "slow"}) }()
 	wait(t, func() bool { return bed.Exists("/run/toy-slow.waiting") })
 	bed.Kill("apt-get")
 	bed.Kill("dpkg", "toy-slow.postin", "/bin/sh /var/lib/dpkg/info/toy-slow")

@@ -14,7 +14,7 @@ func (m *Machine) OwningPackage(ctx context.Context, path string) events.Package
 		return ""
 	}
 	for _, p := range []string{path, strings.TrimPrefix(path, "/usr")} {
-		out, err := m.runReadOnly(ctx, "dpkg-query", "-S", "--", p)
+		out, err := m.runReadOnly(ctx, ownerCommand(p))
 		if err != nil {
 			continue
 		}

@@ -49,7 +49,7 @@ func TestStepsBecomeExactlyTheseCommands(t *testing.T) {
 		"auto":        {events.Step{Op: events.OpMarkAuto, Targets: targets("cowsay")}, "apt-mark auto -- cowsay"},
 		"manual":      {events.Step{Op: events.OpMarkManual, Targets: targets("cowsay")}, "apt-mark manual -- cowsay"},
 	} {
-		if got := strings.Join(Argv(tc.step), " "); got != tc.want {
+		if got := strings.Join((&Machine{}).StepArgv(tc.step), " "); got != tc.want {
 			t.Errorf("%s:\n got %s\nwant %s", name, got, tc.want)
 		}
 	}

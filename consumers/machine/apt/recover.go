@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"cortex/consumers/machine"
 	"cortex/events"
 )
 
@@ -32,12 +33,12 @@ func (m *Machine) Recover(ctx context.Context) (did []string, err error) {
 	if broken, err := m.hasUnfinished(ctx); err != nil || !broken {
 		return did, err
 	}
-	argv := []string{"dpkg", "--force-confdef", "--force-confold", "--configure", "-a"}
-	output, failed := m.runToEnd(ctx, "recover", argv)
+	configure := configureCommand()
+	output, failed := m.runToEnd(ctx, "recover", configure)
 	if ctx.Err() != nil {
 		return did, ctx.Err()
 	}
-	did = append(did, strings.Join(argv, " "))
+	did = append(did, configure.String())
 	if failed != nil {
 		failed = &events.Error{Op: "apt.Recover", Kind: events.ErrApt, Subject: "dpkg --configure -a", Err: errors.New(failureReason(output, failed))}
 	}
@@ -107,7 +108,7 @@ func (m *Machine) unpackAgain(ctx context.Context) (did []string, err error) {
 			}
 		}
 	}
-	result, err := m.Run(ctx, step, RunOptions{Label: "recover"})
+	result, err := m.Run(ctx, step, machine.RunOptions{Label: "recover"})
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -139,13 +140,13 @@ func (m *Machine) hasUnfinished(ctx context.Context) (bool, error) {
 }
 
 // runToEnd runs a constant command like a step, without progress.
-func (m *Machine) runToEnd(ctx context.Context, label string, argv []string) (output string, err error) {
+func (m *Machine) runToEnd(ctx context.Context, label string, c command) (output string, err error) {
 	files, err := m.openFiles(label)
 	if err != nil {
 		return "", err
 	}
 	defer files.close()
-	_, ended, err := m.launch(argv, files)
+	_, ended, err := m.launch(c, files)
 	if err != nil {
 		files.removeAndUnlock()
 		return "", err
@@ -163,8 +164,7 @@ func (m *Machine) Refresh(ctx context.Context, tell func(events.Progress)) error
 	if tell != nil {
 		tell(events.Progress{Stage: events.StageRefresh, Percent: -1, Message: "fetching package lists"})
 	}
-	argv := []string{"apt-get", "-q", "-o", "DPkg::Lock::Timeout=60", "-o", "Acquire::Retries=3", "update"}
-	output, err := m.runToEnd(ctx, "refresh", argv)
+	output, err := m.runToEnd(ctx, "refresh", updateCommand())
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -2,7 +2,6 @@ package apt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,14 +24,14 @@ func (m *Machine) CheckNames(ctx context.Context, refs []events.PackageRef) erro
 	if len(refs) == 0 {
 		return nil
 	}
-	argv := []string{"apt-cache", "showpkg", "--"}
+	var names []events.PackageRef
 	for _, r := range refs {
 		if err := r.Validate(); err != nil {
 			return err
 		}
-		argv = append(argv, events.PackageRef{Name: r.Name, Arch: r.Arch}.String())
+		names = append(names, events.PackageRef{Name: r.Name, Arch: r.Arch})
 	}
-	out, err := m.runReadOnly(ctx, argv...)
+	out, err := m.runReadOnly(ctx, versionsCommand(names))
 	if err != nil && events.KindOf(err) != events.ErrApt {
 		return err
 	}
@@ -139,14 +138,11 @@ func parseShowpkg(out string, native events.Architecture) cacheEntries {
 
 // PackageNames lists every package name that apt knows and that starts with prefix.
 func (m *Machine) PackageNames(ctx context.Context, prefix string) ([]string, error) {
-	argv := []string{"apt-cache", "pkgnames"}
-	if prefix != "" {
-		if strings.HasPrefix(prefix, "-") {
-			return nil, &events.Error{Op: "apt.Names", Kind: events.ErrUsage, Subject: prefix, Err: errors.New("looks like an option")}
-		}
-		argv = append(argv, "--", prefix)
+	c, err := namesCommand(prefix)
+	if err != nil {
+		return nil, err
 	}
-	out, err := m.runReadOnly(ctx, argv...)
+	out, err := m.runReadOnly(ctx, c)
 	if err != nil {
 		return nil, err
 	}

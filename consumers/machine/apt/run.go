@@ -8,44 +8,25 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"cortex/consumers/machine"
 	"cortex/events"
 )
 
 // statusPollInterval is how often the files of a running step are looked at.
 const statusPollInterval = 40 * time.Millisecond
 
-// RunOptions say how a step is watched.
-type RunOptions struct {
-	// Label names the step's files; unique among running steps.
-	Label string
-	// OnProgress receives progress; it must not block.
-	OnProgress func(events.Progress)
-	// Gate, when there is one, is asked by every run of apt-get before dpkg starts.
-	Gate Gate
-}
-
-// StepResult is how a step ended.
-type StepResult struct {
-	Argv     []string
-	ExitCode int    // -1: killed by a signal, or never started
-	Output   string // the last MaxOutputBytes of stdout and stderr, cleaned
-	PID      int
-	Duration time.Duration
-}
-
 // Run carries out one step and waits for its end. Its output and status go to
 // files, so that the child neither notices nor minds when we are gone. When ctx
 // ends, Run returns ctx.Err() and the child goes on. A child that fails is an
 // ErrApt error with what apt or dpkg said.
-func (m *Machine) Run(ctx context.Context, s events.Step, o RunOptions) (StepResult, error) {
+func (m *Machine) Run(ctx context.Context, s events.Step, o machine.RunOptions) (machine.StepResult, error) {
 	if err := checkStep(s); err != nil {
-		return StepResult{Argv: Argv(s), ExitCode: -1}, err
+		return machine.StepResult{Argv: m.StepArgv(s), ExitCode: -1}, err
 	}
 	start := time.Now()
 	for {
@@ -62,8 +43,9 @@ func (m *Machine) Run(ctx context.Context, s events.Step, o RunOptions) (StepRes
 	}
 }
 
-func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (StepResult, error) {
-	result := StepResult{Argv: Argv(s), ExitCode: -1}
+func (m *Machine) runOnce(ctx context.Context, s events.Step, o machine.RunOptions) (machine.StepResult, error) {
+	c, _ := stepCommand(s)
+	result := machine.StepResult{Argv: c.argv, ExitCode: -1}
 	native, err := m.NativeArch(ctx)
 	if err != nil {
 		return result, err
@@ -78,19 +60,18 @@ func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (Ste
 		return result, err
 	}
 	defer files.close()
-	argv := result.Argv
-	if argv[0] == "apt-get" {
-		argv = append([]string{argv[0], "-o", "APT::Status-Fd=3"}, argv[1:]...)
+	if c.reportsProgress() {
+		c = c.withStatus()
 		if o.Gate != nil {
 			if files.gate, err = openGate(); err != nil {
 				return result, err
 			}
 			defer files.gate.close()
-			argv = slices.Insert(argv, 1, gateOptions...)
+			c = c.withGate()
 		}
 	}
 	start := time.Now()
-	child, ended, err := m.launch(argv, files)
+	child, ended, err := m.launch(c, files)
 	if err != nil {
 		files.removeAndUnlock()
 		return result, err
@@ -125,10 +106,10 @@ func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (Ste
 // status file on. Dpkg would pass both on to maintainer scripts and to the
 // services these start, which would hold the lock for as long as they run: it
 // gets none and is found by its own lock.
-func (m *Machine) launch(argv []string, files *stepFiles) (Child, <-chan error, error) {
-	cmd := m.command(argv...)
+func (m *Machine) launch(c command, files *stepFiles) (Child, <-chan error, error) {
+	cmd := m.prepare(c)
 	cmd.Stdout, cmd.Stderr = files.output, files.output
-	if argv[0] != "dpkg" {
+	if !c.passesFilesOn() {
 		cmd.ExtraFiles = []*os.File{files.status, files.lock} // descriptors 3 and 4
 		if files.gate != nil {
 			cmd.ExtraFiles = append(cmd.ExtraFiles, files.gate.childActions, files.gate.childVerdict) // 5 and 6
@@ -136,7 +117,7 @@ func (m *Machine) launch(argv []string, files *stepFiles) (Child, <-chan error, 
 	}
 	child, err := m.start(cmd)
 	if err != nil {
-		return nil, nil, startError(argv[0], err)
+		return nil, nil, startError(c.program(), err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- child.Wait() }()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"cortex/consumers/machine"
 	"cortex/consumers/machine/apt"
 	"cortex/events"
 )
@@ -21,7 +22,7 @@ func TestProgressIsToldWhileAptWorks(t *testing.T) {
 	b := newBed(t)
 	var mu sync.Mutex
 	var told []events.Progress
-	result, err := b.Machine.Run(t.Context(), do(events.OpInstall, "toy-app"), apt.RunOptions{Label: "a", OnProgress: func(p events.Progress) {
+	result, err := b.Machine.Run(t.Context(), do(events.OpInstall, "toy-app"), machine.RunOptions{Label: "a", OnProgress: func(p events.Progress) {
 		mu.Lock()
 		defer mu.Unlock()
 		told = append(told, p)
@@ -108,7 +109,7 @@ func TestHelperInstallsSlowly(t *testing.T) {
 		return
 	}
 	m := apt.New(apt.Config{Root: root, WorkDir: work})
-	_, _ = m.Run(t.Context(), do(events.OpInstall, "toy-slow", "toy-app"), apt.RunOptions{Label: "helper"})
+	_, _ = m.Run(t.Context(), do(events.OpInstall, "toy-slow", "toy-app"), machine.RunOptions{Label: "helper"})
 }
 
 func TestAptGoesOnWhenWeAreKilled(t *testing.T) {
@@ -162,8 +163,8 @@ func TestTheHolderOfTheLockIsNamed(t *testing.T) {
 	if err != nil || !held || h.PID != other.Process.Pid || h.Program != "apt-get" {
 		t.Errorf("%v %v %v, want process %d", h, held, err, other.Process.Pid)
 	}
-	var told []apt.LockHolder
-	err = b.WaitForLock(t.Context(), time.Millisecond, func(h apt.LockHolder, _ time.Duration) { told = append(told, h) })
+	var told []machine.LockHolder
+	err = b.WaitForLock(t.Context(), time.Millisecond, func(h machine.LockHolder, _ time.Duration) { told = append(told, h) })
 	if !errors.Is(err, events.ErrLockBusy) || !strings.Contains(err.Error(), "held by apt-get (process ") || len(told) != 1 {
 		t.Errorf("%v, told %v", err, told)
 	}

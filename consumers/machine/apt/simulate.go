@@ -8,10 +8,7 @@ import (
 	"cortex/events"
 )
 
-var (
-	errNoPlan      = errors.New("apt did not tell what it would do")
-	errNotRunnable = errors.New("not a step that can run")
-)
+var errNoPlan = errors.New("apt reported no plan")
 
 // Simulate gives the exact plan of the steps, without changing anything: what
 // apt says it would do, then what the marks and holds add. A plan that changes

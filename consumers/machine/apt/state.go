@@ -31,7 +31,7 @@ func (m *Machine) readInventory(ctx context.Context) (events.Inventory, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := m.runReadOnly(ctx, "dpkg-query", "-W", "-f", stateFormat)
+	out, err := m.runReadOnly(ctx, queryCommand(stateFormat))
 	if err != nil && !(len(out) == 0 && strings.Contains(err.Error(), "no packages found")) {
 		return nil, err // what it said up to then would look as if the rest were gone
 	}
@@ -59,7 +59,7 @@ func parseStates(out []byte, native events.Architecture) (events.Inventory, erro
 	for line := range strings.Lines(string(out)) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		if len(f) != 6 {
-			return nil, &events.Error{Op: "apt.parseStates", Kind: events.ErrApt, Subject: "dpkg-query", Err: fmt.Errorf("unexpected line %q", SanitizeOutput(line))}
+			return nil, &events.Error{Op: "apt.parseStates", Kind: events.ErrApt, Subject: dpkgQuery, Err: fmt.Errorf("unexpected line %q", SanitizeOutput(line))}
 		}
 		s := events.State{
 			Version: events.Version(f[2]), Want: events.Want(f[3]),

@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"cortex/consumers/machine/apt"
+	"cortex/consumers/machine"
 	"cortex/events"
 )
 
@@ -242,8 +242,17 @@ func withMark(s events.State, op events.Op) events.State {
 	return s
 }
 
+// StepArgv names the fake, the operation and the packages.
+func (m *Fake) StepArgv(s events.Step) []string {
+	argv := []string{"fakeapt", string(s.Op)}
+	for _, t := range s.Targets {
+		argv = append(argv, t.PackageRef.String())
+	}
+	return argv
+}
+
 // Run carries out one step.
-func (m *Fake) Run(ctx context.Context, s events.Step, o apt.RunOptions) (apt.StepResult, error) {
+func (m *Fake) Run(ctx context.Context, s events.Step, o machine.RunOptions) (machine.StepResult, error) {
 	m.mu.Lock()
 	m.runs[o.Label]++
 	gate, entered := m.blocked, m.entered
@@ -253,20 +262,20 @@ func (m *Fake) Run(ctx context.Context, s events.Step, o apt.RunOptions) (apt.St
 		select {
 		case <-gate:
 		case <-ctx.Done():
-			return apt.StepResult{}, ctx.Err()
+			return machine.StepResult{}, ctx.Err()
 		}
 	}
 	o.OnProgress(events.Progress{Stage: events.StageApply, Percent: 50})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.apply(s, m.state, m.failing); err != nil {
-		return apt.StepResult{ExitCode: 100, Output: err.Error() + "\n"}, &events.Error{Op: "fakeapt.Run", Kind: events.ErrApt, Err: err, Hint: "see the output"}
+		return machine.StepResult{ExitCode: 100, Output: err.Error() + "\n"}, &events.Error{Op: "fakeapt.Run", Kind: events.ErrApt, Err: err, Hint: "see the output"}
 	}
-	return apt.StepResult{Output: "done\n"}, nil
+	return machine.StepResult{Output: "done\n"}, nil
 }
 
 // WaitForLock never waits: nobody else works on paper.
-func (m *Fake) WaitForLock(ctx context.Context, _ time.Duration, _ func(apt.LockHolder, time.Duration)) error {
+func (m *Fake) WaitForLock(ctx context.Context, _ time.Duration, _ func(machine.LockHolder, time.Duration)) error {
 	return ctx.Err()
 }
 

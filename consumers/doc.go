@@ -15,41 +15,39 @@
 //   - The subscriber sends heartbeats while a handler works, so a handler may take as
 //     long as apt does.
 //
-// Each folder is one of four things. A consumer has rows in the table. A service is
-// run by the daemon without the router, for the reason given. A library is called
-// by the folders named. The folders below machine act on the machine.
+// Each folder is one of five things. A consumer has rows in the table. The daemon
+// runs a service without the router, for the reason given. A library is called by
+// the folders named. The folders below machine act on this machine. Test support is
+// imported by tests only. TestFoldersAreWhatTheDocSays holds this list.
 //
-//	commands         consumer: intake
-//	planner          consumer: planner
-//	executor         consumer: executor
-//	undo             consumer: compensator-succeeded, compensator-interrupted
-//	recovery         service: runs before the router starts, and before each transaction
-//	external         service: reads the spool of the hooks, which write while no daemon runs
-//	hwsnapshot       service: runs at start and before some plans, and for a request that intake receives
-//	retention        service: runs when root asks, and prefetches package files between transactions
-//	treehead         service: signs the log in order; its checkpoint is the file of heads
-//	projector        service: feeds read models in order; each commits its own checkpoint
-//	llm/ask          service: a question is answered while its caller waits
-//	recorder         library of commands
-//	inventory        library of recovery
-//	policy           library of planner
-//	policy/cel       library of the daemon
-//	llm              library of llm/router
-//	llm/anthropic    library of the daemon
-//	llm/openai       library of the daemon
-//	llm/router       library of llm/ask
-//	llm/cachekey     library of the commands that ask
-//	llm/modeltest    test support
-//	machine          roles' shared types
-//	machine/apt      effects: apt and dpkg
-//	machine/confstate effects: configuration files and settings
-//	machine/blobstore effects: the store of contents that an undo needs
-//	machine/limits   effects: resource limits
-//	machine/fakeapt  test support
-//	machine/testbed  test support
+//	commands           consumer: intake
+//	planner            consumer: planner
+//	executor           consumer: executor
+//	undo               consumer: compensator-succeeded, compensator-interrupted; library of planner
+//	recovery           service: runs before the router starts, and before each transaction
+//	external           service: reads the spool of the hooks, which write while no daemon runs
+//	hwsnapshot         service: runs at start and before some plans; intake calls it for requests
+//	retention          service: runs when root asks, and between transactions
+//	treehead           service: signs the log in order; the file of heads is its checkpoint
+//	projector          service: feeds read models in order; each commits its own checkpoint
+//	llm/ask            service: answers a question while its caller waits
+//	recorder           library of commands, planner, executor, undo and the services
+//	inventory          library of recovery, external, undo
+//	policy             library of planner, executor
+//	policy/cel         library of cmd
+//	llm                library of llm/router, llm/ask
+//	llm/router         library of llm/ask
+//	llm/cachekey       library of cmd
+//	llm/modeltest      test support
+//	machine            library of executor: the types that the roles towards the machine share
+//	machine/apt        machine: apt and dpkg
+//	machine/confstate  machine: configuration files and settings
+//	machine/blobstore  machine: the store of contents that an undo needs
+//	machine/limits     machine: resource limits
+//	machine/fakeapt    test support
+//	machine/testbed    test support
 //
 // Two services read a read model, through an interface that they declare:
-// treehead.TreeReader (the tree of the read model "audit") and ask.Cache (the
-// answers of the read model "answers"). The daemon implements both. No other folder
-// reads one.
+// treehead.TreeReader (the tree, in the read model "audit") and ask.Cache (answers,
+// in the read model "answers"). The daemon implements both.
 package consumers

@@ -215,12 +215,11 @@ var packageTools = []string{
 
 // otherMeanings are the folders in which such a string is not a program to run.
 var otherMeanings = map[string]string{
-	"consumers/machine/apt":     "the one place that runs them",
-	"consumers/machine/testbed": "builds isolated roots for tests",
-	"consumers/policy":          "names of packages that may not be removed",
-	"producers/snippet":         "reads commands that people wrote for them",
-	"events":                    "a kind of error",
-	"cmd/cli/...":               "names of checks and of hooks",
+	"consumers/machine/apt": "the one place that runs them",
+	"consumers/policy":      "names of packages that may not be removed",
+	"producers/snippet":     "reads commands that people wrote for them",
+	"events":                "a kind of error",
+	"cmd/cli/...":           "names of checks and of hooks",
 }
 
 func TestOnlyMachineAptNamesPackageTools(t *testing.T) {

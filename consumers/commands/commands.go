@@ -30,12 +30,13 @@ type RequestHandler struct {
 	log      events.Log
 	recorder *recorder.Recorder
 	sequence *recorder.Sequence
+	forgets  *recorder.CauseIndex // of facts that answers were forgotten
 	cfg      Config
 }
 
 // New returns an intake; the functions of cfg are required.
 func New(s *recorder.Recorder, g *recorder.Sequence, cfg Config) *RequestHandler {
-	return &RequestHandler{log: s.Log, recorder: s, sequence: g, cfg: cfg}
+	return &RequestHandler{log: s.Log, recorder: s, sequence: g, forgets: recorder.NewCauseIndex(s.Log, events.KindAnswersForgotten), cfg: cfg}
 }
 
 // Handle reacts to one request.
@@ -119,11 +120,13 @@ func (in *RequestHandler) cancel(ctx context.Context, r events.Record, req *even
 	return ctx.Err()
 }
 
-// forgetAnswers records that answers are not to be used again. A redelivery records it
-// again, which changes nothing.
+// forgetAnswers records that stored answers must not be used again.
 func (in *RequestHandler) forgetAnswers(ctx context.Context, r events.Record, req *events.ForgetAnswersRequest) error {
 	if r.Actor.UID != in.recorder.Actor.UID && !in.cfg.MayChange(r.Actor) {
 		return &events.Error{Op: "commands.forget", Kind: events.ErrConfirmation, Subject: string(r.Kind), Err: fmt.Errorf("uid %d may not change this cache", r.Actor.UID), Hint: "run the command as root"}
+	}
+	if done, err := in.forgets.Caused(ctx, r.ID); err != nil || done {
+		return err
 	}
 	_, err := in.recorder.Append(ctx, recorder.CausedBy(r).WithActor(r.Actor), events.MachineSubject(in.log.Host()), &req.AnswersForgotten, events.NoExpectation)
 	return err

@@ -27,12 +27,13 @@ type HardwareProbe func(ctx context.Context, why events.HardwareSnapshotReason) 
 type Snapshotter struct {
 	recorder *recorder.Recorder
 	probe    HardwareProbe
-	mu       sync.Mutex // one survey at a time: each is compared with the one before
+	requests *recorder.CauseIndex // of snapshots
+	mu       sync.Mutex           // one at a time: each snapshot is compared with the one before
 }
 
 // New returns a surveyor.
 func New(s *recorder.Recorder, probe HardwareProbe) *Snapshotter {
-	return &Snapshotter{recorder: s, probe: probe}
+	return &Snapshotter{recorder: s, probe: probe, requests: recorder.NewCauseIndex(s.Log, events.KindHardwareSnapshot)}
 }
 
 // RecordAtStart records a snapshot when something is new since the last.
@@ -65,12 +66,14 @@ func (s *Snapshotter) latestSnapshot(ctx context.Context) (r events.Record, f *e
 func (s *Snapshotter) recordSnapshot(ctx context.Context, c recorder.Cause, why events.HardwareSnapshotReason) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c.Record.ID != "" {
+		if done, err := s.requests.Caused(ctx, c.Record.ID); err != nil || done {
+			return err // the same request, delivered again
+		}
+	}
 	at, before, err := s.latestSnapshot(ctx)
 	if err != nil {
 		return err
-	}
-	if before != nil && c.Record.ID != "" && at.Causation == c.Record.ID {
-		return nil // the same request, delivered again
 	}
 	now, err := s.probe(ctx, why)
 	if err != nil {

@@ -35,7 +35,9 @@
 //	inventory          library of recovery, external, undo
 //	policy             library of planner, executor
 //	policy/cel         library of cmd
-//	llm                library of llm/router, llm/ask
+//	llm                library of llm/router, llm/ask, llm/anthropic, llm/openai
+//	llm/anthropic      library of cmd
+//	llm/openai         library of cmd
 //	llm/router         library of llm/ask
 //	llm/cachekey       library of cmd
 //	llm/modeltest      test support

@@ -80,7 +80,7 @@ var handlers = []string{"consumers/commands", "consumers/planner", "consumers/ex
 
 var services = []string{"consumers/recovery", "consumers/external", "consumers/hwsnapshot", "consumers/retention", "consumers/treehead", "consumers/projector", "consumers/llm/ask"}
 
-var libraries = []string{"consumers/recorder", "consumers/inventory", "consumers/policy/...", "consumers/llm", "consumers/llm/router", "consumers/llm/cachekey"}
+var libraries = []string{"consumers/recorder", "consumers/inventory", "consumers/policy/...", "consumers/llm", "consumers/llm/anthropic", "consumers/llm/openai", "consumers/llm/router", "consumers/llm/cachekey"}
 
 var walls = []wall{
 	{
@@ -156,7 +156,9 @@ var effects = map[string]map[string]struct {
 		"consumers/policy/cel": {[]string{"Open"}, "it reads the rule files and writes nothing"},
 	},
 	"net/http": {
-		"consumers/llm": {nil, "it calls the providers of models that the owner configured"},
+		"consumers/llm/anthropic": {[]string{"Header"}, "it sets the headers of its protocol"},
+		"consumers/llm/openai":    {[]string{"Header"}, "it sets the headers of its protocol"},
+		"consumers/llm":           {nil, "it calls the providers of models that the owner configured"},
 	},
 }
 

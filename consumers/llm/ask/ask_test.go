@@ -21,6 +21,7 @@ import (
 	"cortex/consumers/llm"
 	"cortex/consumers/llm/ask"
 	"cortex/consumers/llm/modeltest"
+	"cortex/consumers/llm/openai"
 	"cortex/consumers/llm/router"
 	"cortex/consumers/recorder"
 	"cortex/events"
@@ -181,7 +182,7 @@ func newAnalyst(tb testing.TB, url string, c ask.Cache) (*ask.Asker, events.Log)
 	tb.Helper()
 	log := memlog.New("01940000-0000-7000-8000-000000000001")
 	newID := func() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
-	p, err := llm.NewOpenAI(llm.Config{Name: "near", URL: url, Model: "m", IdleTimeout: 5 * time.Second})
+	p, err := openai.New(llm.Config{Name: "near", URL: url, Model: "m", IdleTimeout: 5 * time.Second})
 	if err != nil {
 		tb.Fatal(err)
 	}

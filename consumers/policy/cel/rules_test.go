@@ -45,7 +45,7 @@ func TestInvariantsHold(t *testing.T) {
 		"apt":                    {change("apt", events.ActionPurge, "2.6", "", ""), "package-tools"},
 		"cortex":                 {change("cortex", events.ActionRemove, "1", "", ""), "package-tools"},
 		"apt is upgraded":        {change("apt", events.ActionUpgrade, "2.6", "2.7", "Debian:12"), ""},
-		"the kernel that runs":   {change("linux-image-6.1.0-42-amd64", events.ActionRemove, "6.1", "", ""), "running-kernel"},
+		"the running kernel":     {change("linux-image-6.1.0-42-amd64", events.ActionRemove, "6.1", "", ""), "running-kernel"},
 		"unsigned":               {change("linux-image-unsigned-6.1.0-42-amd64", events.ActionPurge, "6.1", "", ""), "running-kernel"},
 		"another kernel":         {change("linux-image-6.1.0-41-amd64", events.ActionRemove, "6.1", "", ""), ""},
 		"its configuration only": {change("linux-image-6.1.0-42-amd64", events.ActionPurge, "", "", ""), ""},
@@ -97,11 +97,11 @@ func TestWhatIsWrongDeniesEverything(t *testing.T) {
 		"unknown in rule": {"rules:\n  - name: x\n    allow: 'true'\n", `a.yaml:2: "allow" is neither`},
 		"no CEL":          {"rules:\n  - name: x\n    deny: 'plan.'\n", "a.yaml:2: x: "},
 		"unknown name":    {"rules:\n  - name: x\n    deny: 'packages == 1'\n", "undeclared reference"},
-		"no yes or no":    {"rules:\n  - name: x\n    deny: '1 + 1'\n", "not yes or no"},
+		"no yes or no":    {"rules:\n  - name: x\n    deny: '1 + 1'\n", "must return a bool"},
 		"empty":           {"rules:\n  - name: x\n", "a.yaml:2"},
-		"bad name":        {"rules:\n  - name: X Y\n    deny: 'true'\n", "the name"},
+		"bad name":        {"rules:\n  - name: X Y\n    deny: 'true'\n", "invalid name"},
 		"taken name":      {"rules:\n  - name: essential-packages\n    deny: 'true'\n", "already (built in)"},
-		"twice":           {"rules:\n  - {name: x, deny: 'false'}\n  - {name: x, deny: 'false'}\n", "a.yaml:3: there is a rule"},
+		"twice":           {"rules:\n  - {name: x, deny: 'false'}\n  - {name: x, deny: 'false'}\n", "a.yaml:3: the name \"x\" is used already"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := with(t, c.text)

@@ -12,8 +12,8 @@ import (
 	"cortex/events"
 )
 
-// ConffileRegistry gives dpkg's registry of configuration files for every package that
-// has some: lines "PATH HASH [obsolete]".
+// ConffileRegistry returns dpkg's registry of conffiles for every package that has any:
+// lines "PATH HASH [obsolete]".
 func (m *Machine) ConffileRegistry(ctx context.Context) (map[events.PackageKey]string, error) {
 	registry, err := m.conffileRegistry.get(m, func() (map[events.PackageKey]string, error) { return m.readRegistry(ctx) })
 	return maps.Clone(registry), err
@@ -43,7 +43,7 @@ func parseRegistry(out string, native events.Architecture) map[events.PackageKey
 			at = keyOf(name, arch, native)
 		}
 	}
-	for k, lines := range registry { // dpkg's order is that of its last unpacking
+	for k, lines := range registry { // dpkg's own order changes when it unpacks the package
 		sorted := strings.Split(strings.TrimSuffix(lines, "\n"), "\n")
 		slices.Sort(sorted)
 		registry[k] = strings.Join(sorted, "\n") + "\n"
@@ -51,8 +51,8 @@ func parseRegistry(out string, native events.Architecture) map[events.PackageKey
 	return registry
 }
 
-// ApplySetting brings one alternative, diversion or statoverride to what c.After
-// says; "" takes it away.
+// ApplySetting sets one alternative, diversion or statoverride to c.After; "" removes
+// it.
 func (m *Machine) ApplySetting(ctx context.Context, c events.SettingChange) error {
 	commands, err := settingCommands(c)
 	if err != nil {
@@ -70,13 +70,13 @@ func (m *Machine) ApplySetting(ctx context.Context, c events.SettingChange) erro
 	return nil
 }
 
-// DebDir is where package files from the vault lie, inside the root, while apt
+// DebDir is the directory, inside the root, of package files from the store while apt
 // needs them.
 const DebDir = "/var/cache/cortex/debs"
 
-// placeDebs puts the package files that the step names where [Argv] says, and under
-// the names that apt gives what it has fetched: where a source offers the same
-// version, apt would rather fetch it again than take the file it was given.
+// placeDebs puts the package files that the step names into DebDir, and into apt's cache
+// under the names that apt uses: if a source offers the same version, apt would
+// otherwise fetch it again. done removes them.
 func (m *Machine) placeDebs(s events.Step, native events.Architecture) (done func(), err error) {
 	var paths []string
 	done = func() {
@@ -89,7 +89,7 @@ func (m *Machine) placeDebs(s events.Step, native events.Architecture) (done fun
 			continue
 		}
 		if m.cfg.PlaceDeb == nil {
-			return done, &events.Error{Op: "apt.lend", Kind: events.ErrInternal, Subject: string(t.Name), Err: errors.New("there is no store of package files")}
+			return done, &events.Error{Op: "apt.placeDebs", Kind: events.ErrInternal, Subject: string(t.Name), Err: errors.New("no store of package files is configured")}
 		}
 		p, err := m.cfg.PlaceDeb(t.Deb, m.hostPath(DebDir))
 		if err != nil {
@@ -106,13 +106,13 @@ func (m *Machine) placeDebs(s events.Step, native events.Architecture) (done fun
 	return done, nil
 }
 
-// archivesDir is where apt keeps what it has fetched.
+// archivesDir is apt's cache of package files.
 const archivesDir = "/var/cache/apt/archives"
 
-// debFileName is the name that apt gives a package file.
+// debFileName returns apt's name for a package file.
 func debFileName(n events.PackageName, v events.Version, a events.Architecture) string {
 	return string(n) + "_" + strings.ReplaceAll(string(v), ":", "%3a") + "_" + string(a) + ".deb"
 }
 
-// debPath is the path of a package file from the vault as apt sees it.
+// debPath returns the path of a package file from the store, inside the root.
 func debPath(d events.Digest) string { return path.Join(DebDir, string(d)+".deb") }

@@ -8,15 +8,15 @@ import (
 	"cortex/events"
 )
 
-// Dependency is one step of a chain: From needs To.
+// Dependency is one link of a chain: From needs To.
 type Dependency struct {
 	From     events.PackageName `json:"from"`
 	To       events.PackageName `json:"to"`
 	Relation string             `json:"relation"` // depends, recommends
 }
 
-// DependencyChain finds the shortest chain of needs, among what is installed, from one of
-// the packages to another; nil when there is none.
+// DependencyChain returns the shortest chain of dependencies between installed packages,
+// from one of the packages in from to the package to; nil if there is none.
 func (m *Machine) DependencyChain(ctx context.Context, from []events.PackageName, to events.PackageName) ([]Dependency, error) {
 	out, err := m.runReadOnly(ctx, queryCommand(`${Package}\t${db:Status-Status}\t${Provides}\t${Pre-Depends}, ${Depends}\t${Recommends}\n`))
 	if err != nil {
@@ -52,8 +52,9 @@ func (m *Machine) DependencyChain(ctx context.Context, from []events.PackageName
 	return chain, nil
 }
 
-// parseDependencies reads what every installed package needs, virtual names resolved to
-// the installed packages that provide them; what it depends on comes first.
+// parseDependencies parses the dependencies of every installed package. Virtual names
+// are resolved to the installed packages that provide them. Depends come before
+// recommends.
 func parseDependencies(out string) map[events.PackageName][]Dependency {
 	type row struct {
 		name                          events.PackageName
@@ -87,7 +88,7 @@ func parseDependencies(out string) map[events.PackageName][]Dependency {
 	return needs
 }
 
-// relationNames lists the names in a relationship field (Debian Policy 7.1):
+// relationNames lists the package names in a relationship field (Debian Policy 7.1):
 // "a (>= 1), b:any | c".
 func relationNames(field string) []string {
 	var out []string

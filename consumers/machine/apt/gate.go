@@ -15,19 +15,19 @@ import (
 	"cortex/events"
 )
 
-// gateScript is the hook. It passes on what apt tells it through the pipes that
-// apt-get, its parent, has from us, and lets dpkg start only when the answer is
-// "go": when we are gone, the pipes are, and apt ends without having changed
-// anything. It is constant; its first word is the name under which apt keeps the
-// hook's protocol version.
+// gateScript is apt's Pre-Install-Pkgs hook (apt.conf(5), version 3). It copies apt's
+// list of actions to a pipe that its parent, apt-get, inherited from us. dpkg starts
+// only after the answer "go" on the second pipe. If this process ends, the pipes are
+// closed, and apt ends without a change. The script is constant. Its first word is the
+// name under which apt stores the hook's protocol version.
 const (
 	gateScript = `true && { cat; echo; echo ` + gateEnd + `; } >/proc/$PPID/fd/5 && read -r verdict </proc/$PPID/fd/6 && [ "$verdict" = go ]`
 	gateEnd    = "cortex-end-of-actions"
 )
 
-// gate is one open gate: the child's ends of two pipes, and ours.
+// gate is the two pipes of one run: the child's ends and ours.
 type gate struct {
-	childActions, childVerdict *os.File // the child's: descriptors 5 and 6
+	childActions, childVerdict *os.File // descriptors 5 and 6 of the child
 	actions, verdict           *os.File // ours
 	veto                       error
 	done                       chan struct{}
@@ -47,7 +47,7 @@ func openGate() (*gate, error) {
 	return &gate{childActions: toUs, childVerdict: fromUs, actions: actions, verdict: verdict, done: make(chan struct{})}, nil
 }
 
-// serveGate answers the hook until the child is gone.
+// serveGate answers the hook until the child ends.
 func (m *Machine) serveGate(ctx context.Context, g *gate, decide machine.Gate, native events.Architecture) {
 	g.childActions.Close()
 	g.childVerdict.Close()
@@ -59,14 +59,10 @@ func (m *Machine) serveGate(ctx context.Context, g *gate, decide machine.Gate, n
 			if err != nil {
 				return
 			}
-			about, err := parseActions(lines, native)
-			for i := range about {
-				if about[i].Deb != "" {
-					about[i].Deb = m.hostPath(about[i].Deb)
-				}
-			}
+			pending, err := parseActions(lines, native)
+			m.toHostPaths(pending)
 			if err == nil {
-				err = decide(ctx, about)
+				err = decide(ctx, pending)
 			}
 			answer := "go\n"
 			if err != nil {
@@ -79,21 +75,21 @@ func (m *Machine) serveGate(ctx context.Context, g *gate, decide machine.Gate, n
 	}()
 }
 
-// close ends the gate: a hook that still waits gets no answer, which is a veto.
+// close closes the pipes. A hook that still waits receives no answer, which is a veto.
 func (g *gate) close() {
 	for _, f := range []*os.File{g.childActions, g.childVerdict, g.actions, g.verdict} {
 		f.Close()
 	}
 }
 
-// wait waits until nothing more can come and gives the veto.
+// wait closes the gate and returns the veto, or nil.
 func (g *gate) wait() error {
 	g.close()
 	<-g.done
 	return g.veto
 }
 
-// readActions reads up to the line that ends one run of the hook.
+// readActions reads the lines of one run of the hook.
 func readActions(in *bufio.Reader) ([]string, error) {
 	var lines []string
 	for {
@@ -105,15 +101,24 @@ func readActions(in *bufio.Reader) ([]string, error) {
 			return lines, nil
 		}
 		if len(lines) > 64*events.MaxChangesPerPlan {
-			return nil, errors.New("apt tells too much")
+			return nil, errors.New("apt's list of actions is too long")
 		}
 		lines = append(lines, line)
 	}
 }
 
-// ParseActions reads what apt tells a hook of version 3; see [machine.PendingAction]. command is
-// the command line as apt has it.
-func (m *Machine) ParseActions(ctx context.Context, r io.Reader) (about []machine.PendingAction, command string, err error) {
+// toHostPaths makes the paths of package files valid outside the root.
+func (m *Machine) toHostPaths(actions []machine.PendingAction) {
+	for i := range actions {
+		if actions[i].Deb != "" {
+			actions[i].Deb = m.hostPath(actions[i].Deb)
+		}
+	}
+}
+
+// ParseActions parses the input of a Pre-Install-Pkgs hook of version 3. commandLine is
+// apt's own command line.
+func (m *Machine) ParseActions(ctx context.Context, r io.Reader) (pending []machine.PendingAction, commandLine string, err error) {
 	native, err := m.NativeArch(ctx)
 	if err != nil {
 		return nil, "", err
@@ -124,22 +129,18 @@ func (m *Machine) ParseActions(ctx context.Context, r io.Reader) (about []machin
 	}
 	lines := strings.Split(strings.TrimRight(string(b), "\n"), "\n")
 	for _, line := range lines {
-		if v, ok := strings.CutPrefix(line, "CommandLine::AsString="); ok && command == "" {
-			command, _ = url.PathUnescape(v) // apt writes blanks as %20
-			command = SanitizeOutput(command)
+		if v, ok := strings.CutPrefix(line, "CommandLine::AsString="); ok && commandLine == "" {
+			commandLine, _ = url.PathUnescape(v) // apt writes spaces as %20
+			commandLine = SanitizeOutput(commandLine)
 		}
 	}
-	about, err = parseActions(lines, native)
-	for i := range about {
-		if about[i].Deb != "" {
-			about[i].Deb = m.hostPath(about[i].Deb)
-		}
-	}
-	return about, command, err
+	pending, err = parseActions(lines, native)
+	m.toHostPaths(pending)
+	return pending, commandLine, err
 }
 
-// parseActions reads the protocol: a version line, apt's configuration, an empty
-// line, then one line for each action: NAME OLD ARCH MA < NEW ARCH MA FILE.
+// parseActions parses the protocol: a version line, apt's configuration, an empty line,
+// then one line for each action: NAME OLD ARCH MA < NEW ARCH MA FILE.
 func parseActions(lines []string, native events.Architecture) ([]machine.PendingAction, error) {
 	bad := func(line string) error {
 		return &events.Error{Op: "apt.parseActions", Kind: events.ErrApt, Subject: "apt's actions", Err: fmt.Errorf("unexpected line %q", SanitizeOutput(line))}

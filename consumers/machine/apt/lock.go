@@ -17,10 +17,10 @@ import (
 	"cortex/events"
 )
 
-// lockPollInterval is how often a busy lock is looked at.
+// lockPollInterval is how often a busy lock is checked.
 const lockPollInterval = 200 * time.Millisecond
 
-// lockFiles are dpkg's two locks: the front ends' and its own.
+// lockFiles are dpkg's two locks: for front ends and its own.
 var lockFiles = []string{"/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"}
 
 // LockHolder returns the process that holds one of dpkg's locks; ok is false when
@@ -32,13 +32,13 @@ func (m *Machine) LockHolder() (h machine.LockHolder, ok bool, err error) {
 			continue
 		}
 		if err != nil {
-			return machine.LockHolder{}, false, fmt.Errorf("look at lock: %w", err)
+			return machine.LockHolder{}, false, fmt.Errorf("open lock %s: %w", name, err)
 		}
 		lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
 		err = unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock)
 		f.Close()
 		if err != nil {
-			return machine.LockHolder{}, false, fmt.Errorf("look at lock %s: %w", name, err)
+			return machine.LockHolder{}, false, fmt.Errorf("check lock %s: %w", name, err)
 		}
 		if lock.Type != unix.F_UNLCK {
 			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", lock.Pid))
@@ -48,12 +48,12 @@ func (m *Machine) LockHolder() (h machine.LockHolder, ok bool, err error) {
 	return machine.LockHolder{}, false, nil
 }
 
-// WaitForLock returns when nobody holds dpkg's locks. While it waits it calls
-// tell about once a second. When limit has passed it gives up with an
-// ErrLockBusy error that names the holder; a limit of 0 waits for ever.
-func (m *Machine) WaitForLock(ctx context.Context, limit time.Duration, tell func(machine.LockHolder, time.Duration)) error {
+// WaitForLock returns when dpkg's locks are free. While it waits it calls report about
+// once a second. After limit it returns an ErrLockBusy error that names the holder; a
+// limit of 0 waits without end.
+func (m *Machine) WaitForLock(ctx context.Context, limit time.Duration, report func(machine.LockHolder, time.Duration)) error {
 	start := time.Now()
-	told := time.Duration(-1)
+	reported := time.Duration(-1)
 	tick := time.NewTicker(lockPollInterval)
 	defer tick.Stop()
 	for {
@@ -68,9 +68,9 @@ func (m *Machine) WaitForLock(ctx context.Context, limit time.Duration, tell fun
 				Err: fmt.Errorf("held by %s for longer than %s", h, limit), Hint: "try again when it is done, or wait longer with --lock-timeout",
 			}
 		}
-		if tell != nil && (told < 0 || waited-told >= time.Second) {
-			tell(h, waited)
-			told = waited
+		if report != nil && (reported < 0 || waited-reported >= time.Second) {
+			report(h, waited)
+			reported = waited
 		}
 		select {
 		case <-ctx.Done():
@@ -80,8 +80,8 @@ func (m *Machine) WaitForLock(ctx context.Context, limit time.Duration, tell fun
 	}
 }
 
-// waitForOrphans returns when no child of an earlier process of ours is left:
-// every one of them has inherited the running lock.
+// waitForOrphans returns when no child of an earlier process of ours runs. Every such
+// child has inherited the running lock.
 func (m *Machine) waitForOrphans(ctx context.Context) (waited bool, err error) {
 	f, err := m.openRunningLock()
 	if errors.Is(err, os.ErrNotExist) {
@@ -108,13 +108,13 @@ func (m *Machine) waitForOrphans(ctx context.Context) (waited bool, err error) {
 	}
 }
 
-// waitForDpkg returns when no dpkg of this machine runs. One that apt-get had just
-// started when it was killed holds no lock yet, and begins its work all the same, only to
-// die of nobody reading what it tells.
+// waitForDpkg returns when no dpkg of this machine runs. A dpkg that apt-get started
+// right before it was killed has no lock yet, but begins its work and then ends,
+// because apt-get no longer reads its output.
 func (m *Machine) waitForDpkg(ctx context.Context) error {
 	program, err := os.Stat(m.hostPath(m.findProgram(dpkg)))
 	if err != nil {
-		return nil //nolint:nilerr // then none runs
+		return nil //nolint:nilerr // without the program no process runs it
 	}
 	tick := time.NewTicker(lockPollInterval / 10)
 	defer tick.Stop()
@@ -128,8 +128,8 @@ func (m *Machine) waitForDpkg(ctx context.Context) error {
 	return nil
 }
 
-// isRunning reports whether a process has this program. Where we may not look into other
-// processes, as in the hardened unit, root's of that name are taken for it.
+// isRunning reports whether a process runs this program. Where other processes cannot be
+// inspected, as in the hardened unit, every process of root with that name counts.
 func isRunning(program os.FileInfo) bool {
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, p := range processes {
@@ -141,7 +141,7 @@ func isRunning(program os.FileInfo) bool {
 	return false
 }
 
-// isRootProcess reports whether a process is root's and has this name.
+// isRootProcess reports whether a process belongs to root and has this name.
 func isRootProcess(process, name string) bool {
 	info, err := os.Stat(process)
 	if err != nil {

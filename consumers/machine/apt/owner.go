@@ -7,8 +7,8 @@ import (
 	"cortex/events"
 )
 
-// OwningPackage gives the package that a file is of, "" when none is. Paths below /bin,
-// /sbin and /lib are looked for as dpkg may know them, too.
+// OwningPackage returns the package that owns a file; "" if there is none. For a path
+// below /usr it also tries the path without /usr, under which dpkg may know the file.
 func (m *Machine) OwningPackage(ctx context.Context, path string) events.PackageName {
 	if events.ValidatePath(path) != nil || strings.ContainsAny(path, "*?[\\") {
 		return ""

@@ -94,7 +94,7 @@ func TestWhatIsWrongDeniesEverything(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"no YAML":         {"rules: [", "a.yaml"},
 		"unknown key":     {"rule: []", "rule"},
-		"unknown in rule": {"rules:\n  - name: x\n    allow: 'true'\n", `a.yaml:2: "allow" is neither`},
+		"unknown in rule": {"rules:\n  - name: x\n    allow: 'true'\n", `a.yaml:2: unknown key "allow"`},
 		"no CEL":          {"rules:\n  - name: x\n    deny: 'plan.'\n", "a.yaml:2: x: "},
 		"unknown name":    {"rules:\n  - name: x\n    deny: 'packages == 1'\n", "undeclared reference"},
 		"no yes or no":    {"rules:\n  - name: x\n    deny: '1 + 1'\n", "must return a bool"},

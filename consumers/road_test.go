@@ -194,7 +194,7 @@ func TestHandlerNamesAndFiltersAreDurable(t *testing.T) {
 	}
 }
 
-func TestThreeDeliveriesWithRestartsRunEachStepOnce(t *testing.T) {
+func TestRedeliveryRunsEachStepOnce(t *testing.T) {
 	r := setup(t)
 	before, err := r.machine.Inventory(t.Context())
 	if err != nil {
@@ -230,7 +230,7 @@ func TestThreeDeliveriesWithRestartsRunEachStepOnce(t *testing.T) {
 	}
 }
 
-func TestWhatIsRefused(t *testing.T) {
+func TestRefusals(t *testing.T) {
 	for name, tc := range map[string]struct {
 		req  events.Request
 		prep func(*road)
@@ -260,9 +260,9 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
-// TestAskingForWhatIsNotParkedParksNothing: settle fails when a handler does, and what
+// TestRetryOfUnknownDeadLetterIsIgnored: settle fails when a handler does, and what
 // a handler fails at is parked.
-func TestAskingForWhatIsNotParkedParksNothing(t *testing.T) {
+func TestRetryOfUnknownDeadLetterIsIgnored(t *testing.T) {
 	r := setup(t)
 	before, err := r.log.Head(t.Context())
 	if err != nil {
@@ -275,7 +275,7 @@ func TestAskingForWhatIsNotParkedParksNothing(t *testing.T) {
 	}
 }
 
-func TestAPlanThatNoLongerFitsIsStale(t *testing.T) {
+func TestStalePlanIsRefused(t *testing.T) {
 	r := setup(t)
 	id := r.ask("", install("toy-app"), 0)
 	r.settle(r.start(t.Context()), 1)
@@ -287,7 +287,7 @@ func TestAPlanThatNoLongerFitsIsStale(t *testing.T) {
 	}
 }
 
-func TestOnlyTheRightPeopleApprove(t *testing.T) {
+func TestApprovalNeedsPermission(t *testing.T) {
 	r := setup(t)
 	id := r.ask("", install("cowsay"), 1000)
 	handlers := r.start(t.Context())
@@ -307,7 +307,7 @@ func TestOnlyTheRightPeopleApprove(t *testing.T) {
 	}
 }
 
-func TestAFailedStepIsOnRecordWithWhatChangedAllTheSame(t *testing.T) {
+func TestFailedStepRecordsChanges(t *testing.T) {
 	r := setup(t)
 	r.machine.FailInstall("sl")
 	done := r.do(install("cowsay", "sl"), 3)
@@ -320,7 +320,7 @@ func TestAFailedStepIsOnRecordWithWhatChangedAllTheSame(t *testing.T) {
 	}
 }
 
-func TestADaemonThatDiesInAStepLeavesTheTruth(t *testing.T) {
+func TestRecoveryAfterDaemonDiesInStep(t *testing.T) {
 	r := setup(t)
 	id := r.ask("", install("cowsay"), 0)
 	handlers := r.start(t.Context())
@@ -360,7 +360,7 @@ func TestADaemonThatDiesInAStepLeavesTheTruth(t *testing.T) {
 	}
 }
 
-func TestUndoRespectsWhatCameLater(t *testing.T) {
+func TestUndoConflictsWithLaterTransaction(t *testing.T) {
 	r := setup(t)
 	first := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "toy-app", Version: "1.0"}}}}, 1)
 	second := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbUpgrade, Packages: []events.PackageRef{{Name: "toy-app"}}}}, 1)
@@ -379,7 +379,7 @@ func TestUndoRespectsWhatCameLater(t *testing.T) {
 	}
 }
 
-func TestDriftIsOnRecordBeforeATransactionStarts(t *testing.T) {
+func TestDriftIsRecordedBeforeTransaction(t *testing.T) {
 	r := setup(t)
 	r.machine.SetState("toy-lib", fakeapt.Installed("1.0"))
 	done := r.do(install("cowsay"), 1)
@@ -394,7 +394,7 @@ func TestDriftIsOnRecordBeforeATransactionStarts(t *testing.T) {
 
 // Random histories with undos in between: the ledger always says what the
 // machine is, and undoing everything newest first ends where it began.
-func TestUndoingEverythingEndsWhereItBegan(t *testing.T) {
+func TestUndoOfRandomHistoryIsExact(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))

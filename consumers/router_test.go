@@ -113,7 +113,7 @@ func (x *routed) parked(t *testing.T, after events.Position) (events.Record, *ev
 	return events.Record{}, nil
 }
 
-func TestAPassingFailureIsRetriedInPlace(t *testing.T) {
+func TestRouterRetriesTransientFailure(t *testing.T) {
 	x := route(t)
 	x.set(func(_ events.Record, attempt int) error {
 		if attempt <= events.MaxHandlerRetries {
@@ -127,7 +127,7 @@ func TestAPassingFailureIsRetriedInPlace(t *testing.T) {
 	}
 }
 
-func TestWhatFailsForGoodIsParkedAndTheNextGetsItsTurn(t *testing.T) {
+func TestRouterDeadLetterAndNextMessage(t *testing.T) {
 	for name, fail := range map[string]func() error{
 		"an error": func() error {
 			return &events.Error{Kind: events.ErrInternal, Subject: "thing", Err: errors.New("broken for good")}

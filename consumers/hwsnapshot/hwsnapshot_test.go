@@ -96,7 +96,7 @@ func (b *bench) request() events.Record {
 	return events.Record{Event: e}
 }
 
-func TestAtStartOnlyWhatIsNewIsRecorded(t *testing.T) {
+func TestSnapshotAtStartOnlyIfChanged(t *testing.T) {
 	b := setup(t)
 	b.must(b.RecordAtStart(t.Context()))
 	b.must(b.RecordAtStart(t.Context())) // free memory differs, which is nothing new
@@ -133,7 +133,7 @@ func (c cut) Append(ctx context.Context, e events.Event, x events.Expect) (event
 	return c.Log.Append(ctx, e, x)
 }
 
-func TestADeathBetweenDifferenceAndSnapshotDoublesNothing(t *testing.T) {
+func TestSnapshotAfterDeathRecordsDifferenceOnce(t *testing.T) {
 	b := setup(t)
 	b.must(b.RecordAtStart(t.Context()))
 	b.threads = 8
@@ -172,7 +172,7 @@ func TestSnapshotBeforePlanForHardwarePackages(t *testing.T) {
 	}
 }
 
-func TestASnapshotThatIsNotValidIsNotRecorded(t *testing.T) {
+func TestInvalidSnapshotIsNotRecorded(t *testing.T) {
 	b := setup(t)
 	s := hwsnapshot.New(&recorder.Recorder{Log: b.log, Now: time.Now, NewID: b.id}, func(context.Context, events.HardwareSnapshotReason) (*events.HardwareSnapshot, error) {
 		return &events.HardwareSnapshot{Facts: []events.HardwareFact{{Key: "cpu.threads", Source: "x", Confidence: events.ConfidenceCertain}}}, nil

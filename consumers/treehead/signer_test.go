@@ -133,7 +133,7 @@ func (b *bed) verify(change func(*treehead.VerifyInput)) treehead.VerifyResult {
 	return treehead.Verify(e)
 }
 
-func TestWhatEndsIsSignedAndHolds(t *testing.T) {
+func TestTransactionEndIsSigned(t *testing.T) {
 	b := newBed(t)
 	b.add(3)
 	err := b.run(func() {
@@ -167,7 +167,7 @@ func TestWhatEndsIsSignedAndHolds(t *testing.T) {
 	}
 }
 
-func TestTheLastWordIsSignedWhenTheDaemonLeaves(t *testing.T) {
+func TestHeadIsSignedAtShutdown(t *testing.T) {
 	b := newBed(t)
 	b.add(1)
 	if err := b.run(func() {
@@ -181,7 +181,7 @@ func TestTheLastWordIsSignedWhenTheDaemonLeaves(t *testing.T) {
 	}
 }
 
-func TestNowAndThenAHeadBecomesAFact(t *testing.T) {
+func TestHeadIsRecordedAtIntervals(t *testing.T) {
 	b := newBed(t)
 	b.record = 4
 	b.add(5)
@@ -202,7 +202,7 @@ func TestNowAndThenAHeadBecomesAFact(t *testing.T) {
 	}
 }
 
-func TestWhatDoesNotContinueTheLastHeadIsNotSigned(t *testing.T) {
+func TestHeadMustContinueLastHead(t *testing.T) {
 	b := newBed(t)
 	b.add(3)
 	if err := b.run(func() { b.await(3) }); err != nil {
@@ -246,9 +246,9 @@ func chain(records []events.Record) iter.Seq2[events.Record, error] {
 	}
 }
 
-// TestALogRewrittenWithCareIsFound: the chain of what was rewritten is true; only
+// TestVerifyFindsRewrittenLog: the chain of what was rewritten is true; only
 // heads tell.
-func TestALogRewrittenWithCareIsFound(t *testing.T) {
+func TestVerifyFindsRewrittenLog(t *testing.T) {
 	b := newBed(t)
 	for n := range events.Position(4) {
 		b.add(2)
@@ -299,7 +299,7 @@ func TestALogRewrittenWithCareIsFound(t *testing.T) {
 	}
 }
 
-func TestAHeadThatWasTamperedWithIsNoHead(t *testing.T) {
+func TestHeadTamperedIsRejected(t *testing.T) {
 	b := newBed(t)
 	b.add(2)
 	if err := b.run(func() { b.await(2) }); err != nil {
@@ -328,7 +328,7 @@ func TestAHeadThatWasTamperedWithIsNoHead(t *testing.T) {
 	}
 }
 
-func TestAHeadThatWasCutOffIsWrittenAgain(t *testing.T) {
+func TestHeadsFileTruncatedLineIsReplaced(t *testing.T) {
 	b := newBed(t)
 	b.add(2)
 	if err := b.run(func() { b.await(2) }); err != nil {

@@ -73,7 +73,7 @@ func tell(steps []events.Step) []string {
 	return out
 }
 
-func TestTheWayBack(t *testing.T) {
+func TestPlanInverse(t *testing.T) {
 	for name, tc := range map[string]struct {
 		before, after, now string
 		steps              []string
@@ -121,7 +121,7 @@ func TestTheWayBack(t *testing.T) {
 
 // What is already as before never gets a step, and what has a conflict is never
 // touched, whatever the states are.
-func TestOnlyWhatTheTransactionLeftIsTouched(t *testing.T) {
+func TestPlanInverseTouchesOnlyUnchangedElements(t *testing.T) {
 	states := rapid.SampledFrom([]string{"-", "1.0", "2.0", "1.0 auto", "2.0 auto", "1.0 hold", "1.0 rc", "2.0 rc", "1.0 half", "2.0 half"})
 	rapid.Check(t, func(rt *rapid.T) {
 		change := events.PackageChange{PackageKey: key("toy"), Before: state(states.Draw(rt, "before")), After: state(states.Draw(rt, "after"))}
@@ -168,7 +168,7 @@ func run(t *testing.T, s *recorder.Recorder, in events.Intent, plan events.Plan,
 	return txn, last
 }
 
-func TestVerdictComesFromTheLogAtTheUndosEnd(t *testing.T) {
+func TestCompensatorUsesLogAtEndOfUndo(t *testing.T) {
 	install := events.Intent{Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "toy"}}}
 	there := []events.PackageChange{{PackageKey: key("toy"), After: state("1.0")}}
 	back := []events.PackageChange{{PackageKey: key("toy"), Before: state("1.0")}}

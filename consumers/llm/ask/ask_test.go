@@ -60,7 +60,7 @@ func harmful(s string) bool {
 
 // What foreign text says stays where foreign text is: in the strings that are not
 // the request, without characters that hide or steer.
-func TestInjectionsStayData(t *testing.T) {
+func TestPromptInjectionStaysData(t *testing.T) {
 	for _, text := range injections(t) {
 		q := events.Question{
 			Task: events.TaskInstall, Text: "a web server", Machine: "Debian",
@@ -116,7 +116,7 @@ func gullible(text string) string {
 
 // Whatever a model was talked into, only packages that exist can be chosen, and
 // nothing but that is left of its answer.
-func TestObedientModelsCanOnlyProposeWhatExists(t *testing.T) {
+func TestProposalHasOnlyExistingPackages(t *testing.T) {
 	index := map[events.PackageName]string{"nginx": "web server", "dpkg": "package manager", "sudo": "rights"}
 	find := func(n events.PackageName) (events.Candidate, bool) {
 		d, ok := index[n]
@@ -145,7 +145,7 @@ func TestObedientModelsCanOnlyProposeWhatExists(t *testing.T) {
 	}
 }
 
-func FuzzPropose(f *testing.F) {
+func FuzzReadProposal(f *testing.F) {
 	f.Add(`{"needs":[{"words":"x","action":"install","candidates":[{"name":"nginx","why":"y"}]}],"note":""}`)
 	f.Add(`{"needs":[],"note":"nothing"}`)
 	f.Fuzz(func(t *testing.T, answer string) {
@@ -209,7 +209,7 @@ func facts(tb testing.TB, log events.Log) []events.Fact {
 	return out
 }
 
-func TestEveryQuestionIsOnRecordBeforeAndAfter(t *testing.T) {
+func TestQuestionIsRecordedBeforeAndAfter(t *testing.T) {
 	var log events.Log
 	s := modeltest.Start(nil)
 	defer s.Close()
@@ -244,7 +244,7 @@ func TestEveryQuestionIsOnRecordBeforeAndAfter(t *testing.T) {
 	}
 }
 
-func TestAKeptAnswerThatDoesNotFitIsNotUsed(t *testing.T) {
+func TestCachedAnswerThatIsInvalidIsNotUsed(t *testing.T) {
 	s := modeltest.Start(func(modeltest.RecordedCall) modeltest.CannedReply {
 		return modeltest.CannedReply{Text: `{"needs":[],"note":"asked"}`}
 	})
@@ -266,9 +266,9 @@ func TestAKeptAnswerThatDoesNotFitIsNotUsed(t *testing.T) {
 }
 
 // Five questions to a model that takes a second, one after the other and at once.
-// TestQuestionsOfManyAreAllAnswered: five ask three at once each; every answer is that
+// TestConcurrentQuestions: five ask three at once each; every answer is that
 // of its question, and every call is on record before and after.
-func TestQuestionsOfManyAreAllAnswered(t *testing.T) {
+func TestConcurrentQuestions(t *testing.T) {
 	s := modeltest.Start(func(c modeltest.RecordedCall) modeltest.CannedReply {
 		i := strings.LastIndex(c.Prompt, "question ")
 		return modeltest.CannedReply{Text: "answer to " + strings.TrimSpace(c.Prompt[i:])}

@@ -16,10 +16,10 @@ import (
 	"cortex/embedded/slotcache/llamatest"
 )
 
-// TestARealServer calls a real llama-server over both protocols; see 'make llama'. Its
+// TestRealLlamaServer calls a real llama-server over both protocols; see 'make llama'. Its
 // model is random, so an answer without a schema reaches its limit, and one with a
 // schema has the schema anyway.
-func TestARealServer(t *testing.T) {
+func TestRealLlamaServer(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "random.gguf")
 	if err := os.WriteFile(file, llamatest.ModelFile(), 0o600); err != nil {
 		t.Fatal(err)

@@ -85,7 +85,7 @@ func ask(r *router.ProviderRouter) (router.AskResult, error) {
 	return r.Ask(context.Background(), router.AskRequest{Task: events.TaskConversation, Request: llm.CompletionRequest{Prompt: "q", MaxTokens: 100}})
 }
 
-func TestCallsAreBoundedWhenEverythingFails(t *testing.T) {
+func TestAskBoundsCallsWhenAllFail(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		classes := []llm.ErrorClass{llm.Unavailable, llm.RateLimited, llm.TimedOut, llm.Truncated, llm.Malformed, llm.Refused, llm.Unauthorized, llm.OutOfCredit, llm.BadRequest, llm.TooLong}
 		n := rapid.IntRange(1, 5).Draw(rt, "providers")
@@ -114,7 +114,7 @@ func TestCallsAreBoundedWhenEverythingFails(t *testing.T) {
 	})
 }
 
-func TestTheNextProviderAnswers(t *testing.T) {
+func TestNextProviderAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad := &scripted{name: "bad", script: []error{class(llm.Unavailable)}}
 		good := &scripted{name: "good", text: "yes"}
@@ -131,7 +131,7 @@ func TestTheNextProviderAnswers(t *testing.T) {
 	})
 }
 
-func TestAChainNamesAProviderOnce(t *testing.T) {
+func TestChainWithDuplicateProvider(t *testing.T) {
 	p := &scripted{name: "a", script: []error{class(llm.BadRequest)}}
 	r := router.New(router.Config{Providers: []router.PricedProvider{{Provider: p}}, Chains: map[events.LLMTask][]string{events.TaskInstall: {"a", "a", "a"}}, Now: time.Now})
 	if _, err := r.Ask(t.Context(), router.AskRequest{Task: events.TaskInstall}); err == nil || p.count() != 1 {
@@ -142,7 +142,7 @@ func TestAChainNamesAProviderOnce(t *testing.T) {
 	}
 }
 
-func TestTheServersPauseIsKept(t *testing.T) {
+func TestRetryAfterIsRespected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &scripted{name: "a", text: "ok", script: []error{&llm.CallError{Class: llm.RateLimited, RetryAfter: 7 * time.Second, Err: errors.New("x")}, nil}}
 		if _, err := ask(newRouter(router.PricedProvider{Provider: p})); err != nil {
@@ -164,7 +164,7 @@ func TestTheServersPauseIsKept(t *testing.T) {
 	})
 }
 
-func TestFiveASecondAreFiveASecond(t *testing.T) {
+func TestRequestsPerMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &scripted{name: "a"}
 		r := newRouter(router.PricedProvider{Provider: p, RPM: 300})
@@ -188,7 +188,7 @@ func TestFiveASecondAreFiveASecond(t *testing.T) {
 	})
 }
 
-func TestTokensPerMinuteAreKept(t *testing.T) {
+func TestTokensPerMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &scripted{name: "a", usage: llm.Usage{Input: 80, Output: 20}}
 		r := newRouter(router.PricedProvider{Provider: p, TPM: 600})
@@ -204,7 +204,7 @@ func TestTokensPerMinuteAreKept(t *testing.T) {
 	})
 }
 
-func TestAFailingProviderIsLeftAlone(t *testing.T) {
+func TestCircuitOpensAfterFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &scripted{name: "a", script: []error{class(llm.Unavailable), class(llm.Unavailable), class(llm.Unavailable), nil}}
 		r := newRouter(router.PricedProvider{Provider: p})
@@ -234,7 +234,7 @@ func TestAFailingProviderIsLeftAlone(t *testing.T) {
 	})
 }
 
-func TestAProbeEndsTheRest(t *testing.T) {
+func TestProbeClosesCircuit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &scripted{name: "a", script: []error{class(llm.Unauthorized)}}
 		r := newRouter(router.PricedProvider{Provider: p})
@@ -257,7 +257,7 @@ func TestAProbeEndsTheRest(t *testing.T) {
 	})
 }
 
-func TestAnAnswerThatDoesNotFitIsRepairedOnce(t *testing.T) {
+func TestInvalidAnswerIsRepairedOnce(t *testing.T) {
 	for _, right := range []bool{true, false} {
 		p := &scripted{name: "a", text: "{}"}
 		n := 0
@@ -276,7 +276,7 @@ func TestAnAnswerThatDoesNotFitIsRepairedOnce(t *testing.T) {
 	}
 }
 
-func TestTheBudgetCoversTheWorstCase(t *testing.T) {
+func TestBudgetCoversWorstCase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		price := &router.Price{Input: 0, Output: 1_000_000} // a micro-dollar a token
 		b := router.NewBudget(1000, 0, time.Now)
@@ -313,7 +313,7 @@ func TestTheBudgetCoversTheWorstCase(t *testing.T) {
 	})
 }
 
-func TestAPriceNobodyKnowsIsNoPrice(t *testing.T) {
+func TestUnknownPrice(t *testing.T) {
 	p := &scripted{name: "a", usage: llm.Usage{Input: 9, Output: 9}}
 	r := router.New(router.Config{Providers: []router.PricedProvider{{Provider: p}}, Budget: router.NewBudget(0, 0, time.Now), Now: time.Now})
 	if res, err := ask(r); err != nil || !res.Unpriced || res.Cost != 0 || res.Attempts[0].PriceKnown {
@@ -325,7 +325,7 @@ func TestAPriceNobodyKnowsIsNoPrice(t *testing.T) {
 	}
 }
 
-func TestAmountsAreExact(t *testing.T) {
+func TestParseUSDIsExact(t *testing.T) {
 	for text, want := range map[string]int64{"3": 3_000_000, "0.25": 250_000, "$1.000001": 1_000_001, "0": 0} {
 		if got, err := router.ParseUSD(text); err != nil || got != want {
 			t.Errorf("%q is %d, %v", text, got, err)

@@ -12,7 +12,7 @@ import (
 
 // command is the argument vector of one run of a program of apt or dpkg. This file
 // is the only place that makes one, and the only place that names these programs:
-// TestOnlyThisFileMakesCommands holds both.
+// TestOnlyArgvMakesCommands holds both.
 //
 // Values from outside come from typed fields that were validated. They follow "--"
 // where the program knows it.

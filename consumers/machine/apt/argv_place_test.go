@@ -20,10 +20,10 @@ var programs = map[string]bool{
 // literals outside argv.go that equal the name of a program and are none.
 var packageNames = map[string][]string{"describe.go": {"apt", "dpkg"}} // packages that dpkg does not call essential, but apt does
 
-// TestOnlyThisFileMakesCommands parses the package: outside argv.go no string names
+// TestOnlyArgvMakesCommands parses the package: outside argv.go no string names
 // a program, no literal or conversion makes a command, and only prepare makes the
 // process of one.
-func TestOnlyThisFileMakesCommands(t *testing.T) {
+func TestOnlyArgvMakesCommands(t *testing.T) {
 	files, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)

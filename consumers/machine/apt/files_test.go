@@ -12,7 +12,7 @@ import (
 // A child that somebody else starts at the same moment has our lock's descriptor
 // until it runs its own program: steps that follow each other must not take that
 // for an earlier step.
-func TestStepsFollowEachOtherWhileOthersStartChildren(t *testing.T) {
+func TestRunningLockIsFreedWhileChildrenStart(t *testing.T) {
 	m := New(Config{WorkDir: t.TempDir()})
 	stop := make(chan struct{})
 	var others sync.WaitGroup

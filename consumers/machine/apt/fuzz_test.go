@@ -91,7 +91,7 @@ func FuzzParseURIs(f *testing.F) {
 	})
 }
 
-func FuzzComplaint(f *testing.F) {
+func FuzzFailureReason(f *testing.F) {
 	f.Add("Reading…\nE: Unable to locate package x\n")
 	f.Add("dpkg: error processing package toy (--configure):\n installed toy package post-installation script subprocess returned error exit status 1\nE: Sub-process /usr/bin/dpkg returned an error code (1)\n")
 	f.Add("dpkg: error processing package toy (--configure):")

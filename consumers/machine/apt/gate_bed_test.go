@@ -16,7 +16,7 @@ import (
 	"cortex/events"
 )
 
-func TestTheGateHearsWhatDpkgIsAboutToGet(t *testing.T) {
+func TestGateReceivesPendingActions(t *testing.T) {
 	b := newBed(t)
 	b.apt("install", "toy-app=1.0", "toy-lib=1.0")
 	for _, tc := range []struct {
@@ -60,7 +60,7 @@ func TestTheGateHearsWhatDpkgIsAboutToGet(t *testing.T) {
 	}
 }
 
-func TestAVetoLeavesTheMachineAsItWas(t *testing.T) {
+func TestGateVetoChangesNothing(t *testing.T) {
 	b := newBed(t)
 	b.apt("install", "toy-lib=1.0")
 	before := b.inventory()
@@ -76,7 +76,7 @@ func TestAVetoLeavesTheMachineAsItWas(t *testing.T) {
 }
 
 // A gate that is gone is a veto: apt must neither wait for ever nor go on.
-func TestAptEndsUnchangedWhenNobodyIsLeftToDecide(t *testing.T) {
+func TestGateProcessDeathChangesNothing(t *testing.T) {
 	b := newBed(t)
 	before := b.inventory()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -96,7 +96,7 @@ func TestAptEndsUnchangedWhenNobodyIsLeftToDecide(t *testing.T) {
 	}
 }
 
-func TestAVersionThatNobodyOffersIsInstalledFromTheVault(t *testing.T) {
+func TestInstallVersionFromStore(t *testing.T) {
 	b := newBed(t)
 	v, err := blobstore.Open(t.TempDir())
 	if err != nil {

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestADpkgThatHoldsNoLockYetIsWaitedFor: a program at dpkg's place in a root of its own
+// TestRecoverWaitsForDpkgWithoutLock: a program at dpkg's place in a root of its own
 // that does nothing but run.
-func TestADpkgThatHoldsNoLockYetIsWaitedFor(t *testing.T) {
+func TestRecoverWaitsForDpkgWithoutLock(t *testing.T) {
 	m := New(Config{Root: t.TempDir()})
 	sleep, err := exec.LookPath("sleep")
 	if err != nil {

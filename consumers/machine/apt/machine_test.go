@@ -81,7 +81,7 @@ func expect(plan events.Plan, inv events.Inventory) map[string]string {
 }
 
 // What is planned is what happens, over random steps that follow each other.
-func TestThePlanIsTheResult(t *testing.T) {
+func TestPlanEqualsResultForEachStep(t *testing.T) {
 	names := []string{"toy-app", "toy-lib", "toy-extra", "toy-alt", "toy-pair-a", "toy-pair-b", "toy-epoch", "toy-rc", "toy-c1", "toy-c3", "toy-needs2", "toy-prov-a", "toy-g++", "cowsay", "sl", "toy-app=1.0", "toy-lib=1.0", "toy-epoch=9.0", "toy-rc=2.0~rc1"}
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestThePlanIsTheResult(t *testing.T) {
 	}
 }
 
-func TestPlanningChangesNothing(t *testing.T) {
+func TestSimulateChangesNothing(t *testing.T) {
 	t.Parallel()
 	bed, m := setup(t)
 	bed.Run(t, "/usr/bin/apt-get", "-y", "install", "toy-app=1.0", "toy-lib=1.0", "toy-extra")
@@ -142,7 +142,7 @@ func TestPlanningChangesNothing(t *testing.T) {
 	}
 }
 
-func TestAptsOwnReadersAgreeWithInventory(t *testing.T) {
+func TestInventoryAgreesWithAptTools(t *testing.T) {
 	t.Parallel()
 	bed, m := setup(t)
 	bed.Run(t, "/usr/bin/apt-get", "-y", "install", "toy-app", "cowsay")
@@ -167,7 +167,7 @@ func TestAptsOwnReadersAgreeWithInventory(t *testing.T) {
 	}
 }
 
-func TestAFailingScriptIsTold(t *testing.T) {
+func TestRunReportsFailingScript(t *testing.T) {
 	t.Parallel()
 	_, m := setup(t)
 	result, err := m.Run(t.Context(), step("install toy-fail-postinst"), machine.RunOptions{Label: "x"})
@@ -179,7 +179,7 @@ func TestAFailingScriptIsTold(t *testing.T) {
 	}
 }
 
-func TestAStepOutlivesWhoWatchesIt(t *testing.T) {
+func TestStepOutlivesCancelledRun(t *testing.T) {
 	t.Parallel()
 	bed := testbed.New(t)
 	work := t.TempDir()
@@ -221,7 +221,7 @@ func TestAStepOutlivesWhoWatchesIt(t *testing.T) {
 	}
 }
 
-func TestWhatKill9LeftIsFinished(t *testing.T) {
+func TestRecoverAfterKill(t *testing.T) {
 	t.Parallel()
 	bed, m := setup(t)
 	go func() { _, _ = m.Run(t.Context(), step("install toy-slow"), machine.RunOptions{Label: "slow"}) }()

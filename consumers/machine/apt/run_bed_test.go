@@ -18,7 +18,7 @@ import (
 	"cortex/events"
 )
 
-func TestProgressIsToldWhileAptWorks(t *testing.T) {
+func TestRunReportsProgress(t *testing.T) {
 	b := newBed(t)
 	var mu sync.Mutex
 	var told []events.Progress
@@ -57,7 +57,7 @@ func TestProgressIsToldWhileAptWorks(t *testing.T) {
 	}
 }
 
-func TestFailuresAreToldInDpkgsWords(t *testing.T) {
+func TestPlanAndRunErrors(t *testing.T) {
 	for name, tc := range map[string]struct {
 		prepare []string
 		step    events.Step
@@ -86,7 +86,7 @@ func TestFailuresAreToldInDpkgsWords(t *testing.T) {
 	}
 }
 
-func TestEditedConffilesStayAndNobodyIsAsked(t *testing.T) {
+func TestEditedConffilesAreKeptWithoutPrompt(t *testing.T) {
 	b := newBed(t)
 	b.apt("install", "toy-app=1.0", "toy-lib=1.0")
 	b.WriteFile(t, "/etc/toy-app/main.conf", "mine\n")
@@ -112,7 +112,7 @@ func TestHelperInstallsSlowly(t *testing.T) {
 	_, _ = m.Run(t.Context(), do(events.OpInstall, "toy-slow", "toy-app"), machine.RunOptions{Label: "helper"})
 }
 
-func TestAptGoesOnWhenWeAreKilled(t *testing.T) {
+func TestAptKeepsRunningWhenProcessIsKilled(t *testing.T) {
 	b := newBed(t)
 	helper := exec.Command("/proc/self/exe", "-test.run", "^TestHelperInstallsSlowly$")
 	helper.Env = append(os.Environ(), "CORTEX_APT_ROOT="+b.Root(), "CORTEX_APT_WORK="+b.work)
@@ -149,7 +149,7 @@ func TestAptGoesOnWhenWeAreKilled(t *testing.T) {
 	}
 }
 
-func TestTheHolderOfTheLockIsNamed(t *testing.T) {
+func TestLockHolder(t *testing.T) {
 	b := newBed(t)
 	if h, held, err := b.LockHolder(); held || err != nil {
 		t.Fatalf("%v holds the lock, %v", h, err)
@@ -187,7 +187,7 @@ func TestTheHolderOfTheLockIsNamed(t *testing.T) {
 	}
 }
 
-func TestReadingAndPlanningDoNotWaitForTheLock(t *testing.T) {
+func TestReadAndSimulateIgnoreLock(t *testing.T) {
 	b := newBed(t)
 	_, release := b.slow(t.Context())
 	defer release()
@@ -208,7 +208,7 @@ func TestReadingAndPlanningDoNotWaitForTheLock(t *testing.T) {
 }
 
 // apt-get waits for a lock by itself; dpkg and apt-mark do not, so we do.
-func TestStepsThatMeetTheLockWaitForIt(t *testing.T) {
+func TestRunWaitsForLock(t *testing.T) {
 	for name, tc := range map[string]struct {
 		step events.Step
 		want string
@@ -253,7 +253,7 @@ func TestStepsThatMeetTheLockWaitForIt(t *testing.T) {
 	}
 }
 
-func TestWhatWasCutOffWhileUnpackedIsUnpackedAgain(t *testing.T) {
+func TestRecoverUnpacksAgain(t *testing.T) {
 	b := newBed(t)
 	b.apt("install", "toy-c2") // with toy-c3, automatic
 	b.cutOff()
@@ -272,7 +272,7 @@ func TestWhatWasCutOffWhileUnpackedIsUnpackedAgain(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeUnpackedAgainIsSaid(t *testing.T) {
+func TestRecoverReportsUnavailableVersion(t *testing.T) {
 	b := newBed(t)
 	b.cutOff()
 	b.Offer(t, "toy-many=0")
@@ -310,7 +310,7 @@ func (b bed) cutOff() {
 	b.t.Fatal("dpkg was never caught while it unpacked")
 }
 
-func TestAServiceThatAScriptStartedDoesNotHoldUsUp(t *testing.T) {
+func TestServiceStartedByScriptDoesNotHoldRunningLock(t *testing.T) {
 	for name, prepare := range map[string]func(b bed){
 		"by apt-get": func(b bed) {
 			if _, err := b.run(do(events.OpInstall, "toy-daemon")); err != nil {
@@ -340,7 +340,7 @@ func TestAServiceThatAScriptStartedDoesNotHoldUsUp(t *testing.T) {
 	}
 }
 
-func TestTheCallersEnvironmentDoesNotReachApt(t *testing.T) {
+func TestChildEnvironmentIsFixed(t *testing.T) {
 	t.Setenv("APT_CONFIG", "/nonexistent/evil.conf")
 	t.Setenv("LD_PRELOAD", "/nonexistent/evil.so")
 	t.Setenv("DPKG_ROOT", "/nonexistent")
@@ -362,7 +362,7 @@ func TestTheCallersEnvironmentDoesNotReachApt(t *testing.T) {
 	}
 }
 
-func TestListsAreFetchedWhereThereAreNone(t *testing.T) {
+func TestRefreshFetchesLists(t *testing.T) {
 	b := newBed(t)
 	if b.ListsEmpty() {
 		t.Error("a fresh bed has no lists")

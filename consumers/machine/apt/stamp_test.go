@@ -28,7 +28,7 @@ func put(t *testing.T, m *Machine, name, text string) {
 	}
 }
 
-func TestAStampTellsEveryChange(t *testing.T) {
+func TestStampChangesWithFiles(t *testing.T) {
 	m := tree(t, map[string]string{"/d/a": "1", "/d/b/c": "1", "/f": "1"})
 	later := func() time.Time { return time.Now().Add(time.Hour) }
 	look := func() fileStamp { return m.stampFiles(later(), "/d", "/f", "/none") }
@@ -69,7 +69,7 @@ func TestAStampTellsEveryChange(t *testing.T) {
 	}
 }
 
-func TestWhatChangedJustNowIsNotTrusted(t *testing.T) {
+func TestStampOfRecentChangeIsUnknown(t *testing.T) {
 	m := tree(t, map[string]string{"/f": "1"})
 	if s := m.stampFiles(time.Now(), "/f"); s != "" {
 		t.Errorf("it is trusted: %s", s)
@@ -82,7 +82,7 @@ func TestWhatChangedJustNowIsNotTrusted(t *testing.T) {
 	}
 }
 
-func TestAMemoReadsAgainWhatChanged(t *testing.T) {
+func TestMemoReadsChangedFilesAgain(t *testing.T) {
 	m := tree(t, map[string]string{"/var/lib/dpkg/status": "1"})
 	var c memo[int]
 	reads := 0
@@ -116,7 +116,7 @@ func TestAMemoReadsAgainWhatChanged(t *testing.T) {
 	}
 }
 
-func TestInputsTellNothingWhereAptLooksElsewhere(t *testing.T) {
+func TestFingerprintUnknownWithRedirectedPaths(t *testing.T) {
 	files := map[string]string{"/etc/apt/apt.conf.d/50x": "APT::Install-Recommends \"0\";\nDir::Cache::pkgcache \"\";\n", "/var/lib/dpkg/status": "", "/var/lib/apt/lists/x_Packages": ""}
 	m := tree(t, files)
 	time.Sleep(2 * timestampGranularity)

@@ -28,7 +28,7 @@ func open(t *testing.T) (*blobstore.Blobs, string) {
 	return v, dir
 }
 
-func TestWhatIsReadIsWhatWasPut(t *testing.T) {
+func TestGetReturnsPutContent(t *testing.T) {
 	v, dir := open(t)
 	for _, content := range [][]byte{nil, []byte("x"), bytes.Repeat([]byte("long "), 10_000)} {
 		d, err := v.Put(content)
@@ -47,7 +47,7 @@ func TestWhatIsReadIsWhatWasPut(t *testing.T) {
 	}
 }
 
-func TestSecretsAreOnDiskOnlyEncryptedAndTheirNamesTellNothing(t *testing.T) {
+func TestSecretsAreEncrypted(t *testing.T) {
 	v, dir := open(t)
 	secret := []byte("password=hunter2")
 	d, err := v.PutSecret(secret)
@@ -83,7 +83,7 @@ func TestSecretsAreOnDiskOnlyEncryptedAndTheirNamesTellNothing(t *testing.T) {
 	}
 }
 
-func TestDamageIsAnErrorNeverAnAnswer(t *testing.T) {
+func TestDamagedContentIsError(t *testing.T) {
 	v, dir := open(t)
 	plain, err := v.Put([]byte("content"))
 	if err != nil {
@@ -132,7 +132,7 @@ func TestDamageIsAnErrorNeverAnAnswer(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-func TestCollectDropsOnlyWhatNobodyKeeps(t *testing.T) {
+func TestCollectRemovesOnlyUnneededContents(t *testing.T) {
 	v, _ := open(t)
 	deb := filepath.Join(t.TempDir(), "x.deb")
 	if err := os.WriteFile(deb, []byte("a package"), 0o600); err != nil {
@@ -160,7 +160,7 @@ func TestCollectDropsOnlyWhatNobodyKeeps(t *testing.T) {
 	}
 }
 
-func TestManyMayPutAtOnce(t *testing.T) {
+func TestConcurrentPuts(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "vault")
 	var all sync.WaitGroup
 	for i := range 20 {

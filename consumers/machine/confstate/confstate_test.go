@@ -83,7 +83,7 @@ func change(rt *rapid.T, etc string) {
 	}
 }
 
-func TestRestoringTheDifferenceBringsEveryPathBack(t *testing.T) {
+func TestRestoreRandomChanges(t *testing.T) {
 	base := t.TempDir()
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -129,7 +129,7 @@ func TestRestoringTheDifferenceBringsEveryPathBack(t *testing.T) {
 	})
 }
 
-func TestRestoringFollowsNoLinkOnTheWay(t *testing.T) {
+func TestRestoreFollowsNoSymlink(t *testing.T) {
 	root := t.TempDir()
 	k, _ := setup(t, root)
 	outside := filepath.Join(root, "outside")
@@ -159,7 +159,7 @@ func TestRestoringFollowsNoLinkOnTheWay(t *testing.T) {
 	}
 }
 
-func TestAccountsAreNeverWritten(t *testing.T) {
+func TestRestoreNeverWritesAccounts(t *testing.T) {
 	root := t.TempDir()
 	k, _ := setup(t, root)
 	passwd := filepath.Join(root, "etc/passwd")
@@ -180,7 +180,7 @@ func TestAccountsAreNeverWritten(t *testing.T) {
 
 const answers = "Name: toy/answer\nTemplate: toy/answer\nValue: 42\nOwners: toy\nFlags: seen\n\nName: toy/other\nTemplate: toy/other\nOwners: toy\nVariables:\n a = b\n c = d\n\n"
 
-func TestDebconfsAnswersComeBackWholeAndPasswordsStaySecret(t *testing.T) {
+func TestDebconfAnswersAndPasswords(t *testing.T) {
 	root := t.TempDir()
 	k, _ := setup(t, root)
 	dir := filepath.Join(root, "var/cache/debconf")
@@ -220,7 +220,7 @@ func TestDebconfsAnswersComeBackWholeAndPasswordsStaySecret(t *testing.T) {
 	}
 }
 
-func TestAlternativesDiversionsAndOverridesAreSeenAndSet(t *testing.T) {
+func TestAlternativesDiversionsAndOverrides(t *testing.T) {
 	root := t.TempDir()
 	k, machine := setup(t, root)
 	machine.registry = map[events.PackageKey]string{{Name: "toy", Arch: "amd64"}: "/opt/toy.conf 00ff\n"}

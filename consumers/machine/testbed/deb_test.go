@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestPackagesAreTheSameEachTime(t *testing.T) {
+func TestDebIsReproducible(t *testing.T) {
 	debs, err := builtDebs()
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func TestPackagesAreTheSameEachTime(t *testing.T) {
 
 // Versions of one package and architecture are listed from old to new: who asks
 // for the newest relies on it.
-func TestVersionsAreListedFromOldToNew(t *testing.T) {
+func TestToyVersionsAreOrdered(t *testing.T) {
 	dpkg, err := exec.LookPath("dpkg")
 	if err != nil {
 		t.Skip("dpkg is not here")
@@ -49,7 +49,7 @@ func TestVersionsAreListedFromOldToNew(t *testing.T) {
 	}
 }
 
-func TestDpkgReadsThePackagesThatGoWrote(t *testing.T) {
+func TestDebIsReadableByDpkg(t *testing.T) {
 	if _, err := exec.LookPath("dpkg-deb"); err != nil {
 		t.Skip("dpkg-deb is not here")
 	}

@@ -34,7 +34,7 @@ func with(t *testing.T, texts ...string) *cel.Rules {
 	return cel.New(dir, os.Getuid(), policy.Invariants{RunningKernel: "6.1.0-42-amd64"})
 }
 
-func TestInvariantsHold(t *testing.T) {
+func TestInvariants(t *testing.T) {
 	essential := change("bash", events.ActionRemove, "1", "", "")
 	essential.Essential = true
 	for name, c := range map[string]struct {
@@ -68,7 +68,7 @@ func rule(v policy.Decision) string {
 	return v.Rule
 }
 
-func TestRulesSeeThePlan(t *testing.T) {
+func TestRuleVariables(t *testing.T) {
 	three := plan(change("a", events.ActionRemove, "1", "", ""), change("b", events.ActionPurge, "1", "", ""), change("c", events.ActionInstall, "", "2", "Other:1"))
 	three.Plan.DownloadBytes, three.Plan.DiskDelta = 5_000_000, -7
 	for _, deny := range []string{
@@ -90,7 +90,7 @@ func TestRulesSeeThePlan(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrongDeniesEverything(t *testing.T) {
+func TestRuleFileErrorsDeny(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"no YAML":         {"rules: [", "a.yaml"},
 		"unknown key":     {"rule: []", "rule"},
@@ -116,7 +116,7 @@ func TestWhatIsWrongDeniesEverything(t *testing.T) {
 	}
 }
 
-func TestARuleWithoutAnAnswerDenies(t *testing.T) {
+func TestRuleThatFailsDenies(t *testing.T) {
 	for name, deny := range map[string]string{
 		"runtime error": `plan.nonsense == 1`,
 		"no bool":       `plan.download`,
@@ -136,7 +136,7 @@ func TestARuleWithoutAnAnswerDenies(t *testing.T) {
 	}
 }
 
-func TestFilesOfOthersDeny(t *testing.T) {
+func TestRuleFileOfOtherUserDenies(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "a.yaml")
 	if err := os.WriteFile(file, []byte("rules: []\n"), 0o600); err != nil {
@@ -158,7 +158,7 @@ func TestFilesOfOthersDeny(t *testing.T) {
 	}
 }
 
-func TestAChangeOfTheFilesCountsAtOnce(t *testing.T) {
+func TestRulesAreReadAgainWhenFilesChange(t *testing.T) {
 	dir := t.TempDir()
 	r := cel.New(dir, os.Getuid(), policy.Invariants{})
 	good := plan(change("cowsay", events.ActionInstall, "", "1", ""))

@@ -15,13 +15,13 @@ import (
 // the third time in a new process and after another request of its kind, and counts
 // the facts that it caused.
 func TestRequestDeliveredAgainRecordsOnce(t *testing.T) {
-	planned := func(r *road) (events.TransactionID, events.PlanID) {
+	planned := func(r *pipeline) (events.TransactionID, events.PlanID) {
 		id := r.ask("", install("cowsay"), 0)
 		r.settle(r.start(t.Context()), 1)
 		return id, r.load(id).PlanID
 	}
-	deadLetter := func(r *road) events.ID {
-		rec, err := r.scribe.Append(t.Context(), recorder.Cause{}, events.DeadLetterSubject(r.id()), &events.DeadLettered{Handler: "planner", Stream: "s", Attempts: 1}, events.NoExpectation)
+	deadLetter := func(r *pipeline) events.ID {
+		rec, err := r.recorder.Append(t.Context(), recorder.Cause{}, events.DeadLetterSubject(r.id()), &events.DeadLettered{Handler: "planner", Stream: "s", Attempts: 1}, events.NoExpectation)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -29,23 +29,23 @@ func TestRequestDeliveredAgainRecordsOnce(t *testing.T) {
 	}
 	// each row makes one request after what must precede it; nil rows have a test of
 	// their own, which is named
-	rows := map[events.Kind]func(r *road) (events.TransactionID, events.Request){
-		events.RequestedKind(events.VerbInstall): func(*road) (events.TransactionID, events.Request) { return "", install("cowsay") },
-		events.KindApproveRequested: func(r *road) (events.TransactionID, events.Request) {
+	rows := map[events.Kind]func(r *pipeline) (events.TransactionID, events.Request){
+		events.RequestedKind(events.VerbInstall): func(*pipeline) (events.TransactionID, events.Request) { return "", install("cowsay") },
+		events.KindApproveRequested: func(r *pipeline) (events.TransactionID, events.Request) {
 			id, plan := planned(r)
 			return id, &events.ApproveRequest{PlanID: plan, How: "test"}
 		},
-		events.KindCancelRequested: func(r *road) (events.TransactionID, events.Request) {
+		events.KindCancelRequested: func(r *pipeline) (events.TransactionID, events.Request) {
 			id, _ := planned(r)
 			return id, &events.CancelRequest{Reason: "test"}
 		},
-		events.KindRetryRequested: func(r *road) (events.TransactionID, events.Request) {
+		events.KindRetryRequested: func(r *pipeline) (events.TransactionID, events.Request) {
 			return "", &events.RetryRequest{DeadLetter: deadLetter(r)}
 		},
-		events.KindForgetAnswersRequested: func(r *road) (events.TransactionID, events.Request) {
+		events.KindForgetAnswersRequested: func(r *pipeline) (events.TransactionID, events.Request) {
 			return "", &events.ForgetAnswersRequest{AnswersForgotten: events.AnswersForgotten{Answers: []events.ID{r.id()}, Reason: "test"}}
 		},
-		events.KindHardwareSnapshotRequested: func(*road) (events.TransactionID, events.Request) {
+		events.KindHardwareSnapshotRequested: func(*pipeline) (events.TransactionID, events.Request) {
 			return "", &events.HardwareSnapshotRequest{}
 		},
 		events.KindLimitsRequested: nil, // TestLimitsRequestDeliveredAgain
@@ -85,11 +85,11 @@ func TestRequestDeliveredAgainRecordsOnce(t *testing.T) {
 	}
 }
 
-func newCommands(r *road) *commands.RequestHandler {
-	hardware := hwsnapshot.New(r.scribe, func(context.Context, events.HardwareSnapshotReason) (*events.HardwareSnapshot, error) {
+func newCommands(r *pipeline) *commands.RequestHandler {
+	hardware := hwsnapshot.New(r.recorder, func(context.Context, events.HardwareSnapshotReason) (*events.HardwareSnapshot, error) {
 		return &events.HardwareSnapshot{Reason: events.HardwareSnapshotOnRequest, StableHash: "00", BootID: "b"}, nil
 	})
-	return commands.New(r.scribe, recorder.NewSequence(r.log), commands.Config{
+	return commands.New(r.recorder, recorder.NewSequence(r.log), commands.Config{
 		MayChange:        func(a events.Actor) bool { return a.UID == 0 },
 		RetryDeadLetter:  func(context.Context, *events.DeadLettered) error { return nil },
 		SnapshotHardware: hardware.RecordOnRequest,
@@ -97,7 +97,7 @@ func newCommands(r *road) *commands.RequestHandler {
 }
 
 // request makes a request without queueing it.
-func (r *road) request(txn events.TransactionID, req events.Request) events.Record {
+func (r *pipeline) request(txn events.TransactionID, req events.Request) events.Record {
 	r.ask(txn, req, 0)
 	rec := r.requests[len(r.requests)-1]
 	r.requests = r.requests[:len(r.requests)-1]
@@ -105,7 +105,7 @@ func (r *road) request(txn events.TransactionID, req events.Request) events.Reco
 }
 
 // causedBy counts the facts that an event caused.
-func (r *road) causedBy(id events.ID) int {
+func (r *pipeline) causedBy(id events.ID) int {
 	r.t.Helper()
 	n := 0
 	for rec, err := range r.log.Read(r.t.Context(), events.Query{}) {

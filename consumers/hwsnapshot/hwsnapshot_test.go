@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const host = events.HostID("01940000-0000-7000-8000-000000000001")
 
-// bench is a surveyor of a machine made of a few facts.
+// bench is a snapshotter over a machine with a few facts.
 type bench struct {
 	t       *testing.T
 	log     *memlog.Log
@@ -38,7 +38,7 @@ func setup(t *testing.T) *bench {
 	return b
 }
 
-// restart makes the surveyor of a new daemon over a log.
+// restart creates the snapshotter of a new daemon over a log.
 func (b *bench) restart(log events.Log) {
 	s := &recorder.Recorder{Log: log, Now: func() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }, NewID: b.id, Actor: events.Actor{Program: "cortexd"}}
 	b.Snapshotter = hwsnapshot.New(s, func(_ context.Context, why events.HardwareSnapshotReason) (*events.HardwareSnapshot, error) {
@@ -63,8 +63,8 @@ func (b *bench) must(err error) {
 	}
 }
 
-// told lists the log as short words.
-func (b *bench) told() []string {
+// recorded lists the facts of the log in short form.
+func (b *bench) recorded() []string {
 	var out []string
 	for r, err := range b.log.Read(b.t.Context(), events.Query{}) {
 		b.must(err)
@@ -84,7 +84,7 @@ func (b *bench) told() []string {
 
 func (b *bench) expect(want ...string) {
 	b.t.Helper()
-	if diff := cmp.Diff(want, b.told()); diff != "" {
+	if diff := cmp.Diff(want, b.recorded()); diff != "" {
 		b.t.Errorf("(-want +got)\n%s", diff)
 	}
 }
@@ -123,7 +123,7 @@ func TestSnapshotRequestDeliveredAgainRecordsOne(t *testing.T) {
 	b.expect("snapshot start", "snapshot request", "snapshot request")
 }
 
-// cut is a log that fails to store snapshots, as if the daemon died before.
+// cut is a log that fails to append snapshots, as if the daemon had died before.
 type cut struct{ *memlog.Log }
 
 func (c cut) Append(ctx context.Context, e events.Event, x events.Expect) (events.Record, error) {
@@ -139,7 +139,7 @@ func TestSnapshotAfterDeathRecordsDifferenceOnce(t *testing.T) {
 	b.threads = 8
 	b.restart(cut{b.log})
 	if err := b.RecordAtStart(t.Context()); err == nil {
-		t.Fatal("the death did not happen")
+		t.Fatal("the append did not fail")
 	}
 	b.restart(b.log)
 	b.must(b.RecordAtStart(t.Context()))

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const host = events.HostID("01940000-0000-7000-8000-000000000001")
 
-// tree is the read model as the log is.
+// tree is a read model that is always up to date.
 type tree struct {
 	log *memlog.Log
 	mu  sync.Mutex
@@ -51,7 +51,7 @@ func (t *tree) Root(ctx context.Context, size events.Position) (events.Hash, err
 	return x.Root(), nil
 }
 
-// bed is an auditor on a log in memory.
+// bed is a signer over a log in memory.
 type bed struct {
 	*testing.T
 	log    *memlog.Log
@@ -72,8 +72,8 @@ func (b *bed) add(n int) {
 	}
 }
 
-// run lets an auditor work on the log until it has signed what is there, and
-// gives what it reported.
+// run runs a signer until it has signed the whole log, and returns the errors that it
+// reported.
 func (b *bed) run(during func()) (told error) {
 	b.Helper()
 	a := treehead.New(&recorder.Recorder{Log: b.log, Now: time.Now, NewID: logtest.NewID, Actor: events.Actor{Program: "cortexd"}}, b.tree,
@@ -108,7 +108,7 @@ func (b *bed) heads() []treehead.Head {
 	return h
 }
 
-// await polls until the newest head covers so many events.
+// await polls until the newest head covers that many events.
 func (b *bed) await(size events.Position) {
 	b.Helper()
 	tick := time.NewTicker(time.Millisecond)
@@ -225,11 +225,11 @@ func TestHeadMustContinueLastHead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := treehead.LoadOrCreateKey(b.places, host); !errors.Is(err, events.ErrCorrupt) {
-		t.Errorf("a key that was lost is made anew: %v", err)
+		t.Errorf("a lost key was created again: %v", err)
 	}
 }
 
-// chain gives other records in the place of those of a log, hashed anew.
+// chain returns changed records of a log with their hashes computed again.
 func chain(records []events.Record) iter.Seq2[events.Record, error] {
 	var prev events.Hash
 	for i := range records {
@@ -246,8 +246,7 @@ func chain(records []events.Record) iter.Seq2[events.Record, error] {
 	}
 }
 
-// TestVerifyFindsRewrittenLog: the chain of what was rewritten is true; only
-// heads tell.
+// The hash chain of each rewritten log is valid; only the heads differ.
 func TestVerifyFindsRewrittenLog(t *testing.T) {
 	b := newBed(t)
 	for n := range events.Position(4) {
@@ -289,13 +288,13 @@ func TestVerifyFindsRewrittenLog(t *testing.T) {
 			}
 			carried := b.heads()[3]
 			if v := b.verify(func(e *treehead.VerifyInput) { e.Log, e.Heads, e.TrustedHead = log, nil, &carried }); v.OK() {
-				t.Error("the head that was carried elsewhere accepts it")
+				t.Error("the trusted head accepts it")
 			}
 		})
 	}
 	carried := b.heads()[2]
 	if v := b.verify(func(e *treehead.VerifyInput) { e.TrustedHead = &carried }); !v.OK() || v.TrustedSize != 6 {
-		t.Errorf("the true log: %+v", v)
+		t.Errorf("the original log: %+v", v)
 	}
 }
 

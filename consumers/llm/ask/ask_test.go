@@ -58,8 +58,8 @@ func harmful(s string) bool {
 	})
 }
 
-// What foreign text says stays where foreign text is: in the strings that are not
-// the request, without characters that hide or steer.
+// Text from packages and evidence stays in its own strings of the message, without
+// control and direction characters.
 func TestPromptInjectionStaysData(t *testing.T) {
 	for _, text := range injections(t) {
 		q := events.Question{
@@ -86,7 +86,7 @@ func TestPromptInjectionStaysData(t *testing.T) {
 			t.Fatalf("%q breaks out: %v", text, err)
 		}
 		if m.Request != "a web server" || len(m.Found) != 1 || len(m.Found[0].Packages) != 1 || m.Found[0].Packages[0].Name != "nginx" {
-			t.Errorf("%q changes what is asked: %+v", text, m)
+			t.Errorf("%q changes the request: %+v", text, m)
 		}
 		if strings.Contains(r.System, text) {
 			t.Errorf("%q is in the instructions", text)
@@ -99,8 +99,8 @@ func TestPromptInjectionStaysData(t *testing.T) {
 	}
 }
 
-// gullible is what a model answers that does as it is told: it proposes whatever
-// looks like a name.
+// gullible returns the answer of a model that follows instructions in its data: it
+// proposes every word that looks like a name.
 func gullible(text string) string {
 	type c struct {
 		Name string `json:"name"`
@@ -114,8 +114,7 @@ func gullible(text string) string {
 	return string(b)
 }
 
-// Whatever a model was talked into, only packages that exist can be chosen, and
-// nothing but that is left of its answer.
+// Of the answer of a model that was misled, only existing packages remain.
 func TestProposalHasOnlyExistingPackages(t *testing.T) {
 	index := map[events.PackageName]string{"nginx": "web server", "dpkg": "package manager", "sudo": "rights"}
 	find := func(n events.PackageName) (events.Candidate, bool) {
@@ -156,7 +155,7 @@ func FuzzReadProposal(f *testing.F) {
 			return events.Candidate{Name: n}, true
 		})
 		if err == nil && len(p.Needs) == 0 && p.Note == "" {
-			t.Error("an answer without anything was taken")
+			t.Error("an empty answer was accepted")
 		}
 	})
 }
@@ -217,7 +216,7 @@ func TestQuestionIsRecordedBeforeAndAfter(t *testing.T) {
 	s.SetAnswer(func(modeltest.RecordedCall) modeltest.CannedReply {
 		last := facts(t, log)
 		if _, ok := last[len(last)-1].(*events.LLMRequested); !ok {
-			t.Errorf("asked before it was on record: %T", last[len(last)-1])
+			t.Errorf("the model was asked before the question was recorded: %T", last[len(last)-1])
 		}
 		return modeltest.CannedReply{Text: "because ghp_abcdefghijklmnopqrstuvwxyz0123456789", Input: 100, Output: 10}
 	})
@@ -236,7 +235,7 @@ func TestQuestionIsRecordedBeforeAndAfter(t *testing.T) {
 	for _, f := range facts(t, log) {
 		kinds = append(kinds, string(f.Kind()))
 		if b, _ := json.Marshal(f); strings.Contains(string(b), "hunter2") || strings.Contains(string(b), "abcdefghijkl") {
-			t.Errorf("a secret is on record: %s", b)
+			t.Errorf("a secret is recorded: %s", b)
 		}
 	}
 	if got := strings.Join(kinds, " "); got != "llm.requested.v1 llm.completed.v1 llm.mode-changed.v1 llm.requested.v1 llm.failed.v1" {
@@ -265,9 +264,8 @@ func TestCachedAnswerThatIsInvalidIsNotUsed(t *testing.T) {
 	}
 }
 
-// Five questions to a model that takes a second, one after the other and at once.
-// TestConcurrentQuestions: five ask three at once each; every answer is that
-// of its question, and every call is on record before and after.
+// Five users ask three questions each at the same time. Every answer belongs to its
+// question, and every call is recorded before and after.
 func TestConcurrentQuestions(t *testing.T) {
 	s := modeltest.Start(func(c modeltest.RecordedCall) modeltest.CannedReply {
 		i := strings.LastIndex(c.Prompt, "question ")

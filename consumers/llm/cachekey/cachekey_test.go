@@ -78,13 +78,13 @@ func TestNoKey(t *testing.T) {
 		})
 	}
 	if _, ok := cachekey.Compute("install"+strings.Repeat(" nginx", 63), debian(t)); !ok {
-		t.Error("as many words as there may be have no key")
+		t.Error("a request of the maximum length has no key")
 	}
 }
 
 var someNames = []string{"nginx", "apache2", "curl", "git", "vim", "python3-numpy", "g++", "libssl-dev", "mariadb-server", "postgresql-15", "tmux", "htop"}
 
-// splitNames draws different names of packages.
+// splitNames draws distinct names of packages.
 func names(t *rapid.T, least int) []string {
 	return rapid.SliceOfNDistinct(rapid.SampledFrom(someNames), least, 8, rapid.ID[string]).Draw(t, "names")
 }

@@ -41,7 +41,7 @@ func TestRealLlamaServer(t *testing.T) {
 	defer ant.Close()
 
 	for name, p := range map[string]llm.Provider{"openai": oai, "anthropic": ant} {
-		t.Run(name+": an endless answer is cut off, after it streamed", func(t *testing.T) {
+		t.Run(name+": an endless answer reaches its limit", func(t *testing.T) {
 			var streamed strings.Builder
 			_, err := p.Complete(t.Context(), llm.CompletionRequest{System: "be brief", Prompt: "why?", MaxTokens: 24}, func(d string) { streamed.WriteString(d) })
 			if llm.ClassOf(err) != llm.Truncated || streamed.Len() == 0 {
@@ -60,7 +60,7 @@ func TestRealLlamaServer(t *testing.T) {
 			t.Errorf("%+v, %v", a, err)
 		}
 	})
-	t.Run("it can be probed", func(t *testing.T) {
+	t.Run("a probe", func(t *testing.T) {
 		if err := oai.Probe(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -72,7 +72,7 @@ func TestRealLlamaServer(t *testing.T) {
 		}
 	})
 	stop()
-	t.Run("it died", func(t *testing.T) {
+	t.Run("after the server stopped", func(t *testing.T) {
 		if _, err := oai.Complete(t.Context(), llm.CompletionRequest{Prompt: "why?", MaxTokens: 8}, nil); llm.ClassOf(err) != llm.Unavailable {
 			t.Errorf("%v", err)
 		}

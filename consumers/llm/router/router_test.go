@@ -20,7 +20,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// scripted is a provider whose calls end as the script says; the last goes on.
+// scripted is a provider whose calls return the results of a script; the last one
+// repeats.
 type scripted struct {
 	name   string
 	took   time.Duration
@@ -98,7 +99,7 @@ func TestAskBoundsCallsWhenAllFail(t *testing.T) {
 		synctest.Test(t, func(*testing.T) {
 			res, err := ask(newRouter(bs...))
 			if err == nil {
-				rt.Fatal("somebody answered")
+				rt.Fatal("a provider answered")
 			}
 			total := 0
 			for _, p := range ps {
@@ -108,7 +109,7 @@ func TestAskBoundsCallsWhenAllFail(t *testing.T) {
 				total += p.count()
 			}
 			if len(res.Attempts) != total {
-				rt.Errorf("%d attempts on record of %d", len(res.Attempts), total)
+				rt.Errorf("%d recorded attempts of %d calls", len(res.Attempts), total)
 			}
 		})
 	})
@@ -149,7 +150,7 @@ func TestRetryAfterIsRespected(t *testing.T) {
 			t.Fatal(err)
 		}
 		if d := p.calls[1].Sub(p.calls[0]); d != 7*time.Second {
-			t.Errorf("it was asked again after %s", d)
+			t.Errorf("it was called again after %s", d)
 		}
 		long := &scripted{name: "b", script: []error{&llm.CallError{Class: llm.RateLimited, RetryAfter: 5 * time.Minute, Err: errors.New("x")}}}
 		r := newRouter(router.PricedProvider{Provider: long}, router.PricedProvider{Provider: &scripted{name: "c"}})
@@ -159,7 +160,7 @@ func TestRetryAfterIsRespected(t *testing.T) {
 			}
 		}
 		if long.count() != 1 {
-			t.Errorf("it was asked %d times within its pause", long.count())
+			t.Errorf("it was called %d times within the Retry-After", long.count())
 		}
 	})
 }
@@ -243,13 +244,13 @@ func TestProbeClosesCircuit(t *testing.T) {
 			t.Errorf("a wrong key was tried %d times", p.count())
 		}
 		if r.Probe(t.Context(), false)["a"] == nil || r.AnyAvailable() {
-			t.Error("a failed probe ended the rest")
+			t.Error("a failed probe closed the circuit")
 		}
 		p.mu.Lock()
 		p.script = nil
 		p.mu.Unlock()
 		if err := r.Probe(t.Context(), false)["a"]; err != nil || !r.AnyAvailable() {
-			t.Errorf("a good probe did not end the rest: %v", err)
+			t.Errorf("a successful probe did not close the circuit: %v", err)
 		}
 		if _, err := ask(r); err != nil {
 			t.Error(err)

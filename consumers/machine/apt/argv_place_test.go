@@ -17,8 +17,8 @@ var programs = map[string]bool{
 	"apt": true, "apt-config": true, "dpkg-deb": true, "dpkg-trigger": true, "debconf-set-selections": true, "debconf-communicate": true,
 }
 
-// literals outside argv.go that equal the name of a program and are none.
-var packageNames = map[string][]string{"describe.go": {"apt", "dpkg"}} // packages that dpkg does not call essential, but apt does
+// packageNames are string literals outside argv.go that are names of packages.
+var packageNames = map[string][]string{"describe.go": {"apt", "dpkg"}} // apt refuses to remove them
 
 // TestOnlyArgvMakesCommands parses the package: outside argv.go no string names
 // a program, no literal or conversion makes a command, and only prepare makes the
@@ -56,7 +56,7 @@ func TestOnlyArgvMakesCommands(t *testing.T) {
 				if isSelector(n.Type, "exec", "Cmd") {
 					starts++
 					if function != "prepare" {
-						t.Errorf("%s: %s makes a process; only prepare does, from a command", fset.Position(n.Pos()), function)
+						t.Errorf("%s: %s makes a process: only prepare may, from a command", fset.Position(n.Pos()), function)
 					}
 				}
 			case *ast.CallExpr:
@@ -65,7 +65,7 @@ func TestOnlyArgvMakesCommands(t *testing.T) {
 				}
 				for _, f := range []string{"Command", "CommandContext"} {
 					if isSelector(n.Fun, "exec", f) {
-						t.Errorf("%s: exec.%s: only prepare makes a process, from a command", fset.Position(n.Pos()), f)
+						t.Errorf("%s: exec.%s: only prepare may make a process, from a command", fset.Position(n.Pos()), f)
 					}
 				}
 			}
@@ -73,7 +73,7 @@ func TestOnlyArgvMakesCommands(t *testing.T) {
 		})
 	}
 	if starts != 1 {
-		t.Errorf("%d places make a process, want 1: this test looks for the wrong thing", starts)
+		t.Errorf("%d places make a process, want 1: this test no longer finds them", starts)
 	}
 }
 

@@ -75,7 +75,7 @@ func TestGateVetoChangesNothing(t *testing.T) {
 	b.apt("install", "cowsay") // nothing is in the way
 }
 
-// A gate that is gone is a veto: apt must neither wait for ever nor go on.
+// A gate without a process is a veto: apt must neither wait nor continue.
 func TestGateProcessDeathChangesNothing(t *testing.T) {
 	b := newBed(t)
 	before := b.inventory()
@@ -118,7 +118,7 @@ func TestInstallVersionFromStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if found, ok := v.Deb(key, "1.0"); !ok || found != kept || v.CheckDeb(found.Digest) != nil {
-		t.Fatalf("kept %+v, found %+v", kept, found)
+		t.Fatalf("stored %+v, found %+v", kept, found)
 	}
 	b.apt("install", "toy-lib=2.0")
 	back := events.Step{Op: events.OpInstall, AllowDowngrade: true, Targets: []events.Target{
@@ -132,7 +132,7 @@ func TestInstallVersionFromStore(t *testing.T) {
 		t.Errorf("plan %+v", plan.Changes)
 	}
 	if plan.DownloadBytes != 0 {
-		t.Errorf("it would fetch %d bytes of what it was given", plan.DownloadBytes)
+		t.Errorf("it would fetch %d bytes of a given file", plan.DownloadBytes)
 	}
 	if _, err := b.run(back); err != nil {
 		t.Fatal(err)

@@ -30,7 +30,7 @@ func setup(t *testing.T) (*testbed.Bed, *apt.Machine) {
 	return bed, apt.New(apt.Config{Root: bed.Root(), WorkDir: t.TempDir()})
 }
 
-// step reads "install toy-app=1.0 cowsay-".
+// step parses "install toy-app=1.0 cowsay-".
 func step(words string) events.Step {
 	f := strings.Fields(words)
 	s := events.Step{Op: events.Op(f[0]), AllowDowngrade: true, AllowHeld: true}
@@ -60,7 +60,7 @@ func inventory(t *testing.T, m *apt.Machine) events.Inventory {
 	return inv
 }
 
-// expect applies a plan's changes to an inventory, as far as they tell.
+// expect applies the changes of a plan to an inventory.
 func expect(plan events.Plan, inv events.Inventory) map[string]string {
 	out := map[string]string{}
 	for k, s := range inv {
@@ -80,7 +80,7 @@ func expect(plan events.Plan, inv events.Inventory) map[string]string {
 	return out
 }
 
-// What is planned is what happens, over random steps that follow each other.
+// Over random sequences of steps, every plan equals its outcome.
 func TestPlanEqualsResultForEachStep(t *testing.T) {
 	names := []string{"toy-app", "toy-lib", "toy-extra", "toy-alt", "toy-pair-a", "toy-pair-b", "toy-epoch", "toy-rc", "toy-c1", "toy-c3", "toy-needs2", "toy-prov-a", "toy-g++", "cowsay", "sl", "toy-app=1.0", "toy-lib=1.0", "toy-epoch=9.0", "toy-rc=2.0~rc1"}
 	for seed := range uint64(4) {
@@ -101,7 +101,7 @@ func TestPlanEqualsResultForEachStep(t *testing.T) {
 				plan, err := m.Simulate(t.Context(), []events.Step{s})
 				if err != nil {
 					if runErr := run(t, m, s); runErr == nil {
-						t.Errorf("%s: apt did what could not be planned: %v", words, err)
+						t.Errorf("%s: apt succeeded, but planning failed: %v", words, err)
 					}
 					continue
 				}
@@ -110,7 +110,7 @@ func TestPlanEqualsResultForEachStep(t *testing.T) {
 					continue
 				}
 				if err := run(t, m, s); err != nil {
-					t.Errorf("%s: planned, but: %v", words, err)
+					t.Errorf("%s: planning succeeded, but: %v", words, err)
 					continue
 				}
 				if diff := cmp.Diff(want, expect(events.Plan{}, inventory(t, m))); diff != "" {
@@ -175,7 +175,7 @@ func TestRunReportsFailingScript(t *testing.T) {
 		t.Errorf("exit %d: %v", result.ExitCode, err)
 	}
 	if !strings.Contains(result.Output, "this script fails on purpose") {
-		t.Errorf("its output is lost:\n%s", result.Output)
+		t.Errorf("the output is missing:\n%s", result.Output)
 	}
 }
 
@@ -199,7 +199,7 @@ func TestStepOutlivesCancelledRun(t *testing.T) {
 	}
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("the watcher said %v", err)
+		t.Errorf("Run returned %v", err)
 	}
 	// Another process of ours, later: it waits for the step and finds it done.
 	next := apt.New(apt.Config{Root: bed.Root(), WorkDir: work})
@@ -237,11 +237,11 @@ func TestRecoverAfterKill(t *testing.T) {
 		t.Errorf("it is %s", s)
 	}
 	if _, err := os.Stat(filepath.Join(bed.Root(), "/var/lib/dpkg/updates/0000")); err == nil {
-		t.Error("dpkg's journal is not merged")
+		t.Error("dpkg's journal is not empty")
 	}
 }
 
-// wait polls for what another process does.
+// wait polls until another process has reached a state.
 func wait(t *testing.T, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)

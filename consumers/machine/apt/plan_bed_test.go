@@ -230,7 +230,7 @@ func TestPlanEqualsResult(t *testing.T) {
 	}
 }
 
-// prepare runs apt-get, or one of the words that are none of its commands.
+// prepare runs apt-get, or one of the additional commands below.
 func (b bed) prepare(args []string) {
 	b.t.Helper()
 	switch args[0] {
@@ -325,7 +325,7 @@ func TestSimulateRefusesTwoAptSteps(t *testing.T) {
 	}
 }
 
-// Random steps on machines in random states: every plan is what happens.
+// Random steps on machines in random states: every plan equals its outcome.
 func TestRandomPlansEqualResults(t *testing.T) {
 	const machines, stepsEach = 5, 6
 	for seed := range uint64(machines) {
@@ -399,7 +399,7 @@ func randomSteps(r *rand.Rand) []events.Step {
 	return steps
 }
 
-// compatible drops what cannot be installed beside the rest.
+// compatible drops packages that conflict with the others.
 func compatible(words []string) []string {
 	has := func(w string) bool { return slices.Contains(words, w) }
 	return slices.DeleteFunc(words, func(w string) bool {

@@ -218,12 +218,11 @@ func TestParseShowpkg(t *testing.T) {
 	}
 }
 
-// Random versions, including every character that sorts specially, are ordered
-// as dpkg orders them.
+// The order of random versions, with every special character, is that of dpkg.
 func TestCompareVersionsAgreesWithDpkg(t *testing.T) {
 	dpkg, err := exec.LookPath("dpkg")
 	if err != nil {
-		t.Fatal("this test compares with dpkg, which is not here")
+		t.Fatal("this test needs dpkg, which is not installed")
 	}
 	part := rapid.StringMatching(`[0-9][0-9a-zA-Z.+~]{0,6}`)
 	version := rapid.Custom(func(rt *rapid.T) string {
@@ -241,7 +240,7 @@ func TestCompareVersionsAgreesWithDpkg(t *testing.T) {
 		got := CompareVersions(events.Version(a), events.Version(b))
 		op := map[int]string{-1: "lt", 0: "eq", 1: "gt"}[got]
 		if err := exec.Command(dpkg, "--compare-versions", a, op, b).Run(); err != nil {
-			rt.Fatalf("dpkg does not say %s %s %s", a, op, b)
+			rt.Fatalf("dpkg disagrees with %s %s %s", a, op, b)
 		}
 		if CompareVersions(events.Version(b), events.Version(a)) != -got {
 			rt.Fatalf("%s and %s are not opposite", a, b)

@@ -39,7 +39,7 @@ func TestCheckNames(t *testing.T) {
 	}
 }
 
-// What was replaced in the archive counts only as long as it is installed.
+// A version that left the archive is accepted only while it is installed.
 func TestCheckNamesOfReplacedVersion(t *testing.T) {
 	b := newBed(t)
 	b.apt("install", "toy-lib=1.0", "toy-epoch=9.0")

@@ -47,7 +47,7 @@ func TestRunReportsProgress(t *testing.T) {
 		}
 	}
 	if !stages[events.StageApply] || last < 90 {
-		t.Errorf("it got to %v percent, stages %v", last, stages)
+		t.Errorf("it reached %v percent, stages %v", last, stages)
 	}
 	if result.ExitCode != 0 || result.PID <= 0 || result.Duration <= 0 || !strings.Contains(result.Output, "Setting up toy-app (2.0)") || strings.ContainsAny(result.Output, "\x1b\r") {
 		t.Errorf("%+v", result)
@@ -102,7 +102,7 @@ func TestEditedConffilesAreKeptWithoutPrompt(t *testing.T) {
 	}
 }
 
-// The helper is another process of ours, started by the test below.
+// The helper is another process, which the test below starts.
 func TestHelperInstallsSlowly(t *testing.T) {
 	root, work := os.Getenv("CORTEX_APT_ROOT"), os.Getenv("CORTEX_APT_WORK")
 	if root == "" {
@@ -173,7 +173,7 @@ func TestLockHolder(t *testing.T) {
 	if err := b.WaitForLock(ctx, 0, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("after the end: %v", err)
 	}
-	// Without apt-get, dpkg goes on and holds the other lock.
+	// Without apt-get, dpkg continues and holds the other lock.
 	if b.Kill("apt-get") != 1 {
 		t.Fatal("there was no apt-get")
 	}
@@ -207,7 +207,7 @@ func TestReadAndSimulateIgnoreLock(t *testing.T) {
 	}
 }
 
-// apt-get waits for a lock by itself; dpkg and apt-mark do not, so we do.
+// apt-get waits for a lock by itself. dpkg and apt-mark do not, so Run does.
 func TestRunWaitsForLock(t *testing.T) {
 	for name, tc := range map[string]struct {
 		step events.Step
@@ -285,7 +285,7 @@ func TestRecoverReportsUnavailableVersion(t *testing.T) {
 	}
 }
 
-// cutOff kills apt and dpkg while they unpack a package of many files.
+// cutOff kills apt and dpkg while they unpack a package with many files.
 func (b bed) cutOff() {
 	b.t.Helper()
 	for range 20 {
@@ -307,7 +307,7 @@ func (b bed) cutOff() {
 		b.Bed.Run(b.t, "/usr/bin/dpkg", "--configure", "-a")
 		b.apt("purge", "toy-many")
 	}
-	b.t.Fatal("dpkg was never caught while it unpacked")
+	b.t.Fatal("dpkg was never killed while it unpacked")
 }
 
 func TestServiceStartedByScriptDoesNotHoldRunningLock(t *testing.T) {
@@ -357,7 +357,7 @@ func TestChildEnvironmentIsFixed(t *testing.T) {
 	}
 	for _, no := range []string{"APT_CONFIG", "LD_PRELOAD", "DPKG_ROOT=/none"} {
 		if strings.Contains(env, no) {
-			t.Errorf("%s got through:\n%s", no, env)
+			t.Errorf("%s is set:\n%s", no, env)
 		}
 	}
 }

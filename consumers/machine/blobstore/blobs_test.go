@@ -79,7 +79,7 @@ func TestSecretsAreEncrypted(t *testing.T) {
 	}
 	other, _ := open(t)
 	if other.SecretDigest(secret) == d {
-		t.Error("another vault gives the secret the same name")
+		t.Error("another store has the same name for the secret")
 	}
 }
 
@@ -123,7 +123,7 @@ func TestDamagedContentIsError(t *testing.T) {
 		t.Errorf("%d checked, %q, %v", checked, problems, err)
 	}
 	if _, err := v.Get(v.SecretDigest([]byte("never put")), true); !errors.Is(err, events.ErrNotFound) {
-		t.Errorf("what is not there: %v", err)
+		t.Errorf("a missing content: %v", err)
 	}
 	if _, err := v.Get("../key", false); !errors.Is(err, events.ErrUsage) {
 		t.Errorf("a path: %v", err)
@@ -146,7 +146,7 @@ func TestCollectRemovesOnlyUnneededContents(t *testing.T) {
 	mine, _ := v.Put([]byte("mine"))
 	gone, _ := v.PutSecret([]byte("gone"))
 	if dropped, err := v.Collect(func(blobstore.Blob) bool { return false }, time.Now().Add(-time.Hour)); len(dropped) > 0 || err != nil {
-		t.Errorf("what was just put was dropped: %v, %v", dropped, err)
+		t.Errorf("a new content was removed: %v, %v", dropped, err)
 	}
 	dropped, err := v.Collect(func(i blobstore.Blob) bool { return i.Digest == mine }, time.Now().Add(time.Hour))
 	if len(dropped) != 2 || err != nil || !v.Has(mine, false) || v.Has(gone, true) {

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// dpkg is a machine of which only the registry is asked.
+// dpkg is a fake with a registry of conffiles only.
 type dpkg struct {
 	registry   map[events.PackageKey]string
 	configured []events.SettingChange
@@ -61,7 +61,7 @@ func capture(t fataler, k *confstate.Snapshots) confstate.Snapshot {
 	return img
 }
 
-// change does one random thing below /etc.
+// change makes one random change below /etc.
 func change(rt *rapid.T, etc string) {
 	name := filepath.Join(etc, rapid.SampledFrom([]string{"a", "b", "d/a", "d/b", "d/e/a", "d", "d/e"}).Draw(rt, "path"))
 	_ = os.MkdirAll(filepath.Dir(name), 0o755)
@@ -108,7 +108,7 @@ func TestRestoreRandomChanges(t *testing.T) {
 				rt.Fatalf("not as before:\n%s", diff)
 			}
 		}
-		// The same by sweeping, from an image that was saved.
+		// The same with RevertSideEffects, from a stored snapshot.
 		for range rapid.IntRange(0, 6).Draw(rt, "besides") {
 			change(rt, etc)
 		}
@@ -124,7 +124,7 @@ func TestRestoreRandomChanges(t *testing.T) {
 			rt.Fatal(err)
 		}
 		if diff := cmp.Diff(before, capture(rt, k)); diff != "" {
-			rt.Fatalf("sweeping left (-before +after):\n%s", diff)
+			rt.Fatalf("not reverted (-before +after):\n%s", diff)
 		}
 	})
 }
@@ -155,7 +155,7 @@ func TestRestoreFollowsNoSymlink(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if b, _ := os.ReadFile(filepath.Join(outside, "a")); string(b) != "theirs" {
-		t.Errorf("it wrote %q through the link", b)
+		t.Errorf("Restore wrote %q through the link", b)
 	}
 }
 
@@ -174,7 +174,7 @@ func TestRestoreNeverWritesAccounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if b, _ := os.ReadFile(passwd); !strings.Contains(string(b), "toy") {
-		t.Error("an account was taken away under the files that it may own")
+		t.Error("an account was removed")
 	}
 }
 
@@ -197,7 +197,7 @@ func TestDebconfAnswersAndPasswords(t *testing.T) {
 	before := capture(t, k)
 	for s, v := range before.Settings {
 		if strings.Contains(v, "hunter2") {
-			t.Errorf("%v tells the password: %q", s, v)
+			t.Errorf("%v contains the password: %q", s, v)
 		}
 	}
 	put("config.dat", "", 0o644)
@@ -256,7 +256,7 @@ func TestAlternativesDiversionsAndOverrides(t *testing.T) {
 		t.Error(diff)
 	}
 	if !img.Files["/opt/toy.conf"].Exists() || !img.Files["/opt/toy.conf.dpkg-old"].Exists() {
-		t.Errorf("configuration outside /etc is not seen: %v", img.Files)
+		t.Errorf("a conffile outside /etc was not captured: %v", img.Files)
 	}
 	c := events.SettingChange{Kind: events.SettingAlternative, Name: "editor", After: "auto"}
 	if err := k.Restore(t.Context(), events.Step{Op: events.OpRestore, Settings: []events.SettingChange{c}}, confstate.Snapshot{}); err != nil {

@@ -30,12 +30,12 @@ func TestDebIsReproducible(t *testing.T) {
 	}
 }
 
-// Versions of one package and architecture are listed from old to new: who asks
-// for the newest relies on it.
+// Versions of one package and architecture are listed from old to new; OfferNewest
+// relies on it.
 func TestToyVersionsAreOrdered(t *testing.T) {
 	dpkg, err := exec.LookPath("dpkg")
 	if err != nil {
-		t.Skip("dpkg is not here")
+		t.Skip("dpkg is not installed")
 	}
 	last := map[string]string{}
 	for _, p := range toyPackages() {
@@ -51,7 +51,7 @@ func TestToyVersionsAreOrdered(t *testing.T) {
 
 func TestDebIsReadableByDpkg(t *testing.T) {
 	if _, err := exec.LookPath("dpkg-deb"); err != nil {
-		t.Skip("dpkg-deb is not here")
+		t.Skip("dpkg-deb is not installed")
 	}
 	debs, err := builtDebs()
 	if err != nil {

@@ -15,11 +15,11 @@ import (
 	"cortex/consumers/machine/testbed"
 )
 
-// errCheck is what a helper's check fails with.
+// errCheck is the error of a helper's check.
 var errCheck = errors.New("a check made after the tests failed")
 
-// again runs one test of this binary as go test would, outside any namespaces of
-// ours, and gives what it printed and its exit status.
+// again runs one test of this binary like go test, outside the namespaces of this
+// process, and returns its output and exit status.
 func again(t *testing.T, test string, prepare func(*exec.Cmd)) (string, int) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", "-test.run", "^"+test+"$", "-test.v")
@@ -42,7 +42,7 @@ func nobody(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 }
 
-// helper reports whether a helper was asked for by name.
+// helper reports whether a helper was requested by name.
 func helper() bool { return os.Getenv("CORTEX_TESTBED_HELPER") != "" }
 
 // The helpers are tests that [again] runs.
@@ -151,8 +151,8 @@ func TestBedLeavesNothing(t *testing.T) {
 	}
 }
 
-// Without a tool to build a minimal Debian the machine's own root serves; and a
-// cache on an overlay, as in many containers, serves too.
+// A bed also works without a tool that builds a minimal Debian, and with a cache on an
+// overlay, as in many containers.
 func TestBedOfOtherSuite(t *testing.T) {
 	for name, prepare := range map[string]func(t *testing.T, cache string){
 		"no debootstrap": func(*testing.T, string) {},

@@ -29,7 +29,7 @@ func TestBedIsIsolatedDebian(t *testing.T) {
 	before := one.PackageStates(t)
 	one.Run(t, "/usr/bin/apt-get", "-y", "install", "toy-app=1.0", "toy-lib=1.0", "cowsay")
 	if out := one.Run(t, "/usr/games/cowsay"); out != "moo\n" {
-		t.Errorf("the cow says %q", out)
+		t.Errorf("cowsay printed %q", out)
 	}
 	if got := one.PackageStates(t)["toy-extra:amd64"]; got != "install ok installed 1.0 auto" {
 		t.Errorf("a recommended package is %q", got)
@@ -133,7 +133,7 @@ func TestInventoryAfterInstallAndRemove(t *testing.T) {
 	}
 	apt("purge", "toy-app", "toy-divert", "toy-debconf")
 	if bed.Exists("/etc/toy-app/generated") || bed.Exists("/usr/games/sl.real") || bed.Exists("/var/lib/toy-debconf") {
-		t.Error("something stayed after the purge")
+		t.Error("files are left after the purge")
 	}
 }
 

@@ -110,7 +110,7 @@ func TestRuleFileErrorsDeny(t *testing.T) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 			if v, _ := r.Evaluate(plan(change("cowsay", events.ActionInstall, "", "1", "Debian:12"))); rule(v) != "policy-files" {
-				t.Errorf("it was let through: %+v", v)
+				t.Errorf("the plan was allowed: %+v", v)
 			}
 		})
 	}
@@ -148,13 +148,13 @@ func TestRuleFileOfOtherUserDenies(t *testing.T) {
 		t.Fatalf("%+v", v)
 	}
 	if v, _ := cel.New(dir, os.Getuid()+1, policy.Invariants{}).Evaluate(good); rule(v) != "policy-files" {
-		t.Errorf("somebody else's file counts: %+v", v)
+		t.Errorf("a file of another user was used: %+v", v)
 	}
 	if err := os.Chmod(file, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	if v, _ := r.Evaluate(good); rule(v) != "policy-files" {
-		t.Errorf("a file that all can write counts: %+v", v)
+		t.Errorf("a file that every user can write was used: %+v", v)
 	}
 }
 
@@ -196,12 +196,12 @@ func TestCases(t *testing.T) {
 	}
 	for _, bad := range []string{"", "cases: []", "cases: [{name: x}]", "cases: [{nam: x}]", "x"} {
 		if _, err := cel.RunTests([]byte(bad), r); err == nil {
-			t.Errorf("%q was taken", bad)
+			t.Errorf("%q was accepted", bad)
 		}
 	}
 }
 
-// FuzzRules: no file makes judging fail, hang or allow what an invariant forbids.
+// No file makes the evaluation fail, hang, or allow a plan that an invariant denies.
 func FuzzRules(f *testing.F) {
 	for _, s := range []string{"", "rules: [{name: a, deny: 'true'}]", "rules:\n- name: a\n  deny: size(plan.removed) > 0\n", "rules: &a [*a]", "\x00", "rules: [{name: a, deny: '[1].map(x, [x].map(y, y)) == [[1]]'}]"} {
 		f.Add(s)

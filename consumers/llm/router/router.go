@@ -299,7 +299,7 @@ func (r *ProviderRouter) reserveBudget(l *providerState, req llm.CompletionReque
 	}
 	if l.Price == nil {
 		if r.cfg.Budget.HasLimit() {
-			return nil, &events.Error{Op: "router.reserve", Kind: events.ErrDenied, Subject: l.Name(), Err: errors.New("there is a budget, but the price of this provider is not configured"), Hint: fmt.Sprintf("set CORTEX_LLM_%s_PRICE", EnvName(l.Name()))}
+			return nil, &events.Error{Op: "router.reserveBudget", Kind: events.ErrDenied, Subject: l.Name(), Err: errors.New("there is a budget, but the price of this provider is not configured"), Hint: fmt.Sprintf("set CORTEX_LLM_%s_PRICE", EnvName(l.Name()))}
 		}
 		return func(int64) {}, nil
 	}

@@ -125,7 +125,7 @@ func (m *Machine) runReadOnly(ctx context.Context, c command) ([]byte, error) {
 	case err := <-done:
 		if err != nil {
 			return stdout.Bytes(), &events.Error{
-				Op: "apt.read", Kind: events.ErrApt, Subject: c.program(),
+				Op: "apt.runReadOnly", Kind: events.ErrApt, Subject: c.program(),
 				Err: errors.New(failureReason(stdout.String()+stderr.String(), err)), Hint: "run 'apt-get check' to see whether apt itself works",
 			}
 		}

@@ -50,12 +50,12 @@ const (
 func Open(dir string) (*Blobs, error) {
 	for _, d := range []string{dir, filepath.Join(dir, contentsDir), filepath.Join(dir, secretsDir), filepath.Join(dir, debsDir)} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
-			return nil, storeError("open", dir, err)
+			return nil, storeError("Open", dir, err)
 		}
 	}
 	key, err := loadKey(filepath.Join(dir, keyFile))
 	if err != nil {
-		return nil, storeError("open", dir, err)
+		return nil, storeError("Open", dir, err)
 	}
 	return &Blobs{dir, key}, nil
 }

@@ -82,8 +82,8 @@ func (k *Snapshots) Capture(ctx context.Context) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, err
 	}
-	img := Snapshot{Files: map[string]events.FileState{}}
-	if err := k.captureTree("/etc", img.Files); err != nil {
+	snapshot := Snapshot{Files: map[string]events.FileState{}}
+	if err := k.captureTree("/etc", snapshot.Files); err != nil {
 		return Snapshot{}, err
 	}
 	for _, lines := range registry {
@@ -93,14 +93,14 @@ func (k *Snapshots) Capture(ctx context.Context) (Snapshot, error) {
 				continue
 			}
 			for _, suffix := range []string{"", ".dpkg-old", ".dpkg-dist", ".dpkg-new"} {
-				if err := k.captureInto(p+suffix, img.Files); err != nil {
+				if err := k.captureInto(p+suffix, snapshot.Files); err != nil {
 					return Snapshot{}, err
 				}
 			}
 		}
 	}
-	img.Settings, err = k.readSettings(registry)
-	return img, err
+	snapshot.Settings, err = k.readSettings(registry)
+	return snapshot, err
 }
 
 // ConffilePath returns the path in a registry line "PATH HASH [obsolete]".
@@ -128,7 +128,7 @@ func (k *Snapshots) CaptureState(ctx context.Context, inventory func(context.Con
 	if err != nil {
 		return events.StateSnapshot{}, err
 	}
-	img, err := k.Capture(ctx)
+	snapshot, err := k.Capture(ctx)
 	if err != nil {
 		return events.StateSnapshot{}, err
 	}
@@ -140,8 +140,8 @@ func (k *Snapshots) CaptureState(ctx context.Context, inventory func(context.Con
 	if err != nil {
 		return events.StateSnapshot{}, err
 	}
-	image, err := k.Save(img)
-	return events.StateSnapshot{Packages: packages, ConfState: image}, err
+	confState, err := k.Save(snapshot)
+	return events.StateSnapshot{Packages: packages, ConfState: confState}, err
 }
 
 // Load reads a stored snapshot.

@@ -54,11 +54,11 @@ func setup(t fataler, root string) (*confstate.Snapshots, *dpkg) {
 
 func capture(t fataler, k *confstate.Snapshots) confstate.Snapshot {
 	t.Helper()
-	img, err := k.Capture(context.Background())
+	snapshot, err := k.Capture(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return img
+	return snapshot
 }
 
 // change makes one random change below /etc.
@@ -243,7 +243,7 @@ func TestAlternativesDiversionsAndOverrides(t *testing.T) {
 	if err := os.Symlink("/usr/bin/vi", filepath.Join(root, "etc/alternatives/editor")); err != nil {
 		t.Fatal(err)
 	}
-	img := capture(t, k)
+	snapshot := capture(t, k)
 	want := map[confstate.SettingKey]string{
 		{Kind: events.SettingAlternative, Name: "editor"}:    "manual /usr/bin/vi",
 		{Kind: events.SettingAlternative, Name: "pager"}:     "auto",
@@ -252,11 +252,11 @@ func TestAlternativesDiversionsAndOverrides(t *testing.T) {
 		{Kind: events.SettingOverride, Name: "/usr/games/x"}: "root games 2755",
 		{Kind: events.SettingConffiles, Name: "toy:amd64"}:   "/opt/toy.conf 00ff\n",
 	}
-	if diff := cmp.Diff(want, img.Settings); diff != "" {
+	if diff := cmp.Diff(want, snapshot.Settings); diff != "" {
 		t.Error(diff)
 	}
-	if !img.Files["/opt/toy.conf"].Exists() || !img.Files["/opt/toy.conf.dpkg-old"].Exists() {
-		t.Errorf("a conffile outside /etc was not captured: %v", img.Files)
+	if !snapshot.Files["/opt/toy.conf"].Exists() || !snapshot.Files["/opt/toy.conf.dpkg-old"].Exists() {
+		t.Errorf("a conffile outside /etc was not captured: %v", snapshot.Files)
 	}
 	c := events.SettingChange{Kind: events.SettingAlternative, Name: "editor", After: "auto"}
 	if err := k.Restore(t.Context(), events.Step{Op: events.OpRestore, Settings: []events.SettingChange{c}}, confstate.Snapshot{}); err != nil {

@@ -78,7 +78,7 @@ crash: deps ## every fault of docs/faults.md in its long form; N crashes at rand
 	&& rm $$log || { echo "all that was said is in $$log"; exit 1; }
 
 llama: ## run the clients and the slot store against a real llama-server, fetched from Debian's unstable suite
-	LLAMA_SERVER="$$(bash embedded/slotcache/llamatest/fetch.sh $${XDG_CACHE_HOME:-$$HOME/.cache}/cortex-llama)" $(GO) test -count 1 -v -tags llamacpp -run '^TestARealServer$$' ./consumers/llm ./embedded/kvcache
+	LLAMA_SERVER="$$(bash embedded/slotcache/llamatest/fetch.sh $${XDG_CACHE_HOME:-$$HOME/.cache}/cortex-llama)" $(GO) test -count 1 -v -tags llamacpp -run '^TestRealLlamaServer$$' ./consumers/llm/modeltest ./embedded/slotcache
 
 # The Debian package is a function of the commit: its version, its time, its inputs.
 DEB_VERSION    ?= 0.1.0

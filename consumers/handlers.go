@@ -6,26 +6,47 @@ import (
 	"cortex/events"
 )
 
-// Worker reacts to one message.
-type Worker interface {
-	Handle(ctx context.Context, r events.Record) error
+// HandleFunc reacts to one message.
+type HandleFunc func(ctx context.Context, r events.Record) error
+
+// HandleFuncs are the functions that the table subscribes. All are required.
+type HandleFuncs struct {
+	Commands    HandleFunc // commands.RequestHandler.Handle
+	Planner     HandleFunc // planner.Planner.Handle, after hwsnapshot.Snapshotter
+	Executor    HandleFunc // executor.Executor.Handle
+	Compensator HandleFunc // undo.Compensator.Handle
 }
 
-// Workers are the reactions of the road, in its order.
-type Workers struct {
-	Commands    Worker // requests → requested, approved, cancelled
-	Planner     Worker // requested → planned, refused, denied
-	Executor    Worker // approved → started … succeeded, failed, refused
-	Compensator Worker // ended undo → compensated
+// Subscription is one row of the table.
+type Subscription struct {
+	Name   string                       // durable: stored in the broker, never changed
+	Topic  func(events.HostID) string   // the subjects that it receives
+	Folder string                       // below consumers/
+	handle func(HandleFuncs) HandleFunc // the function that it calls
 }
 
-// Handlers names each worker's subscription. The names are durable.
-func (w Workers) Handlers(h events.HostID) []Handler {
-	return []Handler{
-		{"intake", events.RequestFilter(h), w.Commands.Handle},
-		{"planner", events.RequestedFilter(h), w.Planner.Handle},
-		{"executor", events.KindFilter(h, events.KindApproved), w.Executor.Handle},
-		{"compensator-succeeded", events.KindFilter(h, events.KindSucceeded), w.Compensator.Handle},
-		{"compensator-interrupted", events.KindFilter(h, events.KindInterrupted), w.Compensator.Handle},
+// Subscriptions is everything that is subscribed, in the order of a transaction.
+var Subscriptions = []Subscription{
+	// requests → facts: requested, approved, cancelled, and the facts of single requests
+	{"intake", events.RequestFilter, "commands", func(f HandleFuncs) HandleFunc { return f.Commands }},
+	// requested → planned, refused, denied
+	{"planner", events.RequestedFilter, "planner", func(f HandleFuncs) HandleFunc { return f.Planner }},
+	// approved → started … succeeded, failed, refused
+	{"executor", kind(events.KindApproved), "executor", func(f HandleFuncs) HandleFunc { return f.Executor }},
+	// the end of an undo → compensated
+	{"compensator-succeeded", kind(events.KindSucceeded), "undo", func(f HandleFuncs) HandleFunc { return f.Compensator }},
+	{"compensator-interrupted", kind(events.KindInterrupted), "undo", func(f HandleFuncs) HandleFunc { return f.Compensator }},
+}
+
+func kind(k events.Kind) func(events.HostID) string {
+	return func(h events.HostID) string { return events.KindFilter(h, k) }
+}
+
+// Handlers returns the handlers of a host: the table with its functions.
+func Handlers(h events.HostID, f HandleFuncs) []Handler {
+	var out []Handler
+	for _, s := range Subscriptions {
+		out = append(out, Handler{s.Name, s.Topic(h), s.handle(f)})
 	}
+	return out
 }

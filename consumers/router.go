@@ -18,17 +18,17 @@ import (
 
 // Names of the metadata that a subscriber adds to the envelope.
 const (
-	MetadataPosition  = "cortex-position"  // in the stream it came from
+	MetadataPosition  = "cortex-position"  // in the stream of the message
 	MetadataStream    = "cortex-stream"    // name of that stream
-	MetadataDelivered = "cortex-delivered" // how often it was delivered
+	MetadataDelivered = "cortex-delivered" // number of deliveries so far
 )
 
-// Handler is one durable reaction. Handlers are data: their names are written
-// into the broker and must not change.
+// Handler is one durable subscription. Its name is stored in the broker and must not
+// change.
 type Handler struct {
 	Name   string // durable name
-	Filter string // NATS filter of what it reacts to
-	Handle func(context.Context, events.Record) error
+	Filter string // NATS filter of the messages that it receives
+	Handle HandleFunc
 }
 
 // Subscribe opens the durable subscription of a handler.
@@ -37,9 +37,9 @@ type Subscribe func(name, filter string) (message.Subscriber, error)
 // FetchMessage reads one stored message again.
 type FetchMessage func(ctx context.Context, stream string, p events.Position) (events.Record, error)
 
-// Config holds what may be tuned.
+// Config tunes a router. The zero value has the defaults.
 type Config struct {
-	InitialBackoff time.Duration // before the first retry; doubles each time
+	InitialBackoff time.Duration // before the first retry; doubles each time; 0 is 100 ms
 	Logger         *slog.Logger
 }
 
@@ -52,7 +52,7 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// Router gives messages to handlers.
+// Router delivers messages to handlers.
 type Router struct {
 	handlers  []Handler
 	subscribe Subscribe
@@ -62,21 +62,21 @@ type Router struct {
 	ready     chan struct{}
 }
 
-// NewRouter returns a router; [Router.Run] does the work. Handlers are added
-// with [Router.Add] before.
+// NewRouter returns a router. Handlers are added with [Router.Add] before
+// [Router.Run].
 func NewRouter(s *recorder.Recorder, subscribe Subscribe, fetch FetchMessage, cfg Config) *Router {
 	cfg.setDefaults()
 	return &Router{recorder: s, subscribe: subscribe, fetch: fetch, cfg: cfg, ready: make(chan struct{})}
 }
 
-// Add registers handlers. It must not be called once Run was.
+// Add registers handlers. It must not be called after Run.
 func (r *Router) Add(h ...Handler) { r.handlers = append(r.handlers, h...) }
 
 // Ready is closed once every handler receives messages.
 func (r *Router) Ready() <-chan struct{} { return r.ready }
 
-// Run works until ctx is done; then it waits for the handlers that are at work
-// and returns nil.
+// Run delivers messages until ctx is done. Then it waits for the handlers that are
+// still working and returns nil.
 func (r *Router) Run(ctx context.Context) error {
 	wm, err := message.NewRouter(message.RouterConfig{CloseTimeout: 0}, watermill.NewSlogLoggerWithLevelMapping(r.cfg.Logger, map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug}))
 	if err != nil {
@@ -105,7 +105,7 @@ func (r *Router) Run(ctx context.Context) error {
 	return nil
 }
 
-// deliver decodes a message and hands it to the worker.
+// deliver decodes a message and calls the handler.
 func deliver(h Handler, m *message.Message) error {
 	rec, err := decodeRecord(m)
 	if err != nil {
@@ -120,7 +120,7 @@ func decodeRecord(m *message.Message) (events.Record, error) {
 	if err != nil {
 		return events.Record{}, err
 	}
-	if r.Position == 0 { // requests have no place in the log; keep the stream's
+	if r.Position == 0 { // a request has no position in the log; use its stream's
 		r.Position = position(m)
 	}
 	return r, nil
@@ -134,9 +134,9 @@ func position(m *message.Message) events.Position {
 	return events.Position(n)
 }
 
-// deadLetter is the outermost middleware: what still fails after the retries becomes a
-// fact and is acknowledged. When the fact cannot be written either, the message
-// stays and is delivered again.
+// deadLetter is the outermost middleware. A message that still fails after the retries
+// becomes a fact and is acknowledged. If the fact cannot be appended, the message is
+// delivered again.
 func (r *Router) deadLetter(h Handler) message.HandlerMiddleware {
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(m *message.Message) ([]*message.Message, error) {
@@ -152,7 +152,7 @@ func (r *Router) deadLetter(h Handler) message.HandlerMiddleware {
 
 func (r *Router) appendDeadLetter(m *message.Message, h Handler, why error) error {
 	rec, err := decodeRecord(m)
-	if err != nil { // not even an envelope: say what is known
+	if err != nil { // without a readable envelope: record the rest
 		rec = events.Record{}
 	}
 	fact := &events.DeadLettered{
@@ -163,7 +163,7 @@ func (r *Router) appendDeadLetter(m *message.Message, h Handler, why error) erro
 	return err
 }
 
-// Retry gives a parked message to its handler again, once.
+// Retry delivers a dead letter to its handler again, once.
 func (r *Router) Retry(ctx context.Context, p *events.DeadLettered) error {
 	for _, h := range r.handlers {
 		if h.Name == p.Handler {
@@ -174,5 +174,5 @@ func (r *Router) Retry(ctx context.Context, p *events.DeadLettered) error {
 			return h.Handle(ctx, rec)
 		}
 	}
-	return &events.Error{Op: "consumers.Retry", Kind: events.ErrNotFound, Subject: p.Handler, Err: errors.New("no such handler")}
+	return &events.Error{Op: "consumers.Retry", Kind: events.ErrNotFound, Subject: p.Handler, Err: errors.New("this version of Cortex has no such handler")}
 }

@@ -21,10 +21,10 @@ func newID() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
 
 // routed is a router with one handler over a real broker.
 type routed struct {
-	broker *natslog.Broker
-	scribe *recorder.Recorder
-	router *consumers.Router
-	seen   chan events.ID
+	broker   *natslog.Broker
+	recorder *recorder.Recorder
+	router   *consumers.Router
+	seen     chan events.ID
 
 	mu   sync.Mutex
 	fail func(r events.Record, attempt int) error
@@ -38,11 +38,11 @@ func route(t *testing.T) *routed {
 		t.Fatal(err)
 	}
 	x := &routed{broker: b, seen: make(chan events.ID, 100), runs: map[events.ID]int{}}
-	x.scribe = &recorder.Recorder{Log: b.Log(), Now: time.Now, NewID: newID, Actor: events.Actor{Program: "test"}}
+	x.recorder = &recorder.Recorder{Log: b.Log(), Now: time.Now, NewID: newID, Actor: events.Actor{Program: "test"}}
 	subscribe := func(name, _ string) (message.Subscriber, error) {
 		return b.Subscriber(natslog.SubscriberConfig{Durable: name}), nil
 	}
-	x.router = consumers.NewRouter(x.scribe, subscribe, b.ReadMessage, consumers.Config{InitialBackoff: time.Millisecond})
+	x.router = consumers.NewRouter(x.recorder, subscribe, b.ReadMessage, consumers.Config{InitialBackoff: time.Millisecond})
 	x.router.Add(consumers.Handler{Name: "worker", Filter: events.KindFilter(b.Host(), events.KindCancelled), Handle: x.handle})
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -77,17 +77,17 @@ func (x *routed) set(fail func(events.Record, int) error) {
 	x.fail = fail
 }
 
-// tell appends a fact that the handler reacts to.
-func (x *routed) tell(t *testing.T) events.Record {
+// append appends a fact that the handler receives.
+func (x *routed) append(t *testing.T) events.Record {
 	t.Helper()
-	return x.tellAs(t, newID())
+	return x.appendAs(t, newID())
 }
 
-// tellAs appends it under an id.
-func (x *routed) tellAs(t *testing.T, id events.ID) events.Record {
+// appendAs appends it with an id.
+func (x *routed) appendAs(t *testing.T, id events.ID) events.Record {
 	t.Helper()
 	txn := events.TransactionID(newID())
-	s := *x.scribe
+	s := *x.recorder
 	s.NewID = func() events.ID { return id }
 	r, err := s.Append(t.Context(), recorder.Cause{}.ForTransaction(txn), events.TransactionSubject(txn), &events.Cancelled{}, events.NoExpectation)
 	if err != nil {
@@ -96,8 +96,8 @@ func (x *routed) tellAs(t *testing.T, id events.ID) events.Record {
 	return r
 }
 
-// parked waits for the next parked fact after a position.
-func (x *routed) parked(t *testing.T, after events.Position) (events.Record, *events.DeadLettered) {
+// deadLetter waits for the next dead letter after a position.
+func (x *routed) deadLetter(t *testing.T, after events.Position) (events.Record, *events.DeadLettered) {
 	t.Helper()
 	for r, err := range x.broker.Log().Follow(t.Context(), events.Query{After: after, Filters: []string{events.KindFilter(x.broker.Host(), events.KindDeadLettered)}}) {
 		if err != nil {
@@ -109,11 +109,11 @@ func (x *routed) parked(t *testing.T, after events.Position) (events.Record, *ev
 		}
 		return r, f.(*events.DeadLettered)
 	}
-	t.Fatal("nothing was parked")
+	t.Fatal("there is no dead letter")
 	return events.Record{}, nil
 }
 
-func TestAPassingFailureIsRetriedInPlace(t *testing.T) {
+func TestRouterRetriesTransientFailure(t *testing.T) {
 	x := route(t)
 	x.set(func(_ events.Record, attempt int) error {
 		if attempt <= events.MaxHandlerRetries {
@@ -121,13 +121,13 @@ func TestAPassingFailureIsRetriedInPlace(t *testing.T) {
 		}
 		return nil
 	})
-	first, second := x.tell(t), x.tell(t)
+	first, second := x.append(t), x.append(t)
 	if got := []events.ID{<-x.seen, <-x.seen}; got[0] != first.ID || got[1] != second.ID {
 		t.Errorf("handled %v, want %s then %s", got, first.ID, second.ID)
 	}
 }
 
-func TestWhatFailsForGoodIsParkedAndTheNextGetsItsTurn(t *testing.T) {
+func TestRouterDeadLetterAndNextMessage(t *testing.T) {
 	for name, fail := range map[string]func() error{
 		"an error": func() error {
 			return &events.Error{Kind: events.ErrInternal, Subject: "thing", Err: errors.New("broken for good")}
@@ -143,14 +143,14 @@ func TestWhatFailsForGoodIsParkedAndTheNextGetsItsTurn(t *testing.T) {
 				}
 				return nil
 			})
-			bad := x.tellAs(t, poison)
-			good := x.tell(t)
-			fact, parked := x.parked(t, bad.Position)
-			if parked.Handler != "worker" || parked.EventID != bad.ID || parked.EventKind != bad.Kind || parked.StreamPosition != bad.Position || parked.Failure.Message == "" {
-				t.Errorf("%+v", parked)
+			bad := x.appendAs(t, poison)
+			good := x.append(t)
+			fact, dead := x.deadLetter(t, bad.Position)
+			if dead.Handler != "worker" || dead.EventID != bad.ID || dead.EventKind != bad.Kind || dead.StreamPosition != bad.Position || dead.Failure.Message == "" {
+				t.Errorf("%+v", dead)
 			}
 			if fact.Transaction != bad.Transaction || fact.Causation != bad.ID {
-				t.Errorf("it does not say what it belongs to: %+v", fact)
+				t.Errorf("its cause is missing: %+v", fact)
 			}
 			if got := <-x.seen; got != good.ID {
 				t.Errorf("then %s was handled, want %s", got, good.ID)
@@ -162,14 +162,14 @@ func TestWhatFailsForGoodIsParkedAndTheNextGetsItsTurn(t *testing.T) {
 				t.Errorf("tried %d times", runs)
 			}
 
-			// Given again: still broken, then mended.
+			// Retried: first it still fails, then it succeeds.
 			if name == "an error" {
-				if err := x.router.Retry(t.Context(), parked); err == nil {
+				if err := x.router.Retry(t.Context(), dead); err == nil {
 					t.Error("a retry that fails succeeded")
 				}
 			}
 			x.set(nil)
-			if err := x.router.Retry(t.Context(), parked); err != nil {
+			if err := x.router.Retry(t.Context(), dead); err != nil {
 				t.Fatal(err)
 			}
 			if got := <-x.seen; got != bad.ID {

@@ -157,7 +157,7 @@ func TestADiskThatGetsFullWhileAptRunsHoldsUpTheRecordUntilThereIsRoom(t *testin
 			m.until("the slow package", func() bool { return m.Exists("/run/toy-slow.waiting") })
 			m.fill(state)
 			m.WriteFile(t, "/run/toy-slow.go", "")
-			for !strings.Contains(lines(), "waiting for room to record it") {
+			for !strings.Contains(lines(), "waiting for free disk space to record") {
 			}
 			if killed {
 				m.killDaemon()

@@ -14,7 +14,9 @@ import (
 	"cortex/cmd/config"
 	"cortex/cmd/openindex"
 	"cortex/consumers/llm"
+	"cortex/consumers/llm/anthropic"
 	"cortex/consumers/llm/ask"
+	"cortex/consumers/llm/openai"
 	"cortex/consumers/llm/router"
 	"cortex/consumers/recorder"
 	"cortex/embedded/sqlite"
@@ -101,18 +103,15 @@ func (m *llmProviders) newBackend(p config.ModelProvider) (router.PricedProvider
 	}
 	switch p.Protocol {
 	case "anthropic":
-		var a *llm.Anthropic
-		a, err = llm.NewAnthropic(cfg)
-		b.Provider = a
-		m.closers = append(m.closers, a)
+		a, failed := anthropic.New(cfg)
+		if err = failed; err == nil {
+			b.Provider, m.closers = a, append(m.closers, a)
+		}
 	default:
-		var o *llm.OpenAI
-		o, err = llm.NewOpenAI(cfg)
-		b.Provider = o
-		m.closers = append(m.closers, o)
-	}
-	if err != nil {
-		m.closers = m.closers[:len(m.closers)-1]
+		o, failed := openai.New(cfg)
+		if err = failed; err == nil {
+			b.Provider, m.closers = o, append(m.closers, o)
+		}
 	}
 	return b, err
 }

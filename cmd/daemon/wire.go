@@ -149,16 +149,16 @@ func (in *server) wire(build string, v *blobstore.Blobs) {
 	in.asker, in.llmProviders = newAsker(sc, s, in.logger)
 	in.memoryWriter = newMemoryWriter(sc, s)
 	in.router = consumers.NewRouter(sc, in.subscribe, in.broker.ReadMessage, consumers.Config{Logger: in.logger})
-	in.router.Add(consumers.Workers{
+	in.router.Add(consumers.Handlers(log.Host(), consumers.HandleFuncs{
 		Commands: commands.New(sc, register, commands.Config{
 			MayChange:        func(a events.Actor) bool { return s.MayChange(a.UID) },
 			RetryDeadLetter:  in.router.Retry,
 			SnapshotHardware: in.hwSnapshots.RecordOnRequest,
-		}),
-		Planner:     in.hwSnapshots.SnapshotBeforePlan(plans, in.reportSnapshotFailure),
-		Executor:    in.executor,
-		Compensator: undo.NewCompensator(sc, book),
-	}.Handlers(log.Host())...)
+		}).Handle,
+		Planner:     in.hwSnapshots.SnapshotBeforePlan(plans.Handle, in.reportSnapshotFailure),
+		Executor:    in.executor.Handle,
+		Compensator: undo.NewCompensator(sc, book).Handle,
+	})...)
 	var models []projector.ReadModel
 	for _, m := range in.readModels {
 		models = append(models, m)

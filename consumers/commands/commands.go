@@ -1,9 +1,12 @@
-// Package commands turns requests into facts, or ignores them: it is the only door
-// from what people ask to what is on record.
+// Package commands turns requests into facts. No other package reads the stream of
+// requests.
 //
-// It promises that a request seen twice is recorded once, that approving needs
-// the right to change the machine and names exactly the plan that was shown, and
-// that a request which comes too late changes nothing.
+// It promises:
+//
+//   - A request that is delivered again is recorded once.
+//   - An approval needs the permission to change the machine, and names exactly the
+//     plan that was shown.
+//   - A request that arrives too late changes nothing.
 package commands
 
 import (
@@ -15,30 +18,31 @@ import (
 	"cortex/events"
 )
 
-// Config says who may do what.
+// Config holds the functions that a RequestHandler calls.
 type Config struct {
 	// MayChange reports whether the actor may change the machine.
 	MayChange func(events.Actor) bool
-	// RetryDeadLetter gives a parked message to its handler again.
+	// RetryDeadLetter delivers a dead letter to its handler again.
 	RetryDeadLetter func(context.Context, *events.DeadLettered) error
 	// SnapshotHardware records the hardware snapshot that a request asks for.
 	SnapshotHardware func(context.Context, events.Record) error
 }
 
-// RequestHandler is a worker: requests in, facts out.
+// RequestHandler handles requests and appends facts.
 type RequestHandler struct {
 	log      events.Log
 	recorder *recorder.Recorder
 	sequence *recorder.Sequence
+	forgets  *recorder.CauseIndex // of facts that answers were forgotten
 	cfg      Config
 }
 
-// New returns an intake; the functions of cfg are required.
+// New returns a RequestHandler. All functions of cfg are required.
 func New(s *recorder.Recorder, g *recorder.Sequence, cfg Config) *RequestHandler {
-	return &RequestHandler{log: s.Log, recorder: s, sequence: g, cfg: cfg}
+	return &RequestHandler{log: s.Log, recorder: s, sequence: g, forgets: recorder.NewCauseIndex(s.Log, events.KindAnswersForgotten), cfg: cfg}
 }
 
-// Handle reacts to one request.
+// Handle handles one request.
 func (in *RequestHandler) Handle(ctx context.Context, r events.Record) error {
 	req, err := events.DecodeRequest(r.Event)
 	if err != nil {
@@ -66,12 +70,12 @@ func (in *RequestHandler) Handle(ctx context.Context, r events.Record) error {
 	case *events.LimitsRequest:
 		return in.recordLimits(ctx, r, req)
 	}
-	return &events.Error{Op: "commands.Handle", Kind: events.ErrInternal, Subject: string(r.Kind), Err: errors.New("no rule for this request")}
+	return &events.Error{Op: "commands.Handle", Kind: events.ErrInternal, Subject: string(r.Kind), Err: errors.New("this kind of request is not handled")}
 }
 
 func (in *RequestHandler) openTransaction(ctx context.Context, r events.Record, req *events.TransactionRequest) error {
 	if string(r.Transaction) != string(r.ID) {
-		return &events.Error{Op: "commands.open", Kind: events.ErrUsage, Subject: string(r.ID), Err: errors.New("a new transaction has the id of its request")}
+		return &events.Error{Op: "commands.openTransaction", Kind: events.ErrUsage, Subject: string(r.ID), Err: errors.New("the id of a new transaction must be the id of its request")}
 	}
 	subject := events.TransactionSubject(r.Transaction)
 	err := in.sequence.Next(ctx, func(number int) error {
@@ -79,7 +83,7 @@ func (in *RequestHandler) openTransaction(ctx context.Context, r events.Record, 
 		return err
 	})
 	if errors.Is(err, events.ErrConflict) {
-		return nil // already on record
+		return nil // recorded already
 	}
 	return err
 }
@@ -90,7 +94,7 @@ func (in *RequestHandler) approve(ctx context.Context, r events.Record, req *eve
 		return err
 	}
 	if t.State != events.StatePlanned || t.Denial != nil {
-		return nil // decided already; who asked reads how
+		return nil // decided already: the caller reads the decision from the log
 	}
 	if t.PlanID != req.PlanID {
 		return &events.Error{Op: "commands.approve", Kind: events.ErrStale, Subject: string(req.PlanID), Err: fmt.Errorf("transaction %s has plan %s", t.ID, t.PlanID)}
@@ -108,22 +112,24 @@ func (in *RequestHandler) cancel(ctx context.Context, r events.Record, req *even
 			return nil
 		}
 		if r.Actor.UID != t.Actor.UID && !in.cfg.MayChange(r.Actor) {
-			return &events.Error{Op: "commands.cancel", Kind: events.ErrConfirmation, Subject: string(t.ID), Err: fmt.Errorf("uid %d did not ask for it", r.Actor.UID)}
+			return &events.Error{Op: "commands.cancel", Kind: events.ErrConfirmation, Subject: string(t.ID), Err: fmt.Errorf("uid %d did not request this transaction", r.Actor.UID), Hint: "run the command as root"}
 		}
 		_, err = in.recorder.AppendToTransaction(ctx, recorder.CausedBy(r).WithActor(r.Actor), t, &events.Cancelled{Reason: req.Reason})
 		if !errors.Is(err, events.ErrConflict) {
 			return err
 		}
-		// The plan arrived in between: look again.
+		// The plan was recorded in between: load the transaction again.
 	}
 	return ctx.Err()
 }
 
-// forgetAnswers records that answers are not to be used again. A redelivery records it
-// again, which changes nothing.
+// forgetAnswers records that stored answers must not be used again.
 func (in *RequestHandler) forgetAnswers(ctx context.Context, r events.Record, req *events.ForgetAnswersRequest) error {
 	if r.Actor.UID != in.recorder.Actor.UID && !in.cfg.MayChange(r.Actor) {
-		return &events.Error{Op: "commands.forget", Kind: events.ErrConfirmation, Subject: string(r.Kind), Err: fmt.Errorf("uid %d may not change this cache", r.Actor.UID), Hint: "run the command as root"}
+		return &events.Error{Op: "commands.forgetAnswers", Kind: events.ErrConfirmation, Subject: string(r.Kind), Err: fmt.Errorf("uid %d may not change this cache", r.Actor.UID), Hint: "run the command as root"}
+	}
+	if done, err := in.forgets.Caused(ctx, r.ID); err != nil || done {
+		return err
 	}
 	_, err := in.recorder.Append(ctx, recorder.CausedBy(r).WithActor(r.Actor), events.MachineSubject(in.log.Host()), &req.AnswersForgotten, events.NoExpectation)
 	return err
@@ -139,7 +145,7 @@ func (in *RequestHandler) recordLimits(ctx context.Context, r events.Record, req
 	return err
 }
 
-// ignoreConflict: whoever wrote first decided; a redelivery finds it decided.
+// ignoreConflict drops the error of an append that came second: the first one decided.
 func ignoreConflict(_ events.Record, err error) error {
 	if errors.Is(err, events.ErrConflict) {
 		return nil
@@ -147,8 +153,8 @@ func ignoreConflict(_ events.Record, err error) error {
 	return err
 }
 
-// retryDeadLetter gives a parked message to its handler again. A wish that names none is dropped:
-// parked itself it would be a trouble that nobody can mend.
+// retryDeadLetter delivers a dead letter to its handler again. An unknown id is ignored:
+// as a dead letter of its own, the request could never be retried with success.
 func (in *RequestHandler) retryDeadLetter(ctx context.Context, r events.Record, req *events.RetryRequest) error {
 	for rec, err := range in.log.Read(ctx, events.Query{Filters: []string{events.KindFilter(in.log.Host(), events.KindDeadLettered)}}) {
 		if err != nil {

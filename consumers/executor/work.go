@@ -7,26 +7,26 @@ import (
 	"strings"
 	"time"
 
-	"cortex/consumers/machine/apt"
+	"cortex/consumers/machine"
 	"cortex/consumers/machine/confstate"
 	"cortex/consumers/recorder"
 	"cortex/events"
 )
 
-// execution is one transaction being carried out.
+// execution is one transaction that is being carried out.
 type execution struct {
 	*Executor
 	t                   *events.Transaction
 	cause               events.Record       // the latest fact
 	inventoryBefore     events.Inventory    // right before the first step
 	inventoryBeforeStep events.Inventory    // right before the present step
-	lockedSnapshot      *confstate.Snapshot // from before the first step that touches files; nil before that
+	lockedSnapshot      *confstate.Snapshot // taken under dpkg's lock, before the first step that touches files; nil until then
 	firstSnapshot       confstate.Snapshot  // from before the first step
-	unsavedVersions     []string            // what goes and could not be kept
-	killed              bool                // a step's program died of a signal
+	unsavedVersions     []string            // replaced versions that could not be stored
+	killed              bool                // a signal ended a step's program
 }
 
-// run runs the steps up to the first that fails, and records the outcome.
+// run carries out the steps up to the first that fails, and records the outcome.
 func (w *execution) run(ctx context.Context) error {
 	var err error
 	if w.firstSnapshot, err = w.snapshots.Capture(ctx); err != nil {
@@ -44,9 +44,9 @@ func (w *execution) run(ctx context.Context) error {
 	return w.recordOutcome(ctx, nil)
 }
 
-// recordOutcome records the outcome: what is different, whatever was planned.
+// recordOutcome records the outcome: the difference that the machine shows.
 func (w *execution) recordOutcome(ctx context.Context, failure error) error {
-	w.reportProgress(w.t, events.Progress{Stage: events.StageVerify, Percent: -1, Message: "reading back what changed"})
+	w.reportProgress(w.t, events.Progress{Stage: events.StageVerify, Percent: -1, Message: "checking what changed"})
 	if failure != nil {
 		failure = w.recoverDpkg(ctx, failure)
 	}
@@ -62,30 +62,30 @@ func (w *execution) recordOutcome(ctx context.Context, failure error) error {
 	return err
 }
 
-// recoverDpkg brings dpkg back to a consistent state when it was cut off in the middle,
-// and says so in the failure.
+// recoverDpkg brings an interrupted dpkg back to a consistent state, and adds that to
+// the failure.
 func (w *execution) recoverDpkg(ctx context.Context, failure error) error {
-	cutOff, err := w.machine.DpkgInterrupted(ctx)
-	if err != nil || !cutOff && !w.killed {
+	interrupted, err := w.machine.DpkgInterrupted(ctx)
+	if err != nil || !interrupted && !w.killed {
 		return failure
 	}
 	did, err := w.machine.Recover(ctx)
 	if err == nil && len(did) == 0 {
-		return failure // it died between two things
+		return failure // the program died between two changes
 	}
-	words := "dpkg was cut off and was brought back in order: " + strings.Join(did, "; ")
+	words := "dpkg was interrupted and was repaired: " + strings.Join(did, "; ")
 	if err != nil {
-		words = fmt.Sprintf("dpkg was cut off and could not be brought back in order: %v", err)
+		words = fmt.Sprintf("dpkg was interrupted and could not be repaired: %v", err)
 	}
-	return &events.Error{Op: "executor.mend", Kind: events.KindOf(failure), Err: fmt.Errorf("%w; %s", failure, words), Hint: events.HintOf(failure)}
+	return &events.Error{Op: "executor.recoverDpkg", Kind: events.KindOf(failure), Err: fmt.Errorf("%w; %s", failure, words), Hint: events.HintOf(failure)}
 }
 
 func (w *execution) effects(ctx context.Context) (events.Effects, error) {
-	var img confstate.Snapshot
+	var snapshot confstate.Snapshot
 	captured := make(chan error, 1)
-	go func() { // while dpkg is asked
+	go func() { // at the same time as dpkg-query
 		var err error
-		img, err = w.snapshots.Capture(ctx)
+		snapshot, err = w.snapshots.Capture(ctx)
 		captured <- err
 	}()
 	after, err := w.machine.Inventory(ctx)
@@ -95,7 +95,7 @@ func (w *execution) effects(ctx context.Context) (events.Effects, error) {
 	}
 	e := events.Effects{Changes: events.DiffInventories(w.inventoryBefore, after)}
 	if w.lockedSnapshot == nil && len(e.Changes) == 0 {
-		return e, nil // whatever became of the image
+		return e, nil // a snapshot that failed does not matter: nothing changed
 	}
 	if failed != nil {
 		return e, failed
@@ -104,16 +104,16 @@ func (w *execution) effects(ctx context.Context) (events.Effects, error) {
 	if w.lockedSnapshot != nil {
 		base.Files = w.lockedSnapshot.Files // taken under dpkg's lock
 	}
-	e.Files, e.Settings = confstate.Diff(base, img)
+	e.Files, e.Settings = confstate.Diff(base, snapshot)
 	e.Files = e.Files[:min(len(e.Files), events.MaxFilesPerEvent)]
 	e.Settings = e.Settings[:min(len(e.Settings), events.MaxSettingsPerEvent)]
 	return e, nil
 }
 
-// runStep records a step's start, runs it and records its end. failure is the
-// step's own; err means that the outcome is not on record.
+// runStep records the start of a step, runs it and records its end. failure is the
+// step's own; err means that the end is not recorded.
 func (w *execution) runStep(ctx context.Context, i int, s events.Step) (failure, err error) {
-	argv := apt.Argv(s)
+	argv := w.machine.StepArgv(s)
 	w.cause, err = w.recorder.AppendToTransaction(ctx, recorder.CausedBy(w.cause), w.t, &events.StepStarted{Index: i, Op: s.Op, Argv: argv})
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (w *execution) runStep(ctx context.Context, i int, s events.Step) (failure,
 		return nil, err
 	}
 	start := w.recorder.Now()
-	var result apt.StepResult
+	var result machine.StepResult
 	if s.Op == events.OpRestore {
 		failure = w.runRestore(ctx, i, s)
 		result.Duration, result.ExitCode = w.recorder.Now().Sub(start), -1
@@ -131,7 +131,7 @@ func (w *execution) runStep(ctx context.Context, i int, s events.Step) (failure,
 		w.killed = w.killed || failure != nil && len(result.Argv) > 0 && result.ExitCode < 0
 	}
 	if ctx.Err() != nil {
-		return nil, ctx.Err() // apt goes on; the next start records its end
+		return nil, ctx.Err() // apt keeps running; the next start records its end
 	}
 	var fact events.Fact = &events.StepSucceeded{Index: i, Output: result.Output, DurationMs: result.Duration.Milliseconds()}
 	if failure != nil {
@@ -144,24 +144,24 @@ func (w *execution) runStep(ctx context.Context, i int, s events.Step) (failure,
 	return failure, err
 }
 
-// runProgram runs a step that is a program's.
-func (w *execution) runProgram(ctx context.Context, i int, s events.Step) (apt.StepResult, error) {
-	if s.Op == events.OpPurgeLeftovers { // dpkg by itself has no hook
+// runProgram runs a step that a program carries out.
+func (w *execution) runProgram(ctx context.Context, i int, s events.Step) (machine.StepResult, error) {
+	if s.Op == events.OpPurgeLeftovers { // dpkg does not call the gate
 		if err := w.takeSnapshot(ctx, i, nil); err != nil {
-			return apt.StepResult{ExitCode: -1}, err
+			return machine.StepResult{ExitCode: -1}, err
 		}
 	}
-	return w.machine.Run(ctx, s, apt.RunOptions{
+	return w.machine.Run(ctx, s, machine.RunOptions{
 		Label: fmt.Sprintf("%s-%d", w.t.ID, i),
 		OnProgress: func(p events.Progress) {
 			p.Step = i
 			w.reportProgress(w.t, p)
 		},
-		Gate: func(ctx context.Context, about []apt.PendingAction) error {
-			if err := w.checkUnchanged(ctx, about); err != nil {
+		Gate: func(ctx context.Context, pending []machine.PendingAction) error {
+			if err := w.checkUnchanged(ctx, pending); err != nil {
 				return err
 			}
-			return w.takeSnapshot(ctx, i, about)
+			return w.takeSnapshot(ctx, i, pending)
 		},
 	})
 }
@@ -174,12 +174,12 @@ func (w *execution) runRestore(ctx context.Context, i int, s events.Step) error 
 	return w.snapshots.Restore(ctx, s, confstate.Snapshot{Files: w.lockedSnapshot.Files, Settings: w.firstSnapshot.Settings})
 }
 
-// checkUnchanged vetoes, under dpkg's lock, when what apt is about to do is not what
-// was approved, or the machine is not as it was when the step began. Marks do not
-// count: apt itself has written them by now.
-func (w *execution) checkUnchanged(ctx context.Context, about []apt.PendingAction) error {
+// checkUnchanged returns an error, under dpkg's lock, if the pending actions are not
+// the approved ones, or the packages changed after the step began. Marks are ignored:
+// apt has already written them.
+func (w *execution) checkUnchanged(ctx context.Context, pending []machine.PendingAction) error {
 	stale := func(subject, why string) error {
-		return &events.Error{Op: "executor.unchanged", Kind: events.ErrStale, Subject: subject, Err: errors.New(why + "; nothing was changed"), Hint: "ask again to see the plan as it is now"}
+		return &events.Error{Op: "executor.checkUnchanged", Kind: events.ErrStale, Subject: subject, Err: errors.New(why + "; nothing was changed"), Hint: "run the command again to see the present plan"}
 	}
 	planned := map[events.PackageKey]events.PlannedChange{}
 	for _, c := range w.t.Plan.Changes {
@@ -187,14 +187,14 @@ func (w *execution) checkUnchanged(ctx context.Context, about []apt.PendingActio
 			planned[c.PackageKey] = c
 		}
 	}
-	for _, a := range about {
+	for _, a := range pending {
 		c, ok := planned[a.PackageKey]
 		switch {
-		case !a.Remove && a.Deb == "": // configure: what was unpacked before
+		case !a.Remove && a.Deb == "": // configure: it was unpacked earlier
 		case !ok:
-			return stale(string(a.Name), "apt would change it, and that was not approved")
+			return stale(string(a.Name), "apt would change this package, which is not in the approved plan")
 		case a.Deb != "" && a.New != c.To && w.countAptSteps() == 1:
-			return stale(string(a.Name), fmt.Sprintf("apt would install %s, and %s was approved", a.New, c.To))
+			return stale(string(a.Name), fmt.Sprintf("apt would install version %s; the approved plan has %s", a.New, c.To))
 		}
 	}
 	now, err := w.machine.Inventory(ctx)
@@ -204,13 +204,13 @@ func (w *execution) checkUnchanged(ctx context.Context, about []apt.PendingActio
 	for _, c := range events.DiffInventories(w.inventoryBeforeStep, now) {
 		c.Before.Auto, c.After.Auto = false, false
 		if c.Before != c.After {
-			return stale(string(c.Name), "somebody changed it meanwhile")
+			return stale(string(c.Name), "another program changed it in the meantime")
 		}
 	}
 	return nil
 }
 
-// countAptSteps counts the steps that apt plans.
+// countAptSteps counts the steps that apt-get carries out.
 func (w *execution) countAptSteps() int {
 	n := 0
 	for _, s := range w.t.Plan.Steps {
@@ -223,21 +223,21 @@ func (w *execution) countAptSteps() int {
 	return n
 }
 
-// takeSnapshot makes durable what an undo of the step needs, and records that it is.
-func (w *execution) takeSnapshot(ctx context.Context, i int, about []apt.PendingAction) error {
-	img, err := w.snapshots.Capture(ctx)
+// takeSnapshot stores everything that an undo of the step needs, and records it.
+func (w *execution) takeSnapshot(ctx context.Context, i int, pending []machine.PendingAction) error {
+	snapshot, err := w.snapshots.Capture(ctx)
 	if err != nil {
 		return err
 	}
 	if w.lockedSnapshot == nil {
-		img.Settings = w.firstSnapshot.Settings // debconf has asked its questions by now
+		snapshot.Settings = w.firstSnapshot.Settings // debconf has asked its questions by now
 	}
-	digest, err := w.snapshots.Save(img)
+	digest, err := w.snapshots.Save(snapshot)
 	if err != nil {
 		return err
 	}
 	fact := &events.SnapshotTaken{Index: i, Snapshot: digest, NotStored: w.unsavedVersions}
-	for _, a := range about {
+	for _, a := range pending {
 		if a.Deb != "" {
 			deb, err := w.debs.PutDeb(a.PackageKey, a.New, a.Deb)
 			if err != nil {
@@ -255,14 +255,14 @@ func (w *execution) takeSnapshot(ctx context.Context, i int, about []apt.Pending
 	}
 	w.cause = record
 	if w.lockedSnapshot == nil {
-		w.lockedSnapshot = &img
+		w.lockedSnapshot = &snapshot
 	}
 	return nil
 }
 
-// saveReplacedDebs makes sure, as far as it can be, that every version that the plan
-// takes away is in the vault, and lists what is not.
-func (x *Executor) saveReplacedDebs(ctx context.Context, plan events.Plan) (lost []string, err error) {
+// saveReplacedDebs stores the package file of every version that the plan replaces or
+// removes, if a source still offers it, and lists the versions that are not stored.
+func (x *Executor) saveReplacedDebs(ctx context.Context, plan events.Plan) (unsaved []string, err error) {
 	for _, c := range plan.Changes {
 		switch c.Action {
 		case events.ActionUpgrade, events.ActionDowngrade, events.ActionReinstall, events.ActionRemove, events.ActionPurge:
@@ -282,11 +282,11 @@ func (x *Executor) saveReplacedDebs(ctx context.Context, plan events.Plan) (lost
 			return nil, ctx.Err()
 		}
 		if err != nil {
-			lost = append(lost, fmt.Sprintf("%s %s", c.Name, c.From))
+			unsaved = append(unsaved, fmt.Sprintf("%s %s", c.Name, c.From))
 		}
 	}
-	return lost, nil
+	return unsaved, nil
 }
 
-// fetchTimeout bounds how long one outgoing version is looked for.
+// fetchTimeout bounds the download of one replaced version.
 const fetchTimeout = 2 * time.Minute

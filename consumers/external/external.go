@@ -1,10 +1,12 @@
-// Package external takes what the hooks saw of other programs' changes into the
-// history: each becomes a transaction of its own, with who, by what command, and
-// what is different.
+// Package external records changes that were made outside Cortex. The hooks of apt and
+// dpkg write observations to a spool; each becomes a transaction of its own, with the
+// user, the command and the difference.
 //
-// It promises that an observation is recorded once, however often the daemon dies
-// on the way, in the order in which they began; and that what changed between two
-// of them, seen by nobody, is recorded as drift.
+// It promises:
+//
+//   - An observation is recorded once, even if the daemon dies in between.
+//   - Observations are recorded in the order in which they began.
+//   - A change between two observations is recorded as drift.
 package external
 
 import (
@@ -26,17 +28,17 @@ import (
 	"cortex/events"
 )
 
-// BlobReader gives contents back; see vault.Vault.
+// BlobReader reads stored contents; blobstore.Blobs implements it.
 type BlobReader interface {
 	Get(d events.Digest, secret bool) ([]byte, error)
 }
 
-// SnapshotLoader gives images back; see keeper.Keeper.
+// SnapshotLoader reads stored snapshots; confstate.Snapshots implements it.
 type SnapshotLoader interface {
 	Load(d events.Digest) (confstate.Snapshot, error)
 }
 
-// Importer reads one spool.
+// Importer records the observations of one spool.
 type Importer struct {
 	spoolDir     string
 	recorder     *recorder.Recorder
@@ -49,51 +51,52 @@ type Importer struct {
 	logger       *slog.Logger
 }
 
-// Config says where the spool is, and how to look at the machine and at processes.
+// Config holds the spool's directory, and functions for the machine and its processes.
 type Config struct {
 	SpoolDir string
-	// TakeSnapshot looks at the whole machine and keeps what it sees.
+	// TakeSnapshot stores a snapshot of the packages and the configuration.
 	TakeSnapshot func(context.Context) (events.StateSnapshot, error)
-	// ProcessAlive reports whether there is such a process.
+	// ProcessAlive reports whether a process exists.
 	ProcessAlive func(pid int) bool
 	Logger       *slog.Logger
 }
 
-// New returns an observer of one spool.
+// New returns an importer of one spool.
 func New(s *recorder.Recorder, g *recorder.Sequence, l *inventory.Tracker, v BlobReader, k SnapshotLoader, cfg Config) *Importer {
 	return &Importer{spoolDir: cfg.SpoolDir, recorder: s, sequence: g, inventory: l, blobs: v, snapshots: k, takeSnapshot: cfg.TakeSnapshot, processAlive: cfg.ProcessAlive, logger: cfg.Logger}
 }
 
-// InProgress reports whether a change that the hooks saw begin is still going on.
+// InProgress reports whether a change that a hook saw begin is still in progress.
 func (o *Importer) InProgress() bool {
 	seen, ok := o.readOpen()
 	return ok && o.processAlive(seen.Actor.PID)
 }
 
-// readOpen gives the observation that was begun and not ended.
+// readOpen returns the observation that has begun and not ended.
 func (o *Importer) readOpen() (seen events.Observation, ok bool) {
 	b, err := os.ReadFile(filepath.Join(o.spoolDir, "open"))
 	return seen, err == nil && json.Unmarshal(b, &seen) == nil
 }
 
-// completeAbandoned completes an observation whose program died: what is now is its end.
+// completeAbandoned ends an observation whose program died, with the present state of
+// the machine.
 func (o *Importer) completeAbandoned(ctx context.Context) error {
 	seen, ok := o.readOpen()
 	if !ok || o.processAlive(seen.Actor.PID) {
 		return nil
 	}
-	look, err := o.takeSnapshot(ctx)
+	after, err := o.takeSnapshot(ctx)
 	if err != nil {
 		return err
 	}
-	seen.After, seen.Ended = look, o.recorder.Now()
+	seen.After, seen.Ended = after, o.recorder.Now()
 	if err := o.recordObservation(ctx, seen); err != nil && !errors.Is(err, events.ErrNotFound) && !errors.Is(err, events.ErrCorrupt) {
 		return err
 	}
 	return os.Remove(filepath.Join(o.spoolDir, "open"))
 }
 
-// Ingest records every complete observation and takes it out of the spool.
+// Ingest records every complete observation and removes it from the spool.
 func (o *Importer) Ingest(ctx context.Context) error {
 	files, err := os.ReadDir(o.spoolDir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -141,16 +144,16 @@ func (o *Importer) Ingest(ctx context.Context) error {
 			return err
 		}
 		if err := os.Remove(s.path); err != nil {
-			return fmt.Errorf("take out an observation: %w", err)
+			return fmt.Errorf("remove a recorded observation: %w", err)
 		}
 	}
 	return nil
 }
 
-// quarantine keeps what cannot be recorded for people to look at; the difference
-// becomes drift.
+// quarantine renames an observation that cannot be recorded. Its changes are recorded
+// as drift.
 func (o *Importer) quarantine(path string, why error) {
-	o.logger.Error("observation put aside", "file", path, "error", why)
+	o.logger.Error("observation cannot be recorded", "file", path, "error", why)
 	_ = os.Rename(path, path+".unreadable")
 }
 
@@ -184,12 +187,12 @@ func (o *Importer) recordObservation(ctx context.Context, seen events.Observatio
 		return err
 	})
 	if errors.Is(err, events.ErrConflict) {
-		return nil // recorded by an earlier try
+		return nil // an earlier attempt recorded it
 	}
 	return err
 }
 
-// fileChanges compares the images, and leaves out what is only dpkg's bookkeeping.
+// fileChanges compares the two snapshots of an observation.
 func (o *Importer) fileChanges(seen events.Observation) ([]events.FileChange, []events.SettingChange, error) {
 	before, err := o.snapshots.Load(seen.Before.ConfState)
 	if err != nil {
@@ -210,18 +213,17 @@ func (o *Importer) loadInventory(d events.Digest) (events.Inventory, error) {
 	}
 	var list []events.Package
 	if err := json.Unmarshal(b, &list); err != nil {
-		return nil, &events.Error{Op: "external.packages", Kind: events.ErrCorrupt, Subject: string(d), Err: err}
+		return nil, &events.Error{Op: "external.loadInventory", Kind: events.ErrCorrupt, Subject: string(d), Err: err}
 	}
 	slices.SortFunc(list, func(a, b events.Package) int { return cmp.Compare(a.PackageKey.String(), b.PackageKey.String()) })
 	return events.NewInventory(list), nil
 }
 
-// recordDrift records what changed before this observation began and nobody saw. What
-// the log already shows as it is afterwards is no drift: it was recorded by an
-// earlier try.
+// recordDrift records the changes from before an observation that no observation
+// covers.
 func (o *Importer) recordDrift(ctx context.Context, before events.Inventory) error {
-	recorded, adopted, err := o.inventory.Current(ctx)
-	if err != nil || !adopted {
+	recorded, hasBaseline, err := o.inventory.Current(ctx)
+	if err != nil || !hasBaseline {
 		return err
 	}
 	changes := events.DiffInventories(recorded, before)

@@ -1,16 +1,19 @@
-// Package hwsnapshot puts on record what the machine is: a hardware snapshot when
-// the daemon starts, when somebody asks, and before a plan for packages that
-// depend on the hardware.
+// Package hwsnapshot records hardware snapshots: when the daemon starts, on request,
+// and before a plan for packages that depend on the hardware.
 //
-// It promises: a snapshot follows a request even when it was delivered twice, and
-// then once; at start and before a plan nothing is recorded while boot and stable
-// facts are those of the newest snapshot; whenever they are not, what differs is
-// on record right before the new snapshot, once, whatever died in between. A
-// survey that fails never keeps a plan from being made.
+// It promises:
+//
+//   - A request records one snapshot, however often it is delivered.
+//   - At start and before a plan, a snapshot is recorded only if the boot or the stable
+//     facts differ from those of the newest snapshot.
+//   - The difference is recorded right before the new snapshot, once, even if the
+//     daemon dies in between.
+//   - A snapshot that fails does not prevent a plan.
 package hwsnapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,22 +23,23 @@ import (
 	"cortex/events"
 )
 
-// HardwareProbe looks at the machine. It is safe for concurrent use.
+// HardwareProbe reads the hardware. It is safe for concurrent use.
 type HardwareProbe func(ctx context.Context, why events.HardwareSnapshotReason) (*events.HardwareSnapshot, error)
 
 // Snapshotter records snapshots. It is safe for concurrent use.
 type Snapshotter struct {
 	recorder *recorder.Recorder
 	probe    HardwareProbe
-	mu       sync.Mutex // one survey at a time: each is compared with the one before
+	requests *recorder.CauseIndex // of snapshots
+	mu       sync.Mutex           // one at a time: each snapshot is compared with the one before
 }
 
-// New returns a surveyor.
+// New returns a snapshotter.
 func New(s *recorder.Recorder, probe HardwareProbe) *Snapshotter {
-	return &Snapshotter{recorder: s, probe: probe}
+	return &Snapshotter{recorder: s, probe: probe, requests: recorder.NewCauseIndex(s.Log, events.KindHardwareSnapshot)}
 }
 
-// RecordAtStart records a snapshot when something is new since the last.
+// RecordAtStart records a snapshot if it differs from the newest one.
 func (s *Snapshotter) RecordAtStart(ctx context.Context) error {
 	return s.recordSnapshot(ctx, recorder.Cause{}, events.HardwareSnapshotAtStart)
 }
@@ -45,7 +49,8 @@ func (s *Snapshotter) RecordOnRequest(ctx context.Context, r events.Record) erro
 	return s.recordSnapshot(ctx, recorder.CausedBy(r).WithActor(r.Actor), events.HardwareSnapshotOnRequest)
 }
 
-// latestSnapshot is the snapshot that was recorded last; ok is false when there is none.
+// latestSnapshot returns the newest recorded snapshot and its record; f is nil if there
+// is none.
 func (s *Snapshotter) latestSnapshot(ctx context.Context) (r events.Record, f *events.HardwareSnapshot, err error) {
 	r, ok, err := s.recorder.Log.Last(ctx, events.KindFilter(s.recorder.Log.Host(), events.KindHardwareSnapshot))
 	if err != nil || !ok {
@@ -60,7 +65,7 @@ func (s *Snapshotter) latestSnapshot(ctx context.Context) (r events.Record, f *e
 	}
 	f, ok = fact.(*events.HardwareSnapshot)
 	if !ok {
-		return r, nil, &events.Error{Op: "hwsnapshot.newest", Kind: events.ErrCorrupt, Subject: r.String(), Err: fmt.Errorf("is no snapshot")}
+		return r, nil, &events.Error{Op: "hwsnapshot.latestSnapshot", Kind: events.ErrCorrupt, Subject: r.String(), Err: errors.New("not a hardware snapshot")}
 	}
 	return r, f, nil
 }
@@ -68,19 +73,21 @@ func (s *Snapshotter) latestSnapshot(ctx context.Context) (r events.Record, f *e
 func (s *Snapshotter) recordSnapshot(ctx context.Context, c recorder.Cause, why events.HardwareSnapshotReason) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c.Record.ID != "" {
+		if done, err := s.requests.Caused(ctx, c.Record.ID); err != nil || done {
+			return err // the same request, delivered again
+		}
+	}
 	at, before, err := s.latestSnapshot(ctx)
 	if err != nil {
 		return err
 	}
-	if before != nil && c.Record.ID != "" && at.Causation == c.Record.ID {
-		return nil // the same request, delivered again
-	}
 	now, err := s.probe(ctx, why)
 	if err != nil {
-		return fmt.Errorf("look at the hardware: %w", err)
+		return fmt.Errorf("read the hardware: %w", err)
 	}
 	if err := now.Validate(); err != nil {
-		return &events.Error{Op: "hwsnapshot.record", Kind: events.ErrInternal, Subject: "hardware snapshot", Err: err}
+		return &events.Error{Op: "hwsnapshot.recordSnapshot", Kind: events.ErrInternal, Subject: "hardware snapshot", Err: err}
 	}
 	if before != nil {
 		same := before.StableHash == now.StableHash && before.BootID == now.BootID
@@ -95,8 +102,8 @@ func (s *Snapshotter) recordSnapshot(ctx context.Context, c recorder.Cause, why 
 	return err
 }
 
-// recordChange records the difference to the snapshot at that place, unless it is on
-// record since: then the daemon died before it wrote the snapshot.
+// recordChange records the difference from an earlier snapshot, unless it is recorded
+// already because the daemon died before it recorded the new snapshot.
 func (s *Snapshotter) recordChange(ctx context.Context, c recorder.Cause, at events.Record, changes []events.HardwareChange) error {
 	if len(changes) == 0 {
 		return nil
@@ -119,48 +126,35 @@ func (s *Snapshotter) recordChange(ctx context.Context, c recorder.Cause, at eve
 	return err
 }
 
-// hardwareAffixes are how the names of packages start or end that make sense only on
-// some hardware.
+// hardwareAffixes are the beginnings and ends of the names of packages that are useful
+// only on some hardware.
 var hardwareAffixes = struct{ starts, ends []string }{
 	starts: []string{"firmware-", "linux-firmware", "linux-image", "nvidia-", "libnvidia-", "libcuda", "rocm-", "broadcom-sta-", "xserver-xorg-video-", "qemu-guest-agent", "open-vm-tools", "hyperv-daemons", "bumblebee"},
 	ends:   []string{"-microcode", "-dkms"},
 }
 
-// DependsOnHardware reports whether a package makes sense only on some hardware, by its name.
+// DependsOnHardware reports, by its name, whether a package is useful only on some
+// hardware.
 func DependsOnHardware(name events.PackageName) bool {
 	s := string(name)
 	return slices.ContainsFunc(hardwareAffixes.starts, func(p string) bool { return strings.HasPrefix(s, p) }) ||
 		slices.ContainsFunc(hardwareAffixes.ends, func(p string) bool { return strings.HasSuffix(s, p) })
 }
 
-// Worker reacts to one message.
-type Worker interface {
-	Handle(ctx context.Context, r events.Record) error
-}
-
-// snapshotPlanner is a planner that first has the hardware looked at, where it matters.
-type snapshotPlanner struct {
-	snapshotter *Snapshotter
-	planner     Worker
-	report      func(error)
-}
-
-// SnapshotBeforePlan wraps the planner: a request for packages that depend on the hardware
-// gets a snapshot before its plan. report is told when there could be none.
-func (s *Snapshotter) SnapshotBeforePlan(planner Worker, report func(error)) Worker {
-	return snapshotPlanner{s, planner, report}
-}
-
-// Handle implements [Worker].
-func (b snapshotPlanner) Handle(ctx context.Context, r events.Record) error {
-	f, err := events.Decode(r.Event)
-	if err != nil {
-		return err
-	}
-	if q, ok := f.(*events.Requested); ok && slices.ContainsFunc(q.Packages, func(p events.PackageRef) bool { return DependsOnHardware(p.Name) }) {
-		if err := b.snapshotter.recordSnapshot(ctx, recorder.CausedBy(r), events.HardwareSnapshotBeforePlan); err != nil {
-			b.report(err)
+// SnapshotBeforePlan returns a handler that calls plan. For a request that names
+// packages that depend on the hardware it first records a snapshot. A snapshot that
+// fails is reported, and the plan is made anyway.
+func (s *Snapshotter) SnapshotBeforePlan(plan func(context.Context, events.Record) error, report func(error)) func(context.Context, events.Record) error {
+	return func(ctx context.Context, r events.Record) error {
+		f, err := events.Decode(r.Event)
+		if err != nil {
+			return err
 		}
+		if q, ok := f.(*events.Requested); ok && slices.ContainsFunc(q.Packages, func(p events.PackageRef) bool { return DependsOnHardware(p.Name) }) {
+			if err := s.recordSnapshot(ctx, recorder.CausedBy(r), events.HardwareSnapshotBeforePlan); err != nil {
+				report(err)
+			}
+		}
+		return plan(ctx, r)
 	}
-	return b.planner.Handle(ctx, r)
 }

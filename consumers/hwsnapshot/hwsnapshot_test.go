@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const host = events.HostID("01940000-0000-7000-8000-000000000001")
 
-// bench is a surveyor of a machine made of a few facts.
+// bench is a snapshotter over a machine with a few facts.
 type bench struct {
 	t       *testing.T
 	log     *memlog.Log
@@ -38,7 +38,7 @@ func setup(t *testing.T) *bench {
 	return b
 }
 
-// restart makes the surveyor of a new daemon over a log.
+// restart creates the snapshotter of a new daemon over a log.
 func (b *bench) restart(log events.Log) {
 	s := &recorder.Recorder{Log: log, Now: func() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }, NewID: b.id, Actor: events.Actor{Program: "cortexd"}}
 	b.Snapshotter = hwsnapshot.New(s, func(_ context.Context, why events.HardwareSnapshotReason) (*events.HardwareSnapshot, error) {
@@ -63,8 +63,8 @@ func (b *bench) must(err error) {
 	}
 }
 
-// told lists the log as short words.
-func (b *bench) told() []string {
+// recorded lists the facts of the log in short form.
+func (b *bench) recorded() []string {
 	var out []string
 	for r, err := range b.log.Read(b.t.Context(), events.Query{}) {
 		b.must(err)
@@ -84,7 +84,7 @@ func (b *bench) told() []string {
 
 func (b *bench) expect(want ...string) {
 	b.t.Helper()
-	if diff := cmp.Diff(want, b.told()); diff != "" {
+	if diff := cmp.Diff(want, b.recorded()); diff != "" {
 		b.t.Errorf("(-want +got)\n%s", diff)
 	}
 }
@@ -96,7 +96,7 @@ func (b *bench) request() events.Record {
 	return events.Record{Event: e}
 }
 
-func TestAtStartOnlyWhatIsNewIsRecorded(t *testing.T) {
+func TestSnapshotAtStartOnlyIfChanged(t *testing.T) {
 	b := setup(t)
 	b.must(b.RecordAtStart(t.Context()))
 	b.must(b.RecordAtStart(t.Context())) // free memory differs, which is nothing new
@@ -109,7 +109,7 @@ func TestAtStartOnlyWhatIsNewIsRecorded(t *testing.T) {
 	b.expect("snapshot start", "cpu.threads since 1: 4 to 8", "snapshot start", "snapshot start")
 }
 
-func TestARequestGetsOneSnapshotHoweverOftenItIsDelivered(t *testing.T) {
+func TestSnapshotRequestDeliveredAgainRecordsOne(t *testing.T) {
 	b := setup(t)
 	b.must(b.RecordAtStart(t.Context()))
 	r := b.request()
@@ -118,9 +118,12 @@ func TestARequestGetsOneSnapshotHoweverOftenItIsDelivered(t *testing.T) {
 	b.expect("snapshot start", "snapshot request")
 	b.must(b.RecordOnRequest(t.Context(), b.request()))
 	b.expect("snapshot start", "snapshot request", "snapshot request")
+	b.restart(b.log) // the acknowledgement was lost, and another snapshot came in between
+	b.must(b.RecordOnRequest(t.Context(), r))
+	b.expect("snapshot start", "snapshot request", "snapshot request")
 }
 
-// cut is a log that fails to store snapshots, as if the daemon died before.
+// cut is a log that fails to append snapshots, as if the daemon had died before.
 type cut struct{ *memlog.Log }
 
 func (c cut) Append(ctx context.Context, e events.Event, x events.Expect) (events.Record, error) {
@@ -130,27 +133,23 @@ func (c cut) Append(ctx context.Context, e events.Event, x events.Expect) (event
 	return c.Log.Append(ctx, e, x)
 }
 
-func TestADeathBetweenDifferenceAndSnapshotDoublesNothing(t *testing.T) {
+func TestSnapshotAfterDeathRecordsDifferenceOnce(t *testing.T) {
 	b := setup(t)
 	b.must(b.RecordAtStart(t.Context()))
 	b.threads = 8
 	b.restart(cut{b.log})
 	if err := b.RecordAtStart(t.Context()); err == nil {
-		t.Fatal("the death did not happen")
+		t.Fatal("the append did not fail")
 	}
 	b.restart(b.log)
 	b.must(b.RecordAtStart(t.Context()))
 	b.expect("snapshot start", "cpu.threads since 1: 4 to 8", "snapshot start")
 }
 
-type worker struct{ seen int }
-
-func (w *worker) Handle(context.Context, events.Record) error { w.seen++; return nil }
-
-func TestPlansForPackagesThatDependOnHardwareFollowASurvey(t *testing.T) {
-	b, w := setup(t), &worker{}
+func TestSnapshotBeforePlanForHardwarePackages(t *testing.T) {
+	b, planned := setup(t), 0
 	var reported error
-	planner := b.SnapshotBeforePlan(w, func(err error) { reported = err })
+	plan := b.SnapshotBeforePlan(func(context.Context, events.Record) error { planned++; return nil }, func(err error) { reported = err })
 	ask := func(name events.PackageName) {
 		id := b.id()
 		e, err := events.NewFactEvent(
@@ -158,7 +157,7 @@ func TestPlansForPackagesThatDependOnHardwareFollowASurvey(t *testing.T) {
 			&events.Requested{Intent: events.Intent{Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: name}}}},
 		)
 		b.must(err)
-		b.must(planner.Handle(t.Context(), events.Record{Event: e}))
+		b.must(plan(t.Context(), events.Record{Event: e}))
 	}
 	ask("cowsay")
 	b.expect()
@@ -168,12 +167,12 @@ func TestPlansForPackagesThatDependOnHardwareFollowASurvey(t *testing.T) {
 	b.expect("snapshot plan")
 	b.threads, b.err = 2, errors.New("no eyes")
 	ask("nvidia-driver")
-	if reported == nil || w.seen != 4 {
-		t.Errorf("reported %v, planned %d times", reported, w.seen)
+	if reported == nil || planned != 4 {
+		t.Errorf("reported %v, planned %d times", reported, planned)
 	}
 }
 
-func TestASnapshotThatIsNotValidIsNotRecorded(t *testing.T) {
+func TestInvalidSnapshotIsNotRecorded(t *testing.T) {
 	b := setup(t)
 	s := hwsnapshot.New(&recorder.Recorder{Log: b.log, Now: time.Now, NewID: b.id}, func(context.Context, events.HardwareSnapshotReason) (*events.HardwareSnapshot, error) {
 		return &events.HardwareSnapshot{Facts: []events.HardwareFact{{Key: "cpu.threads", Source: "x", Confidence: events.ConfidenceCertain}}}, nil

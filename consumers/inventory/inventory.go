@@ -1,8 +1,8 @@
-// Package inventory folds the log into the package inventory that history says the
-// machine has. Compared with what dpkg says, it shows drift; at an earlier
-// position, it shows what was.
+// Package inventory derives the inventory of packages from the log. The difference
+// from dpkg's own inventory is drift. For an earlier position it returns the inventory
+// of that time.
 //
-// It promises to be derived from the log alone, and that its answer for a
+// It promises that its answer depends on the log alone, and that the answer for a
 // position never changes.
 package inventory
 
@@ -25,7 +25,7 @@ type Tracker struct {
 	hasBaseline bool
 }
 
-// New returns a ledger that has read nothing yet.
+// New returns a tracker; nothing is read yet.
 func New(log events.Log) *Tracker {
 	return &Tracker{log: log, current: events.Inventory{}}
 }
@@ -38,7 +38,7 @@ func (l *Tracker) query(after events.Position) events.Query {
 	return q
 }
 
-// catchUp reads what was appended since. The caller holds mu.
+// catchUp reads the facts that are new. The caller holds mu.
 func (l *Tracker) catchUp(ctx context.Context) error {
 	for r, err := range l.log.Read(ctx, l.query(l.position)) {
 		if err != nil {
@@ -48,17 +48,17 @@ func (l *Tracker) catchUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		_, isAdoption := f.(*events.BaselineRecorded)
-		l.hasBaseline = l.hasBaseline || isAdoption
+		_, isBaseline := f.(*events.BaselineRecorded)
+		l.hasBaseline = l.hasBaseline || isBaseline
 		l.current.Apply(f)
 		l.position = r.Position
 	}
 	return nil
 }
 
-// Current is the inventory at the head of the log; adopted is false when no machine
-// was ever recorded.
-func (l *Tracker) Current(ctx context.Context) (inv events.Inventory, adopted bool, err error) {
+// Current returns the inventory at the head of the log. hasBaseline is false if the log
+// has no baseline yet.
+func (l *Tracker) Current(ctx context.Context) (inv events.Inventory, hasBaseline bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.catchUp(ctx); err != nil {
@@ -67,8 +67,8 @@ func (l *Tracker) Current(ctx context.Context) (inv events.Inventory, adopted bo
 	return maps.Clone(l.current), l.hasBaseline, nil
 }
 
-// At is the inventory right after position p: the present one with every later
-// change taken back, newest first.
+// At returns the inventory right after position p: the present one without every later
+// change, from the newest to the oldest.
 func (l *Tracker) At(ctx context.Context, p events.Position) (events.Inventory, error) {
 	inv, _, err := l.Current(ctx)
 	if err != nil {
@@ -84,7 +84,7 @@ func (l *Tracker) At(ctx context.Context, p events.Position) (events.Inventory, 
 			return nil, err
 		}
 		if _, ok := f.(*events.BaselineRecorded); ok {
-			return nil, &events.Error{Op: "inventory.At", Kind: events.ErrConflict, Err: fmt.Errorf("the machine was recorded anew at %d", r.Position)}
+			return nil, &events.Error{Op: "inventory.At", Kind: events.ErrConflict, Err: fmt.Errorf("a new baseline was recorded at event %d", r.Position)}
 		}
 		later = append(later, events.ChangesOf(f))
 	}

@@ -16,12 +16,12 @@ import (
 	"cortex/events"
 )
 
-// Config is how a provider is reached.
+// Config is the address of a provider and how to call it.
 type Config struct {
 	Name        string
-	URL         string // the address before "/v1/…" or "/chat/completions"
+	URL         string // the address before the protocol's own path
 	Model       string
-	Key         func() (string, error) // asked for at every call; nil or "" for none
+	Key         func() (string, error) // called before every request; nil or "" for none
 	IdleTimeout time.Duration          // 0 is DefaultIdleTimeout
 	Now         func() time.Time       // nil is time.Now
 }
@@ -30,30 +30,34 @@ type Config struct {
 func ValidateURL(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		return fmt.Errorf("%q is not an http or https address without a user", s)
+		return fmt.Errorf("invalid address %q: use an http or https address without a user name", s)
 	}
 	return nil
 }
 
 func (c Config) validate() error {
 	if err := ValidateURL(c.URL); err != nil {
-		return &events.Error{Op: "llm.New", Kind: events.ErrUsage, Subject: c.Name, Err: err}
+		return &events.Error{Op: "llm.NewClient", Kind: events.ErrUsage, Subject: c.Name, Err: err}
 	}
 	if c.Model == "" {
-		return &events.Error{Op: "llm.New", Kind: events.ErrUsage, Subject: c.Name, Err: errors.New("no model is named")}
+		return &events.Error{Op: "llm.NewClient", Kind: events.ErrUsage, Subject: c.Name, Err: errors.New("the name of a model is missing")}
 	}
 	return nil
 }
 
-// caller makes the HTTP calls of a provider.
-type caller struct {
-	Config
-	client  *http.Client
-	headers map[string]string
-	auth    func(h http.Header, key string)
+// Client makes the HTTP calls of a provider: what all protocols share.
+type Client struct {
+	cfg       Config
+	client    *http.Client
+	authorize func(h http.Header, key string)
 }
 
-func newCaller(c Config, headers map[string]string, auth func(http.Header, string)) *caller {
+// NewClient returns a client. authorize sets the protocol's headers; key is "" when
+// there is none.
+func NewClient(c Config, authorize func(h http.Header, key string)) (*Client, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
 	if c.IdleTimeout == 0 {
 		c.IdleTimeout = DefaultIdleTimeout
 	}
@@ -63,41 +67,40 @@ func newCaller(c Config, headers map[string]string, auth func(http.Header, strin
 	c.URL = strings.TrimRight(c.URL, "/")
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 8
-	return &caller{Config: c, headers: headers, auth: auth, client: &http.Client{
+	return &Client{cfg: c, authorize: authorize, client: &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	}}, nil
 }
 
-// Close gives up idle connections.
-func (c *caller) Close() { c.client.CloseIdleConnections() }
+// Close closes idle connections.
+func (c *Client) Close() { c.client.CloseIdleConnections() }
 
 // Name implements [Provider].
-func (c *caller) Name() string { return c.Config.Name }
+func (c *Client) Name() string { return c.cfg.Name }
 
 // Model implements [Provider].
-func (c *caller) Model() string { return c.Config.Model }
+func (c *Client) Model() string { return c.cfg.Model }
 
-// newError makes an error of a class.
-func (c *caller) newError(class ErrorClass, err error) *CallError {
-	return &CallError{Provider: c.Config.Name, Class: class, Err: err}
+func (c *Client) newError(class ErrorClass, err error) *CallError {
+	return &CallError{Provider: c.cfg.Name, Class: class, Err: err}
 }
 
-// withIdleTimeout gives a context that ends when nothing was heard for as long as patience
-// is; heard is to be called whenever something was.
-func (c *caller) withIdleTimeout(ctx context.Context) (watched context.Context, heard, end func()) {
+// withIdleTimeout returns a context that is cancelled when received was not called
+// for as long as the idle timeout.
+func (c *Client) withIdleTimeout(ctx context.Context) (watched context.Context, received, end func()) {
 	watched, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(c.IdleTimeout, func() { cancel(errIdleTimeout) })
-	return watched, func() { timer.Reset(c.IdleTimeout) }, func() {
+	timer := time.AfterFunc(c.cfg.IdleTimeout, func() { cancel(errIdleTimeout) })
+	return watched, func() { timer.Reset(c.cfg.IdleTimeout) }, func() {
 		timer.Stop()
 		cancel(nil)
 	}
 }
 
-var errIdleTimeout = errors.New("the server was silent for too long")
+var errIdleTimeout = errors.New("the server sent nothing for too long")
 
-// classifyTransport classifies what went wrong between us and the server.
-func (c *caller) classifyTransport(ctx context.Context, err error) *CallError {
+// classifyTransport returns the error of a connection that failed.
+func (c *Client) classifyTransport(ctx context.Context, err error) *CallError {
 	switch {
 	case errors.Is(context.Cause(ctx), errIdleTimeout):
 		return c.newError(TimedOut, errIdleTimeout)
@@ -105,14 +108,30 @@ func (c *caller) classifyTransport(ctx context.Context, err error) *CallError {
 		return c.newError(Cancelled, ctx.Err())
 	}
 	var u *url.Error
-	if errors.As(err, &u) { // without the address: it is known, and long
+	if errors.As(err, &u) { // without the address, which is known and long
 		err = u.Err
 	}
 	return c.newError(Unavailable, err)
 }
 
-// send sends a request; body may be nil. The response is a good one.
-func (c *caller) send(ctx context.Context, method, path string, body any) (*http.Response, *CallError) {
+// Get sends a request without a body, and discards the response. The error is a
+// [CallError].
+func (c *Client) Get(ctx context.Context, path string) error {
+	ctx, _, end := c.withIdleTimeout(ctx)
+	defer end()
+	resp, failed := c.send(ctx, http.MethodGet, path, nil)
+	if failed != nil {
+		return failed
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxBodyBytes)); err != nil {
+		return c.classifyTransport(ctx, err)
+	}
+	return nil
+}
+
+// send sends a request; body may be nil. The status of the response is 200.
+func (c *Client) send(ctx context.Context, method, path string, body any) (*http.Response, *CallError) {
 	var payload io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -121,24 +140,19 @@ func (c *caller) send(ctx context.Context, method, path string, body any) (*http
 		}
 		payload = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.URL+path, payload)
+	req, err := http.NewRequestWithContext(ctx, method, c.cfg.URL+path, payload)
 	if err != nil {
 		return nil, c.newError(BadRequest, err)
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "cortex")
-	for name, value := range c.headers {
-		req.Header.Set(name, value)
-	}
-	if c.Key != nil {
-		key, err := c.Key()
-		if err != nil {
+	key := ""
+	if c.cfg.Key != nil {
+		if key, err = c.cfg.Key(); err != nil {
 			return nil, c.newError(Unauthorized, err)
 		}
-		if key != "" {
-			c.auth(req.Header, key)
-		}
 	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "cortex")
+	c.authorize(req.Header, key)
 	resp, err := c.client.Do(req)
 	if err != nil {
 		return nil, c.classifyTransport(ctx, err)
@@ -150,36 +164,42 @@ func (c *caller) send(ctx context.Context, method, path string, body any) (*http
 	return nil, c.classifyResponse(resp)
 }
 
-// classifyResponse classifies an answer that is none.
-func (c *caller) classifyResponse(resp *http.Response) *CallError {
+// classifyResponse returns the error of a response whose status is not 200.
+func (c *Client) classifyResponse(resp *http.Response) *CallError {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 8<<10))
-	said := errorMessage(body)
-	e := c.newError(Unavailable, errors.New(said))
+	message := errorMessage(body)
+	e := c.newError(Unavailable, errors.New(message))
 	e.Status = resp.StatusCode
-	e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), c.Now())
-	lower := strings.ToLower(said)
+	e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), c.cfg.Now())
+	mentions := func(phrases ...string) bool {
+		for _, p := range phrases {
+			if strings.Contains(strings.ToLower(message), p) {
+				return true
+			}
+		}
+		return false
+	}
 	switch code := resp.StatusCode; {
-	case strings.Contains(lower, "insufficient_quota") || strings.Contains(lower, "credit balance") || strings.Contains(lower, "usage limit") || code == http.StatusPaymentRequired:
+	case code == http.StatusPaymentRequired || mentions("insufficient_quota", "credit balance", "usage limit"):
 		e.Class = OutOfCredit
 	case code == http.StatusTooManyRequests:
 		e.Class = RateLimited
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		e.Class = Unauthorized
-	case code == http.StatusRequestEntityTooLarge || strings.Contains(lower, "context length") || strings.Contains(lower, "context_length") ||
-		strings.Contains(lower, "context size") || strings.Contains(lower, "context_size") || strings.Contains(lower, "too long"):
+	case code == http.StatusRequestEntityTooLarge || mentions("context length", "context_length", "context size", "context_size", "too long"):
 		e.Class = TooLong
 	case code == http.StatusRequestTimeout || code == http.StatusConflict || code >= 500:
 	case code >= 300 && code < 400:
-		e.Class, e.Err = Malformed, errors.New("it redirects, and keys are not sent elsewhere")
+		e.Class, e.Err = Malformed, errors.New("the server redirects; keys are not sent to another address")
 	default:
 		e.Class = BadRequest
 	}
 	return e
 }
 
-// errorMessage is what a server says is wrong, in one harmless line.
+// errorMessage returns a server's error message as one sanitized line.
 func errorMessage(body []byte) string {
-	var told struct {
+	var parsed struct {
 		Error struct {
 			Message string `json:"message"`
 			Type    string `json:"type"`
@@ -187,18 +207,18 @@ func errorMessage(body []byte) string {
 		} `json:"error"`
 	}
 	text := string(body)
-	if json.Unmarshal(body, &told) == nil && told.Error.Message != "" {
-		text = told.Error.Message
-		if told.Error.Type != "" {
-			text += " (" + told.Error.Type + ")"
+	if json.Unmarshal(body, &parsed) == nil && parsed.Error.Message != "" {
+		text = parsed.Error.Message
+		if parsed.Error.Type != "" {
+			text += " (" + parsed.Error.Type + ")"
 		}
-		if code, ok := told.Error.Code.(string); ok && code != told.Error.Type {
+		if code, ok := parsed.Error.Code.(string); ok && code != parsed.Error.Type {
 			text += " (" + code + ")"
 		}
 	}
 	text = events.SanitizeLine(text, 300)
 	if text == "" {
-		text = "it said nothing"
+		text = "no message"
 	}
 	return text
 }

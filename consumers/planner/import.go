@@ -10,11 +10,11 @@ import (
 	"cortex/events"
 )
 
-// maxMissingNamed bounds how many versions that cannot be had an error names.
+// maxMissingNamed bounds the unavailable versions that an error names.
 const maxMissingNamed = 8
 
-// planImport plans what makes the machine what a manifest says: one run of apt for
-// all that is missing or has another version, then marks and holds.
+// planImport plans the import of a manifest: one run of apt for the packages that are
+// missing or have another version, then marks and holds.
 func (p *Planner) planImport(ctx context.Context, in events.Intent, now events.Inventory) (events.Plan, error) {
 	if len(in.Manifest.Files) > 0 {
 		return p.planImportFiles(ctx, in.Manifest.Files)
@@ -47,10 +47,10 @@ func (p *Planner) planImport(ctx context.Context, in events.Intent, now events.I
 	return plan, err
 }
 
-// planImportFiles plans to put apt's files in place. Their contents are kept before
-// the plan is made, and the plan names them.
+// planImportFiles plans to write apt's configuration files. It stores their contents;
+// the plan names them by digest.
 func (p *Planner) planImportFiles(ctx context.Context, files []events.ManifestFile) (events.Plan, error) {
-	img, err := p.snapshots.Capture(ctx)
+	snapshot, err := p.snapshots.Capture(ctx)
 	if err != nil {
 		return events.Plan{}, err
 	}
@@ -61,7 +61,7 @@ func (p *Planner) planImportFiles(ctx context.Context, files []events.ManifestFi
 			return events.Plan{}, err
 		}
 		after := events.FileState{Kind: events.FileRegular, Mode: 0o644, Size: int64(len(f.Content)), Digest: digest}
-		if before := img.Files[f.Path]; before != after {
+		if before := snapshot.Files[f.Path]; before != after {
 			s.Files = append(s.Files, events.FileChange{Path: f.Path, Before: before, After: after})
 		}
 	}
@@ -71,7 +71,7 @@ func (p *Planner) planImportFiles(ctx context.Context, files []events.ManifestFi
 	return events.Plan{Steps: []events.Step{s}}, nil
 }
 
-// importPlan is one manifest being planned.
+// importPlan is the planning of one manifest.
 type importPlan struct {
 	*Planner
 	manifest  events.Manifest
@@ -89,13 +89,14 @@ func (w *importPlan) key(r events.PackageRef) events.PackageKey {
 
 func (w *importPlan) state(r events.PackageRef) events.State { return w.inventory[w.key(r)] }
 
-// holds reports whether the manifest wants the package on hold.
+// holds reports whether the manifest puts the package on hold.
 func (w *importPlan) holds(r events.PackageRef) bool {
 	return slices.ContainsFunc(w.manifest.Holds, func(h events.PackageRef) bool { return w.key(h) == w.key(r) })
 }
 
-// installStep is the step for what is missing or has another version. A version that
-// no source offers any more is taken from the vault when it is kept there.
+// installStep returns the step for the packages that are missing or have another
+// version. A version that no source offers any more comes from the store if it is
+// there.
 func (w *importPlan) installStep(ctx context.Context) (events.Step, error) {
 	s := events.Step{Op: events.OpInstall}
 	var anyVersion []events.PackageRef
@@ -133,12 +134,12 @@ func (w *importPlan) installStep(ctx context.Context) (events.Step, error) {
 		if more := len(missing) - maxMissingNamed; more > 0 {
 			subject += fmt.Sprintf(" and %d more", more)
 		}
-		return s, &events.Error{Op: "planner.install", Kind: events.ErrNotFound, Subject: subject, Err: errors.New("no source offers this, and it is not kept"), Hint: "--any-version takes the versions that are offered"}
+		return s, &events.Error{Op: "planner.installStep", Kind: events.ErrNotFound, Subject: subject, Err: errors.New("no source offers this version, and the store has no copy"), Hint: "to install the offered versions instead, pass --any-version"}
 	}
 	return s, w.machine.CheckNames(ctx, anyVersion)
 }
 
-// manualStep marks as asked for what is there already, but only for others' sake.
+// manualStep marks installed automatic packages of the manifest as manual.
 func (w *importPlan) manualStep() events.Step {
 	s := events.Step{Op: events.OpMarkManual}
 	for _, r := range w.manifest.Packages {
@@ -149,7 +150,7 @@ func (w *importPlan) manualStep() events.Step {
 	return s
 }
 
-// unholdStep lets go what the manifest names and does not hold.
+// unholdStep lifts the holds that the manifest does not have.
 func (w *importPlan) unholdStep() events.Step {
 	s := events.Step{Op: events.OpUnhold}
 	for _, r := range w.manifest.Packages {
@@ -160,17 +161,17 @@ func (w *importPlan) unholdStep() events.Step {
 	return s
 }
 
-// holdStep puts on hold what is not, and once more what is installed anew: that ends a
-// hold. What is not there afterwards cannot be held.
+// holdStep sets the holds of the manifest. An installation ends a hold, so it also
+// holds the packages of the install step.
 func (w *importPlan) holdStep(install events.Step) events.Step {
 	s := events.Step{Op: events.OpHold}
 	for _, r := range w.manifest.Holds {
-		anew := slices.ContainsFunc(install.Targets, func(t events.Target) bool { return w.key(t.PackageRef) == w.key(r) })
+		reinstalled := slices.ContainsFunc(install.Targets, func(t events.Target) bool { return w.key(t.PackageRef) == w.key(r) })
 		switch st := w.state(r); {
-		case anew || st.Installed() && !st.Held():
+		case reinstalled || st.Installed() && !st.Held():
 			s.Targets = append(s.Targets, withoutVersion(r))
 		case !st.Installed():
-			w.notes = append(w.notes, fmt.Sprintf("%s is not installed and cannot be held", r))
+			w.notes = append(w.notes, fmt.Sprintf("%s: cannot be held: not installed", r))
 		}
 	}
 	return s

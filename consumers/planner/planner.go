@@ -1,10 +1,13 @@
-// Package planner turns what was asked for into the exact plan of what would
-// happen, by asking apt itself.
+// Package planner plans a requested transaction: the exact changes and steps, as apt
+// itself computes them.
 //
-// It promises that planning changes nothing on the machine (but may fetch package
-// lists when there are none), that every plan it records can be made again by
-// [Planner.Make] and then has the same id as long as the machine is the same,
-// and that what cannot be planned is refused with a reason and a hint.
+// It promises:
+//
+//   - Planning changes nothing on the machine, except that it fetches package lists
+//     if there are none or root asked for it.
+//   - [Planner.Make] makes a recorded plan again. The plan has the same id as long as
+//     the machine is unchanged.
+//   - A request that cannot be planned is refused, with a reason and a hint.
 package planner
 
 import (
@@ -18,30 +21,47 @@ import (
 	"cortex/events"
 )
 
-// Simulator is what the planner needs of apt and dpkg. Implementations are safe
-// for concurrent use.
+// Simulator makes plans without changing anything.
 type Simulator interface {
-	NativeArch(ctx context.Context) (events.Architecture, error)
-	Inventory(ctx context.Context) (events.Inventory, error)
 	CheckNames(ctx context.Context, refs []events.PackageRef) error
 	Simulate(ctx context.Context, steps []events.Step) (events.Plan, error)
+	// InputFingerprint identifies the present content of everything that a plan is
+	// made from; "" when it cannot.
+	InputFingerprint() string
+}
+
+// PackageReader reads what is installed and what sources offer.
+type PackageReader interface {
+	NativeArch(ctx context.Context) (events.Architecture, error)
+	Inventory(ctx context.Context) (events.Inventory, error)
 	OfferedVersions(ctx context.Context, names []events.PackageName) (map[events.PackageKey][]events.Version, error)
 	DataPaths(ctx context.Context, names []events.PackageName) (map[events.PackageName][]string, error)
 	Services(ctx context.Context, keys []events.PackageKey) ([]string, error)
-	ListsEmpty() bool
-	// InputFingerprint names all that a plan is made from, as it is now; "" when it cannot.
-	InputFingerprint() string
-	Refresh(ctx context.Context, tell func(events.Progress)) error
 }
 
-// ConfigReader looks at what dpkg's package states do not tell; see keeper.Keeper.
+// ListRefresher fetches package lists.
+type ListRefresher interface {
+	ListsEmpty() bool
+	Refresh(ctx context.Context, report func(events.Progress)) error
+}
+
+// PackageManager has the planner's roles; apt.Machine implements it.
+// Implementations are safe for concurrent use.
+type PackageManager interface {
+	Simulator
+	PackageReader
+	ListRefresher
+}
+
+// ConfigReader captures configuration files and settings; confstate.Snapshots
+// implements it.
 type ConfigReader interface {
 	Capture(ctx context.Context) (confstate.Snapshot, error)
 	Content(s events.FileState) ([]byte, error)
 }
 
-// BlobStore finds and checks package files that are kept, and keeps the contents of
-// files that a plan puts in place; see vault.Vault.
+// BlobStore finds and checks stored package files, and stores the contents of files
+// that a plan puts in place; blobstore.Blobs implements it.
 type BlobStore interface {
 	Deb(k events.PackageKey, v events.Version) (events.Deb, bool)
 	CheckDeb(d events.Digest) error
@@ -49,30 +69,30 @@ type BlobStore interface {
 	Put(content []byte) (events.Digest, error)
 }
 
-// Config says what the planner may do.
+// Config configures a planner.
 type Config struct {
-	// MayRefresh allows fetching package lists when there are none; it needs
-	// the rights to write them.
+	// MayRefresh allows fetching package lists; it needs the permission to write
+	// them.
 	MayRefresh bool
 	// OnProgress receives progress; it must not block.
 	OnProgress func(events.Progress)
 }
 
-// Planner is a worker: a requested transaction in, a planned or refused one out.
+// Planner handles a requested transaction and records its plan, or refuses it.
 type Planner struct {
 	log       events.Log
 	recorder  *recorder.Recorder
-	machine   Simulator
+	machine   PackageManager
 	snapshots ConfigReader
 	blobs     BlobStore
 	policy    policy.Evaluator
 	cfg       Config
 
 	mu     sync.Mutex
-	cached cachedPlan // the newest plan, until it is carried out
+	cached cachedPlan // the newest plan
 }
 
-// cachedPlan is a plan, and what it was made from.
+// cachedPlan is a plan and the fingerprint of its inputs.
 type cachedPlan struct {
 	transaction      events.TransactionID
 	inputFingerprint string
@@ -81,12 +101,12 @@ type cachedPlan struct {
 }
 
 // New returns a planner.
-func New(s *recorder.Recorder, m Simulator, k ConfigReader, d BlobStore, j policy.Evaluator, cfg Config) *Planner {
+func New(s *recorder.Recorder, m PackageManager, k ConfigReader, d BlobStore, j policy.Evaluator, cfg Config) *Planner {
 	return &Planner{log: s.Log, recorder: s, machine: m, snapshots: k, blobs: d, policy: j, cfg: cfg}
 }
 
-// Handle reacts to the fact that opened a transaction: the plan, and what policy says
-// against it, become one fact, so that no yes can come between them.
+// Handle plans a transaction that was just opened. Plan and policy's denial are one
+// fact, so that no approval can come between them.
 func (p *Planner) Handle(ctx context.Context, r events.Record) error {
 	t, err := events.LoadTransaction(ctx, p.log, r.Transaction)
 	if err != nil {
@@ -104,15 +124,15 @@ func (p *Planner) Handle(ctx context.Context, r events.Record) error {
 		return p.refuse(ctx, r, t, err)
 	}
 	p.cachePlan(cachedPlan{t.ID, inputs, plan, base})
-	verdict, rules := p.policy.Evaluate(policy.InputFor(t, plan, p.recorder.Now()))
+	denial, rules := p.policy.Evaluate(policy.InputFor(t, plan, p.recorder.Now()))
 	planned, err := p.recorder.AppendToTransaction(ctx, recorder.CausedBy(r), t, &events.Planned{
-		PlanID: plan.ID(), Plan: plan, InventoryHash: base, PolicyVersion: rules, Denial: verdict,
+		PlanID: plan.ID(), Plan: plan, InventoryHash: base, PolicyVersion: rules, Denial: denial,
 	})
 	if err != nil {
 		return ignoreConflict(err)
 	}
-	if verdict != nil {
-		_, err = p.recorder.AppendToTransaction(ctx, recorder.CausedBy(planned), t, &events.Denied{Rule: verdict.Rule, Message: verdict.Message, PolicyVersion: rules})
+	if denial != nil {
+		_, err = p.recorder.AppendToTransaction(ctx, recorder.CausedBy(planned), t, &events.Denied{Rule: denial.Rule, Message: denial.Message, PolicyVersion: rules})
 	}
 	return ignoreConflict(err)
 }
@@ -132,14 +152,14 @@ func (p *Planner) refuse(ctx context.Context, r events.Record, t *events.Transac
 	return ignoreConflict(err)
 }
 
-// refreshLists fetches package lists when there are none, or root asked for it.
+// refreshLists fetches package lists if there are none or root asked for it.
 func (p *Planner) refreshLists(ctx context.Context, r events.Record, t *events.Transaction) error {
-	asked := t.Intent.Options.Refresh && t.Actor.UID == 0
+	requested := t.Intent.Options.Refresh && t.Actor.UID == 0
 	reason := "there were no package lists"
-	if asked {
-		reason = "it was asked for"
+	if requested {
+		reason = "the request asked for it"
 	}
-	if !p.cfg.MayRefresh || !p.machine.ListsEmpty() && !asked {
+	if !p.cfg.MayRefresh || !p.machine.ListsEmpty() && !requested {
 		return nil
 	}
 	start := p.recorder.Now()
@@ -156,8 +176,8 @@ func (p *Planner) refreshLists(ctx context.Context, r events.Record, t *events.T
 	return err
 }
 
-// Make computes the plan of a transaction against the machine as it is now, and
-// the hash of the inventory it was made on.
+// Make returns the plan of a transaction for the present state of the machine, and the
+// hash of the inventory that it was made from.
 func (p *Planner) Make(ctx context.Context, t *events.Transaction) (events.Plan, string, error) {
 	now, err := p.machine.Inventory(ctx)
 	if err != nil {
@@ -170,7 +190,7 @@ func (p *Planner) Make(ctx context.Context, t *events.Transaction) (events.Plan,
 	case events.VerbImport:
 		plan, err = p.planImport(ctx, t.Intent, now)
 	case events.VerbObserved:
-		err = &events.Error{Op: "planner.Make", Kind: events.ErrInternal, Err: errors.New("what somebody else did is not planned")}
+		err = &events.Error{Op: "planner.Make", Kind: events.ErrInternal, Err: errors.New("a change that was made outside cortex cannot be planned")}
 	case events.VerbInstall, events.VerbRemove, events.VerbPurge, events.VerbUpgrade, events.VerbHold, events.VerbUnhold:
 		plan, err = p.planPackages(ctx, t.Intent, now)
 	}
@@ -183,7 +203,7 @@ func (p *Planner) Make(ctx context.Context, t *events.Transaction) (events.Plan,
 	return plan, now.Hash(), nil
 }
 
-// cachePlan keeps a plan for [Planner.Replan].
+// cachePlan stores a plan for [Planner.Replan].
 func (p *Planner) cachePlan(m cachedPlan) {
 	if m.inputFingerprint == "" || m.inputFingerprint != p.machine.InputFingerprint() || m.transaction == "" {
 		m = cachedPlan{}
@@ -193,9 +213,9 @@ func (p *Planner) cachePlan(m cachedPlan) {
 	p.cached = m
 }
 
-// Replan is [Planner.Make] for a plan that is about to be carried out: while all that it
-// was made from is as it was, apt would say the same again, and is not asked. What takes
-// something back is made from more than apt reads, and is always made again.
+// Replan is [Planner.Make] for a plan that is about to be carried out. It returns the
+// cached plan if its inputs are unchanged. Undo, rollback and import have inputs that
+// the fingerprint does not cover; their plans are always made again.
 func (p *Planner) Replan(ctx context.Context, t *events.Transaction) (events.Plan, string, error) {
 	p.mu.Lock()
 	m := p.cached
@@ -206,7 +226,7 @@ func (p *Planner) Replan(ctx context.Context, t *events.Transaction) (events.Pla
 	return p.Make(ctx, t)
 }
 
-// planPackages plans what names packages.
+// planPackages plans a request that names packages.
 func (p *Planner) planPackages(ctx context.Context, in events.Intent, now events.Inventory) (events.Plan, error) {
 	step := events.Step{
 		Op: events.Op(in.Verb), Reinstall: in.Options.Reinstall,
@@ -227,8 +247,9 @@ func (p *Planner) planPackages(ctx context.Context, in events.Intent, now events
 	return plan, err
 }
 
-// simulateChecked simulates a step whose names exist exactly as given. Both are asked at once:
-// apt reads an unknown name as a pattern, and then what it says is thrown away.
+// simulateChecked simulates a step after it checked that every name exists exactly as
+// given. Both run at once: apt reads an unknown name as a pattern, so the result of
+// the simulation is dropped if a name is unknown.
 func (p *Planner) simulateChecked(ctx context.Context, names []events.PackageRef, step events.Step) (plan events.Plan, err error) {
 	for _, r := range names {
 		if err := r.Validate(); err != nil {
@@ -253,7 +274,8 @@ func (p *Planner) simulateChecked(ctx context.Context, names []events.PackageRef
 	return events.Plan{}, unknown
 }
 
-// refuseHeld stops a plan that would change a package on hold without leave.
+// refuseHeld refuses a plan that changes a package on hold, unless the options allow
+// it.
 func refuseHeld(plan events.Plan, now events.Inventory, o events.Options) error {
 	if o.AllowHeld {
 		return nil
@@ -268,7 +290,7 @@ func refuseHeld(plan events.Plan, now events.Inventory, o events.Options) error 
 		if now[c.PackageKey].Held() {
 			return &events.Error{
 				Op: "planner.refuseHeld", Kind: events.ErrConfirmation, Subject: string(c.Name),
-				Err: errors.New("is on hold"), Hint: "pass --allow-change-held-packages to change it all the same",
+				Err: errors.New("the package is on hold"), Hint: "to change it anyway, pass --allow-change-held-packages",
 			}
 		}
 	}

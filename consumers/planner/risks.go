@@ -9,16 +9,15 @@ import (
 	"cortex/events"
 )
 
-// risks says, before anything runs, what an undo of the plan could not bring
-// back: versions that are neither kept nor offered, data that is nobody's
-// configuration, and the kernel.
+// risks lists what an undo of the plan could not restore: versions that are neither
+// stored nor offered, data outside configuration files, and the running kernel.
 func (p *Planner) risks(ctx context.Context, plan events.Plan) ([]string, error) {
 	var out []string
 	var gone []events.PlannedChange
 	var names []events.PackageName
 	for _, c := range plan.Changes {
 		if c.Action == events.ActionPurge && c.From == "" {
-			out = append(out, fmt.Sprintf("%s: that dpkg knows what is left of it; the files themselves come back", c.Name))
+			out = append(out, fmt.Sprintf("%s: dpkg's own record of the leftover configuration files; the files are restored", c.Name))
 			continue
 		}
 		switch c.Action {
@@ -43,13 +42,13 @@ func (p *Planner) risks(ctx context.Context, plan events.Plan) ([]string, error)
 	}
 	for _, c := range gone {
 		if _, kept := p.blobs.Deb(c.PackageKey, c.From); !kept && !slices.Contains(offered[c.PackageKey], c.From) {
-			out = append(out, fmt.Sprintf("%s %s: this version is neither kept nor offered by any source", c.Name, c.From))
+			out = append(out, fmt.Sprintf("%s %s: this version is no longer offered and no copy is stored", c.Name, c.From))
 		}
 		if c.Action != events.ActionRemove && len(data[c.Name]) > 0 {
-			out = append(out, fmt.Sprintf("%s: its data in %s", c.Name, strings.Join(data[c.Name], ", ")))
+			out = append(out, fmt.Sprintf("%s: data in %s", c.Name, strings.Join(data[c.Name], ", ")))
 		}
 		if strings.HasPrefix(string(c.Name), "linux-image-") {
-			out = append(out, fmt.Sprintf("%s: the kernel that is running is chosen by the boot loader", c.Name))
+			out = append(out, fmt.Sprintf("%s: the running kernel; the boot loader chooses it", c.Name))
 		}
 	}
 	return out, nil

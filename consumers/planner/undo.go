@@ -11,20 +11,20 @@ import (
 	"cortex/events"
 )
 
-// maxCascade bounds how often what stands in the way is taken back too.
+// maxCascade bounds how many transactions a cascade adds.
 const maxCascade = 50
 
-// planUndo plans the way back from what the intent names. What stands in the way is
-// refused, or with leave to cascade taken back too.
+// planUndo plans an undo, redo or rollback. A transaction that conflicts is undone too
+// if the options allow a cascade; otherwise the undo is refused.
 func (p *Planner) planUndo(ctx context.Context, in events.Intent, now events.Inventory) (events.Plan, error) {
 	if err := p.checkUndoable(ctx, in); err != nil {
 		return events.Plan{}, err
 	}
-	img, err := p.snapshots.Capture(ctx)
+	snapshot, err := p.snapshots.Capture(ctx)
 	if err != nil {
 		return events.Plan{}, err
 	}
-	u := undoPlan{p, in, undo.CurrentState{Packages: now, Snapshot: img, FindDeb: p.blobs.Deb}}
+	u := undoPlan{p, in, undo.CurrentState{Packages: now, Snapshot: snapshot, FindDeb: p.blobs.Deb}}
 	for range maxCascade {
 		plan, obstacle, err := u.plan(ctx)
 		if err != nil || obstacle == nil {
@@ -34,23 +34,23 @@ func (p *Planner) planUndo(ctx context.Context, in events.Intent, now events.Inv
 			return events.Plan{}, obstacle.err
 		}
 	}
-	return events.Plan{}, &events.Error{Op: "planner.undo", Kind: events.ErrConflict, Err: errors.New("too much stands in the way"), Hint: "see 'cortex history'; 'cortex rollback --to ID' takes back everything after a transaction"}
+	return events.Plan{}, &events.Error{Op: "planner.planUndo", Kind: events.ErrConflict, Err: fmt.Errorf("more than %d later transactions conflict", maxCascade), Hint: "see 'cortex history'; to undo everything after a transaction, run 'cortex rollback --to ID'"}
 }
 
-// undoPlan is one undo being planned.
+// undoPlan is the planning of one undo.
 type undoPlan struct {
 	*Planner
 	intent  events.Intent
 	current undo.CurrentState
 }
 
-// obstacle is what stands in the way, and whose it is.
+// obstacle is a reason against the undo, and the transaction that caused it.
 type obstacle struct {
 	err   error
 	owner *events.Transaction
 }
 
-// addTransaction adds a transaction to what is taken back; false when it is in it.
+// addTransaction adds a transaction to undo. It returns false if it is there already.
 func (u *undoPlan) addTransaction(t *events.Transaction) bool {
 	if u.intent.Verb == events.VerbRollback || t.ID == u.intent.Target || slices.Contains(u.intent.AlsoUndo, t.ID) {
 		return false
@@ -67,17 +67,17 @@ func (u *undoPlan) plan(ctx context.Context) (events.Plan, *obstacle, error) {
 	if len(sel.UnknownKinds) > 0 {
 		return events.Plan{}, nil, sel.UnknownKinds[0].Error("", string(u.intent.Verb))
 	}
-	way := undo.PlanInverse(sel, u.current, u.intent.Options.Force)
-	if len(way.Conflicts) > 0 {
-		return events.Plan{}, u.obstacleOf(ctx, sel, way.Conflicts[0]), nil
+	inverse := undo.PlanInverse(sel, u.current, u.intent.Options.Force)
+	if len(inverse.Conflicts) > 0 {
+		return events.Plan{}, u.obstacleOf(ctx, sel, inverse.Conflicts[0]), nil
 	}
-	if err := u.checkAvailable(ctx, way.Steps); err != nil {
+	if err := u.checkAvailable(ctx, inverse.Steps); err != nil {
 		return events.Plan{}, nil, err
 	}
-	for i := range way.Steps {
-		way.Steps[i].AllowHeld = u.intent.Options.AllowHeld
+	for i := range inverse.Steps {
+		inverse.Steps[i].AllowHeld = u.intent.Options.AllowHeld
 	}
-	plan, err := u.machine.Simulate(ctx, u.withHolds(way))
+	plan, err := u.machine.Simulate(ctx, u.withHolds(inverse))
 	if err != nil {
 		return events.Plan{}, nil, err
 	}
@@ -87,17 +87,17 @@ func (u *undoPlan) plan(ctx context.Context) (events.Plan, *obstacle, error) {
 	if err := refuseHeld(plan, u.current.Packages, u.intent.Options); err != nil {
 		return events.Plan{}, nil, err
 	}
-	return u.describe(ctx, plan, sel, way), nil, nil
+	return u.describe(ctx, plan, sel, inverse), nil, nil
 }
 
-// withHolds adds a hold on everything that goes back to an older version, when
-// that was asked for.
-func (u *undoPlan) withHolds(way undo.Inverse) []events.Step {
+// withHolds adds a hold on every package that returns to an older version, if the
+// options ask for it.
+func (u *undoPlan) withHolds(inverse undo.Inverse) []events.Step {
 	if !u.intent.Options.Hold {
-		return way.Steps
+		return inverse.Steps
 	}
 	hold := events.Step{Op: events.OpHold}
-	for _, s := range way.Steps {
+	for _, s := range inverse.Steps {
 		for _, t := range s.Targets {
 			if s.Op == events.OpInstall && !t.Remove && u.current.Packages[keyOf(t)].Installed() {
 				hold.Targets = append(hold.Targets, events.Target{PackageRef: events.PackageRef{Name: t.Name, Arch: t.Arch}})
@@ -105,35 +105,35 @@ func (u *undoPlan) withHolds(way undo.Inverse) []events.Step {
 		}
 	}
 	if len(hold.Targets) == 0 {
-		return way.Steps
+		return inverse.Steps
 	}
-	return append(way.Steps, hold)
+	return append(inverse.Steps, hold)
 }
 
 func keyOf(t events.Target) events.PackageKey { return events.PackageKey{Name: t.Name, Arch: t.Arch} }
 
-// describe adds what people want to know before they say yes.
-func (u *undoPlan) describe(ctx context.Context, plan events.Plan, sel undo.MergedEffects, way undo.Inverse) events.Plan {
-	if len(plan.Changes) == 0 && len(way.Steps) > 0 && restoresState(way.Steps) {
-		plan.Steps = way.Steps
+// describe adds what a user needs to know before approving.
+func (u *undoPlan) describe(ctx context.Context, plan events.Plan, sel undo.MergedEffects, inverse undo.Inverse) events.Plan {
+	if len(plan.Changes) == 0 && len(inverse.Steps) > 0 && restoresState(inverse.Steps) {
+		plan.Steps = inverse.Steps
 	}
 	if plan.Empty() {
 		plan.Steps = nil
 	}
-	plan.Residue = append(way.Residue, u.remainingAccounts(sel)...)
+	plan.Residue = append(inverse.Residue, u.remainingAccounts(sel)...)
 	for _, unknown := range sel.UnknownFields {
 		plan.Residue = append(plan.Residue, unknown.String())
 	}
 	for _, t := range sel.Transactions {
 		plan.Undoes = append(plan.Undoes, t.ID)
 		for _, risk := range t.Plan.Risks {
-			plan.Notes = append(plan.Notes, "not part of what is restored: "+risk)
+			plan.Notes = append(plan.Notes, "not restored: "+risk)
 		}
 	}
 	if !sel.HasSnapshot {
-		plan.Notes = append(plan.Notes, "no image of the configuration was taken before: only packages, marks and holds are restored")
+		plan.Notes = append(plan.Notes, "there is no snapshot of the configuration from before: only packages, marks and holds are restored")
 	}
-	if services, err := u.machine.Services(ctx, way.Touched); err == nil && len(services) > 0 {
+	if services, err := u.machine.Services(ctx, inverse.Touched); err == nil && len(services) > 0 {
 		plan.Notes = append(plan.Notes, "services affected: "+strings.Join(services, ", "))
 	}
 	slices.Sort(plan.Notes)
@@ -145,8 +145,8 @@ func restoresState(steps []events.Step) bool {
 	return slices.ContainsFunc(steps, func(s events.Step) bool { return len(s.Files)+len(s.Settings) > 0 })
 }
 
-// remainingAccounts names the users and groups that stay although they came with what is
-// taken back.
+// remainingAccounts names the users and groups that the undone transactions added. An
+// undo does not remove them.
 func (u *undoPlan) remainingAccounts(sel undo.MergedEffects) []string {
 	var out []string
 	for _, c := range sel.Files {
@@ -163,7 +163,7 @@ func (u *undoPlan) remainingAccounts(sel undo.MergedEffects) []string {
 		was := accountNames(before)
 		for _, name := range accountNames(after) {
 			if !slices.Contains(was, name) {
-				out = append(out, fmt.Sprintf("%s %s: accounts that were added stay", what, name))
+				out = append(out, fmt.Sprintf("%s %s: added accounts are not removed", what, name))
 			}
 		}
 	}
@@ -180,12 +180,11 @@ func accountNames(b []byte) []string {
 	return out
 }
 
-// checkAvailable checks that every version and every content that is brought back can
-// be had, before anything runs.
+// checkAvailable checks that every version and every content to restore is available.
 func (u *undoPlan) checkAvailable(ctx context.Context, steps []events.Step) error {
 	gone := func(kind events.ErrorKind, subject string, err error, hint string) error {
 		return &events.Error{
-			Op: "planner.available", Kind: kind, Subject: subject, Err: err,
+			Op: "planner.checkAvailable", Kind: kind, Subject: subject, Err: err,
 			Hint: strings.TrimPrefix(hint+"; nothing was changed; add a source that still offers it", "; "),
 		}
 	}
@@ -198,23 +197,24 @@ func (u *undoPlan) checkAvailable(ctx context.Context, steps []events.Step) erro
 				refs = append(refs, t.PackageRef)
 			default:
 				if err := u.blobs.CheckDeb(t.Deb); err != nil {
-					return gone(events.KindOf(err), t.PackageRef.String(), fmt.Errorf("its package file cannot be had from the store: %w", err), events.HintOf(err))
+					return gone(events.KindOf(err), t.PackageRef.String(), fmt.Errorf("the package file cannot be read from the store: %w", err), events.HintOf(err))
 				}
 			}
 		}
 		for _, f := range s.Files {
 			if f.After.Kind == events.FileRegular && !u.blobs.Has(f.After.Digest, f.After.Secret) {
-				return gone(events.ErrNotFound, f.Path, errors.New("its content is not in the store any more"), "see 'cortex store verify'")
+				return gone(events.ErrNotFound, f.Path, errors.New("the content is no longer in the store"), "see 'cortex store verify'")
 			}
 		}
 	}
 	if err := u.machine.CheckNames(ctx, refs); err != nil {
-		return gone(events.KindOf(err), "", fmt.Errorf("a version that was replaced cannot be had any more: %w", err), events.HintOf(err))
+		return gone(events.KindOf(err), "", fmt.Errorf("a replaced version is no longer available: %w", err), events.HintOf(err))
 	}
 	return nil
 }
 
-// checkUndoable checks that there is something to take back, and that it was not.
+// checkUndoable checks that the named transactions changed something and are not
+// undone yet.
 func (p *Planner) checkUndoable(ctx context.Context, in events.Intent) error {
 	if in.Verb == events.VerbRollback {
 		return nil
@@ -240,23 +240,23 @@ func checkTransactionUndoable(v events.Verb, t *events.Transaction, undone bool)
 		return u.Error(fmt.Sprintf("transaction %d", t.Number), string(v))
 	}
 	fail := func(kind events.ErrorKind, hint, format string, args ...any) error {
-		return &events.Error{Op: "planner.undoable", Kind: kind, Subject: fmt.Sprintf("transaction %d", t.Number), Err: fmt.Errorf(format, args...), Hint: hint}
+		return &events.Error{Op: "planner.checkUndoable", Kind: kind, Subject: fmt.Sprintf("transaction %d", t.Number), Err: fmt.Errorf(format, args...), Hint: hint}
 	}
 	switch {
 	case v == events.VerbRedo && !t.Intent.Verb.Reverts():
-		return fail(events.ErrUsage, "redo takes back an undo; see 'cortex history'", "is not an undo")
+		return fail(events.ErrUsage, "redo reverts an undo; see 'cortex history'", "not an undo")
 	case !t.State.Ran():
-		return fail(events.ErrConflict, "see 'cortex history'", "it changed nothing: it is %s", t.State)
+		return fail(events.ErrConflict, "see 'cortex history'", "nothing to undo: it is in state %s and changed nothing", t.State)
 	case undone:
-		return fail(events.ErrConflict, "see 'cortex history'; 'cortex redo' does it again", "it was undone already")
+		return fail(events.ErrConflict, "see 'cortex history'; to apply it again, run 'cortex redo'", "already undone")
 	case t.Effects().Empty():
-		return fail(events.ErrConflict, "see 'cortex history'", "it changed nothing")
+		return fail(events.ErrConflict, "see 'cortex history'", "nothing to undo: it changed nothing")
 	}
 	return nil
 }
 
-// outsideChange finds packages that the way back would touch and that were not
-// touched by what is taken back: what came later stays.
+// outsideChange finds a package that the undo would change although the undone
+// transactions did not: later changes are not undone without being named.
 func (u *undoPlan) outsideChange(ctx context.Context, plan events.Plan, sel undo.MergedEffects) *obstacle {
 	known := map[events.PackageKey]bool{}
 	for _, c := range sel.Changes {
@@ -268,8 +268,8 @@ func (u *undoPlan) outsideChange(ctx context.Context, plan events.Plan, sel undo
 		}
 		owner, words := u.latestChanger(ctx, sel.Last, func(e events.Effects) bool { return changesPackage(e, c.PackageKey) })
 		return &obstacle{owner: owner, err: &events.Error{
-			Op: "planner.contained", Kind: events.ErrConflict, Subject: string(c.Name),
-			Err:  fmt.Errorf("undoing would also %s it%s", c.Action, words),
+			Op: "planner.outsideChange", Kind: events.ErrConflict, Subject: string(c.Name),
+			Err:  fmt.Errorf("the undo would also %s it%s", c.Action, words),
 			Hint: "undo the later transaction first, or pass --cascade to undo both; see 'cortex history --package " + string(c.Name) + "'",
 		}}
 	}
@@ -280,19 +280,19 @@ func (u *undoPlan) obstacleOf(ctx context.Context, sel undo.MergedEffects, c und
 	hint := "undo the later transaction first, or pass --cascade to undo both; see 'cortex history --package " + string(c.Name) + "'"
 	changed := func(e events.Effects) bool { return changesPackage(e, c.PackageKey) }
 	if c.Path != "" {
-		hint = "pass --force " + c.Path + " to restore it all the same: what it holds now is kept, and comes back with 'cortex undo'"
+		hint = "to restore it anyway, pass --force " + c.Path + "; its present content is stored, and 'cortex undo' brings it back"
 		changed = func(e events.Effects) bool {
 			return slices.ContainsFunc(e.Files, func(f events.FileChange) bool { return f.Path == c.Path })
 		}
 	}
 	owner, words := u.latestChanger(ctx, u.conflictsSince(sel), changed)
 	return &obstacle{owner: owner, err: &events.Error{
-		Op: "planner.conflict", Kind: events.ErrConflict, Subject: c.Subject(), Err: fmt.Errorf("%s%s", c, words), Hint: hint,
+		Op: "planner.obstacleOf", Kind: events.ErrConflict, Subject: c.Subject(), Err: fmt.Errorf("%s%s", c, words), Hint: hint,
 	}}
 }
 
-// conflictsSince is the position of the first selected transaction's last fact before
-// its outcome could be called undone.
+// conflictsSince returns the position after which a conflicting change was made: the
+// last fact of the first undone transaction.
 func (u *undoPlan) conflictsSince(sel undo.MergedEffects) events.Position {
 	if t := sel.Target(); t.LastPosition != 0 {
 		return t.LastPosition
@@ -304,8 +304,8 @@ func changesPackage(e events.Effects, k events.PackageKey) bool {
 	return slices.ContainsFunc(e.Changes, func(c events.PackageChange) bool { return c.PackageKey == k })
 }
 
-// latestChanger finds the latest that changed an element after a position, and names it
-// for people; nil and "" when nothing on record did.
+// latestChanger finds the latest transaction that changed an element after a position,
+// and words that name it; nil and "" if no recorded change did.
 func (u *undoPlan) latestChanger(ctx context.Context, after events.Position, changed func(events.Effects) bool) (*events.Transaction, string) {
 	q := events.Query{After: after}
 	for _, kind := range events.InventoryKinds {
@@ -317,7 +317,7 @@ func (u *undoPlan) latestChanger(ctx context.Context, after events.Position, cha
 	words := ""
 	for r, err := range u.log.Read(ctx, q) {
 		if err != nil {
-			break // a name for a message: the refusal stands without it
+			break // the name is only for a message
 		}
 		f, err := events.Decode(r.Event)
 		if err != nil {

@@ -1,6 +1,6 @@
 package policy
 
-// TestResult is how one case of a test came out.
+// TestResult is the result of one test case of rules.
 type TestResult struct {
 	Name string `json:"name"`
 	Want string `json:"want"` // "allow" or a rule

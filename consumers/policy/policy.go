@@ -1,12 +1,14 @@
-// Package policy says whether a plan may run.
+// Package policy decides whether a plan may run.
 //
-// It promises: plans are judged, never words – what a person, a script or a model
-// typed does not matter, only what would change on the machine; the built-in
-// invariants hold whatever the rules say, and no option overrides them; rules that
-// cannot be read or do not give an answer forbid everything, for silence is no
-// leave; the same plan under the same rules is judged alike.
+// It promises:
 //
-// Rules of the machine's owner are in package rules.
+//   - The decision depends on the plan, the user and the time. The words of a request
+//     reach a rule, but the built-in invariants ignore them.
+//   - No rule and no option overrides the invariants.
+//   - A rule that cannot be read or evaluated denies every plan.
+//   - The same input under the same rules has the same decision.
+//
+// Package cel has the rules of the machine's owner.
 package policy
 
 import (
@@ -16,7 +18,7 @@ import (
 	"cortex/events"
 )
 
-// Input is what is judged: a plan, for whom, and when.
+// Input is the input of a decision: a plan, its request and user, and the time.
 type Input struct {
 	Plan   events.Plan
 	Intent events.Intent
@@ -24,7 +26,7 @@ type Input struct {
 	Now    time.Time // in the machine's zone
 }
 
-// InputFor is the case of a transaction's plan.
+// InputFor returns the input for a transaction's plan.
 func InputFor(t *events.Transaction, plan events.Plan, now time.Time) Input {
 	return Input{Plan: plan, Intent: t.Intent, Actor: t.Actor, Now: now}
 }
@@ -32,7 +34,7 @@ func InputFor(t *events.Transaction, plan events.Plan, now time.Time) Input {
 // Decision is nil when the plan may run.
 type Decision = *events.Denial
 
-// Rule is one that can deny, for people.
+// Rule describes one rule.
 type Rule struct {
 	Name    string `json:"name"`
 	BuiltIn bool   `json:"built_in"`
@@ -40,30 +42,31 @@ type Rule struct {
 	Source  string `json:"source,omitempty"` // file and line
 }
 
-// Evaluator judges plans.
+// Evaluator evaluates rules.
 type Evaluator interface {
-	// Evaluate gives the first rule that denies, and the version of the rules.
-	Evaluate(c Input) (v Decision, version string)
+	// Evaluate returns the decision of the first rule that denies, and the version of
+	// the rules.
+	Evaluate(c Input) (d Decision, version string)
 }
 
-// requiredPackages are what Cortex and apt need to go on working.
+// requiredPackages are the packages that Cortex and apt need.
 var requiredPackages = map[events.PackageName]bool{"apt": true, "dpkg": true, "libc6": true, "libapt-pkg6.0": true, "libapt-pkg7.0": true, "cortex": true}
 
-// Invariants are what no rule and no option overrides. Kernel is the release that
-// runs, as uname gives it; "" when unknown.
+// Invariants are the built-in rules. RunningKernel is the release from uname(2); "" when
+// it is unknown.
 type Invariants struct{ RunningKernel string }
 
-// Rules lists them.
+// Rules describes the invariants.
 func (v Invariants) Rules() []Rule {
 	return []Rule{
 		{Name: "essential-packages", BuiltIn: true, Deny: "an essential or protected package would be removed"},
-		{Name: "running-kernel", BuiltIn: true, Deny: "the kernel that runs would be removed"},
+		{Name: "running-kernel", BuiltIn: true, Deny: "the running kernel would be removed"},
 		{Name: "package-tools", BuiltIn: true, Deny: "apt, dpkg, libc6 or cortex would be removed"},
-		{Name: "held-packages", BuiltIn: true, Deny: "a package on hold would change without --allow-change-held-packages; apt makes no such plan"},
+		{Name: "held-packages", BuiltIn: true, Deny: "a package on hold would change without --allow-change-held-packages (the planner refuses such a plan)"},
 	}
 }
 
-// Evaluate gives the first invariant that the plan breaks.
+// Evaluate returns the denial of the first invariant that the plan breaks.
 func (v Invariants) Evaluate(c Input) Decision {
 	var essential, kernel, needed []string
 	for _, x := range c.Plan.Changes {
@@ -87,14 +90,14 @@ func (v Invariants) Evaluate(c Input) Decision {
 	case len(essential) > 0:
 		return deny("essential-packages", "the plan removes essential packages: ", essential)
 	case len(kernel) > 0:
-		return deny("running-kernel", "the plan removes the kernel that runs: ", kernel)
+		return deny("running-kernel", "the plan removes the running kernel: ", kernel)
 	case len(needed) > 0:
-		return deny("package-tools", "the plan removes what packages are managed with: ", needed)
+		return deny("package-tools", "the plan removes packages that cortex and apt need: ", needed)
 	}
 	return nil
 }
 
-// isRunningKernel reports whether a package holds the kernel that runs, or its modules.
+// isRunningKernel reports whether a package contains the running kernel or its modules.
 func (v Invariants) isRunningKernel(name events.PackageName) bool {
 	if v.RunningKernel == "" {
 		return false

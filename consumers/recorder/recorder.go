@@ -1,10 +1,11 @@
-// Package recorder writes facts for the consumers: it fills in the envelope (id,
-// time, host, correlation, causation) so that a worker says only what happened
-// and what led to it.
+// Package recorder appends facts for the consumers. It fills in the envelope: id,
+// time, host, correlation and causation. A consumer passes the fact and its cause.
 //
-// It promises that an append with an unknown outcome is repeated with the same
-// event, so that a fact is stored once, and that a failed expectation comes back
-// as events.ErrConflict without having stored anything.
+// It promises:
+//
+//   - An append whose outcome is unknown is repeated with the same event, so that the
+//     fact is stored once.
+//   - A failed expectation is an events.ErrConflict error, and nothing was stored.
 package recorder
 
 import (
@@ -15,43 +16,43 @@ import (
 	"cortex/events"
 )
 
-// maxAttempts bounds the repetitions of one append whose outcome is unknown.
+// maxAttempts bounds the attempts of one append whose outcome is unknown.
 const maxAttempts = 5
 
-// Recorder writes facts to one log. All fields but Version are required; it is safe for
-// concurrent use when they are.
+// Recorder appends facts to one log. All fields but Version are required. It is safe for
+// concurrent use if they are.
 type Recorder struct {
 	Log   events.Log
 	Now   func() time.Time
 	NewID func() events.ID
-	Actor events.Actor // who writes when no cause names an actor: the daemon
+	Actor events.Actor // the actor of facts whose cause names none: the daemon
 	// Version is the version of Cortex, which every fact carries; "" leaves it out.
 	Version string
 }
 
-// Cause is what a fact follows from. The zero Cause starts a new correlation.
+// Cause is the reason for a fact. The zero Cause starts a new correlation.
 type Cause struct {
 	Record      events.Record
-	Actor       *events.Actor        // who acted, when not the daemon
-	Transaction events.TransactionID // when it differs from the record's
+	Actor       *events.Actor        // nil for the daemon
+	Transaction events.TransactionID // if it differs from the record's
 }
 
-// CausedBy makes a cause of the record that a worker reacts to.
+// CausedBy returns the cause for a fact that reacts to a record.
 func CausedBy(r events.Record) Cause { return Cause{Record: r} }
 
-// WithActor names who acted.
+// WithActor returns the cause with an actor.
 func (c Cause) WithActor(a events.Actor) Cause {
 	c.Actor = &a
 	return c
 }
 
-// ForTransaction names the transaction that the fact belongs to.
+// ForTransaction returns the cause with the transaction that the fact belongs to.
 func (c Cause) ForTransaction(t events.TransactionID) Cause {
 	c.Transaction = t
 	return c
 }
 
-// Append writes f about subject s.
+// Append appends a fact about a subject.
 func (s *Recorder) Append(ctx context.Context, c Cause, subject events.Subject, f events.Fact, x events.Expect) (events.Record, error) {
 	id := s.NewID()
 	e := events.Event{
@@ -90,8 +91,8 @@ func (s *Recorder) append(ctx context.Context, e events.Event, x events.Expect) 
 	return r, err
 }
 
-// AppendToTransaction writes f about transaction t, expecting that nothing was written
-// about it since t was loaded, and folds it into t.
+// AppendToTransaction appends a fact about transaction t and applies it to t. It
+// expects that no fact about t was appended since t was loaded.
 func (s *Recorder) AppendToTransaction(ctx context.Context, c Cause, t *events.Transaction, f events.Fact) (events.Record, error) {
 	r, err := s.Append(ctx, c.ForTransaction(t.ID), events.TransactionSubject(t.ID), f, events.Expect{Subject: events.TransactionSubject(t.ID), LastPosition: t.LastPosition})
 	if err != nil {

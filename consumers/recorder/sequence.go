@@ -8,18 +8,18 @@ import (
 	"cortex/events"
 )
 
-// Sequence gives transactions their numbers: 1, 2, 3, … in the order of the log.
-// All that open transactions share one.
+// Sequence numbers transactions: 1, 2, 3, … in the order of the log. All packages that
+// open transactions share one.
 type Sequence struct {
 	log events.Log
 	mu  sync.Mutex
 }
 
-// NewSequence returns the register of a log.
+// NewSequence returns the sequence of a log.
 func NewSequence(log events.Log) *Sequence { return &Sequence{log: log} }
 
-// Next calls use with the next number; use appends the fact that takes it. No
-// other number is given out meanwhile.
+// Next calls use with the next number. use appends the fact that takes the number;
+// until it returns, no other caller receives one.
 func (g *Sequence) Next(ctx context.Context, use func(number int) error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -47,7 +47,7 @@ func (g *Sequence) Next(ctx context.Context, use func(number int) error) error {
 			}
 			highest = max(highest, f.Number())
 		default:
-			return &events.Error{Op: "recorder.Register.Next", Kind: events.ErrCorrupt, Subject: last.String(), Err: errors.New("does not open a transaction")}
+			return &events.Error{Op: "recorder.Next", Kind: events.ErrCorrupt, Subject: last.String(), Err: errors.New("this event does not open a transaction")}
 		}
 	}
 	return use(highest + 1)

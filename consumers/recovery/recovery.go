@@ -1,10 +1,13 @@
 // Package recovery makes history and machine agree when the daemon starts.
 //
-// It promises, before any other consumer runs: the machine is on record (adopted
-// on the first start); a transaction that was cut off is ended as what really
-// happened, after dpkg was brought back to a consistent state; what changed while
-// nobody watched is on record as drift. It never kills: an apt that is still
-// running is waited for.
+// It promises that, before any handler runs:
+//
+//   - The log has an inventory of the machine: the first start records a baseline.
+//   - A transaction that was cut off has an end that tells what changed, after dpkg
+//     was brought back to a consistent state.
+//   - Changes that were made while no daemon ran are recorded.
+//
+// It kills nothing: it waits for an apt that is still running.
 package recovery
 
 import (
@@ -18,25 +21,28 @@ import (
 	"cortex/events"
 )
 
-// DpkgRecoverer is what the reconciler needs of apt and dpkg.
+// DpkgRecoverer reads package states and repairs an interrupted dpkg; apt.Machine
+// implements it.
 type DpkgRecoverer interface {
 	Inventory(ctx context.Context) (events.Inventory, error)
 	Recover(ctx context.Context) (did []string, err error)
 }
 
-// SnapshotReader looks at what dpkg's package states do not tell; see keeper.Keeper.
+// SnapshotReader captures and loads configuration files and settings;
+// confstate.Snapshots implements it.
 type SnapshotReader interface {
 	Capture(ctx context.Context) (confstate.Snapshot, error)
 	Load(d events.Digest) (confstate.Snapshot, error)
 }
 
-// ExternalChanges takes in what hooks saw; see observer.Observer.
+// ExternalChanges records the changes that hooks observed; external.Importer
+// implements it.
 type ExternalChanges interface {
 	Ingest(ctx context.Context) error
 	InProgress() bool
 }
 
-// Reconciler compares at the start, and before a transaction runs.
+// Reconciler compares history and machine at the start, and before a transaction runs.
 type Reconciler struct {
 	log       events.Log
 	recorder  *recorder.Recorder
@@ -51,14 +57,14 @@ func New(s *recorder.Recorder, l *inventory.Tracker, m DpkgRecoverer, k Snapshot
 	return &Reconciler{log: s.Log, recorder: s, inventory: l, machine: m, snapshots: k, external: w}
 }
 
-// Run brings history up to date. It may take as long as an interrupted apt
-// takes to end.
+// Run brings history up to date. It may take as long as an interrupted apt takes to
+// end.
 func (rc *Reconciler) Run(ctx context.Context) error {
-	_, adopted, err := rc.inventory.Current(ctx)
+	_, hasBaseline, err := rc.inventory.Current(ctx)
 	if err != nil {
 		return err
 	}
-	if !adopted {
+	if !hasBaseline {
 		return rc.recordBaseline(ctx)
 	}
 	t, err := rc.unfinished(ctx)
@@ -71,9 +77,9 @@ func (rc *Reconciler) Run(ctx context.Context) error {
 	return rc.CatchUp(ctx)
 }
 
-// CatchUp records what others changed: what the hooks saw as transactions, the
-// rest as drift. While a change that the hooks saw begin goes on, what it has done
-// so far is not recorded.
+// CatchUp records changes that were made outside Cortex: observations of the hooks as
+// transactions, other changes as drift. While an observed change is in progress, no
+// drift is recorded.
 func (rc *Reconciler) CatchUp(ctx context.Context) error {
 	if err := rc.external.Ingest(ctx); err != nil {
 		return err
@@ -105,8 +111,8 @@ func (rc *Reconciler) unrecordedChanges(ctx context.Context) ([]events.PackageCh
 // FinishInterrupted ends a transaction that is on record as running although nobody runs
 // it: it brings dpkg back to a consistent state and records what is different.
 func (rc *Reconciler) FinishInterrupted(ctx context.Context, t *events.Transaction) error {
-	// A recovery that fails leaves a broken package behind; what dpkg shows is
-	// recorded all the same.
+	// A repair that fails leaves a broken package behind. The difference that dpkg
+	// shows is recorded anyway.
 	did, failed := rc.machine.Recover(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -125,7 +131,8 @@ func (rc *Reconciler) FinishInterrupted(ctx context.Context, t *events.Transacti
 	return rc.recordInterrupted(ctx, t, effects, did)
 }
 
-// changedFiles compares with the image from before the first step that touched files.
+// changedFiles compares the machine with the snapshot from before the first step that
+// touched files.
 func (rc *Reconciler) changedFiles(ctx context.Context, t *events.Transaction) ([]events.FileChange, []events.SettingChange, error) {
 	if len(t.Snapshots) == 0 {
 		return nil, nil, nil
@@ -152,9 +159,8 @@ func (rc *Reconciler) recordBaseline(ctx context.Context) error {
 	return err
 }
 
-// unfinished finds the transaction that was running when the daemon went away.
-// There is at most one: the executor runs one at a time, so only the last that
-// started can be it.
+// unfinished returns the transaction that was running when the daemon ended, or nil.
+// The executor runs one at a time, so only the last that started can be it.
 func (rc *Reconciler) unfinished(ctx context.Context) (*events.Transaction, error) {
 	last, ok, err := rc.log.Last(ctx, events.KindFilter(rc.log.Host(), events.KindStarted))
 	if err != nil || !ok {
@@ -171,7 +177,7 @@ func (rc *Reconciler) unfinished(ctx context.Context) (*events.Transaction, erro
 }
 
 func (rc *Reconciler) recordInterrupted(ctx context.Context, t *events.Transaction, e events.Effects, did []string) error {
-	reason := "cortex was stopped before anything had run"
+	reason := "cortex was stopped before the first step"
 	if n := len(t.Steps); n > 0 {
 		reason = fmt.Sprintf("cortex was stopped during step %d of %d (%s)", n, len(t.Plan.Steps), strings.Join(t.Steps[n-1].Argv, " "))
 		if t.Steps[n-1].Done {

@@ -1,10 +1,10 @@
-// Package retention looks after the vault: it knows what undoable transactions
-// need, drops what nothing needs, and fetches the package files of what is
-// installed while they can still be had.
+// Package retention manages the store of blobs: it removes contents that no undoable
+// transaction needs, and fetches the package files of installed packages while
+// sources still offer them.
 //
-// It promises that nothing an undoable transaction needs is dropped, unless it was
-// told to forget what lies before a time; then the transactions that cannot be
-// undone exactly any more are named, on record.
+// It promises that it removes nothing that an undoable transaction needs, unless it is
+// asked to forget everything before a time. Then it records which transactions can no
+// longer be undone exactly.
 package retention
 
 import (
@@ -18,60 +18,61 @@ import (
 	"cortex/events"
 )
 
-// gracePeriod protects what was put a moment ago and is not on record yet.
+// gracePeriod protects new contents, which no recorded event may name yet.
 const gracePeriod = time.Hour
 
-// PackageSource is what the custodian needs of apt and dpkg.
+// PackageSource reads what is installed and fetches package files; apt.Machine
+// implements it.
 type PackageSource interface {
 	Inventory(ctx context.Context) (events.Inventory, error)
 	OfferedVersions(ctx context.Context, names []events.PackageName) (map[events.PackageKey][]events.Version, error)
 	FetchDeb(ctx context.Context, k events.PackageKey, v events.Version, keep func(path string) error) error
 }
 
-// GarbageCollector looks after one vault. It is safe for concurrent use.
+// GarbageCollector manages one store. It is safe for concurrent use.
 type GarbageCollector struct {
 	recorder *recorder.Recorder
 	blobs    *blobstore.Blobs
 	machine  PackageSource
 }
 
-// New returns a custodian.
+// New returns a garbage collector.
 func New(s *recorder.Recorder, v *blobstore.Blobs, m PackageSource) *GarbageCollector {
 	return &GarbageCollector{s, v, m}
 }
 
-// retained is what has to be kept, and for whom.
+// retained is the set of contents to keep.
 type retained struct {
 	contents  map[events.Digest]bool
-	versions  map[string]bool // NAME:ARCH=VERSION of package files
-	forgotten []events.TransactionID
+	versions  map[string]bool        // names of package files, see blobstore.DebFileName
+	forgotten []events.TransactionID // transactions that lose their contents
 }
 
-// Collect drops what nothing needs. Transactions that ended before forget lose
-// what only they need; the zero time forgets none. What was done is on record
-// when something was.
+// Collect removes the contents that no transaction needs. Transactions that ended
+// before forget lose the contents that only they need; the zero time forgets none. It
+// records the result if it removed anything.
 func (c *GarbageCollector) Collect(ctx context.Context, forget time.Time) (*events.GarbageCollected, error) {
 	n, err := c.computeRetained(ctx, forget)
 	if err != nil {
 		return nil, err
 	}
-	kept := c.retainedDebs(n)
-	dropped, err := c.blobs.Collect(func(i blobstore.Blob) bool { return n.contents[i.Digest] || kept[i.Digest] }, c.recorder.Now().Add(-gracePeriod))
+	debs := c.retainedDebs(n)
+	removed, err := c.blobs.Collect(func(i blobstore.Blob) bool { return n.contents[i.Digest] || debs[i.Digest] }, c.recorder.Now().Add(-gracePeriod))
 	if err != nil {
 		return nil, err
 	}
-	fact := &events.GarbageCollected{ContentsRemoved: len(dropped), NoLongerUndoable: n.forgotten}
-	for _, d := range dropped {
+	fact := &events.GarbageCollected{ContentsRemoved: len(removed), NoLongerUndoable: n.forgotten}
+	for _, d := range removed {
 		fact.BytesFreed += d.Size
 	}
-	if len(dropped) == 0 {
+	if len(removed) == 0 {
 		return fact, nil
 	}
 	_, err = c.recorder.Append(ctx, recorder.Cause{}, events.MachineSubject(c.recorder.Log.Host()), fact, events.NoExpectation)
 	return fact, err
 }
 
-// retainedDebs gives the contents of the package files that are needed by version.
+// retainedDebs returns the contents of the package files to keep.
 func (c *GarbageCollector) retainedDebs(n retained) map[events.Digest]bool {
 	out := map[events.Digest]bool{}
 	items, err := c.blobs.List()
@@ -88,7 +89,7 @@ func (c *GarbageCollector) retainedDebs(n retained) map[events.Digest]bool {
 	return out
 }
 
-// computeRetained folds the log.
+// computeRetained computes the set of contents to keep from the log and the inventory.
 func (c *GarbageCollector) computeRetained(ctx context.Context, forget time.Time) (retained, error) {
 	n := retained{contents: map[events.Digest]bool{}, versions: map[string]bool{}}
 	inv, err := c.machine.Inventory(ctx)
@@ -116,13 +117,13 @@ func (c *GarbageCollector) computeRetained(ctx context.Context, forget time.Time
 	return n, nil
 }
 
-// transactions loads every transaction that changed something or may yet.
+// transactions loads every transaction of the log.
 func (c *GarbageCollector) transactions(ctx context.Context) ([]*events.Transaction, error) {
 	var out []*events.Transaction
 	byID := map[events.TransactionID]*events.Transaction{}
 	for r, err := range c.recorder.Log.Read(ctx, events.Query{}) {
 		if err != nil {
-			return nil, fmt.Errorf("read what is needed: %w", err)
+			return nil, fmt.Errorf("read transactions: %w", err)
 		}
 		if u, ok := events.UndoBlocker(r); ok {
 			return nil, u.Error("", "removing stored content")
@@ -143,7 +144,7 @@ func (c *GarbageCollector) transactions(ctx context.Context) ([]*events.Transact
 	return out, nil
 }
 
-// retainRunning keeps everything that a transaction on its way names.
+// retainRunning keeps everything that an unfinished transaction names.
 func (n *retained) retainRunning(t *events.Transaction) {
 	for _, p := range t.Snapshots {
 		n.contents[p.Snapshot] = true
@@ -159,8 +160,8 @@ func (n *retained) retainRunning(t *events.Transaction) {
 	n.retainFiles(t.Plan.Files())
 }
 
-// retainUndoable keeps both sides of every change: an undo needs the one, a redo the
-// other.
+// retainUndoable keeps both sides of every change: an undo needs the state before, a
+// redo the state after.
 func (n *retained) retainUndoable(t *events.Transaction) {
 	n.retainFiles(t.Files)
 	for _, c := range t.Changes {
@@ -183,18 +184,18 @@ func (n *retained) retainFiles(changes []events.FileChange) {
 	}
 }
 
-// FetchAttempt is one try to get a package file.
+// FetchAttempt is one attempt to fetch a package file.
 type FetchAttempt struct {
 	events.PackageKey
 	Version   events.Version
 	Err       error
-	Remaining int // how many are still to be tried
+	Remaining int // number of package files that are left
 }
 
-// PrefetchDebs gets the package files of what is installed, one at a time, as far as
-// some source offers them. Between two it waits for pace, which may be nil; it
-// ends when ctx does or the vault holds more than budget bytes.
-func (c *GarbageCollector) PrefetchDebs(ctx context.Context, budget int64, pace func(context.Context) error, tell func(FetchAttempt)) error {
+// PrefetchDebs fetches the package files of installed packages that a source still
+// offers, one at a time. Before each it calls pace, which may be nil. It ends when ctx
+// ends or the store holds more than budget bytes. report receives every attempt.
+func (c *GarbageCollector) PrefetchDebs(ctx context.Context, budget int64, pace func(context.Context) error, report func(FetchAttempt)) error {
 	missing, err := c.missingDebs(ctx)
 	if err != nil {
 		return err
@@ -215,12 +216,13 @@ func (c *GarbageCollector) PrefetchDebs(ctx context.Context, budget int64, pace 
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		tell(FetchAttempt{p.PackageKey, p.Version, err, len(missing) - i - 1})
+		report(FetchAttempt{p.PackageKey, p.Version, err, len(missing) - i - 1})
 	}
 	return nil
 }
 
-// missingDebs lists the installed packages whose file is not kept and is offered.
+// missingDebs lists the installed packages whose package file is offered and not in the
+// store.
 func (c *GarbageCollector) missingDebs(ctx context.Context) ([]events.Package, error) {
 	inv, err := c.machine.Inventory(ctx)
 	if err != nil {

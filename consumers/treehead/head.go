@@ -18,69 +18,69 @@ import (
 	"cortex/internal/atomicfile"
 )
 
-// Head is what is signed: the size and the root of the tree over a host's log.
+// Head is a signed tree head: the size and the root of the tree over a host's log.
 type Head struct {
 	Size events.Position
 	Root events.Hash
-	Note string // as it was signed
+	Note string // the signed text with its signature
 }
 
 // maxHeadBytes bounds a signed head.
 const maxHeadBytes = 4 << 10
 
-// SignHead makes a head: three lines (origin, size, root in base 64) and a signature,
-// as https://c2sp.org/tlog-checkpoint describes them.
+// SignHead signs a head: three lines (origin, size, root in base 64) and a signature,
+// in the format of https://c2sp.org/tlog-checkpoint.
 func SignHead(s note.Signer, size events.Position, root events.Hash) (Head, error) {
 	text := fmt.Sprintf("%s\n%d\n%s\n", s.Name(), size, base64.StdEncoding.EncodeToString(root[:]))
 	signed, err := note.Sign(&note.Note{Text: text}, s)
 	return Head{Size: size, Root: root, Note: string(signed)}, err
 }
 
-// OpenHead checks a signed head with the key and reads it.
+// OpenHead verifies the signature of a head and parses it.
 func OpenHead(v note.Verifier, signed string) (Head, error) {
 	fail := func(err error) (Head, error) {
 		return Head{}, &events.Error{Op: "treehead.OpenHead", Kind: events.ErrCorrupt, Subject: "signed head", Err: err}
 	}
 	if len(signed) > maxHeadBytes {
-		return fail(fmt.Errorf("%d bytes are too many", len(signed)))
+		return fail(fmt.Errorf("%d bytes; at most %d are allowed", len(signed), maxHeadBytes))
 	}
 	n, err := note.Open([]byte(signed), note.VerifierList(v))
 	if err != nil {
 		return fail(err)
 	}
-	// A note may end in bits that mean nothing, and carry signatures of others: neither
-	// is in what we sign.
+	// A note may have unused bits at the end of its base 64, and other signatures. Heads
+	// that we sign have neither.
 	sig, err := base64.StdEncoding.Strict().DecodeString(n.Sigs[0].Base64)
 	if err != nil || signed != n.Text+"\n— "+v.Name()+" "+base64.StdEncoding.EncodeToString(sig)+"\n" {
-		return fail(errors.New("it is not written as it was signed"))
+		return fail(errors.New("it differs from the form that Cortex signs"))
 	}
 	lines := strings.Split(n.Text, "\n")
 	if len(lines) != 4 || lines[3] != "" {
-		return fail(errors.New("it has not three lines"))
+		return fail(errors.New("it does not have three lines"))
 	}
 	size, err := strconv.ParseUint(lines[1], 10, 63)
 	if err != nil || lines[1] != strconv.FormatUint(size, 10) {
-		return fail(fmt.Errorf("%q is not a size", lines[1]))
+		return fail(fmt.Errorf("invalid size %q", lines[1]))
 	}
 	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
 	if err != nil || len(root) != len(events.Hash{}) {
-		return fail(fmt.Errorf("%q is not a root", lines[2]))
+		return fail(fmt.Errorf("invalid root %q", lines[2]))
 	}
 	if lines[0] != v.Name() {
-		return fail(fmt.Errorf("it is of %q", lines[0]))
+		return fail(fmt.Errorf("it belongs to the log %q, not to %q", lines[0], v.Name()))
 	}
 	return Head{Size: events.Position(size), Root: events.Hash(root), Note: signed}, nil
 }
 
-// headLine is how a head lies in the file.
+// headLine is one line of the file of heads.
 type headLine struct {
 	Note string `json:"note"`
 }
 
-// ReadHeads reads the file of signed heads, the oldest first. A last line without
-// an end is a write that was cut off and does not count; a file that is missing
-// holds none. A line that is no head signed by v, or that is older than the one
-// before it, is ErrCorrupt, and what precedes it is returned with the error.
+// ReadHeads reads the file of signed heads, the oldest first. It ignores a last line
+// without a line end, which is a write that was cut off. A missing file holds no
+// heads. A line that is not a head signed by v, or that does not grow, is an
+// ErrCorrupt error; the heads before it are returned with the error.
 func ReadHeads(path string, v note.Verifier) ([]Head, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -115,8 +115,8 @@ func parseHeadLine(text []byte, v note.Verifier) (Head, error) {
 	return OpenHead(v, l.Note)
 }
 
-// ReadHeadFile reads one signed head from a file of its own, or the newest from
-// a copy of the file of heads.
+// ReadHeadFile reads one signed head from a file of its own, or the newest one from a
+// copy of the file of heads.
 func ReadHeadFile(path string, v note.Verifier) (Head, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -130,13 +130,13 @@ func ReadHeadFile(path string, v note.Verifier) (Head, error) {
 		return Head{}, err
 	}
 	if len(all) == 0 {
-		return Head{}, &events.Error{Op: "treehead.ReadHeadFile", Kind: events.ErrNotFound, Subject: path, Err: errors.New("it holds no head")}
+		return Head{}, &events.Error{Op: "treehead.ReadHeadFile", Kind: events.ErrNotFound, Subject: path, Err: errors.New("the file has no signed head")}
 	}
 	return all[len(all)-1], nil
 }
 
-// appendHead appends a head to the file and syncs it. What an earlier append that was
-// cut off has left is taken away first.
+// appendHead appends a head to the file and syncs it. First it removes the rest of an
+// append that was cut off.
 func appendHead(path string, h Head) error {
 	b, err := json.Marshal(headLine{h.Note})
 	if err != nil {
@@ -159,7 +159,7 @@ func appendHead(path string, h Head) error {
 	return atomicfile.Sync(filepath.Dir(path))
 }
 
-// completeLinesSize gives the length of a file without a last line that has no end.
+// completeLinesSize returns the size of a file up to its last line end.
 func completeLinesSize(f *os.File) (int64, error) {
 	info, err := f.Stat()
 	if err != nil {

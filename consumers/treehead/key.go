@@ -15,27 +15,27 @@ import (
 	"cortex/internal/atomicfile"
 )
 
-// Dir are the files in the audit directory.
+// Dir is the directory of the key and the heads.
 type Dir string
 
-// KeyPath holds the private key, 0600.
+// KeyPath returns the path of the private key, mode 0600.
 func (p Dir) KeyPath() string { return filepath.Join(string(p), "key") }
 
-// PublicKeyPath holds the verifier's key.
+// PublicKeyPath returns the path of the public key.
 func (p Dir) PublicKeyPath() string { return filepath.Join(string(p), "key.pub") }
 
-// HeadsPath holds the signed heads, one JSON object a line.
+// HeadsPath returns the path of the file of signed heads: one JSON object per line.
 func (p Dir) HeadsPath() string { return filepath.Join(string(p), "heads.jsonl") }
 
-// Origin names the log of a host; it is the first line of each of its heads and
-// the name of its key.
+// Origin returns the name of a host's log: the first line of its heads and the name of
+// its key.
 func Origin(h events.HostID) string { return "cortex-log-" + string(h) }
 
-// LoadOrCreateKey reads the private key, or makes one when there is neither a key nor a
-// head that one has signed.
+// LoadOrCreateKey reads the private key. It creates one if there is neither a key nor a
+// signed head.
 func LoadOrCreateKey(p Dir, h events.HostID) (note.Signer, error) {
 	fail := func(kind events.ErrorKind, err error) (note.Signer, error) {
-		return nil, &events.Error{Op: "treehead.OpenKey", Kind: kind, Subject: p.KeyPath(), Err: err}
+		return nil, &events.Error{Op: "treehead.LoadOrCreateKey", Kind: kind, Subject: p.KeyPath(), Err: err}
 	}
 	b, err := os.ReadFile(p.KeyPath())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -52,13 +52,13 @@ func LoadOrCreateKey(p Dir, h events.HostID) (note.Signer, error) {
 		return fail(events.ErrCorrupt, err)
 	}
 	if s.Name() != Origin(h) {
-		return fail(events.ErrCorrupt, fmt.Errorf("it is the key of %s", s.Name()))
+		return fail(events.ErrCorrupt, fmt.Errorf("it belongs to the log %q, not to %q", s.Name(), Origin(h)))
 	}
 	return s, nil
 }
 
-// createKey makes a pair of keys. The private one comes last: while it is missing
-// nothing can have been signed, and the pair is made again.
+// createKey creates a pair of keys. It writes the private key last: without it nothing
+// can have been signed, so the next start creates the pair again.
 func createKey(p Dir, h events.HostID) ([]byte, error) {
 	private, public, err := note.GenerateKey(rand.Reader, Origin(h))
 	if err != nil {

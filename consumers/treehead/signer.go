@@ -12,28 +12,29 @@ import (
 	"cortex/events"
 )
 
-// When a head is signed although no transaction has ended, and how often one
-// becomes a fact.
+// Intervals, in facts.
 const (
-	MaxUnsignedFacts   = 64
-	DefaultRecordEvery = 256
+	MaxUnsignedFacts   = 64  // until a head is signed although no transaction ended
+	DefaultRecordEvery = 256 // between heads that are recorded as facts
 
 	finalSignTimeout = 2 * time.Second
 )
 
-// TreeReader gives roots of the tree over the log's records.
+// TreeReader reads the tree over the log's records. The read model "audit" implements
+// it.
 type TreeReader interface {
-	// WaitFor returns once the tree holds the record at p.
+	// WaitFor returns when the tree holds the record at p.
 	WaitFor(ctx context.Context, p events.Position) error
-	// Root is the root over the first size records.
+	// Root returns the root over the first size records; it is an ErrNotFound error
+	// if the tree is smaller.
 	Root(ctx context.Context, size events.Position) (events.Hash, error)
 }
 
-// Config says where heads are kept.
+// Config configures a Signer.
 type Config struct {
 	Dir         Dir
-	RecordEvery events.Position // facts between heads that become facts; 0 means [DefaultRecordEvery]
-	// Report is told that something is wrong; the log goes on unsigned.
+	RecordEvery events.Position // facts between recorded heads; 0 is [DefaultRecordEvery]
+	// Report receives the error that ends the signing. The log continues unsigned.
 	Report func(error)
 }
 
@@ -44,11 +45,11 @@ type Signer struct {
 	cfg      Config
 
 	signer         note.Signer
-	lastHead       Head            // the last that was kept
-	lastRecordedAt events.Position // where the last one became a fact
+	lastHead       Head            // the last one in the file
+	lastRecordedAt events.Position // of the last recorded head
 }
 
-// New returns an auditor; it touches nothing yet.
+// New returns a signer; it reads and writes nothing yet.
 func New(s *recorder.Recorder, t TreeReader, cfg Config) *Signer {
 	if cfg.RecordEvery == 0 {
 		cfg.RecordEvery = DefaultRecordEvery
@@ -56,8 +57,8 @@ func New(s *recorder.Recorder, t TreeReader, cfg Config) *Signer {
 	return &Signer{recorder: s, tree: t, cfg: cfg}
 }
 
-// Run signs until ctx is done. What keeps it from signing is reported, and ends
-// it; everything else in the daemon goes on.
+// Run signs until ctx is done. An error ends the signing and is reported; the rest of
+// the daemon continues.
 func (a *Signer) Run(ctx context.Context) {
 	if err := a.run(ctx); err != nil && ctx.Err() == nil {
 		a.cfg.Report(err)
@@ -89,7 +90,7 @@ func (a *Signer) run(ctx context.Context) error {
 	return a.signFinal(context.WithoutCancel(ctx))
 }
 
-// signFinal signs what is there when the daemon leaves, as far as the tree is.
+// signFinal signs the head at shutdown, if the tree already covers it.
 func (a *Signer) signFinal(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, finalSignTimeout)
 	defer cancel()
@@ -100,7 +101,7 @@ func (a *Signer) signFinal(ctx context.Context) error {
 	return a.signAndStore(ctx, head.Position)
 }
 
-// open reads key and heads, and where the last head became a fact.
+// open reads the key, the heads and the position of the last recorded head.
 func (a *Signer) open(ctx context.Context) error {
 	log := a.recorder.Log
 	var err error
@@ -125,7 +126,7 @@ func (a *Signer) open(ctx context.Context) error {
 	return err
 }
 
-// triggersSigning reports whether this kind of fact ends something that people will ask for.
+// triggersSigning reports whether a fact of this kind is signed at once.
 func triggersSigning(k events.Kind) bool {
 	switch k {
 	case events.KindSucceeded, events.KindFailed, events.KindInterrupted, events.KindDenied, events.KindRefused,
@@ -135,8 +136,8 @@ func triggersSigning(k events.Kind) bool {
 	return false
 }
 
-// sign keeps a head over the first size records, and makes it a fact when it is
-// time to.
+// sign signs the head over the first size records, and records it if the interval has
+// passed.
 func (a *Signer) sign(ctx context.Context, size events.Position) error {
 	if size <= a.lastHead.Size {
 		if size < a.lastHead.Size {
@@ -159,7 +160,8 @@ func (a *Signer) sign(ctx context.Context, size events.Position) error {
 	return err
 }
 
-// signAndStore signs a head and writes it down, when the tree holds so many records.
+// signAndStore signs a head and appends it to the file, if the tree holds that many
+// records.
 func (a *Signer) signAndStore(ctx context.Context, size events.Position) error {
 	root, err := a.tree.Root(ctx, size)
 	if errors.Is(err, events.ErrNotFound) || size <= a.lastHead.Size {
@@ -173,14 +175,14 @@ func (a *Signer) signAndStore(ctx context.Context, size events.Position) error {
 		return err
 	}
 	if a.lastHead.Size > 0 && before != a.lastHead.Root {
-		return corruptLogError(fmt.Errorf("the first %d events are not those over which the last head was signed", a.lastHead.Size))
+		return corruptLogError(fmt.Errorf("the first %d events differ from those that the last head was signed for", a.lastHead.Size))
 	}
 	h, err := SignHead(a.signer, size, root)
 	if err != nil {
 		return fmt.Errorf("sign the head: %w", err)
 	}
 	if err := appendHead(a.cfg.Dir.HeadsPath(), h); err != nil {
-		return &events.Error{Op: "treehead.keep", Kind: events.ErrUnavailable, Subject: a.cfg.Dir.HeadsPath(), Err: err}
+		return &events.Error{Op: "treehead.appendHead", Kind: events.ErrUnavailable, Subject: a.cfg.Dir.HeadsPath(), Err: err}
 	}
 	a.lastHead = h
 	return nil

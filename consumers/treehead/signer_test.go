@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const host = events.HostID("01940000-0000-7000-8000-000000000001")
 
-// tree is the read model as the log is.
+// tree is a read model that is always up to date.
 type tree struct {
 	log *memlog.Log
 	mu  sync.Mutex
@@ -51,7 +51,7 @@ func (t *tree) Root(ctx context.Context, size events.Position) (events.Hash, err
 	return x.Root(), nil
 }
 
-// bed is an auditor on a log in memory.
+// bed is a signer over a log in memory.
 type bed struct {
 	*testing.T
 	log    *memlog.Log
@@ -72,8 +72,8 @@ func (b *bed) add(n int) {
 	}
 }
 
-// run lets an auditor work on the log until it has signed what is there, and
-// gives what it reported.
+// run runs a signer until it has signed the whole log, and returns the errors that it
+// reported.
 func (b *bed) run(during func()) (told error) {
 	b.Helper()
 	a := treehead.New(&recorder.Recorder{Log: b.log, Now: time.Now, NewID: logtest.NewID, Actor: events.Actor{Program: "cortexd"}}, b.tree,
@@ -108,7 +108,7 @@ func (b *bed) heads() []treehead.Head {
 	return h
 }
 
-// await polls until the newest head covers so many events.
+// await polls until the newest head covers that many events.
 func (b *bed) await(size events.Position) {
 	b.Helper()
 	tick := time.NewTicker(time.Millisecond)
@@ -133,7 +133,7 @@ func (b *bed) verify(change func(*treehead.VerifyInput)) treehead.VerifyResult {
 	return treehead.Verify(e)
 }
 
-func TestWhatEndsIsSignedAndHolds(t *testing.T) {
+func TestTransactionEndIsSigned(t *testing.T) {
 	b := newBed(t)
 	b.add(3)
 	err := b.run(func() {
@@ -167,7 +167,7 @@ func TestWhatEndsIsSignedAndHolds(t *testing.T) {
 	}
 }
 
-func TestTheLastWordIsSignedWhenTheDaemonLeaves(t *testing.T) {
+func TestHeadIsSignedAtShutdown(t *testing.T) {
 	b := newBed(t)
 	b.add(1)
 	if err := b.run(func() {
@@ -181,7 +181,7 @@ func TestTheLastWordIsSignedWhenTheDaemonLeaves(t *testing.T) {
 	}
 }
 
-func TestNowAndThenAHeadBecomesAFact(t *testing.T) {
+func TestHeadIsRecordedAtIntervals(t *testing.T) {
 	b := newBed(t)
 	b.record = 4
 	b.add(5)
@@ -202,7 +202,7 @@ func TestNowAndThenAHeadBecomesAFact(t *testing.T) {
 	}
 }
 
-func TestWhatDoesNotContinueTheLastHeadIsNotSigned(t *testing.T) {
+func TestHeadMustContinueLastHead(t *testing.T) {
 	b := newBed(t)
 	b.add(3)
 	if err := b.run(func() { b.await(3) }); err != nil {
@@ -225,11 +225,11 @@ func TestWhatDoesNotContinueTheLastHeadIsNotSigned(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := treehead.LoadOrCreateKey(b.places, host); !errors.Is(err, events.ErrCorrupt) {
-		t.Errorf("a key that was lost is made anew: %v", err)
+		t.Errorf("a lost key was created again: %v", err)
 	}
 }
 
-// chain gives other records in the place of those of a log, hashed anew.
+// chain returns changed records of a log with their hashes computed again.
 func chain(records []events.Record) iter.Seq2[events.Record, error] {
 	var prev events.Hash
 	for i := range records {
@@ -246,9 +246,8 @@ func chain(records []events.Record) iter.Seq2[events.Record, error] {
 	}
 }
 
-// TestALogRewrittenWithCareIsFound: the chain of what was rewritten is true; only
-// heads tell.
-func TestALogRewrittenWithCareIsFound(t *testing.T) {
+// The hash chain of each rewritten log is valid; only the heads differ.
+func TestVerifyFindsRewrittenLog(t *testing.T) {
 	b := newBed(t)
 	for n := range events.Position(4) {
 		b.add(2)
@@ -262,12 +261,12 @@ func TestALogRewrittenWithCareIsFound(t *testing.T) {
 		says   string
 		known  string // when the leaves are known
 	}{
-		"changed":    {func(r []events.Record) []events.Record { r[4].Actor.UID = 7; return r }, "events 5 to 6: not what was signed", "event 5: not what was signed"},
-		"deleted":    {func(r []events.Record) []events.Record { return slices.Delete(r, 2, 3) }, "events 3 to 4: not what was signed", "event 3: not"},
-		"reordered":  {func(r []events.Record) []events.Record { r[6], r[7] = r[7], r[6]; return r }, "events 7 to 8: not what was signed", "event 7: not"},
+		"changed":    {func(r []events.Record) []events.Record { r[4].Actor.UID = 7; return r }, "events 5 to 6: the log was rewritten", "event 5: the log was rewritten"},
+		"deleted":    {func(r []events.Record) []events.Record { return slices.Delete(r, 2, 3) }, "events 3 to 4: the log was rewritten", "event 3: the log was rewritten"},
+		"reordered":  {func(r []events.Record) []events.Record { r[6], r[7] = r[7], r[6]; return r }, "events 7 to 8: the log was rewritten", "event 7: the log was rewritten"},
 		"cut off":    {func(r []events.Record) []events.Record { return r[:5] }, "events 6 to 8: missing", "events 6 to 8: missing"},
 		"cut by one": {func(r []events.Record) []events.Record { return r[:7] }, "event 8: missing", "event 8: missing"},
-		"inserted":   {func(r []events.Record) []events.Record { return slices.Insert(r, 1, r[6]) }, "events 1 to 2: not what was signed", "event 2: not"},
+		"inserted":   {func(r []events.Record) []events.Record { return slices.Insert(r, 1, r[6]) }, "events 1 to 2: the log was rewritten", "event 2: the log was rewritten"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := chain(tt.change(slices.Clone(all)))
@@ -289,17 +288,17 @@ func TestALogRewrittenWithCareIsFound(t *testing.T) {
 			}
 			carried := b.heads()[3]
 			if v := b.verify(func(e *treehead.VerifyInput) { e.Log, e.Heads, e.TrustedHead = log, nil, &carried }); v.OK() {
-				t.Error("the head that was carried elsewhere accepts it")
+				t.Error("the trusted head accepts it")
 			}
 		})
 	}
 	carried := b.heads()[2]
 	if v := b.verify(func(e *treehead.VerifyInput) { e.TrustedHead = &carried }); !v.OK() || v.TrustedSize != 6 {
-		t.Errorf("the true log: %+v", v)
+		t.Errorf("the original log: %+v", v)
 	}
 }
 
-func TestAHeadThatWasTamperedWithIsNoHead(t *testing.T) {
+func TestHeadTamperedIsRejected(t *testing.T) {
 	b := newBed(t)
 	b.add(2)
 	if err := b.run(func() { b.await(2) }); err != nil {
@@ -328,7 +327,7 @@ func TestAHeadThatWasTamperedWithIsNoHead(t *testing.T) {
 	}
 }
 
-func TestAHeadThatWasCutOffIsWrittenAgain(t *testing.T) {
+func TestHeadsFileTruncatedLineIsReplaced(t *testing.T) {
 	b := newBed(t)
 	b.add(2)
 	if err := b.run(func() { b.await(2) }); err != nil {

@@ -9,32 +9,32 @@ import (
 	"cortex/events"
 )
 
-// VerifyInput is what a log is verified against. Log and Verifier are required.
+// VerifyInput is a log and the evidence to verify it against. Log and Verifier are
+// required.
 type VerifyInput struct {
-	// Log gives the records as they lie in the store, from the first, each of
-	// them true by itself, up to the end or to an error.
+	// Log yields the stored records from the first, each consistent with its own
+	// hash, up to the end or to an error.
 	Log iter.Seq2[events.Record, error]
 	// Verifier is the public key of the log's heads.
 	Verifier note.Verifier
-	// HeadsPath are the heads that were kept, the oldest first.
+	// Heads are the signed heads of the file, the oldest first.
 	Heads []Head
-	// TrustedHead is a head that was carried elsewhere; nil for none.
+	// TrustedHead is a head from another place; nil for none.
 	TrustedHead *Head
-	// KnownLeaf is what a record's leaf of the tree was when it was appended, as far
-	// as somebody still knows; nil when nobody does. It only helps to say which
-	// record was changed.
+	// KnownLeaf returns a record's leaf from the time when it was appended, if it is
+	// known; nil if none is. It only serves to name the changed record.
 	KnownLeaf func(events.Position) (events.Hash, bool)
 }
 
-// Fault is one thing that is wrong, and where: between two positions, which are
-// equal when the very record is known, and 0 when it is nowhere in the log.
+// Fault is one fault and its range of positions. Both are equal if the record is known,
+// and 0 if the fault is outside the log.
 type Fault struct {
 	First   events.Position `json:"first,omitempty"`
 	Last    events.Position `json:"last,omitempty"`
 	Message string          `json:"message"`
 }
 
-// String tells it in one line.
+// String describes the fault in one line.
 func (f Fault) String() string {
 	switch {
 	case f.First == 0 && f.Last == 0:
@@ -45,22 +45,22 @@ func (f Fault) String() string {
 	return fmt.Sprintf("events %d to %d: %s", f.First, f.Last, f.Message)
 }
 
-// VerifyResult is what verifying found.
+// VerifyResult is the result of a verification.
 type VerifyResult struct {
-	Events        events.Position `json:"events"`          // that were read and are as they follow each other
+	Events        events.Position `json:"events"`          // number of events that form a chain
 	Root          string          `json:"root"`            // of the tree over them
-	Heads         int             `json:"heads"`           // signed heads that hold
-	RecordedHeads int             `json:"recorded_heads"`  // heads in the log that hold
-	SignedUpTo    events.Position `json:"signed"`          // up to here a head holds
-	TrustedSize   events.Position `json:"since,omitempty"` // the size of the head that was carried elsewhere
+	Heads         int             `json:"heads"`           // signed heads that match
+	RecordedHeads int             `json:"recorded_heads"`  // heads in the log that match
+	SignedUpTo    events.Position `json:"signed"`          // the size of the largest head that matches
+	TrustedSize   events.Position `json:"since,omitempty"` // the size of the trusted head
 	Faults        []Fault         `json:"faults"`
 }
 
-// OK reports whether nothing was found.
+// OK reports whether there is no fault.
 func (v VerifyResult) OK() bool { return len(v.Faults) == 0 }
 
-// Verify reads the whole log and compares it with the evidence. It never stops at
-// a fault that leaves something to compare.
+// Verify reads the whole log and compares it with the evidence. After a fault it
+// continues as long as there is something to compare.
 func Verify(e VerifyInput) VerifyResult {
 	w := verification{input: e, pendingHeads: e.Heads, result: VerifyResult{Faults: []Fault{}}}
 	w.pendingHeads = append([]Head(nil), e.Heads...)
@@ -87,9 +87,8 @@ type verification struct {
 	input        VerifyInput
 	tree         events.MerkleTree
 	pendingHeads []Head          // not compared yet
-	lastGoodSize events.Position // the last size at which a head held
-	firstChanged events.Position // the first record that is not what somebody knows it was
-	recordedSize events.Position // size of the newest head that became a fact
+	lastGoodSize events.Position // the size of the last head that matched
+	firstChanged events.Position // the first record whose known leaf differs
 	damaged      bool
 	result       VerifyResult
 }
@@ -110,21 +109,21 @@ func (w *verification) addRecord(r events.Record) {
 	}
 	w.tree.Append(r.Hash)
 	for len(w.pendingHeads) > 0 && w.pendingHeads[0].Size <= w.tree.Size() {
-		w.checkHead(w.pendingHeads[0], "the head")
+		w.checkHead(w.pendingHeads[0], signedHead)
 		w.pendingHeads = w.pendingHeads[1:]
 	}
 	if s := w.input.TrustedHead; s != nil && s.Size == w.tree.Size() {
 		w.result.TrustedSize = s.Size
-		w.checkHead(*s, "the head that was given")
+		w.checkHead(*s, "the trusted head")
 	}
 }
 
-// checkHead holds the tree against a signed head of its size.
+// checkHead compares the tree with a signed head of its size.
 func (w *verification) checkHead(h Head, what string) {
 	if h.Root == w.tree.Root() {
 		w.lastGoodSize = h.Size
 		w.result.SignedUpTo = h.Size
-		if what == "the head" {
+		if what == signedHead {
 			w.result.Heads++
 		}
 		return
@@ -135,13 +134,16 @@ func (w *verification) checkHead(h Head, what string) {
 	}
 	for _, f := range w.result.Faults {
 		if f.First == first {
-			return // told already by an earlier head
+			return // an earlier head showed this fault
 		}
 	}
-	w.addFault(first, last, fmt.Sprintf("not what was signed: the log was rewritten, %s of %d events has another root", what, h.Size))
+	w.addFault(first, last, fmt.Sprintf("the log was rewritten: %s of %d events has another root", what, h.Size))
 }
 
-// checkRecordedHead checks a head that became a fact against the tree before it.
+// signedHead describes a head of the file of heads.
+const signedHead = "the signed head"
+
+// checkRecordedHead checks a head that was recorded as a fact.
 func (w *verification) checkRecordedHead(r events.Record) {
 	fact, err := events.Decode(r.Event)
 	if err != nil {
@@ -155,22 +157,21 @@ func (w *verification) checkRecordedHead(r events.Record) {
 	h, err := OpenHead(w.input.Verifier, f.Note)
 	switch {
 	case err != nil:
-		w.addFault(r.Position, r.Position, "the recorded head does not hold: "+err.Error())
+		w.addFault(r.Position, r.Position, "the recorded head is invalid: "+err.Error())
 	case h.Size != f.Size || h.Root.String() != f.Root || h.Size >= r.Position:
-		w.addFault(r.Position, r.Position, "the recorded head is not the one that was signed")
+		w.addFault(r.Position, r.Position, "the recorded head differs from the signed one")
 	default:
-		w.recordedSize = h.Size
 		w.checkHeadsFile(r.Position, h)
 	}
 }
 
-// checkHeadsFile checks that the file of heads holds a head that became a fact, so that its
-// end cannot be cut off unnoticed.
+// checkHeadsFile checks that the file of heads has a recorded head. So a truncation of
+// the file is found.
 func (w *verification) checkHeadsFile(at events.Position, h Head) {
 	for _, known := range w.input.Heads {
 		if known.Size == h.Size {
 			if known.Root != h.Root {
-				w.addFault(at, at, fmt.Sprintf("it records another head of %d events than the file of heads", h.Size))
+				w.addFault(at, at, fmt.Sprintf("the head of %d events that it records differs from the one in the file of heads", h.Size))
 				return
 			}
 			w.result.RecordedHeads++
@@ -180,17 +181,17 @@ func (w *verification) checkHeadsFile(at events.Position, h Head) {
 	w.addFault(0, 0, fmt.Sprintf("the file of heads lacks the head of %d events that event %d records", h.Size, at))
 }
 
-// checkTruncated looks at the heads that the log is too short for.
+// checkTruncated reports heads that cover more events than the log has.
 func (w *verification) checkTruncated() {
 	size := w.tree.Size()
 	if w.damaged {
-		return // what is behind the fault could not be compared
+		return // the events after the fault could not be compared
 	}
 	if n := len(w.pendingHeads); n > 0 {
-		w.addFault(size+1, w.pendingHeads[n-1].Size, "missing: the log was cut off, they were signed")
+		w.addFault(size+1, w.pendingHeads[n-1].Size, "missing: the log was truncated; a signed head covers them")
 	}
 	if s := w.input.TrustedHead; s != nil && s.Size > size {
 		w.result.TrustedSize = s.Size
-		w.addFault(size+1, s.Size, "missing: the log was cut off, the head that was given covers them")
+		w.addFault(size+1, s.Size, "missing: the log was truncated; the trusted head covers them")
 	}
 }

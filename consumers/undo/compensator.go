@@ -12,9 +12,9 @@ import (
 	"cortex/events"
 )
 
-// Compensator is a worker: when an undo or redo has ended, it compares what the
-// log says of every package the undone transaction changed with what was before,
-// and records the verdict on the undone transaction.
+// Compensator handles the end of an undo, redo or rollback. From the log alone it
+// compares every element that the undone transactions or the undo itself changed with
+// its earlier state, and records the result on the undone transactions.
 type Compensator struct {
 	log       events.Log
 	recorder  *recorder.Recorder
@@ -26,7 +26,7 @@ func NewCompensator(s *recorder.Recorder, l *inventory.Tracker) *Compensator {
 	return &Compensator{log: s.Log, recorder: s, inventory: l}
 }
 
-// Handle reacts to the fact that ended a transaction.
+// Handle handles the fact that ended a transaction.
 func (c *Compensator) Handle(ctx context.Context, r events.Record) error {
 	undo, err := events.LoadTransaction(ctx, c.log, r.Transaction)
 	if err != nil {
@@ -40,7 +40,7 @@ func (c *Compensator) Handle(ctx context.Context, r events.Record) error {
 		return err
 	}
 	if undo.State != events.StateSucceeded && len(residue) > 0 {
-		return nil // it did not get there, and can be tried again
+		return nil // the undo is incomplete and can be tried again
 	}
 	for _, t := range undone {
 		done, err := events.IsUndone(ctx, c.log, t)
@@ -58,7 +58,8 @@ func (c *Compensator) Handle(ctx context.Context, r events.Record) error {
 	return nil
 }
 
-// compareRestored compares what was to be restored with what the log says is now.
+// compareRestored compares the elements to restore with their state right after the
+// undo, and lists those that differ.
 func (c *Compensator) compareRestored(ctx context.Context, r events.Record, undo *events.Transaction) (undone []*events.Transaction, residue []string, err error) {
 	in := undo.Intent
 	if len(undo.Plan.Undoes) > 0 && in.Verb != events.VerbRollback {
@@ -73,15 +74,15 @@ func (c *Compensator) compareRestored(ctx context.Context, r events.Record, undo
 		return nil, nil, err
 	}
 	if in.Options.Hold {
-		unhold(inv, undo.Plan) // asked for, and so no residue
+		unhold(inv, undo.Plan) // a requested hold is not a residue
 	}
 	residue = append(Residue(sel.Changes, inv), fileResidue(sel, undo)...)
 	for _, unknown := range slices.Concat(sel.UnknownKinds, sel.UnknownFields, undo.UnknownKinds, undo.UnknownFields) {
 		residue = append(residue, unknown.String())
 	}
-	for _, said := range undo.Plan.Residue {
-		if !slices.Contains(residue, said) {
-			residue = append(residue, said)
+	for _, line := range undo.Plan.Residue {
+		if !slices.Contains(residue, line) {
+			residue = append(residue, line)
 		}
 	}
 	if len(residue) > maxResidue {
@@ -90,7 +91,7 @@ func (c *Compensator) compareRestored(ctx context.Context, r events.Record, undo
 	return sel.Transactions, residue, nil
 }
 
-// unhold takes the holds that the plan set out of the inventory.
+// unhold removes the holds that the plan set from the inventory.
 func unhold(inv events.Inventory, plan events.Plan) {
 	for _, c := range plan.Changes {
 		if s := inv[c.PackageKey]; c.Action == events.ActionHold && s.Held() {
@@ -100,10 +101,13 @@ func unhold(inv events.Inventory, plan events.Plan) {
 	}
 }
 
-// maxResidue bounds the lines of one verdict.
+// notRestored follows a path.
+const notRestored = ": not restored"
+
+// maxResidue bounds the recorded lines.
 const maxResidue = 200
 
-// Residue lists every package of the changes that is not as it was before.
+// Residue lists every package of the changes that is not in its earlier state.
 func Residue(changes []events.PackageChange, now events.Inventory) []string {
 	var out []string
 	for _, change := range changes {
@@ -114,8 +118,8 @@ func Residue(changes []events.PackageChange, now events.Inventory) []string {
 	return out
 }
 
-// fileResidue lists every path and setting that the undo left other than it was
-// before, and what it changed besides.
+// fileResidue lists every path and setting that the undo did not restore, and those
+// that it changed although the undone transactions did not.
 func fileResidue(sel MergedEffects, undo *events.Transaction) []string {
 	var out []string
 	done := map[string]events.FileChange{}
@@ -128,16 +132,16 @@ func fileResidue(sel MergedEffects, undo *events.Transaction) []string {
 	}
 	for _, c := range undo.Plan.Files() {
 		if d, ok := done[c.Path]; (!ok || d.After != c.After) && c.Before != c.After {
-			out = append(out, c.Path+": is not as it was")
+			out = append(out, c.Path+notRestored)
 		}
 	}
 	for _, c := range undo.Files {
 		switch b, ok := before[c.Path]; {
 		case confstate.IsAlternativeLink(c.Path):
 		case !ok:
-			out = append(out, c.Path+": was changed by undoing")
-		case b != c.After && !slices.ContainsFunc(out, func(s string) bool { return s == c.Path+": is not as it was" }):
-			out = append(out, c.Path+": is not as it was")
+			out = append(out, c.Path+": the undo changed it")
+		case b != c.After && !slices.ContainsFunc(out, func(s string) bool { return s == c.Path+notRestored }):
+			out = append(out, c.Path+notRestored)
 		}
 	}
 	return append(out, settingResidue(sel, undo)...)
@@ -162,8 +166,8 @@ func settingResidue(sel MergedEffects, undo *events.Transaction) []string {
 		planned[settingKey{c.Kind, c.Name}] = true
 	}
 	for k, b := range before {
-		// One that the undo neither planned nor touched was changed by somebody
-		// since, and is theirs.
+		// A setting that the undo neither planned nor touched was changed since
+		// and is kept.
 		_, touched := findSetting(undo.Settings, k)
 		if now[k] != b && (touched || planned[k] || k.kind == events.SettingConffiles) {
 			out = append(out, fmt.Sprintf("%s %s: is %s, was %s", k.kind, k.name, k.kind.Display(now[k]), k.kind.Display(b)))

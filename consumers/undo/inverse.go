@@ -1,15 +1,19 @@
-// Package undo knows what taking something back means.
+// Package undo defines what an undo restores.
 //
-// [MergeEffects] reads from the log what is to be taken back, as one merged difference.
-// [PlanInverse] is pure: from that difference and the machine's present state it
-// derives the steps that restore before, what cannot be restored, and what stands
-// in the way. [Compensator] judges an undo after it ran, by the log alone.
+// [MergeEffects] reads the effects of the undone transactions from the log and merges
+// them. [PlanInverse] is pure: from the merged effects and the present state of the
+// machine it derives the steps, the residue and the conflicts. [Compensator] records,
+// after an undo ran, whether it was exact, from the log alone.
 //
-// They promise: an element (version and status; automatic mark; hold; a file's
-// content, mode and owner; a setting) that is as the transactions left it is
-// restored; one that is already as before is left alone; one that somebody
-// changed since is a conflict, except marks and holds, which are kept. Nothing is
-// called exact that was not compared.
+// An element is the version and status of a package, its automatic mark, its hold, a
+// file with content, mode and owner, or a setting. They promise:
+//
+//   - An element that is unchanged since the transactions is restored.
+//   - An element that is already in its earlier state is not touched.
+//   - A package or file that was changed since is a conflict. A mark, a hold or a
+//     setting that was changed since is kept.
+//   - An undo is called exact only after every element that the transactions or the
+//     undo changed was compared.
 package undo
 
 import (
@@ -21,23 +25,23 @@ import (
 	"cortex/events"
 )
 
-// CurrentState is the machine as it is.
+// CurrentState is the present state of the machine.
 type CurrentState struct {
 	Packages events.Inventory
 	Snapshot confstate.Snapshot
-	// FindDeb finds the package file that is kept of a package in a version.
+	// FindDeb returns the stored package file of a package version.
 	FindDeb func(events.PackageKey, events.Version) (events.Deb, bool)
 }
 
-// Inverse is what undoing takes.
+// Inverse is the way back.
 type Inverse struct {
 	Steps     []events.Step
-	Residue   []string            // what will not be as before
-	Conflicts []Conflict          // what stands in the way; non-empty forbids the undo
-	Touched   []events.PackageKey // the packages whose state the steps restore
+	Residue   []string            // elements that the steps do not restore
+	Conflicts []Conflict          // reasons against the undo; any one forbids it
+	Touched   []events.PackageKey // packages whose state the steps restore
 }
 
-// Conflict is an element that somebody changed since: a package, or a path.
+// Conflict is a package or a path that was changed after the undone transactions.
 type Conflict struct {
 	events.PackageKey
 	Path     string
@@ -45,7 +49,7 @@ type Conflict struct {
 	Current  events.State
 }
 
-// Subject names the element.
+// Subject returns the name of the element.
 func (c Conflict) Subject() string {
 	if c.Path != "" {
 		return c.Path
@@ -53,13 +57,13 @@ func (c Conflict) Subject() string {
 	return string(c.Name)
 }
 
-// String tells the conflict to a person.
+// String describes the conflict, without the name of its element.
 func (c Conflict) String() string {
 	switch {
 	case c.Path != "":
-		return "it was changed since"
+		return "changed since the transaction"
 	case c.Current == c.Expected:
-		return "it was changed by something else in between"
+		return "changed by another transaction in between"
 	}
 	return fmt.Sprintf("is now %s, not %s", describe(c.Current), describe(c.Expected))
 }
@@ -74,8 +78,7 @@ func describe(s events.State) string {
 	return fmt.Sprintf("%s at %s", s.Status, s.Version)
 }
 
-// withoutMarks is the part of a state that packages decide: everything but the
-// automatic mark and the hold.
+// withoutMarks returns a state without the automatic mark and the hold.
 func withoutMarks(s events.State) events.State {
 	s.Auto = false
 	if s.Want == events.WantHold {
@@ -84,8 +87,8 @@ func withoutMarks(s events.State) events.State {
 	return s
 }
 
-// PlanInverse derives what taking the selection back takes, given what is now. Paths
-// in force are restored although somebody changed them since.
+// PlanInverse derives the inverse of the merged effects from the present state. Paths
+// in force are restored although they were changed since.
 func PlanInverse(sel MergedEffects, now CurrentState, force []string) Inverse {
 	c := inversePlan{now: now, newConffiles: newConffiles(sel.Settings)}
 	for _, change := range sel.Changes {
@@ -105,7 +108,7 @@ func PlanInverse(sel MergedEffects, now CurrentState, force []string) Inverse {
 	return c.orderSteps(sel.HasSnapshot)
 }
 
-// newConffiles lists the configuration files that came into dpkg's registry.
+// newConffiles returns the conffiles that dpkg registered with the changes.
 func newConffiles(changes []events.SettingChange) map[string]bool {
 	out := map[string]bool{}
 	for _, c := range changes {
@@ -129,7 +132,7 @@ type inversePlan struct {
 	auto, manual, hold, unhold []events.Target
 	files                      []events.FileChange
 	settings                   []events.SettingChange
-	newConffiles               map[string]bool // configuration files that dpkg did not know before
+	newConffiles               map[string]bool // conffiles that dpkg registered since
 }
 
 func (c *inversePlan) planPackage(change events.PackageChange, now events.State) {
@@ -148,11 +151,11 @@ func (c *inversePlan) planPackage(change events.PackageChange, now events.State)
 		c.Touched = append(c.Touched, change.PackageKey)
 	}
 	if before.Status != events.StatusInstalled {
-		return // marks and holds go with the package
+		return // without the package there is no mark or hold
 	}
-	// apt marks what it is told to install as manual, so a restored package is
-	// always marked as it was; an untouched one only where the mark is still
-	// the transaction's.
+	// apt marks the packages that it is told to install as manual, so the mark of a
+	// restored package is always set. The mark of another package is restored only
+	// if it was not changed since.
 	if restored || now.Auto == after.Auto && now.Auto != before.Auto {
 		if before.Auto {
 			c.auto = append(c.auto, target)
@@ -168,8 +171,8 @@ func (c *inversePlan) planPackage(change events.PackageChange, now events.State)
 	}
 }
 
-// planVersion plans how the package gets from now to before; it reports whether
-// anything is planned.
+// planVersion plans how a package returns from its present state to the earlier one. It
+// reports whether anything is planned.
 func (c *inversePlan) planVersion(target events.Target, before, now events.State) bool {
 	switch {
 	case before.Status == events.StatusInstalled:
@@ -187,15 +190,15 @@ func (c *inversePlan) planVersion(target events.Target, before, now events.State
 		c.forget = append(c.forget, target)
 	case before.Status == events.StatusConfigFiles && now.Known():
 		if now.Version != before.Version {
-			c.Residue = append(c.Residue, fmt.Sprintf("%s: the remembered version will be %s, not %s", target.Name, now.Version, before.Version))
+			c.Residue = append(c.Residue, fmt.Sprintf("%s: dpkg will record %s as its last version, not %s", target.Name, now.Version, before.Version))
 		}
 		target.Remove = true
 		c.install = append(c.install, target)
 	case before.Status == events.StatusConfigFiles:
-		c.Residue = append(c.Residue, fmt.Sprintf("%s: dpkg will not remember that its configuration files are left", target.Name))
+		c.Residue = append(c.Residue, fmt.Sprintf("%s: dpkg will not record its leftover configuration files", target.Name))
 		return false
 	default:
-		c.Residue = append(c.Residue, fmt.Sprintf("%s: its broken state %q is not restored", target.Name, before.Status))
+		c.Residue = append(c.Residue, fmt.Sprintf("%s: the broken state %q is not restored", target.Name, before.Status))
 		return false
 	}
 	return true
@@ -211,15 +214,14 @@ func (c *inversePlan) planFile(change events.FileChange, gap, forced bool) {
 		c.Conflicts = append(c.Conflicts, Conflict{Path: change.Path})
 		return
 	case change.Before.Kind == events.FileOther || change.Before.NotStored:
-		c.Residue = append(c.Residue, change.Path+": is not kept and stays as it is")
+		c.Residue = append(c.Residue, change.Path+": its earlier content was not stored; it stays unchanged")
 		return
 	}
 	c.files = append(c.files, events.FileChange{Path: change.Path, Before: now, After: change.Before})
 }
 
-// planSetting plans the restoration of one setting. One that somebody changed since
-// is kept, like marks. dpkg's registry of configuration files comes back with the
-// packages, or not at all.
+// planSetting plans the restoration of one setting. A setting that was changed since is
+// kept. Only dpkg itself changes its registry of conffiles, with the packages.
 func (c *inversePlan) planSetting(change events.SettingChange) {
 	now := c.now.Snapshot.Settings[confstate.SettingKey{Kind: change.Kind, Name: change.Name}]
 	if now != change.After || now == change.Before || change.Kind == events.SettingConffiles {
@@ -228,9 +230,9 @@ func (c *inversePlan) planSetting(change events.SettingChange) {
 	c.settings = append(c.settings, events.SettingChange{Kind: change.Kind, Name: change.Name, Before: now, After: change.Before})
 }
 
-// stepBeforePackages is what comes before the packages: debconf's answers, which scripts read,
-// and the end of configuration files that the version to come does not have –
-// dpkg would remember one that is there as obsolete.
+// stepBeforePackages returns the step that runs before packages change. It restores
+// debconf's answers, which maintainer scripts read, and removes conffiles that the
+// earlier version does not have: dpkg would record an existing one as obsolete.
 func (c *inversePlan) stepBeforePackages() events.Step {
 	s := events.Step{Op: events.OpRestore}
 	for _, a := range c.settings {
@@ -246,9 +248,9 @@ func (c *inversePlan) stepBeforePackages() events.Step {
 	return s
 }
 
-// orderSteps orders the steps: debconf's answers come before the packages whose
-// scripts read them, everything else that packages may change again after them,
-// marks and holds last.
+// orderSteps orders the steps: debconf's answers before the packages, whose scripts
+// read them; files and settings after the packages, which may change them; marks and
+// holds last.
 func (c *inversePlan) orderSteps(captured bool) Inverse {
 	add := func(op events.Op, targets []events.Target) {
 		if len(targets) > 0 {

@@ -7,20 +7,20 @@ import (
 	"cortex/events"
 )
 
-// MergedEffects is what an undo, redo or rollback takes back: the merged effects of
-// some facts of the log.
+// MergedEffects is the merged effects of the transactions that an undo, redo or
+// rollback reverts.
 type MergedEffects struct {
 	events.Effects                            // for each element the oldest before and the newest after
-	Transactions   []*events.Transaction      // whose effects these are, and are to be called undone; in the order of the log
-	HasSnapshot    bool                       // an image was taken before each of them
+	Transactions   []*events.Transaction      // the transactions to mark as undone, in the order of the log
+	HasSnapshot    bool                       // a snapshot was taken before each of them
 	Last           events.Position            // of the newest effect
-	PackageGaps    map[events.PackageKey]bool // changed by somebody else in between
+	PackageGaps    map[events.PackageKey]bool // packages that another transaction changed in between
 	FileGaps       map[string]bool            // the same for files
 	UnknownKinds   []events.UnknownEvent      // of a kind or version that is not known here and that an undo may need: the undo is not possible
 	UnknownFields  []events.UnknownEvent      // with a field that is not known here: the undo is not exact
 }
 
-// Target is the first transaction, for messages.
+// Target returns the first transaction, for messages.
 func (s MergedEffects) Target() *events.Transaction {
 	if len(s.Transactions) == 0 {
 		return &events.Transaction{}
@@ -28,9 +28,9 @@ func (s MergedEffects) Target() *events.Transaction {
 	return s.Transactions[0]
 }
 
-// MergeEffects reads what the intent takes back: the named transactions, and what
-// earlier tries to undo them left half-done; for a rollback everything after a
-// position.
+// MergeEffects reads and merges the effects that the intent reverts: those of the named
+// transactions and of failed attempts to undo them; for a rollback, everything after
+// a position.
 func MergeEffects(ctx context.Context, log events.Log, in events.Intent) (MergedEffects, error) {
 	return (&effectsReader{log: log, chosen: map[events.TransactionID]*events.Transaction{}}).readIntent(ctx, in)
 }
@@ -57,7 +57,7 @@ func (s *effectsReader) readIntent(ctx context.Context, in events.Intent) (Merge
 	return s.readEffects(ctx, 0, false)
 }
 
-// MergeEffectsBefore is [MergeEffects] as it was before a position.
+// MergeEffectsBefore is [MergeEffects] with the effects before a position only.
 func MergeEffectsBefore(ctx context.Context, log events.Log, in events.Intent, until events.Position) (MergedEffects, error) {
 	s := &effectsReader{log: log, chosen: map[events.TransactionID]*events.Transaction{}, until: until}
 	return s.readIntent(ctx, in)
@@ -72,7 +72,8 @@ type effectsReader struct {
 	chosen                      map[events.TransactionID]*events.Transaction
 }
 
-// addFailedUndos adds the undos of the named transactions that did not get there.
+// addFailedUndos adds the undos of the named transactions that failed or were
+// interrupted.
 func (s *effectsReader) addFailedUndos(ctx context.Context) error {
 	q := events.Query{}
 	for _, v := range []events.Verb{events.VerbUndo, events.VerbRedo, events.VerbRollback} {
@@ -131,7 +132,7 @@ func (s *effectsReader) addUnknownAfter(ctx context.Context, after events.Positi
 	return nil
 }
 
-// undoes reports whether t takes back one of the named transactions.
+// undoes reports whether t reverts one of the named transactions.
 func (s *effectsReader) undoes(t *events.Transaction) bool {
 	return slices.ContainsFunc(s.named, func(n *events.Transaction) bool {
 		return t.Intent.Target == n.ID || slices.Contains(t.Plan.Undoes, n.ID)
@@ -184,7 +185,7 @@ func (s *effectsReader) readEffects(ctx context.Context, after events.Position, 
 	return out, nil
 }
 
-// hasSnapshot reports whether there is an image from before the effects.
+// hasSnapshot reports whether there is a snapshot from before the effects.
 func hasSnapshot(f events.Fact, t *events.Transaction) bool {
 	if o, ok := f.(*events.Observed); ok {
 		return o.Snapshot != ""
@@ -204,7 +205,7 @@ func changesPackages(p events.Plan) bool {
 	})
 }
 
-// effectsMerge folds effects, the oldest first.
+// effectsMerge merges effects, the oldest first.
 type effectsMerge struct {
 	packages    orderedMap[events.PackageKey, events.PackageChange]
 	files       orderedMap[string, events.FileChange]
@@ -220,7 +221,7 @@ type settingKey struct {
 	name string
 }
 
-// orderedMap is a map that remembers in which order its keys came.
+// orderedMap is a map with its keys in the order of insertion.
 type orderedMap[K comparable, V any] struct {
 	keys   []K
 	values map[K]V

@@ -26,7 +26,7 @@ func key(name string) events.PackageKey {
 	return events.PackageKey{Name: events.PackageName(name), Arch: "amd64"}
 }
 
-// state reads "1.0", "1.0 auto", "1.0 hold", "1.0 rc", "1.0 half" or "-".
+// state parses "1.0", "1.0 auto", "1.0 hold", "1.0 rc", "1.0 half" or "-".
 func state(s string) events.State {
 	version, word, _ := strings.Cut(s, " ")
 	if version == "-" {
@@ -46,16 +46,16 @@ func state(s string) events.State {
 	return st
 }
 
-// packages selects changes of packages and nothing else.
+// packages returns effects on packages only.
 func packages(changes ...events.PackageChange) undo.MergedEffects {
 	return undo.MergedEffects{Effects: events.Effects{Changes: changes}}
 }
 
-// none keeps no package files.
+// none has no package files.
 func none(events.PackageKey, events.Version) (events.Deb, bool) { return events.Deb{}, false }
 
-// tell writes steps short: "install toy=1.0 other-", "mark-auto toy".
-func tell(steps []events.Step) []string {
+// format writes steps in short form: "install toy=1.0 other-", "mark-auto toy".
+func format(steps []events.Step) []string {
 	var out []string
 	for _, s := range steps {
 		line := string(s.Op)
@@ -73,7 +73,7 @@ func tell(steps []events.Step) []string {
 	return out
 }
 
-func TestTheWayBack(t *testing.T) {
+func TestPlanInverse(t *testing.T) {
 	for name, tc := range map[string]struct {
 		before, after, now string
 		steps              []string
@@ -109,7 +109,7 @@ func TestTheWayBack(t *testing.T) {
 				now[key("toy")] = s
 			}
 			got := undo.PlanInverse(packages(events.PackageChange{PackageKey: key("toy"), Before: state(tc.before), After: state(tc.after)}), undo.CurrentState{Packages: now, FindDeb: none}, nil)
-			if diff := cmp.Diff(tc.steps, tell(got.Steps)); diff != "" {
+			if diff := cmp.Diff(tc.steps, format(got.Steps)); diff != "" {
 				t.Errorf("steps (-want +got):\n%s", diff)
 			}
 			if len(got.Residue) != tc.residue || len(got.Conflicts) != tc.conflicts {
@@ -119,19 +119,19 @@ func TestTheWayBack(t *testing.T) {
 	}
 }
 
-// What is already as before never gets a step, and what has a conflict is never
-// touched, whatever the states are.
-func TestOnlyWhatTheTransactionLeftIsTouched(t *testing.T) {
+// For all states: a package that is already in its earlier state has no step, and one
+// with a conflict is not changed.
+func TestPlanInverseTouchesOnlyUnchangedElements(t *testing.T) {
 	states := rapid.SampledFrom([]string{"-", "1.0", "2.0", "1.0 auto", "2.0 auto", "1.0 hold", "1.0 rc", "2.0 rc", "1.0 half", "2.0 half"})
 	rapid.Check(t, func(rt *rapid.T) {
 		change := events.PackageChange{PackageKey: key("toy"), Before: state(states.Draw(rt, "before")), After: state(states.Draw(rt, "after"))}
 		now := state(states.Draw(rt, "now"))
 		got := undo.PlanInverse(packages(change), undo.CurrentState{Packages: events.Inventory{change.PackageKey: now}, FindDeb: none}, nil)
 		if now == change.Before && len(got.Steps) > 0 {
-			rt.Fatalf("already as before, but %q", tell(got.Steps))
+			rt.Fatalf("already as before, but %q", format(got.Steps))
 		}
 		if len(got.Conflicts) > 0 && len(got.Steps)+len(got.Touched) > 0 {
-			rt.Fatalf("conflict %q and steps %q", got.Conflicts, tell(got.Steps))
+			rt.Fatalf("conflict %q and steps %q", got.Conflicts, format(got.Steps))
 		}
 		if now == change.After && len(got.Conflicts) > 0 {
 			rt.Fatalf("untouched since, but %q", got.Conflicts)
@@ -139,7 +139,7 @@ func TestOnlyWhatTheTransactionLeftIsTouched(t *testing.T) {
 	})
 }
 
-// bench is a scribe over a log in memory with counted ids and times.
+// bench is a recorder over a log in memory, with counted ids and times.
 func bench(t *testing.T) (*memlog.Log, *recorder.Recorder) {
 	t.Helper()
 	log := memlog.New(host)
@@ -168,7 +168,7 @@ func run(t *testing.T, s *recorder.Recorder, in events.Intent, plan events.Plan,
 	return txn, last
 }
 
-func TestVerdictComesFromTheLogAtTheUndosEnd(t *testing.T) {
+func TestCompensatorUsesLogAtEndOfUndo(t *testing.T) {
 	install := events.Intent{Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "toy"}}}
 	there := []events.PackageChange{{PackageKey: key("toy"), After: state("1.0")}}
 	back := []events.PackageChange{{PackageKey: key("toy"), Before: state("1.0")}}

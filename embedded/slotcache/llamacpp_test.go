@@ -15,9 +15,9 @@ import (
 	"cortex/embedded/slotcache/llamatest"
 )
 
-// TestARealServer: what is saved of a real server spares a new one its work; see
+// TestRealLlamaServer: what is saved of a real server spares a new one its work; see
 // 'make llama'.
-func TestARealServer(t *testing.T) {
+func TestRealLlamaServer(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "random.gguf")
 	if err := os.WriteFile(file, llamatest.ModelFile(), 0o600); err != nil {
 		t.Fatal(err)

@@ -1,11 +1,17 @@
-// Package ask puts questions to models and keeps account of it.
+// Package ask answers questions with a language model or with a stored answer, and
+// records both.
 //
-// It promises: before anything leaves the machine it is on record that it will, and
-// afterwards what came of it – an answer, a failure, a denial – with every call, its
-// tokens and its cost; a question whose end nobody saw is recorded as failed at the
-// next start; what is written down and sent has no secrets that are known by their
-// form; an answer that was kept is used only where its scope and key are equal, and
-// after it was checked anew; and a model's answer is data: it runs nothing.
+// It promises:
+//
+//   - A question is recorded before it leaves the machine. Afterwards the answer, the
+//     failure or the denial is recorded, with every call, its tokens and its cost.
+//   - A question without an end, because the daemon died, is recorded as failed at
+//     the next start.
+//   - Secrets that can be recognised by their form are removed from everything that
+//     is recorded or sent.
+//   - A stored answer is used only if its scope and key are equal, and after it was
+//     checked again.
+//   - The answer of a model is data: nothing in it is run.
 package ask
 
 import (
@@ -21,10 +27,10 @@ import (
 	"cortex/events"
 )
 
-// probeInterval is how often a provider that rests is looked at.
+// probeInterval is how often unavailable providers are probed.
 const probeInterval = 15 * time.Second
 
-// StoredAnswer is an answer that was given before.
+// StoredAnswer is an earlier answer.
 type StoredAnswer struct {
 	Event  events.ID
 	Answer string
@@ -32,35 +38,36 @@ type StoredAnswer struct {
 	Match  string // exact or canonical
 }
 
-// Cache finds answers again.
+// Cache finds earlier answers. The read model of answers implements it.
 type Cache interface {
-	Find(ctx context.Context, scope, exact, canon string) (StoredAnswer, bool, error)
+	Find(ctx context.Context, scope, exact, canonical string) (StoredAnswer, bool, error)
 	Empty(ctx context.Context) bool
 }
 
-// Config says what an analyst works with.
+// Config configures an Asker.
 type Config struct {
-	Router          func() *router.ProviderRouter // nil when no provider is set up
+	Router          func() *router.ProviderRouter // returns nil when no provider is configured
 	Budget          *router.Budget
-	Cache           Cache
+	Cache           Cache       // optional
 	HasPackageIndex func() bool // the package lists can be searched
 	Now             func() time.Time
-	Report          func(error) // of what is to be recorded later
+	Report          func(error) // receives errors of the background work
 }
 
-// Asker asks. It is safe for concurrent use.
+// Asker answers questions. It is safe for concurrent use.
 type Asker struct {
 	recorder *recorder.Recorder
 	cfg      Config
 
 	mu           sync.Mutex
-	recordedMode events.LLMMode // on record
+	recordedMode events.LLMMode // the mode that the log shows
 }
 
-// New returns an analyst.
+// New returns an Asker.
 func New(s *recorder.Recorder, cfg Config) *Asker { return &Asker{recorder: s, cfg: cfg} }
 
-// Run settles what an earlier daemon left, then looks after providers that rest.
+// Run ends the questions of an earlier daemon, then probes unavailable providers until
+// ctx is done.
 func (a *Asker) Run(ctx context.Context) error {
 	if err := a.resume(ctx); err != nil {
 		return err
@@ -80,13 +87,13 @@ func (a *Asker) Run(ctx context.Context) error {
 		probe, cancel := context.WithTimeout(ctx, probeInterval)
 		r.Probe(probe, false)
 		cancel()
-		if err := a.recordModeChange(ctx, "a provider was looked at"); err != nil && ctx.Err() == nil {
+		if err := a.recordModeChange(ctx, "a provider was probed"); err != nil && ctx.Err() == nil {
 			a.cfg.Report(err)
 		}
 	}
 }
 
-// resume reads what was spent this month and ends questions without an end.
+// resume reads the spending of this month and ends questions without an end.
 func (a *Asker) resume(ctx context.Context) error {
 	log := a.recorder.Log
 	host := log.Host()
@@ -128,7 +135,7 @@ func (a *Asker) resume(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		f := &events.LLMFailed{Class: "interrupted", Reason: "the daemon ended before the answer; what the call cost is not known", Unpriced: true}
+		f := &events.LLMFailed{Class: "interrupted", Reason: "the daemon ended before the answer; the cost of the call is unknown", Unpriced: true}
 		if asked, err := events.Decode(r.Event); err == nil {
 			if asked, ok := asked.(*events.LLMRequested); ok {
 				f.Task = asked.Task
@@ -147,7 +154,7 @@ func (a *Asker) addSpent(at time.Time, cost int64) {
 	}
 }
 
-// Mode is how well words are understood now.
+// Mode returns the present way of answering questions.
 func (a *Asker) Mode(ctx context.Context) events.LLMMode {
 	r := a.cfg.Router()
 	switch {
@@ -161,13 +168,13 @@ func (a *Asker) Mode(ctx context.Context) events.LLMMode {
 	return events.ModeNames
 }
 
-// recordModeChange records that the mode changed, if it did.
+// recordModeChange records the mode if it changed.
 func (a *Asker) recordModeChange(ctx context.Context, why string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	mode := a.Mode(ctx)
 	if mode == a.recordedMode || a.recordedMode == "" && a.cfg.Router() == nil {
-		return nil // without a provider there is nothing that could change
+		return nil // without a provider the mode cannot change
 	}
 	_, err := a.recorder.Append(ctx, recorder.Cause{}, events.MachineSubject(a.recorder.Log.Host()), &events.LLMModeChanged{From: a.recordedMode, To: mode, Reason: why}, events.NoExpectation)
 	if err == nil {
@@ -176,8 +183,8 @@ func (a *Asker) recordModeChange(ctx context.Context, why string) error {
 	return err
 }
 
-// Ask answers from the cache, or puts the question to a model. When nobody can
-// answer, the error is ErrUnavailable, or ErrDenied when the budget forbids it.
+// Ask answers from the cache, or asks a model. If no model answers, the error is
+// ErrUnavailable, or ErrDenied when the budget forbids the call.
 func (a *Asker) Ask(ctx context.Context, who events.Actor, q events.Question, delta func(router.Delta)) (events.Reply, error) {
 	if err := q.Validate(); err != nil {
 		return events.Reply{}, err
@@ -192,12 +199,12 @@ func (a *Asker) Ask(ctx context.Context, who events.Actor, q events.Question, de
 	}
 	router := a.cfg.Router()
 	if router == nil {
-		return events.Reply{}, &events.Error{Op: "ask.Ask", Kind: events.ErrUnavailable, Err: errors.New("no model is set up"), Hint: "'cortex llm providers' tells how"}
+		return events.Reply{}, &events.Error{Op: "ask.Ask", Kind: events.ErrUnavailable, Err: errors.New("no AI model is configured"), Hint: "see 'cortex llm providers'"}
 	}
 	return a.askModel(ctx, router, who, q, request, delta)
 }
 
-// answerCheck is what an answer must be, besides prose.
+// answerCheck returns the check of an answer; nil for prose.
 func answerCheck(t events.LLMTask) func(string) error {
 	if t != events.TaskInstall {
 		return nil
@@ -208,30 +215,30 @@ func answerCheck(t events.LLMTask) func(string) error {
 	}
 }
 
-// answerFromCache looks for an answer that was given before.
+// answerFromCache looks for an earlier answer.
 func (a *Asker) answerFromCache(ctx context.Context, who events.Actor, q events.Question, prompt string) (events.Reply, bool, error) {
 	if a.cfg.Cache == nil || q.Scope == "" || q.OnlyProvider != "" {
 		return events.Reply{}, false, nil
 	}
 	start := a.cfg.Now()
 	exact := exactKey(q)
-	kept, ok, err := a.cfg.Cache.Find(ctx, q.Scope, exact, q.CanonicalKey)
+	stored, ok, err := a.cfg.Cache.Find(ctx, q.Scope, exact, q.CanonicalKey)
 	check := answerCheck(q.Task)
-	if err != nil || !ok || check != nil && check(kept.Answer) != nil {
-		return events.Reply{}, false, nil // a cache that cannot be read is an empty one
+	if err != nil || !ok || check != nil && check(stored.Answer) != nil {
+		return events.Reply{}, false, nil // a cache that cannot be read counts as empty
 	}
 	r, err := a.append(ctx, recorder.Cause{}.WithActor(who), &events.LLMCompleted{
-		Task: q.Task, Question: redactedQuestion(q), PromptHash: prompt, Answer: kept.Answer, Provider: "cache", Model: kept.Model, Cache: kept.Match, CachedFrom: kept.Event,
+		Task: q.Task, Question: redactedQuestion(q), PromptHash: prompt, Answer: stored.Answer, Provider: "cache", Model: stored.Model, Cache: stored.Match, CachedFrom: stored.Event,
 		Scope: q.Scope, ExactKey: exact, CanonicalKey: q.CanonicalKey, LatencyMs: a.cfg.Now().Sub(start).Milliseconds(),
 	})
-	return events.Reply{Mode: events.ModeCached, EventID: r.ID, Text: kept.Answer, Provider: "cache", Model: kept.Model, Cache: kept.Match}, true, err
+	return events.Reply{Mode: events.ModeCached, EventID: r.ID, Text: stored.Answer, Provider: "cache", Model: stored.Model, Cache: stored.Match}, true, err
 }
 
 func redactedQuestion(q events.Question) string {
 	return events.Redact(events.SanitizeText(q.Text, events.MaxTextBytes))
 }
 
-// askModel asks a model, with a record before and after.
+// askModel asks a model and records the question and its end.
 func (a *Asker) askModel(ctx context.Context, providers *router.ProviderRouter, who events.Actor, q events.Question, request llm.CompletionRequest, delta func(router.Delta)) (events.Reply, error) {
 	prompt, exact := promptHash(request), exactKey(q)
 	asked, err := a.append(ctx, recorder.Cause{}.WithActor(who), &events.LLMRequested{
@@ -244,10 +251,10 @@ func (a *Asker) askModel(ctx context.Context, providers *router.ProviderRouter, 
 	start := a.cfg.Now()
 	res, failed := providers.Ask(ctx, router.AskRequest{Task: q.Task, Request: request, OnlyProvider: q.OnlyProvider, CheckAnswer: answerCheck(q.Task), OnDelta: delta})
 	took := a.cfg.Now().Sub(start).Milliseconds()
-	late := context.WithoutCancel(ctx) // the end is recorded whoever went away
+	late := context.WithoutCancel(ctx) // the end is recorded even if the caller left
 	cause := recorder.CausedBy(asked).WithActor(who)
 	if failed != nil {
-		return events.Reply{}, errors.Join(a.recordFailure(late, cause, q.Task, res, failed, took), a.recordModeChange(late, "nobody answered"))
+		return events.Reply{}, errors.Join(a.recordFailure(late, cause, q.Task, res, failed, took), a.recordModeChange(late, "no provider answered"))
 	}
 	text := events.Redact(events.SanitizeText(res.Answer.Text, events.MaxLLMAnswerBytes))
 	r, err := a.append(late, cause, &events.LLMCompleted{
@@ -261,7 +268,8 @@ func (a *Asker) askModel(ctx context.Context, providers *router.ProviderRouter, 
 	return reply, a.recordModeChange(late, "a provider answered")
 }
 
-// recordFailure records why nobody answered, and makes the error of it.
+// recordFailure records why no provider answered, and returns the error for the
+// caller.
 func (a *Asker) recordFailure(ctx context.Context, cause recorder.Cause, task events.LLMTask, res router.AskResult, failed error, took int64) error {
 	reason := events.Redact(events.SanitizeLine(failed.Error(), events.MaxReasonBytes))
 	kind := events.KindOf(failed)
@@ -287,7 +295,7 @@ func (a *Asker) recordFailure(ctx context.Context, cause recorder.Cause, task ev
 	if class == llm.Cancelled {
 		out = events.ErrInterrupted
 	}
-	return &events.Error{Op: "ask.Ask", Kind: out, Err: fmt.Errorf("no model answered: %s", reason), Hint: "'cortex llm health' tells how the providers are"}
+	return &events.Error{Op: "ask.Ask", Kind: out, Err: fmt.Errorf("no model answered: %s", reason), Hint: "see 'cortex llm health'"}
 }
 
 func (a *Asker) append(ctx context.Context, c recorder.Cause, f events.Fact) (events.Record, error) {

@@ -21,6 +21,7 @@ import (
 	"cortex/consumers/llm"
 	"cortex/consumers/llm/ask"
 	"cortex/consumers/llm/modeltest"
+	"cortex/consumers/llm/openai"
 	"cortex/consumers/llm/router"
 	"cortex/consumers/recorder"
 	"cortex/events"
@@ -57,9 +58,9 @@ func harmful(s string) bool {
 	})
 }
 
-// What foreign text says stays where foreign text is: in the strings that are not
-// the request, without characters that hide or steer.
-func TestInjectionsStayData(t *testing.T) {
+// Text from packages and evidence stays in its own strings of the message, without
+// control and direction characters.
+func TestPromptInjectionStaysData(t *testing.T) {
 	for _, text := range injections(t) {
 		q := events.Question{
 			Task: events.TaskInstall, Text: "a web server", Machine: "Debian",
@@ -85,7 +86,7 @@ func TestInjectionsStayData(t *testing.T) {
 			t.Fatalf("%q breaks out: %v", text, err)
 		}
 		if m.Request != "a web server" || len(m.Found) != 1 || len(m.Found[0].Packages) != 1 || m.Found[0].Packages[0].Name != "nginx" {
-			t.Errorf("%q changes what is asked: %+v", text, m)
+			t.Errorf("%q changes the request: %+v", text, m)
 		}
 		if strings.Contains(r.System, text) {
 			t.Errorf("%q is in the instructions", text)
@@ -98,8 +99,8 @@ func TestInjectionsStayData(t *testing.T) {
 	}
 }
 
-// gullible is what a model answers that does as it is told: it proposes whatever
-// looks like a name.
+// gullible returns the answer of a model that follows instructions in its data: it
+// proposes every word that looks like a name.
 func gullible(text string) string {
 	type c struct {
 		Name string `json:"name"`
@@ -113,9 +114,8 @@ func gullible(text string) string {
 	return string(b)
 }
 
-// Whatever a model was talked into, only packages that exist can be chosen, and
-// nothing but that is left of its answer.
-func TestObedientModelsCanOnlyProposeWhatExists(t *testing.T) {
+// Of the answer of a model that was misled, only existing packages remain.
+func TestProposalHasOnlyExistingPackages(t *testing.T) {
 	index := map[events.PackageName]string{"nginx": "web server", "dpkg": "package manager", "sudo": "rights"}
 	find := func(n events.PackageName) (events.Candidate, bool) {
 		d, ok := index[n]
@@ -144,7 +144,7 @@ func TestObedientModelsCanOnlyProposeWhatExists(t *testing.T) {
 	}
 }
 
-func FuzzPropose(f *testing.F) {
+func FuzzReadProposal(f *testing.F) {
 	f.Add(`{"needs":[{"words":"x","action":"install","candidates":[{"name":"nginx","why":"y"}]}],"note":""}`)
 	f.Add(`{"needs":[],"note":"nothing"}`)
 	f.Fuzz(func(t *testing.T, answer string) {
@@ -155,7 +155,7 @@ func FuzzPropose(f *testing.F) {
 			return events.Candidate{Name: n}, true
 		})
 		if err == nil && len(p.Needs) == 0 && p.Note == "" {
-			t.Error("an answer without anything was taken")
+			t.Error("an empty answer was accepted")
 		}
 	})
 }
@@ -181,7 +181,7 @@ func newAnalyst(tb testing.TB, url string, c ask.Cache) (*ask.Asker, events.Log)
 	tb.Helper()
 	log := memlog.New("01940000-0000-7000-8000-000000000001")
 	newID := func() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
-	p, err := llm.NewOpenAI(llm.Config{Name: "near", URL: url, Model: "m", IdleTimeout: 5 * time.Second})
+	p, err := openai.New(llm.Config{Name: "near", URL: url, Model: "m", IdleTimeout: 5 * time.Second})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func facts(tb testing.TB, log events.Log) []events.Fact {
 	return out
 }
 
-func TestEveryQuestionIsOnRecordBeforeAndAfter(t *testing.T) {
+func TestQuestionIsRecordedBeforeAndAfter(t *testing.T) {
 	var log events.Log
 	s := modeltest.Start(nil)
 	defer s.Close()
@@ -216,7 +216,7 @@ func TestEveryQuestionIsOnRecordBeforeAndAfter(t *testing.T) {
 	s.SetAnswer(func(modeltest.RecordedCall) modeltest.CannedReply {
 		last := facts(t, log)
 		if _, ok := last[len(last)-1].(*events.LLMRequested); !ok {
-			t.Errorf("asked before it was on record: %T", last[len(last)-1])
+			t.Errorf("the model was asked before the question was recorded: %T", last[len(last)-1])
 		}
 		return modeltest.CannedReply{Text: "because ghp_abcdefghijklmnopqrstuvwxyz0123456789", Input: 100, Output: 10}
 	})
@@ -235,7 +235,7 @@ func TestEveryQuestionIsOnRecordBeforeAndAfter(t *testing.T) {
 	for _, f := range facts(t, log) {
 		kinds = append(kinds, string(f.Kind()))
 		if b, _ := json.Marshal(f); strings.Contains(string(b), "hunter2") || strings.Contains(string(b), "abcdefghijkl") {
-			t.Errorf("a secret is on record: %s", b)
+			t.Errorf("a secret is recorded: %s", b)
 		}
 	}
 	if got := strings.Join(kinds, " "); got != "llm.requested.v1 llm.completed.v1 llm.mode-changed.v1 llm.requested.v1 llm.failed.v1" {
@@ -243,7 +243,7 @@ func TestEveryQuestionIsOnRecordBeforeAndAfter(t *testing.T) {
 	}
 }
 
-func TestAKeptAnswerThatDoesNotFitIsNotUsed(t *testing.T) {
+func TestCachedAnswerThatIsInvalidIsNotUsed(t *testing.T) {
 	s := modeltest.Start(func(modeltest.RecordedCall) modeltest.CannedReply {
 		return modeltest.CannedReply{Text: `{"needs":[],"note":"asked"}`}
 	})
@@ -264,10 +264,9 @@ func TestAKeptAnswerThatDoesNotFitIsNotUsed(t *testing.T) {
 	}
 }
 
-// Five questions to a model that takes a second, one after the other and at once.
-// TestQuestionsOfManyAreAllAnswered: five ask three at once each; every answer is that
-// of its question, and every call is on record before and after.
-func TestQuestionsOfManyAreAllAnswered(t *testing.T) {
+// Five users ask three questions each at the same time. Every answer belongs to its
+// question, and every call is recorded before and after.
+func TestConcurrentQuestions(t *testing.T) {
 	s := modeltest.Start(func(c modeltest.RecordedCall) modeltest.CannedReply {
 		i := strings.LastIndex(c.Prompt, "question ")
 		return modeltest.CannedReply{Text: "answer to " + strings.TrimSpace(c.Prompt[i:])}

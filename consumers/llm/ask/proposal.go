@@ -30,54 +30,54 @@ type modelProposal struct {
 	Note string `json:"note"`
 }
 
-// Proposal is what a model proposed, as far as it holds.
+// Proposal is a model's answer after it was checked against the package index.
 type Proposal struct {
 	Needs []events.Need
-	// Unknown are names that no index of packages knows; they were dropped.
+	// Unknown are the names that the package index does not have; they were removed.
 	Unknown []string
-	Note    string // of the model to the person
+	Note    string // from the model to the user
 }
 
-// parseProposal reads a proposal strictly: what does not fit its form is refused as a whole.
+// parseProposal parses a proposal strictly: one fault refuses it as a whole.
 func parseProposal(text string) (modelProposal, error) {
 	var p modelProposal
 	d := json.NewDecoder(bytes.NewReader([]byte(text)))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&p); err != nil {
-		return p, fmt.Errorf("it is not the JSON that was asked for: %w", err)
+		return p, fmt.Errorf("not the requested JSON: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return p, errors.New("more follows the JSON")
+		return p, errors.New("text follows the JSON")
 	}
 	if len(p.Needs) == 0 && p.Note == "" {
-		return p, errors.New("it has neither needs nor a note")
+		return p, errors.New("neither needs nor a note")
 	}
 	if len(p.Needs) > events.MaxNeeds {
-		return p, fmt.Errorf("%d needs are more than %d", len(p.Needs), events.MaxNeeds)
+		return p, fmt.Errorf("%d needs; at most %d are allowed", len(p.Needs), events.MaxNeeds)
 	}
 	for _, n := range p.Needs {
 		if n.Action != "install" {
-			return p, fmt.Errorf("action %q is not install", n.Action)
+			return p, fmt.Errorf("invalid action %q; only install is allowed", n.Action)
 		}
 		if len(n.Candidates) == 0 || len(n.Candidates) > events.MaxCandidates {
-			return p, fmt.Errorf("a need has %d candidates", len(n.Candidates))
+			return p, fmt.Errorf("a need has %d candidates; 1 to %d are allowed", len(n.Candidates), events.MaxCandidates)
 		}
 		for _, c := range n.Candidates {
 			if err := events.PackageName(c.Name).Validate(); err != nil {
-				return p, fmt.Errorf("%q is not the name of a package", c.Name)
+				return p, fmt.Errorf("invalid package name %q", c.Name)
 			}
 		}
 	}
 	return p, nil
 }
 
-// ReadProposal reads a model's answer and holds it against the index of packages: what
-// is not there is dropped, and told. Descriptions are the index's, never the
-// model's.
+// ReadProposal parses a model's answer and checks it against the package index. find
+// looks a name up; names that it does not find are removed and listed in Unknown.
+// Descriptions come from the index, never from the model.
 func ReadProposal(text string, find func(events.PackageName) (events.Candidate, bool)) (Proposal, error) {
 	p, err := parseProposal(text)
 	if err != nil {
-		return Proposal{}, &events.Error{Op: "ask.Propose", Kind: events.ErrUnavailable, Subject: "the model's answer", Err: err}
+		return Proposal{}, &events.Error{Op: "ask.ReadProposal", Kind: events.ErrUnavailable, Subject: "the model's answer", Err: err}
 	}
 	out := Proposal{Note: events.SanitizeLine(p.Note, maxNote)}
 	for _, n := range p.Needs {

@@ -8,24 +8,23 @@ import (
 	"cortex/events"
 )
 
-// Version is that of the rules; it is part of every [IntentKey.Hash], so that keys made
-// by other rules are never taken for equal.
+// Version is the version of the rules. It is part of every [IntentKey.Hash], so keys of
+// different rules are never equal.
 const Version = 1
 
-// Limits of what gets a key.
+// Limits of a request with a key.
 const (
 	maxWords  = 64
 	maxRounds = 6
 )
 
-// Vocabulary is what must be known about words. It is asked for many words that
-// nobody wrote (misspellings are looked up by their neighbours), so that it should
-// answer from memory. Safe for concurrent use.
+// Vocabulary is information about words. The correction of misspellings looks up many
+// words, so an implementation should answer from memory. It is safe for concurrent use.
 type Vocabulary interface {
-	// IsPackage reports whether this is exactly a package's name.
+	// IsPackage reports whether the word is exactly the name of a package.
 	IsPackage(name string) bool
-	// Frequency is in how many packages' descriptions the word occurs; 0 when in
-	// none or when nobody knows.
+	// Frequency returns the number of package descriptions with the word; 0 also if
+	// it is unknown.
 	Frequency(word string) int
 }
 
@@ -34,24 +33,24 @@ type IntentKey struct {
 	form string
 }
 
-// String is the canonical form: readable, and itself a request with this key.
+// String returns the canonical form. It is readable, and a request with this key.
 func (k IntentKey) String() string { return k.form }
 
-// Hash is 32 hexadecimal digits that stand for the key; equal for equal keys.
+// Hash returns 32 hexadecimal digits that identify the key.
 func (k IntentKey) Hash() string {
 	sum := sha256.Sum256([]byte("intent " + string(rune('0'+Version)) + "\x00" + k.form))
 	return hex.EncodeToString(sum[:16])
 }
 
-// Compute gives the key of a request in words. ok is false when it has none: it is
-// empty, too long, no plain words (control characters, shell syntax), or it leans
-// on something outside itself.
+// Compute returns the key of a request. ok is false if it has none: the request is empty
+// or too long, has control characters or shell syntax, or refers to something outside
+// itself.
 func Compute(words string, v Vocabulary) (k IntentKey, ok bool) {
 	if len(words) > events.MaxTextBytes || !isPlainText(words) {
 		return IntentKey{}, false
 	}
 	form := words
-	for range maxRounds { // a form that is not its own form would not be canonical
+	for range maxRounds { // until the form is its own canonical form
 		next, ok := rewriteOnce(form, v)
 		if !ok || len(next) > 2*events.MaxTextBytes {
 			return IntentKey{}, false
@@ -64,7 +63,7 @@ func Compute(words string, v Vocabulary) (k IntentKey, ok bool) {
 	return IntentKey{}, false
 }
 
-// rewriteOnce rewrites a request one time.
+// rewriteOnce applies every rule once.
 func rewriteOnce(words string, v Vocabulary) (string, bool) {
 	tokens, asks := tokenize(words)
 	if len(tokens) == 0 || countWords(tokens) > maxWords {
@@ -90,7 +89,7 @@ func rewriteOnce(words string, v Vocabulary) (string, bool) {
 	return strings.Join(clauses, " ; "), len(clauses) > 0
 }
 
-// countWords is how many words there are, without what separates them.
+// countWords counts the tokens that are not separators.
 func countWords(tokens []token) int {
 	n := 0
 	for _, t := range tokens {
@@ -101,7 +100,7 @@ func countWords(tokens []token) int {
 	return n
 }
 
-// renderQuestion keeps every word of a question but its articles.
+// renderQuestion returns a question without its articles.
 func renderQuestion(tokens []token) string {
 	var words []string
 	for _, t := range dropArticles(tokens) {
@@ -110,8 +109,8 @@ func renderQuestion(tokens []token) string {
 	return strings.Join(words, " ") + "?"
 }
 
-// refersOutside reports whether the request leans on something that is not in it: a
-// pronoun with nothing before it to stand for, or a word such as "again".
+// refersOutside reports whether the request refers to something that is not in it: with
+// a pronoun that has no antecedent, or with a word such as "again".
 func refersOutside(tokens []token) bool {
 	named := false
 	for _, t := range tokens {

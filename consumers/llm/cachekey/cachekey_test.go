@@ -78,18 +78,18 @@ func TestNoKey(t *testing.T) {
 		})
 	}
 	if _, ok := cachekey.Compute("install"+strings.Repeat(" nginx", 63), debian(t)); !ok {
-		t.Error("as many words as there may be have no key")
+		t.Error("a request of the maximum length has no key")
 	}
 }
 
 var someNames = []string{"nginx", "apache2", "curl", "git", "vim", "python3-numpy", "g++", "libssl-dev", "mariadb-server", "postgresql-15", "tmux", "htop"}
 
-// splitNames draws different names of packages.
+// splitNames draws distinct names of packages.
 func names(t *rapid.T, least int) []string {
 	return rapid.SliceOfNDistinct(rapid.SampledFrom(someNames), least, 8, rapid.ID[string]).Draw(t, "names")
 }
 
-func TestTheOrderOfAListDoesNotMatterAndItsPartsDo(t *testing.T) {
+func TestKeyIgnoresOrderOfList(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		list := names(rt, 2)
 		verb := rapid.SampledFrom([]string{"install", "remove", "purge", "upgrade", "hold"}).Draw(rt, "verb")
@@ -113,7 +113,7 @@ func TestTheOrderOfAListDoesNotMatterAndItsPartsDo(t *testing.T) {
 	})
 }
 
-func TestVersionsMatter(t *testing.T) {
+func TestKeyDependsOnVersions(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		version := rapid.StringMatching(`[1-9][0-9]{0,2}(\.[0-9]{1,2}){0,2}`)
 		a, b := version.Draw(rt, "a"), version.Draw(rt, "b")
@@ -124,7 +124,7 @@ func TestVersionsMatter(t *testing.T) {
 	})
 }
 
-func TestDirectionMatters(t *testing.T) {
+func TestKeyDependsOnDirection(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		two := names(rt, 2)
 		form := rapid.SampledFrom([]string{
@@ -137,7 +137,7 @@ func TestDirectionMatters(t *testing.T) {
 	})
 }
 
-func TestNegationMatters(t *testing.T) {
+func TestKeyDependsOnNegation(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		list := names(rt, 2)
 		plain := "install " + strings.Join(list, " ")
@@ -156,7 +156,7 @@ func TestNegationMatters(t *testing.T) {
 	})
 }
 
-func TestPolitenessDoesNotMatter(t *testing.T) {
+func TestKeyIgnoresPoliteness(t *testing.T) {
 	requests := append(readPairs(t, "testdata/pairs_develop.tsv"), readPairs(t, "testdata/pairs_report.tsv")...)
 	rapid.Check(t, func(rt *rapid.T) {
 		p := rapid.SampledFrom(requests).Draw(rt, "request")
@@ -171,7 +171,7 @@ func TestPolitenessDoesNotMatter(t *testing.T) {
 	})
 }
 
-func TestHashesAreForKeys(t *testing.T) {
+func TestKeyHash(t *testing.T) {
 	a, b, c := key(t, "install nginx"), key(t, "add nginx"), key(t, "install git")
 	if a.Hash() != b.Hash() || a.Hash() == c.Hash() || len(a.Hash()) != 32 {
 		t.Errorf("hashes %s, %s, %s", a.Hash(), b.Hash(), c.Hash())

@@ -8,9 +8,9 @@ import (
 // group is one part of a list.
 type group struct {
 	words     []token
-	complete  bool // says all of itself: a package's name, or begun with "a"
-	joined    bool // was several words
-	reordered bool // was turned round: "x for y" became "y x"
+	complete  bool // complete by itself: the name of a package, or begins with "a"
+	joined    bool // joined from several words
+	reordered bool // "x for y" became "y x"
 }
 
 func (g group) String() string {
@@ -21,7 +21,7 @@ func (g group) String() string {
 	return strings.Join(words, " ")
 }
 
-// clause gives the canonical form of one verb with its objects.
+// clause returns the canonical form of one verb with its objects.
 func (p *parser) clause(tokens []token) (string, bool) {
 	action, rest := p.splitAction(tokens)
 	if len(rest) == 0 {
@@ -32,7 +32,7 @@ func (p *parser) clause(tokens []token) (string, bool) {
 		return action, true
 	}
 	if tokens[0].is("setup") && len(rest) == 1 && p.isPackage(rest[0]) {
-		action = "install" // setting up a package alone is installing it; configuring it is not
+		action = "install" // to set up a package alone is to install it; to configure it is not
 	}
 	if (action == "upgrade" || action == "update") && meansEverything(rest) {
 		return "upgrade everything", true
@@ -57,8 +57,8 @@ func (p *parser) clause(tokens []token) (string, bool) {
 	return action + " " + strings.Join(forms, separator), true
 }
 
-// splitAction gives the class of the clause's verb and what follows it. What has no
-// verb is asked to be there.
+// splitAction returns the class of the clause's verb and the words after it. A clause
+// without a verb asks for an installation.
 func (p *parser) splitAction(tokens []token) (string, []token) {
 	if tokens[0].kind != word {
 		return "install", tokens
@@ -87,13 +87,13 @@ func meansEverything(tokens []token) bool {
 	return false
 }
 
-// hasRelation reports whether a word says how the parts of a list hang together.
+// hasRelation reports whether a word relates the parts of a list to each other.
 func hasRelation(tokens []token) bool {
 	return slices.ContainsFunc(tokens, func(t token) bool { return t.kind == word && relationWords()[t.text] })
 }
 
-// groups parts a clause's object at its separators. complete tells that all of
-// them were typed as parts that say all of themselves.
+// groups splits the object of a clause at its separators. complete is true if every
+// group is complete by itself.
 func (p *parser) groups(action string, tokens []token) (out []group, complete bool) {
 	complete = true
 	begin := 0
@@ -112,7 +112,7 @@ func (p *parser) groups(action string, tokens []token) (out []group, complete bo
 	return out, complete && len(out) > 1
 }
 
-// splitNames parts a row of package names, as it is typed after a command.
+// splitNames splits a row of package names without separators.
 func (p *parser) splitNames(groups []group, complete bool) ([]group, bool) {
 	g := groups[0]
 	if len(g.words) < 2 || g.reordered {
@@ -128,9 +128,8 @@ func (p *parser) splitNames(groups []group, complete bool) ([]group, bool) {
 	return out, true
 }
 
-// independent reports whether the parts of a list can change places: each says
-// all of itself, and none may be meant to borrow its first word from another, as
-// in "php mysql and curl".
+// independent reports whether the order of a list has no meaning: each part is complete
+// by itself, and none may share the first word of another, as in "php mysql and curl".
 func (p *parser) independent(groups []group) bool {
 	for i, g := range groups {
 		if !g.complete || g.reordered {

@@ -1,20 +1,17 @@
-// Package cachekey gives the canonical intent key of a request in words: two
-// requests with the same key ask for the same thing, whatever their words.
+// Package cachekey computes the canonical intent key of a request in English. Two
+// requests with the same key ask for the same thing in different words.
 //
 // It promises:
 //
-//   - Equality, never likeness. The key is built from the parts of a request that
-//     bear its meaning – what is to be done, to what, in which version, with what
-//     left out, in which direction, in which order – and two keys are equal or
-//     not. There is no score and no threshold: every measure of likeness puts
-//     "replace a with b" beside "replace b with a".
-//   - Silence rather than a guess. A rewriting is made only where it keeps the
-//     meaning; everything else stays as it was typed, and the keys differ. A
-//     request that leans on something outside itself ("do it again") has no key.
-//   - A pure function of the text and a [Vocabulary]. The same text and the same
-//     vocabulary always give the same key, and the key of a key's own form is the
-//     key again.
+//   - Keys are equal or not; there is no similarity score. A key consists of the parts
+//     of a request that have meaning: action, objects, versions, exclusions, direction,
+//     order. A score would put "replace a with b" next to "replace b with a".
+//   - A rewriting is made only if it keeps the meaning. All other words stay unchanged,
+//     and the keys differ. A request that refers to something outside itself ("do it
+//     again") has no key.
+//   - A key is a pure function of the text and a [Vocabulary]. The key of a key's own
+//     form is the same key.
 //
-// What an answer depends on besides the words – release, architecture, hardware,
-// package indexes – is not part of the key; the cache scopes by it.
+// Other inputs of an answer (release, architecture, hardware, package indexes) are not
+// part of the key; the scope of the cache has them.
 package cachekey

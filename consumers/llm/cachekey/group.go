@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// group gives the canonical form of one part of a list.
+// group returns the canonical form of one part of a list.
 func (p *parser) group(action string, tokens []token) group {
 	var g group
 	g.complete = len(tokens) > 0 && (tokens[0].is("a") || tokens[0].is("an") || tokens[0].is("some"))
@@ -37,7 +37,7 @@ func (p *parser) group(action string, tokens []token) group {
 	return g
 }
 
-// dropArticles drops the articles that have something to stand before.
+// dropArticles drops the articles that precede a word.
 func dropArticles(words []token) []token {
 	var out []token
 	for i, t := range words {
@@ -49,8 +49,8 @@ func dropArticles(words []token) []token {
 	return out
 }
 
-// splitName takes a name that is no package's apart: at hyphens, and where digits
-// follow letters, as in php8.1.
+// splitName splits a name that is not the name of a package: at hyphens, and where
+// digits follow letters, as in php8.1.
 func (p *parser) splitName(w string) []string {
 	if p.vocabulary.IsPackage(w) || w == "" || isDigit(w[0]) || functionWords()[w] || actionClasses()[w] != "" {
 		return []string{w}
@@ -97,12 +97,11 @@ func joinUnits(words []token) []token {
 	return out
 }
 
-// minJoinedFrequency is how often the joined form of two words must occur to be a word of
-// its own.
+// minJoinedFrequency is the minimum frequency of two joined words to count as one word.
 const minJoinedFrequency = 10
 
-// joinWords makes one word of neighbours that are one: a package's name that was
-// typed with blanks, or a compound.
+// joinWords joins neighbours that are one word: the name of a package that was typed
+// with spaces, or a compound.
 func (p *parser) joinWords(words []token) (out []token, some bool) {
 	for i := 0; i < len(words); {
 		joined, n := p.joinAt(words[i:])
@@ -136,7 +135,7 @@ func (p *parser) joinAt(words []token) (string, int) {
 	return words[0].text, 1
 }
 
-// dropLabels drops "package" and its like beside a package's name.
+// dropLabels drops words such as "package" next to the name of a package.
 func (p *parser) dropLabels(words []token) []token {
 	var out []token
 	for i, t := range words {

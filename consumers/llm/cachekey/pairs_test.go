@@ -42,7 +42,7 @@ type score struct{ same, hits, differ, wrong int }
 
 func (s score) recall() float64 { return float64(s.hits) / float64(s.same) }
 
-// measure counts the pairs that the key puts together.
+// measure counts the pairs with equal keys.
 func measure(t *testing.T, pairs []pair, tell func(string, ...any)) (all score, kinds map[string]score) {
 	t.Helper()
 	v := debian(t)
@@ -76,8 +76,8 @@ func measure(t *testing.T, pairs []pair, tell func(string, ...any)) (all score, 
 	return all, kinds
 }
 
-// TestPairs is the gate: no near miss is ever taken for the same request. The
-// paraphrases that are found are a goal, held a little below what was measured.
+// No near miss may have the key of the other request. The share of paraphrases with
+// equal keys must stay a little below the measured one or above.
 func TestPairs(t *testing.T) {
 	halves := []struct {
 		name, path string

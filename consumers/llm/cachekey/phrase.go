@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// parser rewrites tokens with the help of a vocabulary.
+// parser rewrites tokens with a vocabulary.
 type parser struct{ vocabulary Vocabulary }
 
-// expandContractions writes contractions out.
+// expandContractions replaces contractions by their words.
 func expandContractions(tokens []token) []token { return substitute(tokens, contractions()) }
 
-// applyAliases gives each thing one of its names, and each verb of several words one.
+// applyAliases replaces synonyms and verbs of several words by one word.
 func applyAliases(tokens []token) []token { return substitute(tokens, aliases()) }
 
 func substitute(tokens []token, table []alternative) []token {
@@ -33,8 +33,7 @@ next:
 	return out
 }
 
-// matches reports whether tokens begin with these words; "and" matches a list's
-// separator.
+// matches reports whether tokens begin with these words. "and" matches a list separator.
 func matches(tokens []token, words []string) bool {
 	if len(tokens) < len(words) {
 		return false
@@ -47,7 +46,7 @@ func matches(tokens []token, words []string) bool {
 	return true
 }
 
-// stripPoliteness takes politeness off both ends, as long as something is left.
+// stripPoliteness removes polite phrases from both ends, as long as a word remains.
 func (p *parser) stripPoliteness(tokens []token) (left []token, some bool) {
 	tokens, some = p.stripBefore(tokens)
 	return stripAfter(tokens), some
@@ -81,7 +80,7 @@ func (p *parser) stripBefore(tokens []token) (left []token, some bool) {
 	return tokens, some
 }
 
-// ungerund makes "installing x" of a request "install x".
+// ungerund rewrites "installing x" to "install x".
 func ungerund(tokens []token) []token {
 	base, ok := strings.CutSuffix(tokens[0].text, "ing")
 	if !ok || tokens[0].kind != word {
@@ -110,7 +109,7 @@ func stripAfter(tokens []token) []token {
 	return tokens
 }
 
-// isQuestion reports whether something is asked and nothing is to be done.
+// isQuestion reports whether the request asks for information and not for an action.
 func (p *parser) isQuestion(tokens []token) bool {
 	first := tokens[0]
 	if first.kind != word || !questionWords()[first.text] {
@@ -127,7 +126,7 @@ func (p *parser) startsWithAction(tokens []token) bool {
 	return actionClasses()[p.correctVerb(tokens[0].text)] != ""
 }
 
-// rewriteEnsure makes "make sure that x is installed" "install x".
+// rewriteEnsure rewrites "make sure that x is installed" to "install x".
 func (p *parser) rewriteEnsure(tokens []token) []token {
 	last := len(tokens) - 1
 	if last < 2 || !tokens[last].is("installed") {
@@ -149,7 +148,7 @@ func (p *parser) rewriteEnsure(tokens []token) []token {
 	return tokens
 }
 
-// clauses parts a request where another verb with an object begins.
+// clauses splits a request where another verb with an object begins.
 func (p *parser) clauses(tokens []token) [][]token {
 	var out [][]token
 	begin := 0

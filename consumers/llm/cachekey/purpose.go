@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// toCompound makes "x for y", "x to edit y" and "x that edits y" what they are as a
-// compound: "y x", "y editor". One with any other relation is left as it is.
+// toCompound rewrites "x for y", "x to edit y" and "x that edits y" to a compound: "y x",
+// "y editor". Words with any other relation stay unchanged.
 func (p *parser) toCompound(words []token) (out []token, turned bool) {
 	if len(words) > 1 && words[0].kind == word && words[1].kind == word && toolPurposes()[words[0].text] == words[0].text &&
 		actionClasses()[words[0].text] == "" && !functionWords()[words[1].text] && toolPurposes()[words[1].text] == "" && !hasRelation(words) {
@@ -36,7 +36,7 @@ func (p *parser) toCompound(words []token) (out []token, turned bool) {
 	}
 	out = dropTrailingHead(append(slices.Clone(rest), head...))
 	if !slices.ContainsFunc(out, func(t token) bool { return !p.isPackage(t) }) {
-		return words, false // a row of names would be a list
+		return words, false // a row of names is a list
 	}
 	return out, true
 }
@@ -49,7 +49,7 @@ func (p *parser) isPackage(t token) bool {
 	return t.kind == word && p.vocabulary.IsPackage(t.text) && !functionWords()[t.text]
 }
 
-// compound is object, verb, head: "pdf edit" for something to edit PDFs.
+// compound returns object, verb, head: "pdf edit" for something to edit PDFs.
 func (p *parser) compound(verb, object, head []token) []token {
 	if n := len(object); n > 1 && (object[n-1].is("files") || object[n-1].is("file")) && formats()[object[n-2].text] {
 		object = object[:n-1]
@@ -61,7 +61,7 @@ func (p *parser) compound(verb, object, head []token) []token {
 	return append(out, head...)
 }
 
-// dropTrailingHead drops "tools" and its like after what they are for.
+// dropTrailingHead drops words such as "tools" after their purpose.
 func dropTrailingHead(words []token) []token {
 	n := len(words)
 	if n < 2 || words[n-1].kind != word || !genericHeads()[words[n-1].text] || words[n-2].kind != word {
@@ -73,8 +73,8 @@ func dropTrailingHead(words []token) []token {
 	return words
 }
 
-// stemWords gives what tools are for one form, and plurals their singular. Names of
-// packages stay.
+// stemWords replaces the forms of a purpose by one form, and plurals by the singular.
+// Names of packages stay unchanged.
 func (p *parser) stemWords(words []token) []token {
 	out := slices.Clone(words)
 	for i, t := range out {

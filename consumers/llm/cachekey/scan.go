@@ -6,15 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// tokenKind is what a token is.
+// tokenKind is the kind of a token.
 type tokenKind int
 
 const (
 	word           tokenKind = iota
 	literal                  // verbatim: quoted, a path, a flag, an address, a pattern
 	listSeparator            // , & + and: parts of one list
-	plusSeparator            // a + between parts that are known to be complete
-	orderSeparator           // ; . ( ): order matters across it
+	plusSeparator            // a + between parts that are complete by themselves
+	orderSeparator           // ; . ( ): the order across it has meaning
 )
 
 type token struct {
@@ -22,7 +22,7 @@ type token struct {
 	kind tokenKind
 }
 
-// String is the token as scan reads it.
+// String returns the token in the form that tokenize reads.
 func (t token) String() string {
 	switch {
 	case t.kind == listSeparator:
@@ -39,7 +39,7 @@ func (t token) String() string {
 	return t.text
 }
 
-// isPlainText reports whether text is something a person may have typed as words.
+// isPlainText reports whether text consists of plain words.
 func isPlainText(text string) bool {
 	if !utf8.ValidString(text) || strings.ContainsAny(text, "|<>`\x00") || strings.Contains(text, "$(") || strings.Contains(text, "${") {
 		return false
@@ -52,7 +52,7 @@ func isPlainText(text string) bool {
 	return true
 }
 
-// tokenize splits words into tokens; asks tells that they end in a question mark.
+// tokenize splits text into tokens. asks is true if it ends in a question mark.
 func tokenize(text string) (out []token, asks bool) {
 	text = strings.NewReplacer("’", "'", "‘", "'", "“", `"`, "”", `"`, "…", " ").Replace(text)
 	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(text) {
@@ -99,7 +99,7 @@ func cutQuoted(text string) (quoted, rest string, ok bool) {
 	return quoted, rest, true
 }
 
-// splitField makes tokens of one field without blanks.
+// splitField splits one field without spaces into tokens.
 func splitField(field string) []token {
 	switch strings.ToLower(field) {
 	case "&", "&&", ",", "and", "plus":
@@ -143,7 +143,7 @@ trailing:
 	return append(before, after...)
 }
 
-// classify tells a literal, which is kept to the letter, from a word.
+// classify returns a literal, which stays unchanged, or a word.
 func classify(field string) token {
 	if len(field) > 1 && field[0] == '-' || strings.ContainsAny(field, `/\*=:@{}[]~$#"_?;!()`) {
 		return token{field, literal}

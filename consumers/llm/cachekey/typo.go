@@ -2,15 +2,15 @@ package cachekey
 
 import "strings"
 
-// Words shorter or longer than this are not taken for misspelt: too many others
-// are near, or too many would have to be looked up.
+// Only words of these lengths are corrected: a shorter one has too many neighbours, and
+// a longer one needs too many lookups.
 const minTypoLength, maxTypoLength = 5, 40
 
-// maxTypoFrequency is below how many descriptions a word may be a misspelling of a verb.
+// maxTypoFrequency is the number of descriptions from which a word is not a misspelling.
 const maxTypoFrequency = 20
 
-// correctVerb gives a verb that is misspelt by one letter as it is meant, when only one
-// can be meant; and every other word as it is.
+// correctVerb corrects a verb that is misspelt by one letter, if only one verb is that
+// near. It returns every other word unchanged.
 func (p *parser) correctVerb(w string) string {
 	if actionClasses()[w] != "" || len(w) < minTypoLength || len(w) > maxTypoLength || functionWords()[w] || p.vocabulary.IsPackage(w) || p.vocabulary.Frequency(w) >= maxTypoFrequency {
 		return w
@@ -38,8 +38,8 @@ func onlyNeighbour(w string, fits func(near string) bool) string {
 	return found
 }
 
-// negatingPrefix is the prefix that turns a verb into its opposite. A misspelling never
-// loses or gains one.
+// negatingPrefix returns the prefix that turns a verb into its opposite. A correction
+// never adds or removes one.
 func negatingPrefix(verb string) string {
 	for _, prefix := range []string{"un", "dis", "de"} {
 		if strings.HasPrefix(verb, prefix) {
@@ -49,8 +49,8 @@ func negatingPrefix(verb string) string {
 	return ""
 }
 
-// correctName gives a word that nobody knows, and that is one letter from the name of
-// exactly one package, as that name.
+// correctName corrects an unknown word that is one letter away from the name of exactly
+// one package. It returns every other word unchanged.
 func (p *parser) correctName(w string) string {
 	if len(w) < minTypoLength || len(w) > maxTypoLength || functionWords()[w] || articles()[w] || actionClasses()[w] != "" || genericHeads()[w] || packageLabels()[w] || toolPurposes()[w] != "" ||
 		p.vocabulary.IsPackage(w) || p.vocabulary.Frequency(w) > 0 || p.vocabulary.Frequency(singular(w)) > 0 || p.vocabulary.IsPackage(singular(w)) {
@@ -61,9 +61,9 @@ func (p *parser) correctName(w string) string {
 
 const letters = "abcdefghijklmnopqrstuvwxyz"
 
-// neighbours lists the words that are one letter away: one left out, one too
-// many, another one, or two changed places. Only letters are touched: a version
-// is never a misspelling of another.
+// neighbours lists the words that are one edit away: a letter is missing, additional or
+// different, or two letters are swapped. Digits are not changed: a version is never a
+// misspelling of another.
 func neighbours(w string) []string {
 	var out []string
 	letter := func(i int) bool { return i < len(w) && w[i] >= 'a' && w[i] <= 'z' }

@@ -20,8 +20,8 @@ var writeVocabulary = flag.Bool("write-vocabulary", false, "write testdata/vocab
 
 const vocabularyFile = "testdata/vocabulary.gz"
 
-// vocabulary is Debian 12's: the names of all packages, and in how many short
-// descriptions each word occurs.
+// vocabulary is that of Debian 12: the names of all packages, and the number of short
+// descriptions with each word.
 type vocabulary struct {
 	names map[string]bool
 	words map[string]int

@@ -5,9 +5,8 @@ import (
 	"sync"
 )
 
-// The tables of English words that the rules know. A word that stands in none of
-// them is content and is kept. Each table is made when it is first asked for: most
-// commands need none.
+// The tables of English words in the rules. A word that is in none of them is content
+// and stays. Each table is built at its first use, because most commands need none.
 
 func wordSet(text string) func() map[string]bool {
 	return sync.OnceValue(func() map[string]bool {
@@ -21,24 +20,24 @@ func wordSet(text string) func() map[string]bool {
 
 var articles = wordSet("a an the some")
 
-// functionWords words say how the others belong together; they are kept, and they are
-// never joined, stemmed or taken for misspelt.
+// functionWords relate the other words to each other. They stay, and are never joined,
+// stemmed or corrected.
 var functionWords = wordSet(`to from with without not no never except excluding including include but only or nor if unless
 	until then before after instead of than like as by via into onto in inside on off at over under between for that
 	which who whose when while all every each any both either other than is are be was were do does did i you we
 	my your our me us it its them they this these those he she and just also too very more less most least`)
 
-// relationWords make the order of a list's parts matter.
+// relationWords give meaning to the order of the parts of a list.
 var relationWords = wordSet(`to from with without not no never except excluding including but only or nor if unless until
 	before after instead than like as by via into onto in inside on off at over under between for that which when while`)
 
 var pronouns = wordSet("it its them they that this these those one ones")
 
-// backReferences holds words that point at what was said or done before.
+// backReferences are words that refer to an earlier request or action.
 var backReferences = wordSet("again previous aforementioned above same another others likewise")
 
-// actionClasses gives the class of a verb that begins a clause. What is done to the
-// machine is a class of its own; the verbs that ask for a thing to be there are one.
+// actionClasses maps a verb that begins a clause to its class. Every action on the
+// machine is a class of its own; the verbs that ask for an installation are one class.
 var actionClasses = verbTable(map[string]string{
 	"install":   "install add get put want need grab",
 	"remove":    "remove uninstall delete deinstall",
@@ -70,17 +69,17 @@ func verbTable(classes map[string]string, own string) func() map[string]string {
 	})
 }
 
-// wantVerbs verbs ask for installation only when their object is a thing, not a fact
-// about one, and not something that they do to it.
+// wantVerbs ask for an installation only if their object is a thing, not a fact about a
+// thing and not an action on it.
 var wantVerbs = wordSet("add get put want need grab")
 
 var factNouns = wordSet(`version versions status info information details list log logs size help output name names user
 	users group groups repository repositories ppa key keys rule rules permission permissions entry line`)
 
-// unorderedActions holds the classes of verbs whose lists have no order.
+// unorderedActions are the classes of verbs whose lists have no order.
 var unorderedActions = wordSet("install remove purge upgrade hold unhold list search")
 
-// toolPurposes are what tools are for: every form of the word is its first.
+// toolPurposes maps each form of a tool's purpose to the first form of its line.
 var toolPurposes = stemTable(`edit editor editors editing edits
 	view viewer viewers viewing views
 	play player players playing plays playback
@@ -136,14 +135,14 @@ func stemTable(text string) func() map[string]string {
 	})
 }
 
-// genericHeads name a thing by being one; beside what it is for they say nothing.
+// genericHeads are general words for a thing. Next to a purpose they add no meaning.
 var genericHeads = wordSet(`something anything tool tools program programs software app apps application applications utility
 	utilities`)
 
-// packageLabels say of a package that it is one.
+// packageLabels are words for a package next to its name.
 var packageLabels = wordSet("package program app application software")
 
-// everythingPhrases holds the ways to say "all" as the whole object of an upgrade.
+// everythingPhrases are phrases for all packages as the whole object of an upgrade.
 var everythingPhrases = phraseList(`everything|all|all packages|the system|all software|every package|all installed packages
 	|all of the packages|the whole system|all my packages`)
 
@@ -153,11 +152,11 @@ var formats = wordSet(`pdf pdfs photo mp3 mp4 png jpeg jpg svg gif csv json xml 
 
 var units = wordSet("b kb mb gb tb kib mib gib tib k m g t bit %")
 
-// questionWords begin with one of these, once politeness is off.
+// questionWords begin a question, after polite phrases are removed.
 var questionWords = wordSet(`what why who which where when whose is are was were am does did has should shall may might how can
 	could would will do`)
 
-// phraseList parses alternatives of several words, parted by bars.
+// phraseList parses phrases separated by bars.
 func phraseList(text string) func() [][]string {
 	return sync.OnceValue(func() [][]string {
 		var out [][]string
@@ -170,26 +169,25 @@ func phraseList(text string) func() [][]string {
 	})
 }
 
-// openingPhrases holds what is said before a request without changing it.
+// openingPhrases precede a request without changing its meaning.
 var openingPhrases = phraseList(`please|kindly|hey|hi|hello|ok|okay|cortex|just|simply|can you|could you|would you|will you|can we|
 	could we|i want to|i wanna|i would like to|i need to|i have to|i want you to|i would like you to|i want|i need|
 	i would like|i am looking for|help me to|help me|let us|let me|go ahead and|would you mind|would you kindly|
 	would you please|could you please|can you please|get me|give me|we need to|we need|we want to|we want|so|now`)
 
-// howToPhrases holds what makes a command of a question, when a command follows.
+// howToPhrases turn a question into a command, if a command follows.
 var howToPhrases = phraseList(`how do i|how can i|how do you|how do we|how can we|how to|how would i|how should i|how could i|
 	what is the command to|show me how to|tell me how to`)
 
-// closingPhrases holds what is said after a request without changing it.
+// closingPhrases follow a request without changing its meaning.
 var closingPhrases = phraseList(`please|thanks|thank you|thx|for me|for us|now|right now|asap|here|if you can|if you please|
 	on this machine|on this computer|on this server|on this system|on this box|on this laptop|on this pc|on this host|
 	on my machine|on my computer|on my system|on my laptop|on my pc|to this machine|to my machine|onto this machine`)
 
-// ensurePhrases holds the beginnings of "… X is installed" that ask for it.
+// ensurePhrases are the beginnings of "… X is installed" that ask for an installation.
 var ensurePhrases = phraseList(`make sure that|make sure|ensure that|ensure|see to it that|have|get`)
 
-// aliases are different words for one thing. The first matching one is taken, so
-// that the longer stand first.
+// aliases are synonyms. The first match counts, so longer ones come first.
 var aliases = aliasTable(`
 	visual studio code = vscode
 	vs code = vscode
@@ -237,7 +235,7 @@ func aliasTable(text string) func() []alternative {
 	})
 }
 
-// contractions are written out, so that a "not" cannot hide in one.
+// contractions are replaced by their words, so that every "not" is a word of its own.
 var contractions = aliasTable(`
 	don't = do not
 	dont = do not

@@ -11,29 +11,30 @@ import (
 	"cortex/consumers/llm"
 )
 
-// ProviderFactory returns a provider that asks the server, with this key and patience.
-type ProviderFactory func(s *ModelServer, key string, patience time.Duration) (llm.Provider, error)
+// ProviderFactory returns a provider that calls the server with a key and an idle
+// timeout.
+type ProviderFactory func(s *ModelServer, key string, idleTimeout time.Duration) (llm.Provider, error)
 
-// idleTimeout of providers in tests whose server falls silent.
+// idleTimeout is the provider's in tests whose server stops sending.
 const idleTimeout = 150 * time.Millisecond
 
-// failureCase is one way to fail, and the class that it is.
+// failureCase is one failure of a server, and its class.
 type failureCase struct {
 	name  string
 	reply CannedReply
 	class llm.ErrorClass
 }
 
-// failureCases are the ways of both protocols.
+// failureCases are the failures that both protocols share.
 var failureCases = []failureCase{
 	{"overloaded", CannedReply{Status: 503, Body: `{"error":{"message":"Loading model"}}`}, llm.Unavailable},
 	{"a proxy's page", CannedReply{Status: 502, Body: "<html>Bad Gateway</html>"}, llm.Unavailable},
 	{"too many requests", CannedReply{Status: 429, RetryAfter: "7", Body: `{"error":{"message":"slow down"}}`}, llm.RateLimited},
-	{"no credit, said as 429", CannedReply{Status: 429, Body: `{"error":{"message":"You exceeded your quota","code":"insufficient_quota"}}`}, llm.OutOfCredit},
-	{"no credit, said as 400", CannedReply{Status: 400, Body: `{"error":{"type":"invalid_request_error","message":"Your credit balance is too low"}}`}, llm.OutOfCredit},
+	{"no credit, reported as 429", CannedReply{Status: 429, Body: `{"error":{"message":"You exceeded your quota","code":"insufficient_quota"}}`}, llm.OutOfCredit},
+	{"no credit, reported as 400", CannedReply{Status: 400, Body: `{"error":{"type":"invalid_request_error","message":"Your credit balance is too low"}}`}, llm.OutOfCredit},
 	{"payment required", CannedReply{Status: 402}, llm.OutOfCredit},
 	{"a wrong key", CannedReply{Status: 401, Body: `{"error":{"message":"invalid key"}}`}, llm.Unauthorized},
-	{"asked wrongly", CannedReply{Status: 400, Body: `{"error":{"message":"no such parameter"}}`}, llm.BadRequest},
+	{"a bad request", CannedReply{Status: 400, Body: `{"error":{"message":"no such parameter"}}`}, llm.BadRequest},
 	{"too long for llama-server", CannedReply{Status: 400, Body: `{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}`}, llm.TooLong},
 	{"too long", CannedReply{Status: 400, Body: `{"error":{"message":"exceeds the context length","code":"context_length_exceeded"}}`}, llm.TooLong},
 	{"a redirect", CannedReply{Status: 307}, llm.Malformed},
@@ -42,14 +43,14 @@ var failureCases = []failureCase{
 	{"silent from the start", CannedReply{Delay: time.Hour}, llm.TimedOut},
 	{"an error in the middle", CannedReply{Text: "abcdef", StreamError: "Overloaded"}, llm.Unavailable},
 	{"no stream", CannedReply{Body: "It works!\n"}, llm.Malformed},
-	{"a stream of garbage", CannedReply{Body: "data: {not json\n\n"}, llm.Malformed},
+	{"a stream that is not JSON", CannedReply{Body: "data: {not json\n\n"}, llm.Malformed},
 	{"an empty body", CannedReply{Body: "\n"}, llm.Truncated},
-	{"far too much", CannedReply{Text: strings.Repeat("x", llm.MaxAnswerBytes+1)}, llm.Malformed},
+	{"an oversized answer", CannedReply{Text: strings.Repeat("x", llm.MaxAnswerBytes+1)}, llm.Malformed},
 }
 
-// Conformance holds a provider to what the llm package promises. limited and
-// declined are how the protocol says that an answer reached its limit, and that
-// the model declined.
+// Conformance tests a provider against the promises of package llm. limited and
+// declined are the protocol's words for an answer that reached its limit, and for a
+// model that declined.
 func Conformance(t *testing.T, provider ProviderFactory, limited, declined string) {
 	ask := func(t *testing.T, reply CannedReply, r llm.CompletionRequest) (llm.Completion, string, []RecordedCall, error) {
 		s := Start(func(RecordedCall) CannedReply { return reply })
@@ -65,7 +66,7 @@ func Conformance(t *testing.T, provider ProviderFactory, limited, declined strin
 	}
 	question := llm.CompletionRequest{System: "be brief", Prompt: "why?", MaxTokens: 100}
 
-	t.Run("an answer, whole and as it comes", func(t *testing.T) {
+	t.Run("a whole answer, and its parts", func(t *testing.T) {
 		a, streamed, calls, err := ask(t, CannedReply{Text: "because – ü", Input: 11, Output: 7, Pieces: 5}, question)
 		if err != nil || a.Text != "because – ü" && !strings.Contains(a.Text, "because") || a.Usage != (llm.Usage{Input: 11, Output: 7}) || !a.UsageKnown {
 			t.Errorf("%+v, %v", a, err)
@@ -85,7 +86,7 @@ func Conformance(t *testing.T, provider ProviderFactory, limited, declined strin
 			t.Errorf("%+v, %v, %+v", a, err, calls)
 		}
 	})
-	t.Run("usage that is not told is not made up", func(t *testing.T) {
+	t.Run("usage that the server does not report stays unknown", func(t *testing.T) {
 		if a, _, _, err := ask(t, CannedReply{Text: "x", OmitUsage: true}, question); err != nil || a.UsageKnown {
 			t.Errorf("%+v, %v", a, err)
 		}
@@ -105,7 +106,7 @@ func Conformance(t *testing.T, provider ProviderFactory, limited, declined strin
 			}
 		})
 	}
-	t.Run("nobody there", func(t *testing.T) { testUnreachable(t, provider, question) })
+	t.Run("no server", func(t *testing.T) { testUnreachable(t, provider, question) })
 	t.Run("cancelled", func(t *testing.T) {
 		s := Start(func(RecordedCall) CannedReply { return CannedReply{Text: "abc", Stall: true} })
 		defer s.Close()

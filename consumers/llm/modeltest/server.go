@@ -1,6 +1,6 @@
-// Package modeltest is a model server for tests: real HTTP, both protocols, and
-// every way in which a real one fails. [Conformance] holds a provider to what the
-// llm package promises.
+// Package modeltest provides a model server for tests: real HTTP, both protocols, and
+// the failures of real servers. [Conformance] tests a provider against the promises
+// of package llm.
 package modeltest
 
 import (
@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// RecordedCall is what the server was asked.
+// RecordedCall is one request to the server.
 type RecordedCall struct {
 	Path   string
 	Key    string // as the client sent it
@@ -23,25 +23,25 @@ type RecordedCall struct {
 	Number int             // from 1
 }
 
-// CannedReply is what it answers. The zero value is an empty good answer.
+// CannedReply is one response. The zero value is an empty, complete answer.
 type CannedReply struct {
 	Text            string
-	Pieces          int           // the text comes in as many; 0 is 3
-	Delay           time.Duration // before anything is sent
-	PieceDelay      time.Duration // between pieces
+	Pieces          int           // number of parts; 0 is 3
+	Delay           time.Duration // before the first byte
+	PieceDelay      time.Duration // between parts
 	Status          int           // 0 is 200
 	Body            string        // sent instead of an answer
 	RetryAfter      string        // the Retry-After header
-	Stop            string        // why it stopped, in the protocol's words; "" is the normal one
+	Stop            string        // the stop reason, in the protocol's words; "" is the normal one
 	Input           int           // tokens; 0 is the prompt's bytes / 4
 	Output          int           // tokens; 0 is the text's bytes / 4
-	OmitUsage       bool          // usage is not told
-	DisconnectAfter int           // the connection ends after as many pieces; 0 never
-	Stall           bool          // after the first piece nothing comes any more
-	StreamError     string        // an error inside the stream, after the first piece
+	OmitUsage       bool          // do not report usage
+	DisconnectAfter int           // close the connection after this many parts; 0 is never
+	Stall           bool          // send nothing after the first part
+	StreamError     string        // an error inside the stream, after the first part
 }
 
-// ModelServer is a model server.
+// ModelServer is a model server. Use [Start].
 type ModelServer struct {
 	*httptest.Server
 
@@ -52,7 +52,8 @@ type ModelServer struct {
 	once   sync.Once
 }
 
-// Start starts a server whose answers answer decides; nil answers "ok". Close ends it.
+// Start starts a server. answer returns the reply to each call; nil replies "ok".
+// Close stops the server.
 func Start(answer func(RecordedCall) CannedReply) *ModelServer {
 	s := &ModelServer{answer: answer, closed: make(chan struct{})}
 	mux := http.NewServeMux()
@@ -63,7 +64,7 @@ func Start(answer func(RecordedCall) CannedReply) *ModelServer {
 	return s
 }
 
-// Close ends the server and every call that still waits. It may be called twice.
+// Close stops the server and every call in progress. It may be called twice.
 func (s *ModelServer) Close() {
 	s.once.Do(func() {
 		close(s.closed)
@@ -72,23 +73,25 @@ func (s *ModelServer) Close() {
 	})
 }
 
-// SetAnswer changes what decides from now on.
+// SetAnswer replaces the function that returns replies.
 func (s *ModelServer) SetAnswer(answer func(RecordedCall) CannedReply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answer = answer
 }
 
-// Calls gives what was asked so far.
+// Calls returns the calls so far.
 func (s *ModelServer) Calls() []RecordedCall {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]RecordedCall(nil), s.calls...)
 }
 
-// AnthropicURL is the address for Anthropic's protocol, OpenAIURL that for OpenAIURL's.
+// AnthropicURL returns the address for Anthropic's protocol.
 func (s *ModelServer) AnthropicURL() string { return s.URL }
-func (s *ModelServer) OpenAIURL() string    { return s.URL + "/v1" }
+
+// OpenAIURL returns the address for OpenAI's protocol.
+func (s *ModelServer) OpenAIURL() string { return s.URL + "/v1" }
 
 func (s *ModelServer) models(w http.ResponseWriter, _ *http.Request) {
 	reply := s.record(RecordedCall{Path: "/v1/models"})
@@ -99,7 +102,7 @@ func (s *ModelServer) models(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprint(w, `{"data":[{"id":"test-model"}]}`)
 }
 
-// record notes a call and asks for the answer.
+// record records a call and returns its reply.
 func (s *ModelServer) record(c RecordedCall) CannedReply {
 	s.mu.Lock()
 	c.Number = len(s.calls) + 1
@@ -112,7 +115,7 @@ func (s *ModelServer) record(c RecordedCall) CannedReply {
 	return answer(c)
 }
 
-// writeReply sends what is no answer.
+// writeReply sends a response that is not an answer.
 func (s *ModelServer) writeReply(w http.ResponseWriter, r CannedReply) {
 	if r.RetryAfter != "" {
 		w.Header().Set("Retry-After", r.RetryAfter)
@@ -216,7 +219,8 @@ func firstNonEmpty(a, b string) string {
 	return a
 }
 
-// beginStream waits, refuses, or opens the stream; it fills in what a reply leaves out.
+// beginStream waits, then starts the stream or sends an error. It fills in the
+// defaults of the reply.
 func (s *ModelServer) beginStream(out *stream, c RecordedCall, r *CannedReply) bool {
 	if !out.sleep(r.Delay) {
 		return false
@@ -258,7 +262,7 @@ func (s *stream) event(name string, v any) {
 	s.write(name + "data: " + string(b) + "\n\n")
 }
 
-// sleep waits, unless the client or the server goes.
+// sleep waits. It returns false when the client left or the server was closed.
 func (s *stream) sleep(d time.Duration) bool {
 	if d == 0 {
 		return true
@@ -274,7 +278,7 @@ func (s *stream) sleep(d time.Duration) bool {
 	return false
 }
 
-// sendPieces sends the text; it reports whether the answer goes on to its end.
+// sendPieces sends the text. It reports whether the answer is complete.
 func (s *stream) sendPieces(r CannedReply, send, fail func(string)) bool {
 	n := r.Pieces
 	if n == 0 {

@@ -7,30 +7,37 @@ import (
 	"cortex/consumers/llm"
 )
 
-// How long a provider that fails is left alone.
+// When the circuit opens, and for how long.
 const (
-	// failureThreshold is how many failures in a row are too many.
+	// failureThreshold is the number of failures in a row that opens the circuit.
 	failureThreshold = 3
 	initialOpenTime  = 15 * time.Second
 	maxOpenTime      = 5 * time.Minute
-	// permanentOpenTime follows what trying again does not mend: a wrong key, no credit.
+	// permanentOpenTime follows an error that a retry does not fix: a wrong key, no
+	// credit.
 	permanentOpenTime = 10 * time.Minute
 )
 
-// breaker keeps callers from a provider that fails. Once its rest is over, one
-// call finds out.
+// breaker is the circuit breaker of one provider. While it is open, no call is made;
+// then it is half-open: one call decides whether it closes.
+//
+// It is not sony/gobreaker's, whose open time is one constant. Here the time depends
+// on the error (a wrong key, no credit), grows with every trip, and follows the
+// server's Retry-After; a probe shortens it; and some errors count neither as
+// failure nor as success.
 type breaker struct {
 	now func() time.Time
 
 	mu        sync.Mutex
-	failures  int
-	openFor   time.Duration // of the last rest
+	failures  int           // in a row
+	openFor   time.Duration // the last open time
 	openUntil time.Time     // zero when closed
-	halfOpen  bool          // a call is finding out
-	lastError string        // failure
+	halfOpen  bool          // the deciding call is in progress
+	lastError string
 }
 
-// allow asks to make a call.
+// allow reports whether a call may be made. After true, the caller calls record or
+// cancel.
 func (b *breaker) allow() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -44,18 +51,18 @@ func (b *breaker) allow() bool {
 	return true
 }
 
-// cancel: the call was not made after all.
+// cancel ends a call that was allowed and not made.
 func (b *breaker) cancel() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.halfOpen = false
 }
 
-// record learns how a call went.
+// record records the result of a call.
 func (b *breaker) record(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	found := b.halfOpen
+	deciding := b.halfOpen
 	b.halfOpen = false
 	class := llm.ClassOf(err)
 	switch {
@@ -65,7 +72,7 @@ func (b *breaker) record(err error) {
 	case class == llm.Cancelled:
 		return
 	case class == llm.BadRequest, class == llm.TooLong, class == llm.Refused:
-		b.lastError = err.Error() // it answers; the question was wrong
+		b.lastError = err.Error() // the provider answers; the question is at fault
 		return
 	}
 	b.failures++
@@ -73,29 +80,29 @@ func (b *breaker) record(err error) {
 	switch {
 	case class.Permanent():
 		b.trip(permanentOpenTime)
-	case found || b.failures >= failureThreshold:
+	case deciding || b.failures >= failureThreshold:
 		b.trip(min(maxOpenTime, max(initialOpenTime, 2*b.openFor)))
 	}
 }
 
 func (b *breaker) trip(d time.Duration) { b.openFor, b.openUntil = d, b.now().Add(d) }
 
-// backoff leaves the provider alone for as long as it asked.
+// backoff opens the circuit for as long as the server asked.
 func (b *breaker) backoff(d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.trip(d)
 }
 
-// isOpen reports whether callers are kept away.
+// isOpen reports whether a call would not be allowed.
 func (b *breaker) isOpen() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !b.openUntil.IsZero() && (b.halfOpen || b.now().Before(b.openUntil))
 }
 
-// recordProbe learns from a probe: a good one ends the rest, but the next call still
-// finds out alone.
+// recordProbe records the result of a probe. After one that succeeds the circuit is
+// half-open.
 func (b *breaker) recordProbe(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

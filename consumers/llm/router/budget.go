@@ -11,30 +11,30 @@ import (
 	"cortex/events"
 )
 
-// Price is what a million tokens cost, in micro-USD.
+// Price is the price of a million tokens, in micro-USD.
 type Price struct{ Input, Output int64 }
 
-// Cost is what tokens cost, in micro-USD, rounded up.
+// Cost returns the price of some tokens, in micro-USD, rounded up.
 func (p Price) Cost(input, output int) int64 {
 	const million = 1_000_000
 	return (p.Input*int64(input) + p.Output*int64(output) + million - 1) / million
 }
 
-// ParsePrice reads "3/15": dollars per million tokens that are asked and answered.
+// ParsePrice parses "3/15": dollars per million input and output tokens.
 func ParsePrice(s string) (*Price, error) {
 	in, out, ok := strings.Cut(s, "/")
 	input, err1 := ParseUSD(in)
 	output, err2 := ParseUSD(out)
 	if !ok || err1 != nil || err2 != nil {
-		return nil, fmt.Errorf("%q is not a price such as 3/15, dollars per million tokens asked and answered", s)
+		return nil, fmt.Errorf("invalid price %q: use a form such as 3/15, dollars per million input and output tokens", s)
 	}
 	return &Price{input, output}, nil
 }
 
-// ParseUSD reads an amount of dollars, exactly, as micro-USD.
+// ParseUSD parses an amount of dollars, exactly, as micro-USD.
 func ParseUSD(s string) (int64, error) {
 	whole, part, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(s), "$"), ".")
-	bad := fmt.Errorf("%q is not an amount of dollars with at most six places", s)
+	bad := fmt.Errorf("invalid amount %q: use dollars with at most six decimal places", s)
 	if len(part) > 6 || len(whole) > 9 || whole == "" {
 		return 0, bad
 	}
@@ -45,13 +45,13 @@ func ParseUSD(s string) (int64, error) {
 	return int64(n), nil
 }
 
-// EnvName is a provider's name in the name of a variable.
+// EnvName returns a provider's name as part of the name of an environment variable.
 func EnvName(provider string) string {
 	return strings.ToUpper(strings.ReplaceAll(provider, "-", "_"))
 }
 
-// Budget is what may be spent in a day and in a month, by UTC, in micro-USD. It is
-// safe for concurrent use.
+// Budget limits the spending of a day and of a month (UTC), in micro-USD. It is safe
+// for concurrent use.
 type Budget struct {
 	dayLimit, monthLimit int64 // 0 is no limit
 	now                  func() time.Time
@@ -63,8 +63,8 @@ type Budget struct {
 	reserved       int64
 }
 
-// NewBudget returns a budget of which nothing is spent; [Budget.AddSpent] tells what
-// was.
+// NewBudget returns a budget of which nothing is spent. [Budget.AddSpent] adds earlier
+// spending.
 func NewBudget(day, month int64, now func() time.Time) *Budget {
 	return &Budget{dayLimit: day, monthLimit: month, now: now, today: now().UTC().Truncate(24 * time.Hour)}
 }
@@ -72,7 +72,7 @@ func NewBudget(day, month int64, now func() time.Time) *Budget {
 // HasLimit reports whether there is any limit.
 func (b *Budget) HasLimit() bool { return b.dayLimit > 0 || b.monthLimit > 0 }
 
-// AddSpent adds what was spent at a time.
+// AddSpent adds spending at a time.
 func (b *Budget) AddSpent(at time.Time, cost int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -98,19 +98,21 @@ func (b *Budget) rollOver() {
 	b.today, b.spentToday = today, 0
 }
 
-// BudgetExceeded tells which budget a call does not fit into.
+// BudgetExceeded is the error of a call that exceeds a budget.
 type BudgetExceeded struct {
 	Period                string // day or month
 	Limit, Spent, MaxCost int64  // micro-USD
 }
 
 func (e *BudgetExceeded) Error() string {
-	return fmt.Sprintf("the budget of the %s is %s; %s are spent or promised, and this may cost %s", e.Period, FormatUSD(e.Limit), FormatUSD(e.Spent), FormatUSD(e.MaxCost))
+	return fmt.Sprintf("the budget of the %s is %s; %s are spent or reserved, and this may cost %s", e.Period, FormatUSD(e.Limit), FormatUSD(e.Spent), FormatUSD(e.MaxCost))
 }
 
+// FormatUSD formats an amount of micro-USD as dollars.
 func FormatUSD(n int64) string { return fmt.Sprintf("$%d.%06d", n/1_000_000, n%1_000_000) }
 
-// Reserve promises most; settle says what it was.
+// Reserve reserves the most that a call may cost. settle, which must be called,
+// replaces it by the cost.
 func (b *Budget) Reserve(most int64) (settle func(int64), err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -135,7 +137,7 @@ func (b *Budget) Reserve(most int64) (settle func(int64), err error) {
 	}, nil
 }
 
-// AsBudgetExceeded gives the budget that an error is about.
+// AsBudgetExceeded returns the [BudgetExceeded] in an error.
 func AsBudgetExceeded(err error) (*BudgetExceeded, bool) {
 	var e *BudgetExceeded
 	return e, errors.As(err, &e)

@@ -1,11 +1,19 @@
-// Package router decides which provider answers a question, and what that may cost.
+// Package router chooses the provider that answers a question, and enforces limits
+// and the budget.
 //
-// It promises: providers are tried in the order of their task's chain, each once,
-// with at most [Config.Retries] repetitions and one repair of an answer that does
-// not fit its schema, so that n providers see at most n·(Retries+2) calls whatever
-// happens; a provider that keeps failing is left alone for a while; limits of
-// requests and tokens are kept across all callers; no call is made whose worst case
-// the budget does not cover; and every call is accounted for, failed ones, too.
+// It promises:
+//
+//   - Providers are tried in the order of their task's chain, each once, with at
+//     most [Config.Retries] retries and one repair of an answer that does not fit its
+//     schema. So n providers receive at most n·(Retries+2) calls.
+//   - A circuit breaker keeps calls from a provider that keeps failing.
+//   - The limits of requests and tokens hold across all callers.
+//   - A call is made only if the budget covers its worst case.
+//   - Every call is accounted for, failed ones too.
+//
+// The retry loop is written by hand. It records each attempt, repairs an answer once,
+// and hands a long Retry-After to the circuit breaker; a backoff library would
+// replace one line of it.
 package router
 
 import (
@@ -23,31 +31,31 @@ import (
 	"cortex/events"
 )
 
-// Limits of patience.
+// Waits and retries.
 const (
 	// maxRateLimitWait bounds how long a question waits for one provider's limits.
 	maxRateLimitWait = 20 * time.Second
-	// initialBackoff is the longest pause before the first repetition; it doubles.
+	// initialBackoff is the longest delay before the first retry; it doubles.
 	initialBackoff = 500 * time.Millisecond
-	// DefaultRetries is how often one provider is asked again.
+	// DefaultRetries is the number of retries at one provider.
 	DefaultRetries = 1
 )
 
-// PricedProvider is a provider and how it may be used.
+// PricedProvider is a provider with its limits and its price.
 type PricedProvider struct {
 	llm.Provider
 	RPM, TPM int    // requests and tokens per minute; 0 is no limit
-	Price    *Price // nil when nobody said
+	Price    *Price // nil when the price is not configured
 }
 
-// Config is what a router works with.
+// Config configures a router.
 type Config struct {
 	Providers []PricedProvider
-	// Chains are the names of providers by task, in order; a task without one uses
-	// all, in the order of Backends.
+	// Chains are the names of providers by task, in order. A task without a chain
+	// uses all providers, in the order of Providers.
 	Chains  map[events.LLMTask][]string
 	Budget  *Budget
-	Retries int // 0 is DefaultRetries, less is none
+	Retries int // 0 is DefaultRetries; a negative number is none
 	Now     func() time.Time
 }
 
@@ -57,7 +65,7 @@ type ProviderRouter struct {
 	providers map[string]*providerState
 }
 
-// providerState is what is known of one backend.
+// providerState is one provider with its limiters and its circuit breaker.
 type providerState struct {
 	PricedProvider
 	requestLimiter, tokenLimiter *rate.Limiter
@@ -87,32 +95,32 @@ func New(cfg Config) *ProviderRouter {
 type AskRequest struct {
 	Task         events.LLMTask
 	Request      llm.CompletionRequest
-	OnlyProvider string             // this provider and no other; "" for the chain
-	CheckAnswer  func(string) error // what the schema cannot say; nil for none
+	OnlyProvider string             // use only this provider; "" uses the chain
+	CheckAnswer  func(string) error // checks that the schema cannot express; nil for none
 	OnDelta      func(Delta)        // optional
 }
 
-// OnDelta is a part of an answer while it comes.
+// Delta is a part of an answer while it is streamed.
 type Delta struct {
 	Text string `json:"text,omitempty"`
-	// Restart says that what came so far is void: somebody else answers.
+	// Restart discards the parts so far: another attempt follows.
 	Restart bool `json:"restart,omitempty"`
 }
 
-// Attempt is one call, or why none was made.
+// Attempt is one call, or the reason why it was not made.
 type Attempt = events.LLMAttempt
 
-// AskResult is how a question was answered, or not.
+// AskResult is the answer to a question, and the attempts to get one.
 type AskResult struct {
 	Answer   llm.Completion
 	Provider string
 	Attempts []Attempt
 	Cost     int64 // micro-USD of all attempts
-	Unpriced bool  // an attempt's price is not known
+	Unpriced bool  // the price of an attempt is unknown
 }
 
-// Ask asks until somebody answers. The result tells of the attempts with an error,
-// too.
+// Ask asks one provider after another until one answers. The result lists the
+// attempts also when there is an error.
 func (r *ProviderRouter) Ask(ctx context.Context, a AskRequest) (AskResult, error) {
 	var res AskResult
 	chain, err := r.chain(a)
@@ -134,7 +142,7 @@ func (r *ProviderRouter) Ask(ctx context.Context, a AskRequest) (AskResult, erro
 	return res, last
 }
 
-// chain gives the lines of a task, each once.
+// chain returns the providers of a task, each once.
 func (r *ProviderRouter) chain(a AskRequest) ([]*providerState, error) {
 	names := r.cfg.Chains[a.Task]
 	if len(names) == 0 {
@@ -149,19 +157,19 @@ func (r *ProviderRouter) chain(a AskRequest) ([]*providerState, error) {
 	for _, name := range names {
 		l := r.providers[name]
 		if l == nil {
-			return nil, &events.Error{Op: "router.chain", Kind: events.ErrUsage, Subject: name, Err: errors.New("no such provider is set up"), Hint: "'cortex llm providers' lists them"}
+			return nil, &events.Error{Op: "router.chain", Kind: events.ErrUsage, Subject: name, Err: errors.New("no provider of this name is configured"), Hint: "'cortex llm providers' lists the providers"}
 		}
 		if !slices.Contains(out, l) {
 			out = append(out, l)
 		}
 	}
 	if len(out) == 0 {
-		return nil, &events.Error{Op: "router.chain", Kind: events.ErrUnavailable, Err: errors.New("no provider is set up"), Hint: "'cortex llm providers' tells how"}
+		return nil, &events.Error{Op: "router.chain", Kind: events.ErrUnavailable, Err: errors.New("no provider is configured"), Hint: "see 'cortex llm providers'"}
 	}
 	return out, nil
 }
 
-// askProvider asks one provider, again where that is sensible.
+// askProvider asks one provider, and retries where the error permits it.
 func (r *ProviderRouter) askProvider(ctx context.Context, l *providerState, a AskRequest, res *AskResult) (llm.Completion, error) {
 	repaired := false
 	for again := 0; ; again++ {
@@ -191,8 +199,9 @@ func (r *ProviderRouter) askProvider(ctx context.Context, l *providerState, a As
 	}
 }
 
-// waitBeforeRetry waits before a repetition: as long as the server asks, or a random while.
-// It reports whether repeating is sensible.
+// waitBeforeRetry waits before a retry: as long as the server asks, or a random
+// backoff. It reports whether to retry. A server that asks for a longer wait than
+// maxRateLimitWait opens the circuit breaker instead.
 func waitBeforeRetry(ctx context.Context, l *providerState, err error, again int) bool {
 	wait := time.Duration(rand.Int64N(int64(initialBackoff << again)))
 	var e *llm.CallError
@@ -213,12 +222,12 @@ func waitBeforeRetry(ctx context.Context, l *providerState, err error, again int
 	}
 }
 
-// callOnce makes one call, with its limits, its budget and its account.
+// callOnce makes one call within limits and budget, and accounts for it.
 func (r *ProviderRouter) callOnce(ctx context.Context, l *providerState, a AskRequest, res *AskResult) (llm.Completion, error) {
 	note := func(at Attempt) { res.Attempts = append(res.Attempts, at) }
 	if !l.breaker.allow() {
 		note(Attempt{Provider: l.Name(), Model: l.Model(), Class: string(circuitOpen)})
-		return llm.Completion{}, &llm.CallError{Provider: l.Name(), Class: circuitOpen, Err: errors.New("it failed too often lately and is left alone for a while")}
+		return llm.Completion{}, &llm.CallError{Provider: l.Name(), Class: circuitOpen, Err: errors.New("it failed repeatedly and is not called for a while")}
 	}
 	settle, err := r.reserveBudget(l, a.Request)
 	if err != nil {
@@ -240,25 +249,25 @@ func (r *ProviderRouter) callOnce(ctx context.Context, l *providerState, a AskRe
 			err = &llm.CallError{Provider: l.Name(), Class: llm.Malformed, Usage: answer.Usage, Err: wrong}
 		}
 	}
-	at := Attempt{Provider: l.Name(), Model: l.Model(), LatencyMs: r.cfg.Now().Sub(start).Milliseconds()}
+	attempt := Attempt{Provider: l.Name(), Model: l.Model(), LatencyMs: r.cfg.Now().Sub(start).Milliseconds()}
 	used, counted := answer.Usage, answer.UsageKnown
 	var e *llm.CallError
 	if errors.As(err, &e) {
-		at.Class, at.Status = string(e.Class), e.Status
-		used, counted = e.Usage, e.Usage != llm.Usage{} || e.Status != 0 // a refusal costs nothing
+		attempt.Class, attempt.Status = string(e.Class), e.Status
+		used, counted = e.Usage, e.Usage != llm.Usage{} || e.Status != 0 // a call with an HTTP error costs nothing
 	}
-	at.InputTokens, at.OutputTokens, at.TokensReported = used.Input, used.Output, counted
-	at.Cost, at.PriceKnown = l.costOf(a.Request, used, counted)
-	settle(at.Cost)
+	attempt.InputTokens, attempt.OutputTokens, attempt.TokensReported = used.Input, used.Output, counted
+	attempt.Cost, attempt.PriceKnown = l.costOf(a.Request, used, counted)
+	settle(attempt.Cost)
 	l.chargeExtraTokens(estimate, used)
-	res.Cost += at.Cost
-	res.Unpriced = res.Unpriced || !at.PriceKnown
+	res.Cost += attempt.Cost
+	res.Unpriced = res.Unpriced || !attempt.PriceKnown
 	l.breaker.record(err)
-	note(at)
+	note(attempt)
 	return answer, err
 }
 
-// Classes of attempts that were no calls.
+// Classes of attempts without a call. The strings are stored in events.
 const (
 	circuitOpen  llm.ErrorClass = "resting"
 	budgetDenied llm.ErrorClass = "denied"
@@ -271,8 +280,8 @@ func deltaFunc(a AskRequest) func(string) {
 	return func(text string) { a.OnDelta(Delta{Text: text}) }
 }
 
-// costOf says what a call cost. When the provider did not tell what it took, the
-// worst case is charged: money that may be gone is gone.
+// costOf returns the cost of a call. If the provider did not report its usage, the
+// worst case is charged.
 func (l *providerState) costOf(r llm.CompletionRequest, used llm.Usage, counted bool) (cost int64, priced bool) {
 	if l.Price == nil {
 		return 0, false
@@ -283,28 +292,28 @@ func (l *providerState) costOf(r llm.CompletionRequest, used llm.Usage, counted 
 	return l.Price.Cost(used.Input, used.Output), true
 }
 
-// reserveBudget keeps the worst case of a call from being spent twice.
+// reserveBudget reserves the worst case of a call. settle replaces it by the cost.
 func (r *ProviderRouter) reserveBudget(l *providerState, req llm.CompletionRequest) (settle func(int64), err error) {
 	if r.cfg.Budget == nil {
 		return func(int64) {}, nil
 	}
 	if l.Price == nil {
 		if r.cfg.Budget.HasLimit() {
-			return nil, &events.Error{Op: "router.reserve", Kind: events.ErrDenied, Subject: l.Name(), Err: errors.New("there is a budget, and nobody said what this provider costs"), Hint: fmt.Sprintf("set CORTEX_LLM_%s_PRICE", EnvName(l.Name()))}
+			return nil, &events.Error{Op: "router.reserveBudget", Kind: events.ErrDenied, Subject: l.Name(), Err: errors.New("there is a budget, but the price of this provider is not configured"), Hint: fmt.Sprintf("set CORTEX_LLM_%s_PRICE", EnvName(l.Name()))}
 		}
 		return func(int64) {}, nil
 	}
 	return r.cfg.Budget.Reserve(l.Price.Cost(estimateInputTokens(req), req.MaxTokens))
 }
 
-// estimateInputTokens guesses, on the high side, how many tokens a request has.
+// estimateInputTokens estimates the tokens of a request, on the high side.
 func estimateInputTokens(r llm.CompletionRequest) int {
 	return (len(r.System)+len(r.Prompt)+len(r.Schema))/3 + 64
 }
 
 func estimateTokens(r llm.CompletionRequest) int { return estimateInputTokens(r) + r.MaxTokens/4 }
 
-// waitForRateLimit waits for the limits of requests and tokens.
+// waitForRateLimit waits until the limits of requests and tokens permit a call.
 func (l *providerState) waitForRateLimit(ctx context.Context, n int) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxRateLimitWait, errRateLimited)
 	defer cancel()
@@ -324,26 +333,26 @@ func (l *providerState) waitForRateLimit(ctx context.Context, n int) error {
 	return &llm.CallError{Provider: l.Name(), Class: llm.RateLimited, Err: errRateLimited}
 }
 
-var errRateLimited = errors.New("its limit of requests or tokens per minute is used up")
+var errRateLimited = errors.New("the limit of requests or tokens per minute is reached")
 
-// chargeExtraTokens takes from the limit of tokens what a call took beyond the estimate.
+// chargeExtraTokens charges the limiter for the tokens beyond the estimate.
 func (l *providerState) chargeExtraTokens(estimate int, used llm.Usage) {
 	if more := used.Input + used.Output - estimate; l.tokenLimiter != nil && more > 0 {
 		l.tokenLimiter.ReserveN(time.Now(), min(more, l.tokenLimiter.Burst()))
 	}
 }
 
-// ProviderHealth is how one provider is.
+// ProviderHealth is the state of one provider.
 type ProviderHealth struct {
 	Name      string    `json:"name"`
 	Model     string    `json:"model"`
-	State     string    `json:"state"` // ok, resting, trying
+	State     string    `json:"state"` // ok, resting (circuit open), trying (half-open)
 	RetryAt   time.Time `json:"until,omitzero"`
 	Failures  int       `json:"failures"` // in a row
 	LastError string    `json:"last,omitempty"`
 }
 
-// ProviderHealth tells how every provider is, in order.
+// Health returns the state of every provider, in order.
 func (r *ProviderRouter) Health() []ProviderHealth {
 	out := make([]ProviderHealth, 0, len(r.cfg.Providers))
 	for _, b := range r.cfg.Providers {
@@ -352,7 +361,7 @@ func (r *ProviderRouter) Health() []ProviderHealth {
 	return out
 }
 
-// AnyAvailable reports whether any provider may be asked now.
+// AnyAvailable reports whether any provider may be called now.
 func (r *ProviderRouter) AnyAvailable() bool {
 	for _, l := range r.providers {
 		if !l.breaker.isOpen() {
@@ -362,8 +371,8 @@ func (r *ProviderRouter) AnyAvailable() bool {
 	return false
 }
 
-// Probe finds out whether the providers would answer: all, or those that rest. One
-// that would is asked again from now on.
+// Probe probes all providers, or those whose circuit is open. A probe that succeeds
+// lets the next call through.
 func (r *ProviderRouter) Probe(ctx context.Context, all bool) map[string]error {
 	out := map[string]error{}
 	var mu sync.Mutex

@@ -20,7 +20,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// scripted is a provider whose calls end as the script says; the last goes on.
+// scripted is a provider whose calls return the results of a script; the last one
+// repeats.
 type scripted struct {
 	name   string
 	took   time.Duration
@@ -85,7 +86,7 @@ func ask(r *router.ProviderRouter) (router.AskResult, error) {
 	return r.Ask(context.Background(), router.AskRequest{Task: events.TaskConversation, Request: llm.CompletionRequest{Prompt: "q", MaxTokens: 100}})
 }
 
-func TestCallsAreBoundedWhenEverythingFails(t *testing.T) {
+func TestAskBoundsCallsWhenAllFail(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		classes := []llm.ErrorClass{llm.Unavailable, llm.RateLimited, llm.TimedOut, llm.Truncated, llm.Malformed, llm.Refused, llm.Unauthorized, llm.OutOfCredit, llm.BadRequest, llm.TooLong}
 		n := rapid.IntRange(1, 5).Draw(rt, "providers")
@@ -98,7 +99,7 @@ func TestCallsAreBoundedWhenEverythingFails(t *testing.T) {
 		synctest.Test(t, func(*testing.T) {
 			res, err := ask(newRouter(bs...))
 			if err == nil {
-				rt.Fatal("somebody answered")
+				rt.Fatal("a provider answered")
 			}
 			total := 0
 			for _, p := range ps {
@@ -108,13 +109,13 @@ func TestCallsAreBoundedWhenEverythingFails(t *testing.T) {
 				total += p.count()
 			}
 			if len(res.Attempts) != total {
-				rt.Errorf("%d attempts on record of %d", len(res.Attempts), total)
+				rt.Errorf("%d recorded attempts of %d calls", len(res.Attempts), total)
 			}
 		})
 	})
 }
 
-func TestTheNextProviderAnswers(t *testing.T) {
+func TestNextProviderAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad := &scripted{name: "bad", script: []error{class(llm.Unavailable)}}
 		good := &scripted{name: "good", text: "yes"}
@@ -131,7 +132,7 @@ func TestTheNextProviderAnswers(t *testing.T) {
 	})
 }
 
-func TestAChainNamesAProviderOnce(t *testing.T) {
+func TestChainWithDuplicateProvider(t *testing.T) {
 	p := &scripted{name: "a", script: []error{class(llm.BadRequest)}}
 	r := router.New(router.Config{Providers: []router.PricedProvider{{Provider: p}}, Chains: map[events.LLMTask][]string{events.TaskInstall: {"a", "a", "a"}}, Now: time.Now})
 	if _, err := r.Ask(t.Context(), router.AskRequest{Task: events.TaskInstall}); err == nil || p.count() != 1 {
@@ -142,14 +143,14 @@ func TestAChainNamesAProviderOnce(t *testing.T) {
 	}
 }
 
-func TestTheServersPauseIsKept(t *testing.T) {
+func TestRetryAfterIsRespected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &scripted{name: "a", text: "ok", script: []error{&llm.CallError{Class: llm.RateLimited, RetryAfter: 7 * time.Second, Err: errors.New("x")}, nil}}
 		if _, err := ask(newRouter(router.PricedProvider{Provider: p})); err != nil {
 			t.Fatal(err)
 		}
 		if d := p.calls[1].Sub(p.calls[0]); d != 7*time.Second {
-			t.Errorf("it was asked again after %s", d)
+			t.Errorf("it was called again after %s", d)
 		}
 		long := &scripted{name: "b", script: []error{&llm.CallError{Class: llm.RateLimited, RetryAfter: 5 * time.Minute, Err: errors.New("x")}}}
 		r := newRouter(router.PricedProvider{Provider: long}, router.PricedProvider{Provider: &scripted{name: "c"}})
@@ -159,12 +160,12 @@ func TestTheServersPauseIsKept(t *testing.T) {
 			}
 		}
 		if long.count() != 1 {
-			t.Errorf("it was asked %d times within its pause", long.count())
+			t.Errorf("it was called %d times within the Retry-After", long.count())
 		}
 	})
 }
 
-func TestFiveASecondAreFiveASecond(t *testing.T) {
+func TestRequestsPerMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &scripted{name: "a"}
 		r := newRouter(router.PricedProvider{Provider: p, RPM: 300})
@@ -188,7 +189,7 @@ func TestFiveASecondAreFiveASecond(t *testing.T) {
 	})
 }
 
-func TestTokensPerMinuteAreKept(t *testing.T) {
+func TestTokensPerMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &scripted{name: "a", usage: llm.Usage{Input: 80, Output: 20}}
 		r := newRouter(router.PricedProvider{Provider: p, TPM: 600})
@@ -204,7 +205,7 @@ func TestTokensPerMinuteAreKept(t *testing.T) {
 	})
 }
 
-func TestAFailingProviderIsLeftAlone(t *testing.T) {
+func TestCircuitOpensAfterFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &scripted{name: "a", script: []error{class(llm.Unavailable), class(llm.Unavailable), class(llm.Unavailable), nil}}
 		r := newRouter(router.PricedProvider{Provider: p})
@@ -234,7 +235,7 @@ func TestAFailingProviderIsLeftAlone(t *testing.T) {
 	})
 }
 
-func TestAProbeEndsTheRest(t *testing.T) {
+func TestProbeClosesCircuit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &scripted{name: "a", script: []error{class(llm.Unauthorized)}}
 		r := newRouter(router.PricedProvider{Provider: p})
@@ -243,13 +244,13 @@ func TestAProbeEndsTheRest(t *testing.T) {
 			t.Errorf("a wrong key was tried %d times", p.count())
 		}
 		if r.Probe(t.Context(), false)["a"] == nil || r.AnyAvailable() {
-			t.Error("a failed probe ended the rest")
+			t.Error("a failed probe closed the circuit")
 		}
 		p.mu.Lock()
 		p.script = nil
 		p.mu.Unlock()
 		if err := r.Probe(t.Context(), false)["a"]; err != nil || !r.AnyAvailable() {
-			t.Errorf("a good probe did not end the rest: %v", err)
+			t.Errorf("a successful probe did not close the circuit: %v", err)
 		}
 		if _, err := ask(r); err != nil {
 			t.Error(err)
@@ -257,7 +258,7 @@ func TestAProbeEndsTheRest(t *testing.T) {
 	})
 }
 
-func TestAnAnswerThatDoesNotFitIsRepairedOnce(t *testing.T) {
+func TestInvalidAnswerIsRepairedOnce(t *testing.T) {
 	for _, right := range []bool{true, false} {
 		p := &scripted{name: "a", text: "{}"}
 		n := 0
@@ -276,7 +277,7 @@ func TestAnAnswerThatDoesNotFitIsRepairedOnce(t *testing.T) {
 	}
 }
 
-func TestTheBudgetCoversTheWorstCase(t *testing.T) {
+func TestBudgetCoversWorstCase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		price := &router.Price{Input: 0, Output: 1_000_000} // a micro-dollar a token
 		b := router.NewBudget(1000, 0, time.Now)
@@ -313,7 +314,7 @@ func TestTheBudgetCoversTheWorstCase(t *testing.T) {
 	})
 }
 
-func TestAPriceNobodyKnowsIsNoPrice(t *testing.T) {
+func TestUnknownPrice(t *testing.T) {
 	p := &scripted{name: "a", usage: llm.Usage{Input: 9, Output: 9}}
 	r := router.New(router.Config{Providers: []router.PricedProvider{{Provider: p}}, Budget: router.NewBudget(0, 0, time.Now), Now: time.Now})
 	if res, err := ask(r); err != nil || !res.Unpriced || res.Cost != 0 || res.Attempts[0].PriceKnown {
@@ -325,7 +326,7 @@ func TestAPriceNobodyKnowsIsNoPrice(t *testing.T) {
 	}
 }
 
-func TestAmountsAreExact(t *testing.T) {
+func TestParseUSDIsExact(t *testing.T) {
 	for text, want := range map[string]int64{"3": 3_000_000, "0.25": 250_000, "$1.000001": 1_000_001, "0": 0} {
 		if got, err := router.ParseUSD(text); err != nil || got != want {
 			t.Errorf("%q is %d, %v", text, got, err)

@@ -8,21 +8,20 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 
 	"cortex/events"
 )
 
-// aptAnswer is what apt said of a step.
+// aptAnswer is apt's answer about a step: the packages from its hook, and its output.
 type aptAnswer struct {
 	packages []hookPackage
 	text     string
 }
 
-// askApt runs apt with the step's own arguments, but only to print what it would
-// fetch, with the hook listening. What apt would refuse without a further yes
-// (holds, downgrades, essential packages) is allowed here, so that the plan can
-// be seen; the step itself does not get these.
+// askApt runs apt with the arguments of the step and the option that makes it only
+// print what it would fetch. Its JSON hook reports the plan. Actions that apt refuses
+// by default (on holds, downgrades, essential packages) are allowed in this run only,
+// so that the plan shows them.
 func (m *Machine) askApt(ctx context.Context, s events.Step) (aptAnswer, error) {
 	s.AllowDowngrade = true
 	s.AllowHeld = s.AllowHeld || s.Op != events.OpUpgrade || len(s.Targets) > 0
@@ -30,8 +29,8 @@ func (m *Machine) askApt(ctx context.Context, s events.Step) (aptAnswer, error) 
 	if err != nil {
 		return aptAnswer{}, err
 	}
-	takeBack, err := m.placeDebs(s, native)
-	defer takeBack()
+	removeDebs, err := m.placeDebs(s, native)
+	defer removeDebs()
 	if err != nil {
 		return aptAnswer{}, err
 	}
@@ -40,18 +39,14 @@ func (m *Machine) askApt(ctx context.Context, s events.Step) (aptAnswer, error) 
 		return aptAnswer{}, err
 	}
 	defer done()
-	argv := Argv(s)
-	argv = slices.Insert(argv, 1, "--print-uris", "--allow-remove-essential",
-		"-o", "Dir::State::extended_states="+marks,
-		"-o", "APT::Keep-Fds::=4",
-		"-o", "AptCli::Hooks::Install::="+hookScript,
-		"-o", "AptCli::Hooks::Upgrade::="+hookScript)
+	step, _ := stepCommand(s)
+	c := planningCommand(step, marks)
 	pipeR, pipeW, err := os.Pipe()
 	if err != nil {
 		return aptAnswer{}, err
 	}
 	defer pipeR.Close()
-	cmd := m.command(argv...)
+	cmd := m.prepare(c)
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		pipeW.Close()
@@ -64,15 +59,15 @@ func (m *Machine) askApt(ctx context.Context, s events.Step) (aptAnswer, error) 
 	child, err := m.start(cmd)
 	pipeW.Close()
 	if err != nil {
-		return aptAnswer{}, startError(argv[0], err)
+		return aptAnswer{}, startError(c.program(), err)
 	}
-	heard := make(chan []byte, 1)
+	received := make(chan []byte, 1)
 	go func() {
 		b, _ := io.ReadAll(pipeR)
-		heard <- b
+		received <- b
 	}()
 	err = waitOrKill(ctx, child)
-	hook := <-heard
+	hook := <-received
 	if ctx.Err() != nil {
 		return aptAnswer{}, ctx.Err()
 	}
@@ -83,7 +78,7 @@ func (m *Machine) askApt(ctx context.Context, s events.Step) (aptAnswer, error) 
 	return aptAnswer{packages, out.String()}, err
 }
 
-// waitOrKill waits for a child that only reads; it may be killed.
+// waitOrKill waits for a child that only reads. It kills the child when ctx ends.
 func waitOrKill(ctx context.Context, child Child) error {
 	done := make(chan error, 1)
 	go func() { done <- child.Wait() }()
@@ -97,16 +92,15 @@ func waitOrKill(ctx context.Context, child Child) error {
 	}
 }
 
-// copyMarks makes a copy of apt's automatic marks for one run that only
-// plans. Although it is told to print and nothing else, apt writes down that a
-// package which is named becomes manual (seen with apt 2.6); it may do so in the
-// copy. The path is as seen inside the root.
+// copyMarks copies apt's automatic marks for one planning run. Even with --print-uris,
+// apt 2.6 marks the named packages as manual; it writes that to the copy. The returned
+// path is inside the root. done removes the copy.
 func (m *Machine) copyMarks() (inside string, done func(), err error) {
 	fail := func(err error) (string, func(), error) {
-		return "", nil, &events.Error{Op: "apt.scratchMarks", Kind: events.ErrUnavailable, Subject: "a plan's working directory", Err: err, Hint: "is /tmp full, or not writable?"}
+		return "", nil, &events.Error{Op: "apt.copyMarks", Kind: events.ErrUnavailable, Subject: "the working directory of a plan", Err: err, Hint: "check that /tmp is writable and has free space"}
 	}
 	top := "/tmp"
-	if m.cfg.Start != nil { // who runs apt may have another /tmp
+	if m.cfg.Start != nil { // the process that starts apt may have another /tmp
 		top = m.cfg.WorkDir
 		if err := os.MkdirAll(top, 0o700); err != nil {
 			return fail(err)

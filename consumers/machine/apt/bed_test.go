@@ -8,15 +8,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"cortex/consumers/machine"
 	"cortex/consumers/machine/apt"
 	"cortex/consumers/machine/testbed"
 	"cortex/events"
 )
 
-// patience is how long a test waits for another process.
-const patience = time.Minute
+// waitLimit bounds how long a test waits for another process.
+const waitLimit = time.Minute
 
-// bed is a real machine with our view of it.
+// bed is an isolated root with the Machine under test.
 type bed struct {
 	*testbed.Bed
 	*apt.Machine
@@ -38,7 +39,7 @@ func sequentialBed(t *testing.T) bed {
 	return b
 }
 
-// applyApt runs apt-get as a person would.
+// apt runs apt-get like a user.
 func (b bed) apt(args ...string) {
 	b.t.Helper()
 	b.Bed.Run(b.t, append([]string{"/usr/bin/apt-get", "-y", "-o", "APT::Get::AutomaticRemove=false"}, args...)...)
@@ -53,14 +54,14 @@ func (b bed) inventory() events.Inventory {
 	return inv
 }
 
-func (b bed) run(s events.Step) (apt.StepResult, error) {
+func (b bed) run(s events.Step) (machine.StepResult, error) {
 	b.t.Helper()
-	return b.Machine.Run(b.t.Context(), s, apt.RunOptions{Label: "test"})
+	return b.Machine.Run(b.t.Context(), s, machine.RunOptions{Label: "test"})
 }
 
 func (b bed) until(what string, ok func() bool) {
 	b.t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(waitLimit)
 	for !ok() {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("waited too long for %s", what)
@@ -69,13 +70,13 @@ func (b bed) until(what string, ok func() bool) {
 	}
 }
 
-// slow begins to install a package whose configuration waits until release is
-// called; the result comes from end.
+// slow starts the installation of a package whose configuration waits until release is
+// called. end returns the result.
 func (b bed) slow(ctx context.Context) (end <-chan error, release func()) {
 	b.t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		_, err := b.Machine.Run(ctx, do(events.OpInstall, "toy-slow"), apt.RunOptions{Label: "slow"})
+		_, err := b.Machine.Run(ctx, do(events.OpInstall, "toy-slow"), machine.RunOptions{Label: "slow"})
 		done <- err
 	}()
 	release = func() { b.WriteFile(b.t, "/run/toy-slow.go", "") }
@@ -89,7 +90,7 @@ func (b bed) waiting() {
 	b.until("the slow package", func() bool { return b.Exists("/run/toy-slow.waiting") })
 }
 
-// target reads NAME[:ARCH][=VERSION], with a "!" at the end for what goes away.
+// target parses NAME[:ARCH][=VERSION]; a "!" at the end is a removal.
 func target(word string) events.Target {
 	word, remove := strings.CutSuffix(word, "!")
 	ref, err := events.ParsePackageRef(word)
@@ -111,7 +112,7 @@ func key(name string) events.PackageKey {
 	return events.PackageKey{Name: events.PackageName(name), Arch: "amd64"}
 }
 
-// foretold is the inventory that a plan promises.
+// foretold returns the inventory after a plan.
 func foretold(before events.Inventory, plan events.Plan, after events.Inventory) events.Inventory {
 	next := events.Inventory{}
 	for k, s := range before {
@@ -147,8 +148,8 @@ func foretold(before events.Inventory, plan events.Plan, after events.Inventory)
 	return next
 }
 
-// planAndRun makes a plan, which must change nothing, carries it out, and holds
-// the outcome against the plan.
+// planAndRun makes a plan, which must change nothing, carries it out, and compares the
+// outcome with the plan.
 func (b bed) planAndRun(steps ...events.Step) events.Plan {
 	b.t.Helper()
 	state := b.PackageStates(b.t)
@@ -167,13 +168,13 @@ func (b bed) planAndRun(steps ...events.Step) events.Plan {
 	}
 	after := b.inventory()
 	if diff := cmp.Diff(foretold(before, plan, after), after); diff != "" {
-		b.t.Errorf("steps %v\nplan %+v\nis not what happened (-plan +machine):\n%s", steps, plan.Changes, diff)
+		b.t.Errorf("steps %v\nplan %+v\ndiffers from the outcome (-plan +machine):\n%s", steps, plan.Changes, diff)
 	}
 	return plan
 }
 
-// short writes a plan's changes for comparison: "install toy-app 2.0", with
-// "auto" behind what is automatic.
+// short lists the changes of a plan in short form: "install toy-app 2.0", with "auto"
+// for an automatic package.
 func short(plan events.Plan) []string {
 	var out []string
 	for _, c := range plan.Changes {

@@ -5,21 +5,21 @@ import (
 	"os/exec"
 )
 
-// Child is a program that runs. Nobody kills one that changes the machine.
+// Child is a running program. Kill is for children that only read.
 type Child interface {
 	PID() int
-	// Wait waits for its end, once. A child that failed gives an error with a method
-	// ExitCode() int: its exit status, or -1 when a signal ended it.
+	// Wait waits for the end of the child; call it once. If the child failed, the error
+	// has a method ExitCode() int: the exit status, or -1 when a signal ended it.
 	Wait() error
 	Kill()
 }
 
-// StartFunc starts a program that was prepared, with exactly its Path, Args, Env, Dir,
-// Stdout, Stderr and ExtraFiles, in a session of its own. Where it is another
-// process that starts it, what the child inherits is what it would inherit from us.
+// StartFunc starts a prepared program with exactly its Path, Args, Env, Dir, Stdout,
+// Stderr and ExtraFiles, in a session of its own. Another process may start it; the
+// child then inherits the same descriptors as a child of ours.
 type StartFunc func(cmd *exec.Cmd) (Child, error)
 
-// start is how every program is started.
+// start starts every program of this package.
 func (m *Machine) start(cmd *exec.Cmd) (Child, error) {
 	if m.cfg.Start != nil {
 		return m.cfg.Start(cmd)
@@ -36,8 +36,8 @@ type ownChild struct{ *exec.Cmd }
 func (c ownChild) PID() int { return c.Process.Pid }
 func (c ownChild) Kill()    { _ = c.Process.Kill() }
 
-// exitCode is the exit status that a child's end tells: -1 when a signal ended it, or
-// when it is not known.
+// exitCode returns the exit status in the error of [Child.Wait]; -1 if a signal ended
+// the child or the status is unknown.
 func exitCode(err error) int {
 	var exit interface{ ExitCode() int }
 	switch {

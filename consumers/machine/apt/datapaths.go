@@ -12,8 +12,8 @@ import (
 	"cortex/events"
 )
 
-// DataPaths lists the directories and files under /var/lib, /srv and /var/spool that
-// carry a package's name: data that no undo restores.
+// DataPaths lists the directories and files under /var/lib, /var/spool and /srv that have
+// the name of a package. No undo restores such data.
 func (m *Machine) DataPaths(_ context.Context, names []events.PackageName) (map[events.PackageName][]string, error) {
 	out := map[events.PackageName][]string{}
 	for _, n := range names {
@@ -30,7 +30,7 @@ func (m *Machine) DataPaths(_ context.Context, names []events.PackageName) (map[
 	return out, nil
 }
 
-// Services lists the systemd services that the named packages bring, sorted.
+// Services lists the systemd services of the named packages, sorted.
 func (m *Machine) Services(_ context.Context, keys []events.PackageKey) ([]string, error) {
 	var out []string
 	for _, k := range keys {

@@ -9,17 +9,17 @@ import (
 	"cortex/internal/debian"
 )
 
-// Dependency is one step of a chain: From needs To.
+// Dependency is one link of a chain: From needs To.
 type Dependency struct {
 	From     events.PackageName `json:"from"`
 	To       events.PackageName `json:"to"`
 	Relation string             `json:"relation"` // depends, recommends
 }
 
-// DependencyChain finds the shortest chain of needs, among what is installed, from one of
-// the packages to another; nil when there is none.
+// DependencyChain returns the shortest chain of dependencies between installed packages,
+// from one of the packages in from to the package to; nil if there is none.
 func (m *Machine) DependencyChain(ctx context.Context, from []events.PackageName, to events.PackageName) ([]Dependency, error) {
-	out, err := m.runReadOnly(ctx, "dpkg-query", "-W", "-f", `${Package}\t${db:Status-Status}\t${Provides}\t${Pre-Depends}, ${Depends}\t${Recommends}\n`)
+	out, err := m.runReadOnly(ctx, queryCommand(`${Package}\t${db:Status-Status}\t${Provides}\t${Pre-Depends}, ${Depends}\t${Recommends}\n`))
 	if err != nil {
 		return nil, err
 	}
@@ -53,8 +53,9 @@ func (m *Machine) DependencyChain(ctx context.Context, from []events.PackageName
 	return chain, nil
 }
 
-// parseDependencies reads what every installed package needs, virtual names resolved to
-// the installed packages that provide them; what it depends on comes first.
+// parseDependencies parses the dependencies of every installed package. Virtual names
+// are resolved to the installed packages that provide them. Depends come before
+// recommends.
 func parseDependencies(out string) map[events.PackageName][]Dependency {
 	type row struct {
 		name                          events.PackageName

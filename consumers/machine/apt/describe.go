@@ -13,14 +13,14 @@ import (
 // kibibyte is the unit of Installed-Size (Debian Policy 5.6.20).
 const kibibyte = 1024
 
-// installedInfo is what dpkg says of a package that is there.
+// installedInfo is dpkg's information about an installed package.
 type installedInfo struct {
 	size      int64 // bytes
-	essential bool  // dpkg or apt refuse to remove it without a further yes
+	essential bool  // dpkg or apt refuse to remove it by default
 }
 
-// describe adds what the plan's reader should know of each package: how much
-// room it takes or frees, and whether the system needs it. It returns the sum.
+// describe adds to each change how much disk space it takes or frees, and whether the
+// package is essential. It returns the sum of the disk space.
 func (m *Machine) describe(ctx context.Context, changes []events.PlannedChange, native events.Architecture) (disk int64, err error) {
 	there, err := m.installedInfos(ctx, changes, native)
 	if err != nil {
@@ -51,26 +51,26 @@ func (m *Machine) describe(ctx context.Context, changes []events.PlannedChange, 
 
 const installedFormat = "${Package}\t${Architecture}\t${Installed-Size}\t${Essential}\t${Protected}\t${Important}\n"
 
-// installedInfos asks dpkg about the packages that the plan changes or removes.
+// installedInfos queries dpkg about the packages that the plan changes or removes.
 func (m *Machine) installedInfos(ctx context.Context, changes []events.PlannedChange, native events.Architecture) (map[events.PackageKey]installedInfo, error) {
-	argv := []string{"dpkg-query", "-W", "-f", installedFormat, "--"}
+	var names []events.PackageName
 	for _, c := range changes {
 		if c.From != "" {
-			argv = append(argv, string(c.Name))
+			names = append(names, c.Name)
 		}
 	}
-	if argv[len(argv)-1] == "--" {
+	if len(names) == 0 {
 		return nil, nil
 	}
-	out, err := m.runReadOnly(ctx, argv...)
-	if err != nil && events.KindOf(err) != events.ErrApt { // it tells of those that it knows
+	out, err := m.runReadOnly(ctx, queryCommand(installedFormat, names...))
+	if err != nil && events.KindOf(err) != events.ErrApt { // it prints those that it knows
 		return nil, err
 	}
 	return parseInstalledInfos(string(out), native), nil
 }
 
-// parseInstalledInfos reads dpkg-query's answer in installedFormat. Apt needs itself, and
-// says so only in its own cache.
+// parseInstalledInfos parses the output of dpkg-query in installedFormat. apt and dpkg
+// count as essential: apt refuses to remove them, although dpkg has no such field.
 func parseInstalledInfos(out string, native events.Architecture) map[events.PackageKey]installedInfo {
 	found := map[events.PackageKey]installedInfo{}
 	for line := range strings.Lines(out) {
@@ -97,26 +97,26 @@ type versionKey struct {
 	version events.Version
 }
 
-// offeredSizes asks apt's cache about the versions that the plan brings; what it
-// does not know has no entry.
+// offeredSizes queries apt's cache about the versions that the plan installs. An unknown
+// version has no entry.
 func (m *Machine) offeredSizes(ctx context.Context, changes []events.PlannedChange, native events.Architecture) (map[versionKey]int64, error) {
-	argv := []string{"apt-cache", "show", "--"}
+	var refs []events.PackageRef
 	for _, c := range changes {
 		if c.To != "" && c.To != c.From {
-			argv = append(argv, events.PackageRef{Name: c.Name, Arch: c.Arch, Version: c.To}.String())
+			refs = append(refs, events.PackageRef{Name: c.Name, Arch: c.Arch, Version: c.To})
 		}
 	}
-	if argv[len(argv)-1] == "--" {
+	if len(refs) == 0 {
 		return nil, nil
 	}
-	out, err := m.runReadOnly(ctx, argv...)
+	out, err := m.runReadOnly(ctx, showCommand(refs))
 	if err != nil && events.KindOf(err) != events.ErrApt {
 		return nil, err
 	}
 	return parseSizes(string(out), native), nil
 }
 
-// parseSizes reads the stanzas of "apt-cache show".
+// parseSizes parses the output of "apt-cache show".
 func parseSizes(out string, native events.Architecture) map[versionKey]int64 {
 	found := map[versionKey]int64{}
 	_ = debian.Stanzas(strings.NewReader(out), maxFieldBytes, []string{"Package", "Architecture", "Version", "Installed-Size"}, func(fields map[string]string) {

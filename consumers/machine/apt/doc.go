@@ -1,19 +1,19 @@
-// Package apt is the one place that runs apt and dpkg.
+// Package apt runs apt and dpkg. No other package of the program does.
 //
 // It promises:
 //
-//   - Only typed steps run ([Argv]); every name is validated again, follows "--",
-//     and children get a fixed environment, no standard input and no shell.
-//   - Reading never changes the machine: [Machine.Inventory], [Machine.Simulate]
+//   - Only typed steps and the queries in argv.go become commands. Every name is
+//     validated again and follows "--". A child has a fixed environment, no standard
+//     input and no shell.
+//   - Reading changes nothing on the machine: [Machine.Inventory], [Machine.Simulate]
 //     and [Machine.CheckNames] take no lock and work without root.
-//   - A plan comes from apt itself, through its JSON hooks: the packages, what is
-//     done to each, versions, origins, what is automatic.
-//   - Nothing is killed. A child runs in a session of its own and writes to
-//     files, so it goes on when we are gone; [Machine.Run] only stops watching
-//     when its context ends, and [Machine.Recover] waits for what is still
-//     running.
+//   - A plan comes from apt itself, through its JSON hooks: packages, actions, versions,
+//     origins, automatic marks.
+//   - A child that changes packages is never killed. It runs in a session of its own
+//     and writes to files, so it keeps running if this process ends. [Machine.Run] only
+//     stops watching when its context ends, and [Machine.Recover] waits for a child
+//     that still runs.
 //
-// Packages of architecture "all" are filed under the native architecture, as apt
-// does: a package may change between the two from one version to the next and
-// stays the same package.
+// A package of architecture "all" has the native architecture in its key, as in apt:
+// a package may change between the two from one version to the next.
 package apt

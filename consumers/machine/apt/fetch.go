@@ -11,22 +11,22 @@ import (
 	"cortex/events"
 )
 
-// fetchDir is where package files are downloaded to, inside the root.
+// fetchDir is the directory, inside the root, for downloads of package files.
 const fetchDir = "/var/cache/cortex/fetch"
 
-// OfferedVersions tells which versions of the named packages some source offers.
+// OfferedVersions returns the versions of the named packages that any source offers.
 func (m *Machine) OfferedVersions(ctx context.Context, names []events.PackageName) (map[events.PackageKey][]events.Version, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	argv := []string{"apt-cache", "showpkg", "--"}
+	var refs []events.PackageRef
 	for _, n := range names {
 		if err := n.Validate(); err != nil {
 			return nil, err
 		}
-		argv = append(argv, string(n))
+		refs = append(refs, events.PackageRef{Name: n})
 	}
-	out, err := m.runReadOnly(ctx, argv...)
+	out, err := m.runReadOnly(ctx, versionsCommand(refs))
 	if err != nil && events.KindOf(err) != events.ErrApt {
 		return nil, err
 	}
@@ -41,9 +41,9 @@ func (m *Machine) OfferedVersions(ctx context.Context, names []events.PackageNam
 	return offered, nil
 }
 
-// FetchDeb gets the package file of a package in a version, from apt's own cache or
-// from a source, and hands its path to keep. What cannot be had is an ErrNotFound
-// error. Nothing on the machine changes.
+// FetchDeb fetches the package file of a package version, from apt's cache or a source,
+// and calls keep with its path. An unavailable version is an ErrNotFound error. No
+// package changes.
 func (m *Machine) FetchDeb(ctx context.Context, k events.PackageKey, v events.Version, keep func(path string) error) error {
 	ref := events.PackageRef{Name: k.Name, Arch: k.Arch, Version: v}
 	if err := ref.Validate(); err != nil {
@@ -67,11 +67,11 @@ func (m *Machine) FetchDeb(ctx context.Context, k events.PackageKey, v events.Ve
 	if k.Arch == native {
 		ref.Arch = ""
 	}
-	cmd := m.command("apt-get", "-q", "-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=20", "-o", "APT::Sandbox::User=root", "download", "--", ref.String())
+	cmd := m.prepare(downloadCommand(ref))
 	cmd.Dir = strings.TrimPrefix(dir, strings.TrimSuffix(m.cfg.Root, "/"))
 	child, err := m.start(cmd)
 	if err != nil {
-		return startError("apt-get", err)
+		return startError(aptGet, err)
 	}
 	failed := waitOrKill(ctx, child)
 	if ctx.Err() != nil {
@@ -79,12 +79,12 @@ func (m *Machine) FetchDeb(ctx context.Context, k events.PackageKey, v events.Ve
 	}
 	found, _ := filepath.Glob(filepath.Join(dir, "*.deb"))
 	if failed != nil || len(found) != 1 {
-		return &events.Error{Op: "apt.Fetch", Kind: events.ErrNotFound, Subject: ref.String(), Err: errors.New("no source offers this version")}
+		return &events.Error{Op: "apt.FetchDeb", Kind: events.ErrNotFound, Subject: ref.String(), Err: errors.New("no source offers this version")}
 	}
 	return keep(found[0])
 }
 
-// makeTempDir makes a directory of its own below dir.
+// makeTempDir creates a new directory below dir.
 func (m *Machine) makeTempDir(dir string) (string, error) {
 	err := os.MkdirAll(m.hostPath(dir), 0o755)
 	var made string
@@ -92,7 +92,7 @@ func (m *Machine) makeTempDir(dir string) (string, error) {
 		made, err = os.MkdirTemp(m.hostPath(dir), "")
 	}
 	if err != nil {
-		return "", &events.Error{Op: "apt.scratch", Kind: events.ErrFull, Subject: dir, Err: err, Hint: "is the disk full?"}
+		return "", &events.Error{Op: "apt.makeTempDir", Kind: events.ErrFull, Subject: dir, Err: err, Hint: "check that the disk has free space"}
 	}
 	return made, nil
 }

@@ -9,10 +9,9 @@ import (
 	"cortex/events"
 )
 
-// A child that somebody else starts at the same moment has our lock's descriptor
-// until it runs its own program: steps that follow each other must not take that
-// for an earlier step.
-func TestStepsFollowEachOtherWhileOthersStartChildren(t *testing.T) {
+// A child that another goroutine starts at the same time has a copy of the lock's
+// descriptor until exec. A later step must not take that for an earlier step.
+func TestRunningLockIsFreedWhileChildrenStart(t *testing.T) {
 	m := New(Config{WorkDir: t.TempDir()})
 	stop := make(chan struct{})
 	var others sync.WaitGroup

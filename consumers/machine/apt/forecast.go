@@ -9,8 +9,8 @@ import (
 	"cortex/events"
 )
 
-// forecast follows what the steps of a plan will make of the machine: apt's own
-// plan for the packages, dpkg's and apt's known habits for marks and holds.
+// forecast computes the state after the steps of a plan: packages from apt's own plan,
+// marks and holds from the documented behaviour of apt and dpkg.
 type forecast struct {
 	before, after events.Inventory // before the first step, after the last one so far
 	native        events.Architecture
@@ -22,7 +22,7 @@ func newForecast(now events.Inventory, native events.Architecture) *forecast {
 	return &forecast{before: now, after: maps.Clone(now), native: native, packages: map[events.PackageKey]events.PlannedChange{}}
 }
 
-// applyApt takes in what apt would do.
+// applyApt applies apt's plan for a step.
 func (f *forecast) applyApt(s events.Step, a aptAnswer) error {
 	for _, p := range a.packages {
 		c, err := p.change(f.native)
@@ -54,8 +54,8 @@ func (f *forecast) applyApt(s events.Step, a aptAnswer) error {
 	return nil
 }
 
-// applyChange records one action and its effect: automatic is the mark afterwards. What
-// is unpacked anew is no longer on hold.
+// applyChange records one action and its effect. automatic is the mark afterwards. A
+// package that is unpacked again loses its hold.
 func (f *forecast) applyChange(c events.PlannedChange, automatic bool) {
 	f.packages[c.PackageKey] = c
 	st := events.State{Version: c.To, Want: events.WantInstall, Flag: events.FlagOK, Status: events.StatusInstalled, Auto: automatic}
@@ -85,8 +85,7 @@ func (f *forecast) set(k events.PackageKey, st events.State) {
 	}
 }
 
-// addReinstalls adds what apt installs again in the same version: its hook leaves
-// that out.
+// addReinstalls adds reinstallations of the same version, which apt's hook omits.
 func (f *forecast) addReinstalls(s events.Step, text string) error {
 	for _, t := range s.Targets {
 		k := keyOf(string(t.Name), string(t.Arch), f.native)
@@ -103,8 +102,8 @@ func (f *forecast) addReinstalls(s events.Step, text string) error {
 	return nil
 }
 
-// addConfigures adds what was left unpacked or half-configured: every run of dpkg
-// by apt finishes that too.
+// addConfigures adds packages that are unpacked or half-configured: every run of apt
+// also finishes those.
 func (f *forecast) addConfigures() {
 	for k, st := range f.before {
 		if _, planned := f.packages[k]; planned {
@@ -118,7 +117,7 @@ func (f *forecast) addConfigures() {
 	}
 }
 
-// applyUnplanned takes in a step that dpkg or apt-mark carries out without planning.
+// applyUnplanned applies a step that dpkg or apt-mark carries out.
 func (f *forecast) applyUnplanned(s events.Step) {
 	for _, t := range s.Targets {
 		k := keyOf(string(t.Name), string(t.Arch), f.native)
@@ -137,7 +136,7 @@ func (f *forecast) applyUnplanned(s events.Step) {
 	}
 }
 
-// installed is the version that is there, "" when only a memory of it is left.
+// installed returns the installed version; "" if only configuration files are left.
 func installed(st events.State) events.Version {
 	if st.Status == events.StatusConfigFiles || st.Status == events.StatusNotInstalled {
 		return ""
@@ -145,7 +144,7 @@ func installed(st events.State) events.Version {
 	return st.Version
 }
 
-// mark sets apt's mark; only what is on the machine has one.
+// mark sets the automatic mark of an installed package.
 func (f *forecast) mark(k events.PackageKey, auto bool) {
 	st := f.after[k]
 	if !st.Known() || st.Status == events.StatusConfigFiles || st.Status == events.StatusNotInstalled {
@@ -155,7 +154,7 @@ func (f *forecast) mark(k events.PackageKey, auto bool) {
 	f.after[k] = st
 }
 
-// hold sets or lifts a hold on a package that the machine knows.
+// hold sets or lifts the hold on a package that dpkg knows.
 func (f *forecast) hold(k events.PackageKey, on bool) {
 	st := f.after[k]
 	switch {
@@ -173,8 +172,8 @@ func (f *forecast) hold(k events.PackageKey, on bool) {
 	f.set(k, st)
 }
 
-// changes lists every action, sorted by package; marks and holds that differ in
-// the end follow the action on their package.
+// changes lists every action, sorted by package. Marks and holds that differ follow the
+// action on their package.
 func (f *forecast) changes() []events.PlannedChange {
 	var out []events.PlannedChange
 	for k, c := range f.packages {
@@ -184,10 +183,10 @@ func (f *forecast) changes() []events.PlannedChange {
 	for k, was := range f.before {
 		is, ok := f.after[k]
 		if !ok || is.Status == events.StatusConfigFiles && was.Status != events.StatusConfigFiles {
-			if _, touched := f.packages[k]; !touched && was.Held() { // only the hold was known of it
+			if _, touched := f.packages[k]; !touched && was.Held() { // dpkg knew only the hold
 				out = append(out, events.PlannedChange{PackageKey: k, Action: events.ActionUnhold})
 			}
-			continue // marks and holds go with the package
+			continue // a removed package has no mark or hold
 		}
 		out = append(out, markChanges(k, was, is)...)
 	}
@@ -202,7 +201,7 @@ func (f *forecast) changes() []events.PlannedChange {
 	return out
 }
 
-// markChanges are the mark and the hold where they are not as they were.
+// markChanges returns the changes of the mark and of the hold.
 func markChanges(k events.PackageKey, was, is events.State) []events.PlannedChange {
 	var out []events.PlannedChange
 	present := was.Status != events.StatusConfigFiles && was.Status != events.StatusNotInstalled
@@ -221,7 +220,7 @@ func markChanges(k events.PackageKey, was, is events.State) []events.PlannedChan
 	return out
 }
 
-// rank puts the action on a package before its mark and its hold.
+// rank orders actions on one package: the package, its mark, its hold.
 func rank(a events.Action) int {
 	switch a {
 	case events.ActionMarkAuto, events.ActionMarkManual:

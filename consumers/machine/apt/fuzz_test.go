@@ -19,11 +19,11 @@ func FuzzParseStates(f *testing.F) {
 			t.Fatalf("%q is %v", s, err)
 		}
 		if len(inv) > strings.Count(s, "\n")+1 {
-			t.Fatalf("%q gives %d packages", s, len(inv))
+			t.Fatalf("%q returns %d packages", s, len(inv))
 		}
 		for k := range inv {
 			if k.Arch == "all" || k.Arch == "" {
-				t.Fatalf("%q gives %s", s, k)
+				t.Fatalf("%q returns %s", s, k)
 			}
 		}
 	})
@@ -35,7 +35,7 @@ func FuzzParseAutoMarks(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		for k, auto := range parseAutoMarks([]byte(s), "amd64") {
 			if !auto || k.Name == "" || !strings.Contains(s, string(k.Name)) {
-				t.Fatalf("%q gives %s %v", s, k, auto)
+				t.Fatalf("%q returns %s %v", s, k, auto)
 			}
 		}
 	})
@@ -52,10 +52,10 @@ func FuzzParseStatus(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		p, ok := parseStatus(s)
 		if ok && !(p.Percent >= 0 && p.Percent <= 100) {
-			t.Fatalf("%q gives %v percent", s, p.Percent)
+			t.Fatalf("%q returns %v percent", s, p.Percent)
 		}
 		if !utf8.ValidString(p.Message+p.Package) || strings.ContainsAny(p.Message+p.Package, "\x1b\r") {
-			t.Fatalf("%q gives %+v", s, p)
+			t.Fatalf("%q returns %+v", s, p)
 		}
 	})
 }
@@ -73,7 +73,7 @@ func FuzzParseHook(f *testing.F) {
 		}
 		for _, p := range packages {
 			if c, err := p.change("amd64"); err == nil && (c.Name.Validate() != nil || c.Action == "") {
-				t.Fatalf("%q gives %+v", s, c)
+				t.Fatalf("%q returns %+v", s, c)
 			}
 		}
 	})
@@ -85,13 +85,13 @@ func FuzzParseURIs(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, u := range parseURIs(s) {
 			if u.size < 0 || !strings.Contains(s, u.name) {
-				t.Fatalf("%q gives %+v", s, u)
+				t.Fatalf("%q returns %+v", s, u)
 			}
 		}
 	})
 }
 
-func FuzzComplaint(f *testing.F) {
+func FuzzFailureReason(f *testing.F) {
 	f.Add("Reading…\nE: Unable to locate package x\n")
 	f.Add("dpkg: error processing package toy (--configure):\n installed toy package post-installation script subprocess returned error exit status 1\nE: Sub-process /usr/bin/dpkg returned an error code (1)\n")
 	f.Add("dpkg: error processing package toy (--configure):")
@@ -105,7 +105,7 @@ func FuzzComplaint(f *testing.F) {
 			t.Fatalf("%q becomes %q", s, got)
 		}
 		if err := planError(events.Step{}, s, failed); err == nil || err.Error() == "" {
-			t.Fatalf("%q is no error", s)
+			t.Fatalf("%q is not an error", s)
 		}
 		providers(s)
 	})
@@ -119,17 +119,17 @@ func FuzzParseCache(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		for k, is := range parseShowpkg(s, "amd64") {
 			if len(is.offered)+len(is.installed) > strings.Count(s, ")")+strings.Count(s, "/")+1 {
-				t.Fatalf("%q gives %s in %d versions", s, k, len(is.offered))
+				t.Fatalf("%q returns %s in %d versions", s, k, len(is.offered))
 			}
 		}
 		for k, size := range parseSizes(s, "amd64") {
 			if size < 0 {
-				t.Fatalf("%q gives %s %d bytes", s, k, size)
+				t.Fatalf("%q returns %s %d bytes", s, k, size)
 			}
 		}
 		for k, is := range parseInstalledInfos(s, "amd64") {
 			if is.size < 0 {
-				t.Fatalf("%q gives %s %d bytes", s, k, is.size)
+				t.Fatalf("%q returns %s %d bytes", s, k, is.size)
 			}
 		}
 		parseSetManual(s, "amd64")

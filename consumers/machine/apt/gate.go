@@ -11,40 +11,23 @@ import (
 	"path"
 	"strings"
 
+	"cortex/consumers/machine"
 	"cortex/events"
 )
 
-// Gate decides, while dpkg's lock is held and before dpkg starts, whether what
-// apt is about to do may happen. An error is a veto: apt ends, dpkg never starts.
-type Gate func(ctx context.Context, about []PendingAction) error
-
-// PendingAction is one action that apt is about to hand to dpkg, as apt's
-// Pre-Install-Pkgs protocol tells it (apt.conf(5), version 3).
-type PendingAction struct {
-	events.PackageKey
-	Old, New events.Version // "" when there is none
-	Deb      string         // the package file; "" when nothing is unpacked
-	Remove   bool           // remove or purge: apt does not say which
-}
-
-// gateScript is the hook. It passes on what apt tells it through the pipes that
-// apt-get, its parent, has from us, and lets dpkg start only when the answer is
-// "go": when we are gone, the pipes are, and apt ends without having changed
-// anything. It is constant; its first word is the name under which apt keeps the
-// hook's protocol version.
+// gateScript is apt's Pre-Install-Pkgs hook (apt.conf(5), version 3). It copies apt's
+// list of actions to a pipe that its parent, apt-get, inherited from us. dpkg starts
+// only after the answer "go" on the second pipe. If this process ends, the pipes are
+// closed, and apt ends without a change. The script is constant. Its first word is the
+// name under which apt stores the hook's protocol version.
 const (
 	gateScript = `true && { cat; echo; echo ` + gateEnd + `; } >/proc/$PPID/fd/5 && read -r verdict </proc/$PPID/fd/6 && [ "$verdict" = go ]`
 	gateEnd    = "cortex-end-of-actions"
 )
 
-var gateOptions = []string{
-	"-o", "DPkg::Pre-Install-Pkgs::=" + gateScript,
-	"-o", "DPkg::Tools::Options::true::Version=3",
-}
-
-// gate is one open gate: the child's ends of two pipes, and ours.
+// gate is the two pipes of one run: the child's ends and ours.
 type gate struct {
-	childActions, childVerdict *os.File // the child's: descriptors 5 and 6
+	childActions, childVerdict *os.File // descriptors 5 and 6 of the child
 	actions, verdict           *os.File // ours
 	veto                       error
 	done                       chan struct{}
@@ -64,8 +47,8 @@ func openGate() (*gate, error) {
 	return &gate{childActions: toUs, childVerdict: fromUs, actions: actions, verdict: verdict, done: make(chan struct{})}, nil
 }
 
-// serveGate answers the hook until the child is gone.
-func (m *Machine) serveGate(ctx context.Context, g *gate, decide Gate, native events.Architecture) {
+// serveGate answers the hook until the child ends.
+func (m *Machine) serveGate(ctx context.Context, g *gate, decide machine.Gate, native events.Architecture) {
 	g.childActions.Close()
 	g.childVerdict.Close()
 	go func() {
@@ -76,14 +59,10 @@ func (m *Machine) serveGate(ctx context.Context, g *gate, decide Gate, native ev
 			if err != nil {
 				return
 			}
-			about, err := parseActions(lines, native)
-			for i := range about {
-				if about[i].Deb != "" {
-					about[i].Deb = m.hostPath(about[i].Deb)
-				}
-			}
+			pending, err := parseActions(lines, native)
+			m.toHostPaths(pending)
 			if err == nil {
-				err = decide(ctx, about)
+				err = decide(ctx, pending)
 			}
 			answer := "go\n"
 			if err != nil {
@@ -96,21 +75,21 @@ func (m *Machine) serveGate(ctx context.Context, g *gate, decide Gate, native ev
 	}()
 }
 
-// close ends the gate: a hook that still waits gets no answer, which is a veto.
+// close closes the pipes. A hook that still waits receives no answer, which is a veto.
 func (g *gate) close() {
 	for _, f := range []*os.File{g.childActions, g.childVerdict, g.actions, g.verdict} {
 		f.Close()
 	}
 }
 
-// wait waits until nothing more can come and gives the veto.
+// wait closes the gate and returns the veto, or nil.
 func (g *gate) wait() error {
 	g.close()
 	<-g.done
 	return g.veto
 }
 
-// readActions reads up to the line that ends one run of the hook.
+// readActions reads the lines of one run of the hook.
 func readActions(in *bufio.Reader) ([]string, error) {
 	var lines []string
 	for {
@@ -122,15 +101,24 @@ func readActions(in *bufio.Reader) ([]string, error) {
 			return lines, nil
 		}
 		if len(lines) > 64*events.MaxChangesPerPlan {
-			return nil, errors.New("apt tells too much")
+			return nil, errors.New("apt's list of actions is too long")
 		}
 		lines = append(lines, line)
 	}
 }
 
-// ParseActions reads what apt tells a hook of version 3; see [PendingAction]. command is
-// the command line as apt has it.
-func (m *Machine) ParseActions(ctx context.Context, r io.Reader) (about []PendingAction, command string, err error) {
+// toHostPaths makes the paths of package files valid outside the root.
+func (m *Machine) toHostPaths(actions []machine.PendingAction) {
+	for i := range actions {
+		if actions[i].Deb != "" {
+			actions[i].Deb = m.hostPath(actions[i].Deb)
+		}
+	}
+}
+
+// ParseActions parses the input of a Pre-Install-Pkgs hook of version 3. commandLine is
+// apt's own command line.
+func (m *Machine) ParseActions(ctx context.Context, r io.Reader) (pending []machine.PendingAction, commandLine string, err error) {
 	native, err := m.NativeArch(ctx)
 	if err != nil {
 		return nil, "", err
@@ -141,30 +129,26 @@ func (m *Machine) ParseActions(ctx context.Context, r io.Reader) (about []Pendin
 	}
 	lines := strings.Split(strings.TrimRight(string(b), "\n"), "\n")
 	for _, line := range lines {
-		if v, ok := strings.CutPrefix(line, "CommandLine::AsString="); ok && command == "" {
-			command, _ = url.PathUnescape(v) // apt writes blanks as %20
-			command = SanitizeOutput(command)
+		if v, ok := strings.CutPrefix(line, "CommandLine::AsString="); ok && commandLine == "" {
+			commandLine, _ = url.PathUnescape(v) // apt writes spaces as %20
+			commandLine = SanitizeOutput(commandLine)
 		}
 	}
-	about, err = parseActions(lines, native)
-	for i := range about {
-		if about[i].Deb != "" {
-			about[i].Deb = m.hostPath(about[i].Deb)
-		}
-	}
-	return about, command, err
+	pending, err = parseActions(lines, native)
+	m.toHostPaths(pending)
+	return pending, commandLine, err
 }
 
-// parseActions reads the protocol: a version line, apt's configuration, an empty
-// line, then one line for each action: NAME OLD ARCH MA < NEW ARCH MA FILE.
-func parseActions(lines []string, native events.Architecture) ([]PendingAction, error) {
+// parseActions parses the protocol: a version line, apt's configuration, an empty line,
+// then one line for each action: NAME OLD ARCH MA < NEW ARCH MA FILE.
+func parseActions(lines []string, native events.Architecture) ([]machine.PendingAction, error) {
 	bad := func(line string) error {
 		return &events.Error{Op: "apt.parseActions", Kind: events.ErrApt, Subject: "apt's actions", Err: fmt.Errorf("unexpected line %q", SanitizeOutput(line))}
 	}
 	if len(lines) == 0 || lines[0] != "VERSION 3" {
 		return nil, bad(strings.Join(lines[:min(1, len(lines))], ""))
 	}
-	var out []PendingAction
+	var out []machine.PendingAction
 	body := false
 	for _, line := range lines[1:] {
 		if line == "" {
@@ -178,7 +162,7 @@ func parseActions(lines []string, native events.Architecture) ([]PendingAction, 
 		if len(f) != 9 {
 			return nil, bad(line)
 		}
-		a := PendingAction{Old: parseVersion(f[1]), New: parseVersion(f[5])}
+		a := machine.PendingAction{Old: parseVersion(f[1]), New: parseVersion(f[5])}
 		arch := f[2]
 		if a.New != "" {
 			arch = f[6]

@@ -10,12 +10,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"cortex/consumers/machine"
 	"cortex/consumers/machine/apt"
 	"cortex/consumers/machine/blobstore"
 	"cortex/events"
 )
 
-func TestTheGateHearsWhatDpkgIsAboutToGet(t *testing.T) {
+func TestGateReceivesPendingActions(t *testing.T) {
 	b := newBed(t)
 	b.apt("install", "toy-app=1.0", "toy-lib=1.0")
 	for _, tc := range []struct {
@@ -31,7 +32,7 @@ func TestTheGateHearsWhatDpkgIsAboutToGet(t *testing.T) {
 		{"purge of what is left", do(events.OpPurge, "toy-app"), []string{"toy-app 1.0→ removed"}},
 	} {
 		var heard []string
-		_, err := b.Machine.Run(t.Context(), tc.step, apt.RunOptions{Label: "a", Gate: func(_ context.Context, about []apt.PendingAction) error {
+		_, err := b.Machine.Run(t.Context(), tc.step, machine.RunOptions{Label: "a", Gate: func(_ context.Context, about []machine.PendingAction) error {
 			for _, a := range about {
 				line := string(a.Name) + " " + string(a.Old) + "→" + string(a.New)
 				switch {
@@ -59,12 +60,12 @@ func TestTheGateHearsWhatDpkgIsAboutToGet(t *testing.T) {
 	}
 }
 
-func TestAVetoLeavesTheMachineAsItWas(t *testing.T) {
+func TestGateVetoChangesNothing(t *testing.T) {
 	b := newBed(t)
 	b.apt("install", "toy-lib=1.0")
 	before := b.inventory()
 	no := &events.Error{Op: "test", Kind: events.ErrStale, Err: errors.New("no")}
-	_, err := b.Machine.Run(t.Context(), events.Step{Op: events.OpUpgrade}, apt.RunOptions{Label: "a", Gate: func(context.Context, []apt.PendingAction) error { return no }})
+	_, err := b.Machine.Run(t.Context(), events.Step{Op: events.OpUpgrade}, machine.RunOptions{Label: "a", Gate: func(context.Context, []machine.PendingAction) error { return no }})
 	if !errors.Is(err, events.ErrStale) {
 		t.Errorf("got %v", err)
 	}
@@ -74,12 +75,12 @@ func TestAVetoLeavesTheMachineAsItWas(t *testing.T) {
 	b.apt("install", "cowsay") // nothing is in the way
 }
 
-// A gate that is gone is a veto: apt must neither wait for ever nor go on.
-func TestAptEndsUnchangedWhenNobodyIsLeftToDecide(t *testing.T) {
+// A gate without a process is a veto: apt must neither wait nor continue.
+func TestGateProcessDeathChangesNothing(t *testing.T) {
 	b := newBed(t)
 	before := b.inventory()
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := b.Machine.Run(ctx, do(events.OpInstall, "cowsay"), apt.RunOptions{Label: "a", Gate: func(ctx context.Context, _ []apt.PendingAction) error {
+	_, err := b.Machine.Run(ctx, do(events.OpInstall, "cowsay"), machine.RunOptions{Label: "a", Gate: func(ctx context.Context, _ []machine.PendingAction) error {
 		cancel()
 		<-ctx.Done()
 		return ctx.Err()
@@ -95,7 +96,7 @@ func TestAptEndsUnchangedWhenNobodyIsLeftToDecide(t *testing.T) {
 	}
 }
 
-func TestAVersionThatNobodyOffersIsInstalledFromTheVault(t *testing.T) {
+func TestInstallVersionFromStore(t *testing.T) {
 	b := newBed(t)
 	v, err := blobstore.Open(t.TempDir())
 	if err != nil {
@@ -105,7 +106,7 @@ func TestAVersionThatNobodyOffersIsInstalledFromTheVault(t *testing.T) {
 	key := events.PackageKey{Name: "toy-lib", Arch: "amd64"}
 	var kept events.Deb
 	_, err = b.Machine.Run(t.Context(), events.Step{Op: events.OpInstall, Targets: []events.Target{{PackageRef: events.PackageRef{Name: "toy-lib", Version: "1.0"}}}},
-		apt.RunOptions{Label: "a", Gate: func(_ context.Context, about []apt.PendingAction) error {
+		machine.RunOptions{Label: "a", Gate: func(_ context.Context, about []machine.PendingAction) error {
 			for _, a := range about {
 				if a.Deb != "" {
 					kept, err = v.PutDeb(a.PackageKey, a.New, a.Deb)
@@ -117,7 +118,7 @@ func TestAVersionThatNobodyOffersIsInstalledFromTheVault(t *testing.T) {
 		t.Fatal(err)
 	}
 	if found, ok := v.Deb(key, "1.0"); !ok || found != kept || v.CheckDeb(found.Digest) != nil {
-		t.Fatalf("kept %+v, found %+v", kept, found)
+		t.Fatalf("stored %+v, found %+v", kept, found)
 	}
 	b.apt("install", "toy-lib=2.0")
 	back := events.Step{Op: events.OpInstall, AllowDowngrade: true, Targets: []events.Target{
@@ -131,7 +132,7 @@ func TestAVersionThatNobodyOffersIsInstalledFromTheVault(t *testing.T) {
 		t.Errorf("plan %+v", plan.Changes)
 	}
 	if plan.DownloadBytes != 0 {
-		t.Errorf("it would fetch %d bytes of what it was given", plan.DownloadBytes)
+		t.Errorf("it would fetch %d bytes of a given file", plan.DownloadBytes)
 	}
 	if _, err := b.run(back); err != nil {
 		t.Fatal(err)

@@ -10,16 +10,15 @@ import (
 	"cortex/events"
 )
 
-// hookScript answers apt's JSON hook protocol (apt's doc/json-hooks-protocol.md)
-// and copies every message to file descriptor 4. It is constant: nothing from
-// outside ever becomes part of it.
+// hookScript implements apt's JSON hook protocol (apt's doc/json-hooks-protocol.md) and
+// copies every message to file descriptor 4. It is constant: it contains no input.
 const hookScript = `while read -r line <&$APT_HOOK_SOCKET; do ` +
 	`[ -n "$line" ] || continue; printf "%s\\n" "$line" >&4; ` +
 	`case $line in ` +
 	`*org.debian.apt.hooks.hello*) printf "{\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{\"version\":\"0.2\"}}\\n\\n" >&$APT_HOOK_SOCKET;; ` +
 	`*org.debian.apt.hooks.bye*) exit 0;; esac; done`
 
-// hookPackage is one package in apt's own words.
+// hookPackage is one package in apt's JSON.
 type hookPackage struct {
 	Name         string `json:"name"`
 	Architecture string `json:"architecture"`
@@ -47,7 +46,7 @@ type hookOrigin struct {
 	Site     string `json:"site"`
 }
 
-// String is "Debian:12.11/bookworm", as much of it as apt knows.
+// String returns "Debian:12.11/bookworm", without the parts that apt does not know.
 func (o hookOrigin) String() string {
 	name := o.Origin
 	if name == "" {
@@ -66,9 +65,8 @@ func (o hookOrigin) String() string {
 	return SanitizeOutput(name)
 }
 
-// parseHook reads the messages that hookScript copied and gives the packages of
-// the last statistics message: everything apt is about to do, except reinstalls,
-// which it leaves out.
+// parseHook parses the messages that hookScript copied and returns the packages of the
+// last statistics message: every action of apt except reinstallations.
 func parseHook(data []byte) ([]hookPackage, error) {
 	s := bufio.NewScanner(bytes.NewReader(data))
 	s.Buffer(nil, 64<<20)
@@ -82,7 +80,7 @@ func parseHook(data []byte) ([]hookPackage, error) {
 			} `json:"params"`
 		}
 		if err := json.Unmarshal(s.Bytes(), &m); err != nil {
-			return nil, &events.Error{Op: "apt.parseHook", Kind: events.ErrApt, Subject: "apt's plan", Err: fmt.Errorf("not readable: %w", err)}
+			return nil, &events.Error{Op: "apt.parseHook", Kind: events.ErrApt, Subject: "apt's plan", Err: fmt.Errorf("cannot be parsed: %w", err)}
 		}
 		if strings.HasSuffix(m.Method, ".statistics") {
 			found, seen = m.Params.Packages, true
@@ -97,8 +95,8 @@ func parseHook(data []byte) ([]hookPackage, error) {
 	return found, nil
 }
 
-// change turns apt's words into a line of the plan. The mark is not in it:
-// p.Automatic is the mark afterwards.
+// change returns the planned change of a package, without its mark: p.Automatic is the
+// mark afterwards.
 func (p hookPackage) change(native events.Architecture) (events.PlannedChange, error) {
 	var c events.PlannedChange
 	arch := p.Architecture
@@ -120,7 +118,7 @@ func (p hookPackage) change(native events.Architecture) (events.PlannedChange, e
 		c.Action, c.From = events.ActionInstall, ""
 	case "upgrade":
 		c.Action = events.ActionUpgrade
-		if c.From == c.To { // a package that was cut off while it was unpacked
+		if c.From == c.To { // a package whose unpacking was interrupted
 			c.Action = events.ActionReinstall
 		}
 	case "downgrade":
@@ -130,7 +128,7 @@ func (p hookPackage) change(native events.Architecture) (events.PlannedChange, e
 	case "purge":
 		c.Action, c.To = events.ActionPurge, ""
 	default:
-		return c, &events.Error{Op: "apt.change", Kind: events.ErrApt, Subject: p.Name, Err: fmt.Errorf("apt plans an unknown %q", SanitizeOutput(p.Mode))}
+		return c, &events.Error{Op: "apt.change", Kind: events.ErrApt, Subject: p.Name, Err: fmt.Errorf("apt reports an unknown action %q", SanitizeOutput(p.Mode))}
 	}
 	return c, c.Name.Validate()
 }

@@ -7,70 +7,53 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"cortex/consumers/machine"
 	"cortex/events"
 )
 
-// lockPollInterval is how often a busy lock is looked at.
+// lockPollInterval is how often a busy lock is checked.
 const lockPollInterval = 200 * time.Millisecond
 
-// lockFiles are dpkg's two locks: the front ends' and its own.
+// lockFiles are dpkg's two locks: for front ends and its own.
 var lockFiles = []string{"/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"}
 
-// LockHolder is the process that holds dpkg's lock.
-type LockHolder struct {
-	PID     int
-	Program string // its name, or "" when it cannot be read
-}
-
-// String is "apt-get (process 1234)".
-func (h LockHolder) String() string {
-	switch {
-	case h.PID <= 0: // in another container, or an open file description's lock
-		return "another process"
-	case h.Program == "":
-		return "process " + strconv.Itoa(h.PID)
-	}
-	return fmt.Sprintf("%s (process %d)", h.Program, h.PID)
-}
-
-// LockHolder tells who holds one of dpkg's locks; ok is false when nobody does.
-// It takes no lock itself.
-func (m *Machine) LockHolder() (h LockHolder, ok bool, err error) {
+// LockHolder returns the process that holds one of dpkg's locks; ok is false when
+// both are free. It takes no lock itself.
+func (m *Machine) LockHolder() (h machine.LockHolder, ok bool, err error) {
 	for _, name := range lockFiles {
 		f, err := os.OpenFile(m.hostPath(name), os.O_RDWR, 0)
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
 			continue
 		}
 		if err != nil {
-			return LockHolder{}, false, fmt.Errorf("look at lock: %w", err)
+			return machine.LockHolder{}, false, fmt.Errorf("open lock %s: %w", name, err)
 		}
 		lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
 		err = unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock)
 		f.Close()
 		if err != nil {
-			return LockHolder{}, false, fmt.Errorf("look at lock %s: %w", name, err)
+			return machine.LockHolder{}, false, fmt.Errorf("check lock %s: %w", name, err)
 		}
 		if lock.Type != unix.F_UNLCK {
 			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", lock.Pid))
-			return LockHolder{PID: int(lock.Pid), Program: strings.TrimSpace(SanitizeOutput(string(comm)))}, true, nil
+			return machine.LockHolder{PID: int(lock.Pid), Program: strings.TrimSpace(SanitizeOutput(string(comm)))}, true, nil
 		}
 	}
-	return LockHolder{}, false, nil
+	return machine.LockHolder{}, false, nil
 }
 
-// WaitForLock returns when nobody holds dpkg's locks. While it waits it calls
-// tell about once a second. When limit has passed it gives up with an
-// ErrLockBusy error that names the holder; a limit of 0 waits for ever.
-func (m *Machine) WaitForLock(ctx context.Context, limit time.Duration, tell func(LockHolder, time.Duration)) error {
+// WaitForLock returns when dpkg's locks are free. While it waits it calls report about
+// once a second. After limit it returns an ErrLockBusy error that names the holder; a
+// limit of 0 waits without end.
+func (m *Machine) WaitForLock(ctx context.Context, limit time.Duration, report func(machine.LockHolder, time.Duration)) error {
 	start := time.Now()
-	told := time.Duration(-1)
+	reported := time.Duration(-1)
 	tick := time.NewTicker(lockPollInterval)
 	defer tick.Stop()
 	for {
@@ -85,9 +68,9 @@ func (m *Machine) WaitForLock(ctx context.Context, limit time.Duration, tell fun
 				Err: fmt.Errorf("held by %s for longer than %s", h, limit), Hint: "try again when it is done, or wait longer with --lock-timeout",
 			}
 		}
-		if tell != nil && (told < 0 || waited-told >= time.Second) {
-			tell(h, waited)
-			told = waited
+		if report != nil && (reported < 0 || waited-reported >= time.Second) {
+			report(h, waited)
+			reported = waited
 		}
 		select {
 		case <-ctx.Done():
@@ -97,8 +80,8 @@ func (m *Machine) WaitForLock(ctx context.Context, limit time.Duration, tell fun
 	}
 }
 
-// waitForOrphans returns when no child of an earlier process of ours is left:
-// every one of them has inherited the running lock.
+// waitForOrphans returns when no child of an earlier process of ours runs. Every such
+// child has inherited the running lock.
 func (m *Machine) waitForOrphans(ctx context.Context) (waited bool, err error) {
 	f, err := m.openRunningLock()
 	if errors.Is(err, os.ErrNotExist) {
@@ -125,13 +108,13 @@ func (m *Machine) waitForOrphans(ctx context.Context) (waited bool, err error) {
 	}
 }
 
-// waitForDpkg returns when no dpkg of this machine runs. One that apt-get had just
-// started when it was killed holds no lock yet, and begins its work all the same, only to
-// die of nobody reading what it tells.
+// waitForDpkg returns when no dpkg of this machine runs. A dpkg that apt-get started
+// right before it was killed has no lock yet, but begins its work and then ends,
+// because apt-get no longer reads its output.
 func (m *Machine) waitForDpkg(ctx context.Context) error {
-	program, err := os.Stat(m.hostPath(m.findProgram("dpkg")))
+	program, err := os.Stat(m.hostPath(m.findProgram(dpkg)))
 	if err != nil {
-		return nil //nolint:nilerr // then none runs
+		return nil //nolint:nilerr // without the program no process runs it
 	}
 	tick := time.NewTicker(lockPollInterval / 10)
 	defer tick.Stop()
@@ -145,8 +128,8 @@ func (m *Machine) waitForDpkg(ctx context.Context) error {
 	return nil
 }
 
-// isRunning reports whether a process has this program. Where we may not look into other
-// processes, as in the hardened unit, root's of that name are taken for it.
+// isRunning reports whether a process runs this program. Where other processes cannot be
+// inspected, as in the hardened unit, every process of root with that name counts.
 func isRunning(program os.FileInfo) bool {
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, p := range processes {
@@ -158,7 +141,7 @@ func isRunning(program os.FileInfo) bool {
 	return false
 }
 
-// isRootProcess reports whether a process is root's and has this name.
+// isRootProcess reports whether a process belongs to root and has this name.
 func isRootProcess(process, name string) bool {
 	info, err := os.Stat(process)
 	if err != nil {

@@ -12,9 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestADpkgThatHoldsNoLockYetIsWaitedFor: a program at dpkg's place in a root of its own
-// that does nothing but run.
-func TestADpkgThatHoldsNoLockYetIsWaitedFor(t *testing.T) {
+// A program in the place of dpkg that only runs.
+func TestRecoverWaitsForDpkgWithoutLock(t *testing.T) {
 	m := New(Config{Root: t.TempDir()})
 	sleep, err := exec.LookPath("sleep")
 	if err != nil {
@@ -40,7 +39,7 @@ func TestADpkgThatHoldsNoLockYetIsWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !isRunning(program) || os.Getuid() == 0 && !powerless(t, func() bool { return isRunning(program) }) {
-		t.Error("it is not seen")
+		t.Error("it was not found")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -54,11 +53,11 @@ func TestADpkgThatHoldsNoLockYetIsWaitedFor(t *testing.T) {
 	}
 	_ = cmd.Wait()
 	if err := <-waited; err != nil {
-		t.Errorf("when it is gone: %v", err)
+		t.Errorf("after its end: %v", err)
 	}
 }
 
-// powerless calls f without any capability, as the hardened unit has hardly one.
+// powerless calls f without capabilities, like the hardened unit.
 func powerless(t *testing.T, f func() bool) bool {
 	t.Helper()
 	answer := make(chan bool)
@@ -72,7 +71,7 @@ func powerless(t *testing.T, f func() bool) bool {
 			return
 		}
 		if _, err := os.Stat("/proc/1/exe"); !errors.Is(err, os.ErrPermission) {
-			t.Errorf("it still has powers: %v", err)
+			t.Errorf("it still has capabilities: %v", err)
 		}
 		answer <- f()
 	}()

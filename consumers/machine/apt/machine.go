@@ -16,22 +16,22 @@ import (
 	"cortex/events"
 )
 
-// Config says where the machine is.
+// Config configures a Machine.
 type Config struct {
-	// Root is the root directory of the machine: "/", or an isolated root, in
-	// which case children run chrooted.
+	// Root is the root directory of the machine: "/", or an isolated root. Children
+	// of an isolated root run chrooted.
 	Root string
-	// WorkDir is where outputs of running steps are kept; it lies outside Root
-	// and must survive a restart.
+	// WorkDir is the directory for the output of running steps. It is outside Root and
+	// must survive a restart.
 	WorkDir string
-	// PlaceDeb puts a package file from the vault into a directory, under its digest
-	// and ".deb"; see vault.Vault.Lend. Required for steps that name one.
+	// PlaceDeb puts a package file from the store into a directory, as DIGEST.deb; see
+	// blobstore.Blobs.PlaceDeb. Required for steps that name a package file.
 	PlaceDeb func(d events.Digest, dir string) (path string, err error)
-	// FindDeb finds a package file in the vault, for a package that was cut off while
-	// it was unpacked; see vault.Vault.Deb. Optional.
+	// FindDeb finds a package file in the store, for a package whose unpacking was
+	// interrupted; see blobstore.Blobs.Deb. Optional.
 	FindDeb func(k events.PackageKey, v events.Version) (events.Deb, bool)
-	// StartFunc starts every program where it is not to be a child of this process.
-	// Optional; it cannot chroot, so Root must be "/" then.
+	// Start starts every program, if it must not be a child of this process. Optional.
+	// It cannot chroot, so Root must be "/".
 	Start  StartFunc
 	Logger *slog.Logger
 }
@@ -40,7 +40,7 @@ type Config struct {
 // [New].
 type Machine struct {
 	cfg  Config
-	arch atomic.Pointer[events.Architecture] // once it is known
+	arch atomic.Pointer[events.Architecture] // nil until it is known
 
 	inventory        memo[events.Inventory]
 	conffileRegistry memo[map[events.PackageKey]string]
@@ -57,12 +57,12 @@ func New(cfg Config) *Machine {
 	return &Machine{cfg: cfg}
 }
 
-// NativeArch is the machine's own architecture.
+// NativeArch returns the machine's native architecture.
 func (m *Machine) NativeArch(ctx context.Context) (events.Architecture, error) {
 	if a := m.arch.Load(); a != nil {
 		return *a, nil
 	}
-	out, err := m.runReadOnly(ctx, "dpkg", "--print-architecture")
+	out, err := m.runReadOnly(ctx, architectureCommand())
 	if err != nil {
 		return "", err
 	}
@@ -74,13 +74,14 @@ func (m *Machine) NativeArch(ctx context.Context) (events.Architecture, error) {
 	return a, nil
 }
 
-// hostPath is a path of the machine as seen from outside.
+// hostPath returns a path inside the root as a path of this process.
 func (m *Machine) hostPath(p string) string { return filepath.Join(m.cfg.Root, p) }
 
-// OwnRunEnv is the variable by which our own hooks know what we run ourselves.
+// OwnRunEnv is the environment variable of our own children. The hooks ignore runs that
+// have it.
 const OwnRunEnv = "CORTEX_TRANSACTION"
 
-// childEnv is what every child gets: nothing of ours, nothing of the caller's.
+// childEnv is the whole environment of every child.
 var childEnv = []string{
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 	"LC_ALL=C.UTF-8", "HOME=/root", "TERM=dumb",
@@ -89,10 +90,9 @@ var childEnv = []string{
 	OwnRunEnv + "=1",
 }
 
-// command prepares a child in the machine's root. It is never killed: its life
-// is bound to no context.
-func (m *Machine) command(argv ...string) *exec.Cmd {
-	cmd := &exec.Cmd{Path: m.findProgram(argv[0]), Args: argv, Env: childEnv, Dir: "/"}
+// prepare prepares a child in the machine's root. No context ends it.
+func (m *Machine) prepare(c command) *exec.Cmd {
+	cmd := &exec.Cmd{Path: m.findProgram(c.program()), Args: c.argv, Env: childEnv, Dir: "/"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if m.cfg.Root != "/" {
 		cmd.SysProcAttr.Chroot = m.cfg.Root
@@ -100,7 +100,7 @@ func (m *Machine) command(argv ...string) *exec.Cmd {
 	return cmd
 }
 
-// findProgram gives a program's path inside the root.
+// findProgram returns a program's path inside the root.
 func (m *Machine) findProgram(name string) string {
 	for _, dir := range []string{"/usr/bin", "/bin", "/usr/sbin", "/sbin"} {
 		if info, err := os.Stat(m.hostPath(dir + "/" + name)); err == nil && !info.IsDir() {
@@ -110,14 +110,14 @@ func (m *Machine) findProgram(name string) string {
 	return "/usr/bin/" + name
 }
 
-// runReadOnly runs a program that changes nothing and gives its output.
-func (m *Machine) runReadOnly(ctx context.Context, argv ...string) ([]byte, error) {
-	cmd := m.command(argv...)
+// runReadOnly runs a command that changes nothing and returns its output.
+func (m *Machine) runReadOnly(ctx context.Context, c command) ([]byte, error) {
+	cmd := m.prepare(c)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	child, err := m.start(cmd)
 	if err != nil {
-		return nil, startError(argv[0], err)
+		return nil, startError(c.program(), err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- child.Wait() }()
@@ -125,8 +125,8 @@ func (m *Machine) runReadOnly(ctx context.Context, argv ...string) ([]byte, erro
 	case err := <-done:
 		if err != nil {
 			return stdout.Bytes(), &events.Error{
-				Op: "apt.read", Kind: events.ErrApt, Subject: argv[0],
-				Err: errors.New(failureReason(stdout.String()+stderr.String(), err)), Hint: "try 'apt-get check' to see whether apt itself is well",
+				Op: "apt.runReadOnly", Kind: events.ErrApt, Subject: c.program(),
+				Err: errors.New(failureReason(stdout.String()+stderr.String(), err)), Hint: "run 'apt-get check' to see whether apt itself works",
 			}
 		}
 		return stdout.Bytes(), nil
@@ -140,12 +140,12 @@ func (m *Machine) runReadOnly(ctx context.Context, argv ...string) ([]byte, erro
 func startError(program string, err error) error {
 	return &events.Error{
 		Op: "apt.start", Kind: events.ErrUnavailable, Subject: program, Err: err,
-		Hint: "cortex needs apt and dpkg: is this Debian or Ubuntu?",
+		Hint: "cortex needs apt and dpkg, as on Debian and Ubuntu",
 	}
 }
 
-// failureReason finds what a program's output says went wrong: dpkg's own words
-// first, then apt's errors, then the last line.
+// failureReason returns the reason of a failure from a program's output: dpkg's error
+// messages, or apt's, or the last line.
 func failureReason(output string, err error) string {
 	lines := strings.Split(strings.TrimSpace(SanitizeOutput(output)), "\n")
 	var apt, dpkg []string
@@ -170,9 +170,9 @@ func failureReason(output string, err error) string {
 	return err.Error()
 }
 
-// SanitizeOutput makes foreign output fit to show and store: valid UTF-8, carriage
-// returns as line ends, no control or escape sequences, no bidirectional
-// overrides.
+// SanitizeOutput makes the output of a program safe to show and store: valid UTF-8,
+// carriage returns as line ends, no control characters or escape sequences, no
+// bidirectional overrides.
 func SanitizeOutput(s string) string {
 	s = strings.ToValidUTF8(s, "�")
 	var b strings.Builder

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"cortex/consumers/machine"
 	"cortex/consumers/machine/apt"
 	"cortex/consumers/machine/testbed"
 	"cortex/events"
@@ -29,7 +30,7 @@ func setup(t *testing.T) (*testbed.Bed, *apt.Machine) {
 	return bed, apt.New(apt.Config{Root: bed.Root(), WorkDir: t.TempDir()})
 }
 
-// step reads "install toy-app=1.0 cowsay-".
+// step parses "install toy-app=1.0 cowsay-".
 func step(words string) events.Step {
 	f := strings.Fields(words)
 	s := events.Step{Op: events.Op(f[0]), AllowDowngrade: true, AllowHeld: true}
@@ -46,7 +47,7 @@ func step(words string) events.Step {
 
 func run(t *testing.T, m *apt.Machine, s events.Step) error {
 	t.Helper()
-	_, err := m.Run(t.Context(), s, apt.RunOptions{Label: "test"})
+	_, err := m.Run(t.Context(), s, machine.RunOptions{Label: "test"})
 	return err
 }
 
@@ -59,7 +60,7 @@ func inventory(t *testing.T, m *apt.Machine) events.Inventory {
 	return inv
 }
 
-// expect applies a plan's changes to an inventory, as far as they tell.
+// expect applies the changes of a plan to an inventory.
 func expect(plan events.Plan, inv events.Inventory) map[string]string {
 	out := map[string]string{}
 	for k, s := range inv {
@@ -79,8 +80,8 @@ func expect(plan events.Plan, inv events.Inventory) map[string]string {
 	return out
 }
 
-// What is planned is what happens, over random steps that follow each other.
-func TestThePlanIsTheResult(t *testing.T) {
+// Over random sequences of steps, every plan equals its outcome.
+func TestPlanEqualsResultForEachStep(t *testing.T) {
 	names := []string{"toy-app", "toy-lib", "toy-extra", "toy-alt", "toy-pair-a", "toy-pair-b", "toy-epoch", "toy-rc", "toy-c1", "toy-c3", "toy-needs2", "toy-prov-a", "toy-g++", "cowsay", "sl", "toy-app=1.0", "toy-lib=1.0", "toy-epoch=9.0", "toy-rc=2.0~rc1"}
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -100,7 +101,7 @@ func TestThePlanIsTheResult(t *testing.T) {
 				plan, err := m.Simulate(t.Context(), []events.Step{s})
 				if err != nil {
 					if runErr := run(t, m, s); runErr == nil {
-						t.Errorf("%s: apt did what could not be planned: %v", words, err)
+						t.Errorf("%s: apt succeeded, but planning failed: %v", words, err)
 					}
 					continue
 				}
@@ -109,7 +110,7 @@ func TestThePlanIsTheResult(t *testing.T) {
 					continue
 				}
 				if err := run(t, m, s); err != nil {
-					t.Errorf("%s: planned, but: %v", words, err)
+					t.Errorf("%s: planning succeeded, but: %v", words, err)
 					continue
 				}
 				if diff := cmp.Diff(want, expect(events.Plan{}, inventory(t, m))); diff != "" {
@@ -120,7 +121,7 @@ func TestThePlanIsTheResult(t *testing.T) {
 	}
 }
 
-func TestPlanningChangesNothing(t *testing.T) {
+func TestSimulateChangesNothing(t *testing.T) {
 	t.Parallel()
 	bed, m := setup(t)
 	bed.Run(t, "/usr/bin/apt-get", "-y", "install", "toy-app=1.0", "toy-lib=1.0", "toy-extra")
@@ -141,7 +142,7 @@ func TestPlanningChangesNothing(t *testing.T) {
 	}
 }
 
-func TestAptsOwnReadersAgreeWithInventory(t *testing.T) {
+func TestInventoryAgreesWithAptTools(t *testing.T) {
 	t.Parallel()
 	bed, m := setup(t)
 	bed.Run(t, "/usr/bin/apt-get", "-y", "install", "toy-app", "cowsay")
@@ -166,19 +167,19 @@ func TestAptsOwnReadersAgreeWithInventory(t *testing.T) {
 	}
 }
 
-func TestAFailingScriptIsTold(t *testing.T) {
+func TestRunReportsFailingScript(t *testing.T) {
 	t.Parallel()
 	_, m := setup(t)
-	result, err := m.Run(t.Context(), step("install toy-fail-postinst"), apt.RunOptions{Label: "x"})
+	result, err := m.Run(t.Context(), step("install toy-fail-postinst"), machine.RunOptions{Label: "x"})
 	if !errors.Is(err, events.ErrApt) || !strings.Contains(err.Error(), "post-installation script") || result.ExitCode != 100 {
 		t.Errorf("exit %d: %v", result.ExitCode, err)
 	}
 	if !strings.Contains(result.Output, "this script fails on purpose") {
-		t.Errorf("its output is lost:\n%s", result.Output)
+		t.Errorf("the output is missing:\n%s", result.Output)
 	}
 }
 
-func TestAStepOutlivesWhoWatchesIt(t *testing.T) {
+func TestStepOutlivesCancelledRun(t *testing.T) {
 	t.Parallel()
 	bed := testbed.New(t)
 	work := t.TempDir()
@@ -186,7 +187,7 @@ func TestAStepOutlivesWhoWatchesIt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		_, err := m.Run(ctx, step("install toy-slow"), apt.RunOptions{Label: "slow"})
+		_, err := m.Run(ctx, step("install toy-slow"), machine.RunOptions{Label: "slow"})
 		ended <- err
 	}()
 	wait(t, func() bool { return bed.Exists("/run/toy-slow.waiting") })
@@ -198,11 +199,11 @@ func TestAStepOutlivesWhoWatchesIt(t *testing.T) {
 	}
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("the watcher said %v", err)
+		t.Errorf("Run returned %v", err)
 	}
 	// Another process of ours, later: it waits for the step and finds it done.
 	next := apt.New(apt.Config{Root: bed.Root(), WorkDir: work})
-	if _, err := next.Run(t.Context(), step("install cowsay"), apt.RunOptions{Label: "second"}); !errors.Is(err, events.ErrLockBusy) {
+	if _, err := next.Run(t.Context(), step("install cowsay"), machine.RunOptions{Label: "second"}); !errors.Is(err, events.ErrLockBusy) {
 		t.Errorf("a second step at once: %v", err)
 	}
 	go func() {
@@ -220,10 +221,10 @@ func TestAStepOutlivesWhoWatchesIt(t *testing.T) {
 	}
 }
 
-func TestWhatKill9LeftIsFinished(t *testing.T) {
+func TestRecoverAfterKill(t *testing.T) {
 	t.Parallel()
 	bed, m := setup(t)
-	go func() { _, _ = m.Run(t.Context(), step("install toy-slow"), apt.RunOptions{Label: "slow"}) }()
+	go func() { _, _ = m.Run(t.Context(), step("install toy-slow"), machine.RunOptions{Label: "slow"}) }()
 	wait(t, func() bool { return bed.Exists("/run/toy-slow.waiting") })
 	bed.Kill("apt-get")
 	bed.Kill("dpkg", "toy-slow.postin", "/bin/sh /var/lib/dpkg/info/toy-slow")
@@ -236,11 +237,11 @@ func TestWhatKill9LeftIsFinished(t *testing.T) {
 		t.Errorf("it is %s", s)
 	}
 	if _, err := os.Stat(filepath.Join(bed.Root(), "/var/lib/dpkg/updates/0000")); err == nil {
-		t.Error("dpkg's journal is not merged")
+		t.Error("dpkg's journal is not empty")
 	}
 }
 
-// wait polls for what another process does.
+// wait polls until another process has reached a state.
 func wait(t *testing.T, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)

@@ -7,14 +7,14 @@ import (
 	"cortex/events"
 )
 
-// OwningPackage gives the package that a file is of, "" when none is. Paths below /bin,
-// /sbin and /lib are looked for as dpkg may know them, too.
+// OwningPackage returns the package that owns a file; "" if there is none. For a path
+// below /usr it also tries the path without /usr, under which dpkg may know the file.
 func (m *Machine) OwningPackage(ctx context.Context, path string) events.PackageName {
 	if events.ValidatePath(path) != nil || strings.ContainsAny(path, "*?[\\") {
 		return ""
 	}
 	for _, p := range []string{path, strings.TrimPrefix(path, "/usr")} {
-		out, err := m.runReadOnly(ctx, "dpkg-query", "-S", "--", p)
+		out, err := m.runReadOnly(ctx, ownerCommand(p))
 		if err != nil {
 			continue
 		}

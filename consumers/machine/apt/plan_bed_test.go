@@ -23,7 +23,7 @@ func reinstall(s *events.Step)    { s.Reinstall = true }
 func allowHeld(s *events.Step)    { s.AllowHeld = true }
 func downgrade(s *events.Step)    { s.AllowDowngrade = true }
 
-func TestPlansAreExactlyWhatHappens(t *testing.T) {
+func TestPlanEqualsResult(t *testing.T) {
 	for name, tc := range map[string]struct {
 		prepare [][]string // apt-get's arguments
 		steps   []events.Step
@@ -230,7 +230,7 @@ func TestPlansAreExactlyWhatHappens(t *testing.T) {
 	}
 }
 
-// prepare runs apt-get, or one of the words that are none of its commands.
+// prepare runs apt-get, or one of the additional commands below.
 func (b bed) prepare(args []string) {
 	b.t.Helper()
 	switch args[0] {
@@ -271,7 +271,7 @@ func (b bed) essential(steps []events.Step) {
 	}
 }
 
-func TestPlansTellSizesAndOrigins(t *testing.T) {
+func TestPlanSizesAndOrigins(t *testing.T) {
 	b := newBed(t)
 	plan := b.planAndRun(do(events.OpInstall, "toy-app=1.0", "toy-lib=1.0"))
 	var download, disk int64
@@ -290,7 +290,7 @@ func TestPlansTellSizesAndOrigins(t *testing.T) {
 	}
 }
 
-func TestPlansThatCannotBeSayWhy(t *testing.T) {
+func TestSimulateErrors(t *testing.T) {
 	for name, tc := range map[string]struct {
 		prepare []string
 		step    events.Step
@@ -318,15 +318,15 @@ func TestPlansThatCannotBeSayWhy(t *testing.T) {
 	}
 }
 
-func TestTwoStepsThatNeedAptAreNoPlan(t *testing.T) {
+func TestSimulateRefusesTwoAptSteps(t *testing.T) {
 	b := newBed(t)
 	if _, err := b.Simulate(t.Context(), []events.Step{do(events.OpInstall, "cowsay"), do(events.OpRemove, "sl")}); !errors.Is(err, events.ErrInternal) {
 		t.Errorf("%v", err)
 	}
 }
 
-// Random steps on machines in random states: every plan is what happens.
-func TestRandomPlansAreExactlyWhatHappens(t *testing.T) {
+// Random steps on machines in random states: every plan equals its outcome.
+func TestRandomPlansEqualResults(t *testing.T) {
 	const machines, stepsEach = 5, 6
 	for seed := range uint64(machines) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
@@ -399,7 +399,7 @@ func randomSteps(r *rand.Rand) []events.Step {
 	return steps
 }
 
-// compatible drops what cannot be installed beside the rest.
+// compatible drops packages that conflict with the others.
 func compatible(words []string) []string {
 	has := func(w string) bool { return slices.Contains(words, w) }
 	return slices.DeleteFunc(words, func(w string) bool {

@@ -9,7 +9,7 @@ import (
 	"cortex/events"
 )
 
-// planError says why apt cannot make a plan.
+// planError returns the reason why apt cannot make a plan.
 func planError(s events.Step, text string, err error) error {
 	e := &events.Error{Op: "apt.Simulate", Kind: events.ErrApt, Err: errors.New(failureReason(text, err))}
 	if len(s.Targets) == 1 {
@@ -18,21 +18,21 @@ func planError(s events.Step, text string, err error) error {
 	switch {
 	case strings.Contains(text, "is a virtual package provided by"):
 		e.Kind = events.ErrNotFound
-		e.Err = errors.New("is a virtual package with several providers")
-		e.Hint = "name one of them: " + strings.Join(providers(text), ", ")
+		e.Err = errors.New("a virtual package with several providers")
+		e.Hint = "choose one of them: " + strings.Join(providers(text), ", ")
 	case strings.Contains(text, "has no installation candidate"), strings.Contains(text, "was not found"), strings.Contains(text, "Unable to locate package"):
 		e.Kind = events.ErrNotFound
-		e.Hint = "its package lists may be old: try 'apt-get update'"
+		e.Hint = "the package lists may be old: run 'apt-get update'"
 	case strings.Contains(text, "Unmet dependencies"), strings.Contains(text, "unmet dependencies"):
 		e.Err = errors.New(dependencies(text, e.Err))
-		e.Hint = "see 'apt-get check'; a package it needs may be on hold or not be offered"
+		e.Hint = "see 'apt-get check'; a required package may be on hold or not offered"
 	case strings.Contains(text, "dpkg was interrupted"):
 		e.Hint = "run 'dpkg --configure -a' first"
 	}
 	return e
 }
 
-// providers reads the list apt prints for a virtual package.
+// providers parses the list that apt prints for a virtual package.
 func providers(text string) []string {
 	_, after, _ := strings.Cut(text, "is a virtual package provided by")
 	var out []string
@@ -46,7 +46,8 @@ func providers(text string) []string {
 	return out[:min(len(out), 8)]
 }
 
-// dependencies reads apt's explanation of what is not satisfied.
+// dependencies parses apt's list of unmet dependencies; otherwise is the message if
+// there is none.
 func dependencies(text string, otherwise error) string {
 	_, after, ok := strings.Cut(text, "unmet dependencies:")
 	if !ok {
@@ -64,16 +65,16 @@ func dependencies(text string, otherwise error) string {
 	return "unmet dependencies: " + strings.Join(out[:min(3, len(out))], "; ")
 }
 
-// notOffered says that a package cannot be installed again.
+// notOffered returns the error of a package that cannot be reinstalled.
 func notOffered(r events.PackageRef, v events.Version) error {
 	return &events.Error{
 		Op: "apt.Simulate", Kind: events.ErrNotFound, Subject: r.String(),
-		Err: fmt.Errorf("version %s, which is installed, is not offered any more", v), Hint: "upgrade it instead, or add a source that still offers it",
+		Err: fmt.Errorf("the installed version %s is no longer offered", v), Hint: "upgrade it instead, or add a source that still offers it",
 	}
 }
 
-// parseSetManual lists the automatic packages that apt makes manual because they
-// were named.
+// parseSetManual lists the automatic packages that apt marks as manual because they were
+// named.
 func parseSetManual(text string, native events.Architecture) []events.PackageKey {
 	var out []events.PackageKey
 	for line := range strings.Lines(text) {
@@ -92,8 +93,8 @@ type uri struct {
 	size                int64
 }
 
-// parseURIs reads apt's lines: 'URI' NAME_VERSION_ARCH.deb SIZE HASH. The file
-// name has the epoch's colon as %3a.
+// parseURIs parses apt's lines: 'URI' NAME_VERSION_ARCH.deb SIZE HASH. The colon of an
+// epoch is %3a in the file name.
 func parseURIs(text string) []uri {
 	var out []uri
 	for line := range strings.Lines(text) {

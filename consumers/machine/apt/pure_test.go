@@ -27,7 +27,7 @@ func targets(words ...string) []events.Target {
 	return out
 }
 
-func TestStepsBecomeExactlyTheseCommands(t *testing.T) {
+func TestStepCommands(t *testing.T) {
 	all := strings.Join(aptOptions(), " ")
 	for name, tc := range map[string]struct {
 		step events.Step
@@ -49,7 +49,7 @@ func TestStepsBecomeExactlyTheseCommands(t *testing.T) {
 		"auto":        {events.Step{Op: events.OpMarkAuto, Targets: targets("cowsay")}, "apt-mark auto -- cowsay"},
 		"manual":      {events.Step{Op: events.OpMarkManual, Targets: targets("cowsay")}, "apt-mark manual -- cowsay"},
 	} {
-		if got := strings.Join(Argv(tc.step), " "); got != tc.want {
+		if got := strings.Join((&Machine{}).StepArgv(tc.step), " "); got != tc.want {
 			t.Errorf("%s:\n got %s\nwant %s", name, got, tc.want)
 		}
 	}
@@ -60,7 +60,7 @@ func TestStepsBecomeExactlyTheseCommands(t *testing.T) {
 	}
 }
 
-func TestAStepIsCheckedRightBeforeItRuns(t *testing.T) {
+func TestStepIsCheckedBeforeRun(t *testing.T) {
 	for name, s := range map[string]events.Step{
 		"an option":     {Op: events.OpInstall, Targets: []events.Target{{PackageRef: events.PackageRef{Name: "-oDPkg::Pre-Invoke::=id"}}}},
 		"a path":        {Op: events.OpInstall, Targets: []events.Target{{PackageRef: events.PackageRef{Name: "./evil.deb"}}}},
@@ -76,7 +76,7 @@ func TestAStepIsCheckedRightBeforeItRuns(t *testing.T) {
 	}
 }
 
-func TestNativeNamesAreQualifiedOnlyWhereTheyAreAmbiguous(t *testing.T) {
+func TestDropNativeArch(t *testing.T) {
 	now := events.Inventory{{Name: "both", Arch: "amd64"}: {}, {Name: "both", Arch: "i386"}: {}, {Name: "one", Arch: "amd64"}: {}}
 	steps := []events.Step{{Op: events.OpPurgeLeftovers, Targets: targets("both:amd64", "one:amd64", "gone:amd64", "one:i386", "bare")}}
 	var got []string
@@ -91,7 +91,7 @@ func TestNativeNamesAreQualifiedOnlyWhereTheyAreAmbiguous(t *testing.T) {
 	}
 }
 
-func TestStatesAreReadInDpkgsWords(t *testing.T) {
+func TestParseStates(t *testing.T) {
 	out := "cowsay\tall\t3.03\tinstall\tok\tinstalled\n" +
 		"toy\tamd64\t1:2.0~rc1-1\tdeinstall\tok\tconfig-files\n" +
 		"held\ti386\t1\thold\treinstreq\thalf-installed\n" +
@@ -116,7 +116,7 @@ func TestStatesAreReadInDpkgsWords(t *testing.T) {
 	}
 }
 
-func TestAutoMarksAreRead(t *testing.T) {
+func TestParseAutoMarks(t *testing.T) {
 	data := "Package: a\nArchitecture: amd64\nAuto-Installed: 1\n\nPackage: b\nArchitecture: i386\nAuto-Installed: 0\n\nPackage: c\nArchitecture: i386\nAuto-Installed: 1"
 	want := map[events.PackageKey]bool{{Name: "a", Arch: "amd64"}: true, {Name: "c", Arch: "i386"}: true}
 	if diff := cmp.Diff(want, parseAutoMarks([]byte(data), "amd64")); diff != "" {
@@ -124,7 +124,7 @@ func TestAutoMarksAreRead(t *testing.T) {
 	}
 }
 
-func TestStatusLinesBecomeProgress(t *testing.T) {
+func TestParseStatus(t *testing.T) {
 	for line, want := range map[string]events.Progress{
 		"dlstatus:1:20.5:Retrieving file 1 of 2 (5s remaining)\n":    {Stage: events.StageDownload, Percent: 20.5, Message: "Retrieving file 1 of 2 (5s remaining)"},
 		"pmstatus:cowsay:40.0000:Unpacking cowsay (all)\n":           {Stage: events.StageApply, Package: "cowsay", Percent: 40, Message: "Unpacking cowsay (all)"},
@@ -144,7 +144,7 @@ func TestStatusLinesBecomeProgress(t *testing.T) {
 	}
 }
 
-func TestComplaintsAreTheUsefulLines(t *testing.T) {
+func TestFailureReason(t *testing.T) {
 	for name, tc := range map[string]struct{ output, want string }{
 		"dpkg":    {"Setting up toy\ndpkg: error processing package toy (--configure):\n installed toy package post-installation script subprocess returned error exit status 1\nE: Sub-process /usr/bin/dpkg returned an error code (1)\n", "error processing package toy (--configure): installed toy package post-installation script subprocess returned error exit status 1"},
 		"apt":     {"Reading…\nE: Unable to locate package x\n", "Unable to locate package x"},
@@ -157,14 +157,14 @@ func TestComplaintsAreTheUsefulLines(t *testing.T) {
 	}
 }
 
-func TestURIsAreRead(t *testing.T) {
+func TestParseURIs(t *testing.T) {
 	text := "After this operation, 2635 kB disk space will be freed.\n'http://x/a%2bb_1%3a2.0_amd64.deb' a_1%3a2.0_amd64.deb 21372 MD5Sum:00\n'http://x/InRelease' list 5 \n"
 	if diff := cmp.Diff([]uri{{"a", "1:2.0", "amd64", 21372}}, parseURIs(text), cmp.AllowUnexported(uri{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
-func TestNewMarksAreRead(t *testing.T) {
+func TestInventoryReadsNewMarks(t *testing.T) {
 	text := "toy-lib is already the newest version (2.0).\ntoy-lib set to manually installed.\nx:i386 set to manually installed.\nthis was set to manually installed.\n"
 	want := []events.PackageKey{{Name: "toy-lib", Arch: "amd64"}, {Name: "x", Arch: "i386"}}
 	if diff := cmp.Diff(want, parseSetManual(text, "amd64")); diff != "" {
@@ -172,7 +172,7 @@ func TestNewMarksAreRead(t *testing.T) {
 	}
 }
 
-func TestSizesAreRead(t *testing.T) {
+func TestParseSizes(t *testing.T) {
 	out := "Package: cowsay\nVersion: 3.03\nInstalled-Size: 93\nArchitecture: all\nDescription: x\n Installed-Size: 7\n\nPackage: sl\nVersion: 1\nArchitecture: i386\nInstalled-Size: -4\n\nPackage: none\nVersion: 1\nArchitecture: all\n"
 	want := map[versionKey]int64{
 		{events.PackageKey{Name: "cowsay", Arch: "amd64"}, "3.03"}: 93 * 1024,
@@ -183,7 +183,7 @@ func TestSizesAreRead(t *testing.T) {
 	}
 }
 
-func TestEveryWordForEssentialCounts(t *testing.T) {
+func TestParseInstalledInfosEssential(t *testing.T) {
 	out := "apt\tamd64\t4\t\t\t\na\tamd64\t1\tyes\t\t\nb\tall\t1\t\tyes\t\nc\ti386\t\tno\tno\tyes\nd\tamd64\t1\tno\t\t\n"
 	want := map[events.PackageKey]installedInfo{
 		{Name: "apt", Arch: "amd64"}: {4096, true}, {Name: "a", Arch: "amd64"}: {1024, true}, {Name: "b", Arch: "amd64"}: {1024, true},
@@ -194,7 +194,7 @@ func TestEveryWordForEssentialCounts(t *testing.T) {
 	}
 }
 
-func TestShowpkgIsRead(t *testing.T) {
+func TestParseShowpkg(t *testing.T) {
 	out := "Package: cowsay\nVersions: \n3.03 (/var/lib/apt/lists/x_Packages)(/var/lib/dpkg/status)\n Description Language: \n                 File: /x\n\n2.0 (/var/lib/apt/lists/x_Packages) (/var/lib/dpkg/status)\n Description Language: \n\nReverse Depends: \n  fun,cowsay\nDependencies: \n3.03 - perl (0 (null)) \nProvides: \n3.03 - \nReverse Provides: \n" +
 		"Package: awk\nVersions: \n\nReverse Depends: \nDependencies: \nProvides: \nReverse Provides: \nmawk 1.3 (= )\n"
 	got := parseShowpkg(out, "amd64")
@@ -207,12 +207,11 @@ func TestShowpkgIsRead(t *testing.T) {
 	}
 }
 
-// Random versions, including every character that sorts specially, are ordered
-// as dpkg orders them.
-func TestVersionsSortAsDpkgSortsThem(t *testing.T) {
+// The order of random versions, with every special character, is that of dpkg.
+func TestCompareVersionsAgreesWithDpkg(t *testing.T) {
 	dpkg, err := exec.LookPath("dpkg")
 	if err != nil {
-		t.Fatal("this test compares with dpkg, which is not here")
+		t.Fatal("this test needs dpkg, which is not installed")
 	}
 	part := rapid.StringMatching(`[0-9][0-9a-zA-Z.+~]{0,6}`)
 	version := rapid.Custom(func(rt *rapid.T) string {
@@ -230,7 +229,7 @@ func TestVersionsSortAsDpkgSortsThem(t *testing.T) {
 		got := CompareVersions(events.Version(a), events.Version(b))
 		op := map[int]string{-1: "lt", 0: "eq", 1: "gt"}[got]
 		if err := exec.Command(dpkg, "--compare-versions", a, op, b).Run(); err != nil {
-			rt.Fatalf("dpkg does not say %s %s %s", a, op, b)
+			rt.Fatalf("dpkg disagrees with %s %s %s", a, op, b)
 		}
 		if CompareVersions(events.Version(b), events.Version(a)) != -got {
 			rt.Fatalf("%s and %s are not opposite", a, b)
@@ -238,7 +237,7 @@ func TestVersionsSortAsDpkgSortsThem(t *testing.T) {
 	})
 }
 
-func FuzzClean(f *testing.F) {
+func FuzzSanitizeOutput(f *testing.F) {
 	for _, s := range []string{"plain\n", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07x", "a\rb", "\u202eevil", "\xff\xfe", "\x1b", "\x1b["} {
 		f.Add(s)
 	}

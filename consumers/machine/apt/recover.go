@@ -7,14 +7,14 @@ import (
 	"os"
 	"strings"
 
+	"cortex/consumers/machine"
 	"cortex/events"
 )
 
-// Recover brings dpkg back to a consistent state after an interruption. It waits
-// for a package manager that is still running, however long that takes, then
-// finishes what dpkg has begun where there is something to finish: it configures
-// what is unpacked, and unpacks again what was cut off while it was unpacked. It
-// lists what it did, in words.
+// Recover brings dpkg back to a consistent state after an interruption. It waits for a
+// package manager that is still running, without a limit. Then it configures packages
+// that are unpacked, and unpacks again packages whose unpacking was interrupted. It
+// returns a description of each action.
 func (m *Machine) Recover(ctx context.Context) (did []string, err error) {
 	waited, err := m.waitForOrphans(ctx)
 	if err != nil {
@@ -32,26 +32,26 @@ func (m *Machine) Recover(ctx context.Context) (did []string, err error) {
 	if broken, err := m.hasUnfinished(ctx); err != nil || !broken {
 		return did, err
 	}
-	argv := []string{"dpkg", "--force-confdef", "--force-confold", "--configure", "-a"}
-	output, failed := m.runToEnd(ctx, "recover", argv)
+	configure := configureCommand()
+	output, failed := m.runToEnd(ctx, "recover", configure)
 	if ctx.Err() != nil {
 		return did, ctx.Err()
 	}
-	did = append(did, strings.Join(argv, " "))
+	did = append(did, configure.String())
 	if failed != nil {
 		failed = &events.Error{Op: "apt.Recover", Kind: events.ErrApt, Subject: "dpkg --configure -a", Err: errors.New(failureReason(output, failed))}
 	}
 	again, err := m.unpackAgain(ctx)
 	if len(again) == 0 && err == nil {
-		err = failed // nothing else tried to configure it
+		err = failed // no later step configured the packages
 	}
 	return append(did, again...), err
 }
 
-// DpkgInterrupted reports whether dpkg itself was interrupted: its journal is not empty, a
+// DpkgInterrupted reports whether dpkg was interrupted: its journal is not empty, a
 // package must be unpacked again, or packages wait to be configured although no
-// script failed. A package whose script failed is no such case, nor are those that
-// wait for it.
+// maintainer script failed. A package whose script failed, and the packages that wait
+// for it, do not count.
 func (m *Machine) DpkgInterrupted(ctx context.Context) (bool, error) {
 	journal, err := os.ReadDir(m.hostPath("/var/lib/dpkg/updates"))
 	if err != nil && !os.IsNotExist(err) {
@@ -74,8 +74,8 @@ func (m *Machine) DpkgInterrupted(ctx context.Context) (bool, error) {
 	return len(journal) > 0 || waits && !failed, err
 }
 
-// unpackAgain installs again what was cut off while it was unpacked: dpkg
-// neither configures nor removes such a package.
+// unpackAgain reinstalls packages whose unpacking was interrupted: dpkg neither
+// configures nor removes them.
 func (m *Machine) unpackAgain(ctx context.Context) (did []string, err error) {
 	inv, err := m.Inventory(ctx)
 	if err != nil {
@@ -86,8 +86,8 @@ func (m *Machine) unpackAgain(ctx context.Context) (did []string, err error) {
 		if p.Flag == events.FlagReinstreq {
 			target := events.Target{PackageRef: events.PackageRef{Name: p.Name, Arch: p.Arch, Version: p.Version}}
 			if m.cfg.FindDeb != nil {
-				kept, _ := m.cfg.FindDeb(p.PackageKey, p.Version)
-				target.Deb = kept.Digest
+				stored, _ := m.cfg.FindDeb(p.PackageKey, p.Version)
+				target.Deb = stored.Digest
 			}
 			step.Targets = append(step.Targets, target)
 		}
@@ -103,19 +103,19 @@ func (m *Machine) unpackAgain(ctx context.Context) (did []string, err error) {
 		if c.Action == events.ActionRemove || c.Action == events.ActionPurge {
 			return nil, &events.Error{
 				Op: "apt.unpackAgain", Kind: events.ErrApt, Subject: string(step.Targets[0].Name),
-				Err: fmt.Errorf("needs to be installed again, which would remove %s", c.Name), Hint: "see 'apt-get --fix-broken install'",
+				Err: fmt.Errorf("the package must be reinstalled, which would remove %s", c.Name), Hint: "see 'apt-get --fix-broken install'",
 			}
 		}
 	}
-	result, err := m.Run(ctx, step, RunOptions{Label: "recover"})
+	result, err := m.Run(ctx, step, machine.RunOptions{Label: "recover"})
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	return []string{strings.Join(result.Argv, " ")}, err
 }
 
-// hasUnfinished reports whether dpkg's journal or a package's state says that
-// something was cut off.
+// hasUnfinished reports whether dpkg's journal or the state of a package shows an
+// interruption or a failure.
 func (m *Machine) hasUnfinished(ctx context.Context) (bool, error) {
 	journal, err := os.ReadDir(m.hostPath("/var/lib/dpkg/updates"))
 	if err != nil && !os.IsNotExist(err) {
@@ -138,14 +138,14 @@ func (m *Machine) hasUnfinished(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// runToEnd runs a constant command like a step, without progress.
-func (m *Machine) runToEnd(ctx context.Context, label string, argv []string) (output string, err error) {
+// runToEnd runs a command like a step, without progress.
+func (m *Machine) runToEnd(ctx context.Context, label string, c command) (output string, err error) {
 	files, err := m.openFiles(label)
 	if err != nil {
 		return "", err
 	}
 	defer files.close()
-	_, ended, err := m.launch(argv, files)
+	_, ended, err := m.launch(c, files)
 	if err != nil {
 		files.removeAndUnlock()
 		return "", err
@@ -159,17 +159,16 @@ func (m *Machine) runToEnd(ctx context.Context, label string, argv []string) (ou
 }
 
 // Refresh fetches apt's package lists.
-func (m *Machine) Refresh(ctx context.Context, tell func(events.Progress)) error {
-	if tell != nil {
-		tell(events.Progress{Stage: events.StageRefresh, Percent: -1, Message: "fetching package lists"})
+func (m *Machine) Refresh(ctx context.Context, report func(events.Progress)) error {
+	if report != nil {
+		report(events.Progress{Stage: events.StageRefresh, Percent: -1, Message: "fetching package lists"})
 	}
-	argv := []string{"apt-get", "-q", "-o", "DPkg::Lock::Timeout=60", "-o", "Acquire::Retries=3", "update"}
-	output, err := m.runToEnd(ctx, "refresh", argv)
+	output, err := m.runToEnd(ctx, "refresh", updateCommand())
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err != nil {
-		return &events.Error{Op: "apt.Refresh", Kind: events.ErrApt, Subject: "apt-get update", Err: fmt.Errorf("%s", failureReason(output, err)), Hint: "look at the network and at /etc/apt/sources.list"}
+		return &events.Error{Op: "apt.Refresh", Kind: events.ErrApt, Subject: "apt-get update", Err: fmt.Errorf("%s", failureReason(output, err)), Hint: "check the network and /etc/apt/sources.list"}
 	}
 	return nil
 }

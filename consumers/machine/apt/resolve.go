@@ -2,7 +2,6 @@ package apt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,29 +10,29 @@ import (
 	"cortex/internal/editdistance"
 )
 
-// cacheEntry is what apt's cache says of one name.
+// cacheEntry is the entry of one name in apt's cache.
 type cacheEntry struct {
-	offered   []events.Version // in some package list
+	offered   []events.Version // in a package list
 	installed []events.Version // in dpkg's status
-	provided  bool             // by a real package
+	provided  bool             // a package provides this virtual name
 }
 
-// CheckNames checks that every name exists exactly as given, in the version given,
-// before apt may see it: apt itself would read an unknown name as a pattern, or
-// its last character as "install" or "remove". What does not exist is an
-// ErrNotFound error that offers near names.
+// CheckNames checks that every name exists exactly as given, in the given version. It
+// must run before apt: apt reads an unknown name as a pattern, or its last character as
+// "install" or "remove". An unknown name is an ErrNotFound error whose hint has similar
+// names.
 func (m *Machine) CheckNames(ctx context.Context, refs []events.PackageRef) error {
 	if len(refs) == 0 {
 		return nil
 	}
-	argv := []string{"apt-cache", "showpkg", "--"}
+	var names []events.PackageRef
 	for _, r := range refs {
 		if err := r.Validate(); err != nil {
 			return err
 		}
-		argv = append(argv, events.PackageRef{Name: r.Name, Arch: r.Arch}.String())
+		names = append(names, events.PackageRef{Name: r.Name, Arch: r.Arch})
 	}
-	out, err := m.runReadOnly(ctx, argv...)
+	out, err := m.runReadOnly(ctx, versionsCommand(names))
 	if err != nil && events.KindOf(err) != events.ErrApt {
 		return err
 	}
@@ -50,12 +49,11 @@ func (m *Machine) CheckNames(ctx context.Context, refs []events.PackageRef) erro
 	return nil
 }
 
-// cacheEntries is what apt's cache says of some packages, each under its own
-// architecture.
+// cacheEntries are entries of apt's cache, by name and architecture.
 type cacheEntries map[events.PackageKey]cacheEntry
 
-// findProgram gives what is known of a name; without an architecture, what is known of
-// it on any.
+// find returns the entry of a name. Without an architecture it merges the entries of
+// all architectures.
 func (c cacheEntries) find(r events.PackageRef) cacheEntry {
 	var out cacheEntry
 	for k, is := range c {
@@ -70,22 +68,22 @@ func (c cacheEntries) find(r events.PackageRef) cacheEntry {
 
 func (m *Machine) checkName(ctx context.Context, r events.PackageRef, k cacheEntry) error {
 	fail := func(hint, format string, args ...any) error {
-		return &events.Error{Op: "apt.Resolve", Kind: events.ErrNotFound, Subject: r.String(), Err: fmt.Errorf(format, args...), Hint: hint}
+		return &events.Error{Op: "apt.CheckNames", Kind: events.ErrNotFound, Subject: r.String(), Err: fmt.Errorf(format, args...), Hint: hint}
 	}
 	versions := slices.Concat(k.offered, k.installed)
 	switch {
 	case len(versions) == 0 && !k.provided:
-		return fail(m.suggestNames(ctx, r.Name), "there is no such package")
+		return fail(m.suggestNames(ctx, r.Name), "no such package")
 	case r.Version == "" || slices.Contains(k.offered, r.Version):
 		return nil
 	case slices.Contains(k.installed, r.Version):
 		return nil // apt finds nothing to do
 	case len(k.offered) == 0:
-		return fail("", "no version of it is offered")
+		return fail("", "no source offers this package")
 	}
 	slices.SortFunc(k.offered, func(a, b events.Version) int { return CompareVersions(b, a) })
 	k.offered = slices.Compact(k.offered)
-	return fail("offered: "+joinVersions(k.offered[:min(5, len(k.offered))]), "this version is not offered")
+	return fail("offered: "+joinVersions(k.offered[:min(5, len(k.offered))]), "no source offers this version")
 }
 
 func joinVersions(versions []events.Version) string {
@@ -96,9 +94,9 @@ func joinVersions(versions []events.Version) string {
 	return strings.Join(s, ", ")
 }
 
-// parseShowpkg reads "apt-cache showpkg": for each package a line "Package: X",
-// after "Versions:" lines "VERSION (LIST) (LIST)…", and after "Reverse Provides:"
-// lines "PROVIDER VERSION". Packages of the native architecture, and those of all, have it not written out.
+// parseShowpkg parses "apt-cache showpkg": for each package a line "Package: X", after
+// "Versions:" lines "VERSION (LIST) (LIST)…", and after "Reverse Provides:" lines
+// "PROVIDER VERSION". The name has no architecture if it is native or "all".
 func parseShowpkg(out string, native events.Architecture) cacheEntries {
 	found := cacheEntries{}
 	var at events.PackageKey
@@ -140,14 +138,11 @@ func parseShowpkg(out string, native events.Architecture) cacheEntries {
 
 // PackageNames lists every package name that apt knows and that starts with prefix.
 func (m *Machine) PackageNames(ctx context.Context, prefix string) ([]string, error) {
-	argv := []string{"apt-cache", "pkgnames"}
-	if prefix != "" {
-		if strings.HasPrefix(prefix, "-") {
-			return nil, &events.Error{Op: "apt.Names", Kind: events.ErrUsage, Subject: prefix, Err: errors.New("looks like an option")}
-		}
-		argv = append(argv, "--", prefix)
+	c, err := namesCommand(prefix)
+	if err != nil {
+		return nil, err
 	}
-	out, err := m.runReadOnly(ctx, argv...)
+	out, err := m.runReadOnly(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -156,10 +151,10 @@ func (m *Machine) PackageNames(ctx context.Context, prefix string) ([]string, er
 	return names, nil
 }
 
-// suggestNames is a hint with the names that look most like the given one.
+// suggestNames returns a hint with the names that are most similar to the given one.
 func (m *Machine) suggestNames(ctx context.Context, name events.PackageName) string {
 	if m.ListsEmpty() {
-		return "there are no package lists: run 'apt-get update'"
+		return "there are no package lists; run 'apt-get update'"
 	}
 	names, err := m.PackageNames(ctx, "")
 	if err != nil {

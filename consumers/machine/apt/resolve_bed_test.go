@@ -8,7 +8,7 @@ import (
 	"cortex/events"
 )
 
-func TestNamesExistExactlyAsGiven(t *testing.T) {
+func TestCheckNames(t *testing.T) {
 	b := newBed(t)
 	b.Bed.Run(t, "/usr/bin/dpkg", "--add-architecture", "i386")
 	b.apt("update")
@@ -39,8 +39,8 @@ func TestNamesExistExactlyAsGiven(t *testing.T) {
 	}
 }
 
-// What was replaced in the archive counts only as long as it is installed.
-func TestVersionsThatLeftTheArchiveDoNotResolve(t *testing.T) {
+// A version that left the archive is accepted only while it is installed.
+func TestCheckNamesOfReplacedVersion(t *testing.T) {
 	b := newBed(t)
 	b.apt("install", "toy-lib=1.0", "toy-epoch=9.0")
 	b.OfferNewest(t)
@@ -54,7 +54,7 @@ func TestVersionsThatLeftTheArchiveDoNotResolve(t *testing.T) {
 	}
 }
 
-func TestKnownNamesAreListed(t *testing.T) {
+func TestPackageNames(t *testing.T) {
 	b := newBed(t)
 	names, err := b.PackageNames(t.Context(), "toy-pair")
 	if err != nil || strings.Join(names, " ") != "toy-pair-a toy-pair-b" {

@@ -8,44 +8,25 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"cortex/consumers/machine"
 	"cortex/events"
 )
 
-// statusPollInterval is how often the files of a running step are looked at.
+// statusPollInterval is how often the status file of a running step is read.
 const statusPollInterval = 40 * time.Millisecond
 
-// RunOptions say how a step is watched.
-type RunOptions struct {
-	// Label names the step's files; unique among running steps.
-	Label string
-	// OnProgress receives progress; it must not block.
-	OnProgress func(events.Progress)
-	// Gate, when there is one, is asked by every run of apt-get before dpkg starts.
-	Gate Gate
-}
-
-// StepResult is how a step ended.
-type StepResult struct {
-	Argv     []string
-	ExitCode int    // -1: killed by a signal, or never started
-	Output   string // the last MaxOutputBytes of stdout and stderr, cleaned
-	PID      int
-	Duration time.Duration
-}
-
-// Run carries out one step and waits for its end. Its output and status go to
-// files, so that the child neither notices nor minds when we are gone. When ctx
-// ends, Run returns ctx.Err() and the child goes on. A child that fails is an
-// ErrApt error with what apt or dpkg said.
-func (m *Machine) Run(ctx context.Context, s events.Step, o RunOptions) (StepResult, error) {
+// Run carries out one step and waits for its end. The child writes output and status to
+// files, so it keeps running if this process ends. When ctx ends, Run returns ctx.Err()
+// and the child keeps running. A child that fails is an ErrApt error with the message
+// of apt or dpkg.
+func (m *Machine) Run(ctx context.Context, s events.Step, o machine.RunOptions) (machine.StepResult, error) {
 	if err := checkStep(s); err != nil {
-		return StepResult{Argv: Argv(s), ExitCode: -1}, err
+		return machine.StepResult{Argv: m.StepArgv(s), ExitCode: -1}, err
 	}
 	start := time.Now()
 	for {
@@ -54,23 +35,24 @@ func (m *Machine) Run(ctx context.Context, s events.Step, o RunOptions) (StepRes
 		if !needsNoPlanning(s.Op) || !errors.Is(err, events.ErrLockBusy) || result.PID == 0 || left <= 0 {
 			return result, err
 		}
-		// Somebody took the lock between our look and dpkg's: apt-get would have
-		// waited, dpkg and apt-mark have done nothing.
+		// Another process took the lock after our own check. apt-get would have
+		// waited; dpkg and apt-mark changed nothing.
 		if err := m.WaitForLock(ctx, left, nil); err != nil {
 			return result, err
 		}
 	}
 }
 
-func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (StepResult, error) {
-	result := StepResult{Argv: Argv(s), ExitCode: -1}
+func (m *Machine) runOnce(ctx context.Context, s events.Step, o machine.RunOptions) (machine.StepResult, error) {
+	c, _ := stepCommand(s)
+	result := machine.StepResult{Argv: c.argv, ExitCode: -1}
 	native, err := m.NativeArch(ctx)
 	if err != nil {
 		return result, err
 	}
-	takeBack, err := m.placeDebs(s, native)
+	removeDebs, err := m.placeDebs(s, native)
 	if err != nil {
-		takeBack()
+		removeDebs()
 		return result, err
 	}
 	files, err := m.openFiles(o.Label)
@@ -78,19 +60,18 @@ func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (Ste
 		return result, err
 	}
 	defer files.close()
-	argv := result.Argv
-	if argv[0] == "apt-get" {
-		argv = append([]string{argv[0], "-o", "APT::Status-Fd=3"}, argv[1:]...)
+	if c.reportsProgress() {
+		c = c.withStatus()
 		if o.Gate != nil {
 			if files.gate, err = openGate(); err != nil {
 				return result, err
 			}
 			defer files.gate.close()
-			argv = slices.Insert(argv, 1, gateOptions...)
+			c = c.withGate()
 		}
 	}
 	start := time.Now()
-	child, ended, err := m.launch(argv, files)
+	child, ended, err := m.launch(c, files)
 	if err != nil {
 		files.removeAndUnlock()
 		return result, err
@@ -102,13 +83,13 @@ func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (Ste
 	err = files.watch(ctx, ended, o.OnProgress)
 	result.Duration = time.Since(start)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return result, err // its files stay: it still writes to them
+		return result, err // the child still writes to its files
 	}
 	result.ExitCode = exitCode(err)
 	output := files.readOutput()
 	result.Output = events.Tail(output, events.MaxOutputBytes)
 	files.removeAndUnlock()
-	takeBack()
+	removeDebs()
 	if files.gate != nil {
 		if veto := files.gate.wait(); veto != nil {
 			return result, veto
@@ -120,15 +101,15 @@ func (m *Machine) runOnce(ctx context.Context, s events.Step, o RunOptions) (Ste
 	return result, nil
 }
 
-// launch starts a child that writes to the files; ended gets the result of its
-// end. Apt's programs inherit the running lock, and pass neither it nor the
-// status file on. Dpkg would pass both on to maintainer scripts and to the
-// services these start, which would hold the lock for as long as they run: it
-// gets none and is found by its own lock.
-func (m *Machine) launch(argv []string, files *stepFiles) (Child, <-chan error, error) {
-	cmd := m.command(argv...)
+// launch starts a child that writes to the files; ended receives the result of its end.
+// apt's programs inherit the running lock and do not pass it on. dpkg would pass it on
+// to maintainer scripts and to the services that they start, which would then hold the
+// lock as long as they run. So dpkg does not inherit it; its own lock shows that it
+// runs.
+func (m *Machine) launch(c command, files *stepFiles) (Child, <-chan error, error) {
+	cmd := m.prepare(c)
 	cmd.Stdout, cmd.Stderr = files.output, files.output
-	if argv[0] != "dpkg" {
+	if !c.passesFilesOn() {
 		cmd.ExtraFiles = []*os.File{files.status, files.lock} // descriptors 3 and 4
 		if files.gate != nil {
 			cmd.ExtraFiles = append(cmd.ExtraFiles, files.gate.childActions, files.gate.childVerdict) // 5 and 6
@@ -136,7 +117,7 @@ func (m *Machine) launch(argv []string, files *stepFiles) (Child, <-chan error, 
 	}
 	child, err := m.start(cmd)
 	if err != nil {
-		return nil, nil, startError(argv[0], err)
+		return nil, nil, startError(c.program(), err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- child.Wait() }()
@@ -146,34 +127,33 @@ func (m *Machine) launch(argv []string, files *stepFiles) (Child, <-chan error, 
 func stepError(s events.Step, output string, err error) error {
 	var exit interface{ ExitCode() int }
 	if !errors.As(err, &exit) {
-		return fmt.Errorf("watch %s: %w", s.Op, err)
+		return fmt.Errorf("wait for step %s: %w", s.Op, err)
 	}
 	e := &events.Error{Op: "apt.Run", Kind: events.ErrApt, Err: errors.New(failureReason(output, err))}
 	switch {
 	case strings.Contains(output, "Could not get lock"), strings.Contains(output, "dpkg frontend lock"), strings.Contains(output, "dpkg database lock"):
-		e.Kind, e.Hint = events.ErrLockBusy, "another package manager is at work: try again when it is done"
+		e.Kind, e.Hint = events.ErrLockBusy, "another package manager is running; try again when it is done"
 	case strings.Contains(output, "No space left on device"):
-		e.Hint = "the disk is full: make room, then undo or run it again"
+		e.Hint = "free disk space, then undo the transaction or run it again"
 	case strings.Contains(output, "Failed to fetch"):
-		e.Hint = "a package could not be fetched: try 'apt-get update', or look at the network"
+		e.Hint = "run 'apt-get update', or check the network"
 	}
 	return e
 }
 
-// stepFiles are what a running step writes to.
+// stepFiles are the files of a running step.
 type stepFiles struct {
-	output, status *os.File // written by the child
-	lock           *os.File // locked as long as the child or we live
-	statusAt       int64
-	gate           *gate // of a run of apt-get that is watched
+	output, status *os.File // the child writes them
+	lock           *os.File // locked as long as the child or this process runs
+	statusAt       int64    // read position in status
+	gate           *gate    // nil without a gate
 }
 
-// openFiles makes the files of a step and takes the running lock: every child
-// inherits it, so it stays locked until the last one is gone, whatever becomes of
-// us.
+// openFiles creates the files of a step and takes the running lock. Every child inherits
+// the lock, so it stays locked until the last child ends, even if this process ends.
 func (m *Machine) openFiles(label string) (*stepFiles, error) {
 	fail := func(err error) (*stepFiles, error) {
-		return nil, &events.Error{Op: "apt.openFiles", Kind: events.ErrFull, Subject: m.cfg.WorkDir, Err: err, Hint: "is the disk full?"}
+		return nil, &events.Error{Op: "apt.openFiles", Kind: events.ErrFull, Subject: m.cfg.WorkDir, Err: err, Hint: "check that the disk has free space"}
 	}
 	if err := os.MkdirAll(m.cfg.WorkDir, 0o700); err != nil {
 		return fail(err)
@@ -214,9 +194,9 @@ func (f *stepFiles) close() {
 	}
 }
 
-// removeAndUnlock removes the files of a child that has ended, and unlocks. Closing would
-// not be enough: a child that another goroutine starts at this moment has every
-// descriptor of ours for an instant, and the lock with it.
+// removeAndUnlock removes the files of a child that has ended, and unlocks. To close the
+// lock file is not enough: between fork and exec, a child that another goroutine starts
+// has a copy of every descriptor, and so the lock.
 func (f *stepFiles) removeAndUnlock() {
 	_ = os.Remove(f.output.Name())
 	_ = os.Remove(f.status.Name())
@@ -225,26 +205,26 @@ func (f *stepFiles) removeAndUnlock() {
 
 func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
 
-// watch reports progress until the child ended or ctx is done.
-func (f *stepFiles) watch(ctx context.Context, ended <-chan error, tell func(events.Progress)) error {
+// watch reports progress until the child has ended or ctx is done.
+func (f *stepFiles) watch(ctx context.Context, ended <-chan error, onProgress func(events.Progress)) error {
 	tick := time.NewTicker(statusPollInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case err := <-ended:
-			f.report(tell)
+			f.report(onProgress)
 			return err
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			f.report(tell)
+			f.report(onProgress)
 		}
 	}
 }
 
-// report tells what whole lines were added to the status file.
-func (f *stepFiles) report(tell func(events.Progress)) {
-	if tell == nil {
+// report reads the new whole lines of the status file and calls onProgress with each.
+func (f *stepFiles) report(onProgress func(events.Progress)) {
+	if onProgress == nil {
 		return
 	}
 	buf := make([]byte, 16<<10)
@@ -252,7 +232,7 @@ func (f *stepFiles) report(tell func(events.Progress)) {
 		n, _ := f.status.ReadAt(buf, f.statusAt)
 		end := bytes.LastIndexByte(buf[:n], '\n') + 1
 		if end == 0 && n == len(buf) {
-			end = n // no line of apt's is that long
+			end = n // apt does not write such a long line
 		}
 		if end == 0 {
 			return
@@ -260,14 +240,14 @@ func (f *stepFiles) report(tell func(events.Progress)) {
 		f.statusAt += int64(end)
 		for line := range strings.Lines(string(buf[:end])) {
 			if p, ok := parseStatus(line); ok {
-				tell(p)
+				onProgress(p)
 			}
 		}
 	}
 }
 
 func (f *stepFiles) readOutput() string {
-	const most = 4 * events.MaxOutputBytes // cleaning only shortens
+	const most = 4 * events.MaxOutputBytes // sanitizing only shortens it
 	info, err := f.output.Stat()
 	if err != nil {
 		return ""
@@ -277,14 +257,14 @@ func (f *stepFiles) readOutput() string {
 	return SanitizeOutput(string(b))
 }
 
-// parseStatus reads a line of APT::Status-Fd:
+// parseStatus parses a line of APT::Status-Fd:
 // dlstatus|pmstatus|pmerror|pmconffile:WHAT:PERCENT:TEXT.
 func parseStatus(line string) (events.Progress, bool) {
 	f := strings.SplitN(strings.TrimSpace(SanitizeOutput(line)), ":", 4)
 	if len(f) < 4 {
 		return events.Progress{}, false
 	}
-	// the package may carry an architecture: pmstatus:libc6:amd64:40.0:text
+	// the package may have an architecture: pmstatus:libc6:amd64:40.0:text
 	if _, err := parsePercent(f[2]); err != nil {
 		parts := strings.SplitN(f[3], ":", 2)
 		if len(parts) != 2 {
@@ -313,8 +293,8 @@ func parseStatus(line string) (events.Progress, bool) {
 
 func parsePercent(s string) (float64, error) {
 	v, err := strconv.ParseFloat(s, 64)
-	if err != nil || !(v >= 0 && v <= 100) { // NaN is none either
-		return 0, fmt.Errorf("not a percentage: %q", s)
+	if err != nil || !(v >= 0 && v <= 100) { // also false for NaN
+		return 0, fmt.Errorf("invalid percentage %q", s)
 	}
 	return v, nil
 }

@@ -13,15 +13,16 @@ import (
 	"testing"
 	"time"
 
+	"cortex/consumers/machine"
 	"cortex/consumers/machine/apt"
 	"cortex/events"
 )
 
-func TestProgressIsToldWhileAptWorks(t *testing.T) {
+func TestRunReportsProgress(t *testing.T) {
 	b := newBed(t)
 	var mu sync.Mutex
 	var told []events.Progress
-	result, err := b.Machine.Run(t.Context(), do(events.OpInstall, "toy-app"), apt.RunOptions{Label: "a", OnProgress: func(p events.Progress) {
+	result, err := b.Machine.Run(t.Context(), do(events.OpInstall, "toy-app"), machine.RunOptions{Label: "a", OnProgress: func(p events.Progress) {
 		mu.Lock()
 		defer mu.Unlock()
 		told = append(told, p)
@@ -46,7 +47,7 @@ func TestProgressIsToldWhileAptWorks(t *testing.T) {
 		}
 	}
 	if !stages[events.StageApply] || last < 90 {
-		t.Errorf("it got to %v percent, stages %v", last, stages)
+		t.Errorf("it reached %v percent, stages %v", last, stages)
 	}
 	if result.ExitCode != 0 || result.PID <= 0 || result.Duration <= 0 || !strings.Contains(result.Output, "Setting up toy-app (2.0)") || strings.ContainsAny(result.Output, "\x1b\r") {
 		t.Errorf("%+v", result)
@@ -56,7 +57,7 @@ func TestProgressIsToldWhileAptWorks(t *testing.T) {
 	}
 }
 
-func TestFailuresAreToldInDpkgsWords(t *testing.T) {
+func TestPlanAndRunErrors(t *testing.T) {
 	for name, tc := range map[string]struct {
 		prepare []string
 		step    events.Step
@@ -85,7 +86,7 @@ func TestFailuresAreToldInDpkgsWords(t *testing.T) {
 	}
 }
 
-func TestEditedConffilesStayAndNobodyIsAsked(t *testing.T) {
+func TestEditedConffilesAreKeptWithoutPrompt(t *testing.T) {
 	b := newBed(t)
 	b.apt("install", "toy-app=1.0", "toy-lib=1.0")
 	b.WriteFile(t, "/etc/toy-app/main.conf", "mine\n")
@@ -101,17 +102,17 @@ func TestEditedConffilesStayAndNobodyIsAsked(t *testing.T) {
 	}
 }
 
-// The helper is another process of ours, started by the test below.
+// The helper is another process, which the test below starts.
 func TestHelperInstallsSlowly(t *testing.T) {
 	root, work := os.Getenv("CORTEX_APT_ROOT"), os.Getenv("CORTEX_APT_WORK")
 	if root == "" {
 		return
 	}
 	m := apt.New(apt.Config{Root: root, WorkDir: work})
-	_, _ = m.Run(t.Context(), do(events.OpInstall, "toy-slow", "toy-app"), apt.RunOptions{Label: "helper"})
+	_, _ = m.Run(t.Context(), do(events.OpInstall, "toy-slow", "toy-app"), machine.RunOptions{Label: "helper"})
 }
 
-func TestAptGoesOnWhenWeAreKilled(t *testing.T) {
+func TestAptKeepsRunningWhenProcessIsKilled(t *testing.T) {
 	b := newBed(t)
 	helper := exec.Command("/proc/self/exe", "-test.run", "^TestHelperInstallsSlowly$")
 	helper.Env = append(os.Environ(), "CORTEX_APT_ROOT="+b.Root(), "CORTEX_APT_WORK="+b.work)
@@ -148,7 +149,7 @@ func TestAptGoesOnWhenWeAreKilled(t *testing.T) {
 	}
 }
 
-func TestTheHolderOfTheLockIsNamed(t *testing.T) {
+func TestLockHolder(t *testing.T) {
 	b := newBed(t)
 	if h, held, err := b.LockHolder(); held || err != nil {
 		t.Fatalf("%v holds the lock, %v", h, err)
@@ -162,8 +163,8 @@ func TestTheHolderOfTheLockIsNamed(t *testing.T) {
 	if err != nil || !held || h.PID != other.Process.Pid || h.Program != "apt-get" {
 		t.Errorf("%v %v %v, want process %d", h, held, err, other.Process.Pid)
 	}
-	var told []apt.LockHolder
-	err = b.WaitForLock(t.Context(), time.Millisecond, func(h apt.LockHolder, _ time.Duration) { told = append(told, h) })
+	var told []machine.LockHolder
+	err = b.WaitForLock(t.Context(), time.Millisecond, func(h machine.LockHolder, _ time.Duration) { told = append(told, h) })
 	if !errors.Is(err, events.ErrLockBusy) || !strings.Contains(err.Error(), "held by apt-get (process ") || len(told) != 1 {
 		t.Errorf("%v, told %v", err, told)
 	}
@@ -172,7 +173,7 @@ func TestTheHolderOfTheLockIsNamed(t *testing.T) {
 	if err := b.WaitForLock(ctx, 0, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("after the end: %v", err)
 	}
-	// Without apt-get, dpkg goes on and holds the other lock.
+	// Without apt-get, dpkg continues and holds the other lock.
 	if b.Kill("apt-get") != 1 {
 		t.Fatal("there was no apt-get")
 	}
@@ -186,7 +187,7 @@ func TestTheHolderOfTheLockIsNamed(t *testing.T) {
 	}
 }
 
-func TestReadingAndPlanningDoNotWaitForTheLock(t *testing.T) {
+func TestReadAndSimulateIgnoreLock(t *testing.T) {
 	b := newBed(t)
 	_, release := b.slow(t.Context())
 	defer release()
@@ -206,8 +207,8 @@ func TestReadingAndPlanningDoNotWaitForTheLock(t *testing.T) {
 	}
 }
 
-// apt-get waits for a lock by itself; dpkg and apt-mark do not, so we do.
-func TestStepsThatMeetTheLockWaitForIt(t *testing.T) {
+// apt-get waits for a lock by itself. dpkg and apt-mark do not, so Run does.
+func TestRunWaitsForLock(t *testing.T) {
 	for name, tc := range map[string]struct {
 		step events.Step
 		want string
@@ -252,7 +253,7 @@ func TestStepsThatMeetTheLockWaitForIt(t *testing.T) {
 	}
 }
 
-func TestWhatWasCutOffWhileUnpackedIsUnpackedAgain(t *testing.T) {
+func TestRecoverUnpacksAgain(t *testing.T) {
 	b := newBed(t)
 	b.apt("install", "toy-c2") // with toy-c3, automatic
 	b.cutOff()
@@ -271,7 +272,7 @@ func TestWhatWasCutOffWhileUnpackedIsUnpackedAgain(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeUnpackedAgainIsSaid(t *testing.T) {
+func TestRecoverReportsUnavailableVersion(t *testing.T) {
 	b := newBed(t)
 	b.cutOff()
 	b.Offer(t, "toy-many=0")
@@ -284,7 +285,7 @@ func TestWhatCannotBeUnpackedAgainIsSaid(t *testing.T) {
 	}
 }
 
-// cutOff kills apt and dpkg while they unpack a package of many files.
+// cutOff kills apt and dpkg while they unpack a package with many files.
 func (b bed) cutOff() {
 	b.t.Helper()
 	for range 20 {
@@ -306,10 +307,10 @@ func (b bed) cutOff() {
 		b.Bed.Run(b.t, "/usr/bin/dpkg", "--configure", "-a")
 		b.apt("purge", "toy-many")
 	}
-	b.t.Fatal("dpkg was never caught while it unpacked")
+	b.t.Fatal("dpkg was never killed while it unpacked")
 }
 
-func TestAServiceThatAScriptStartedDoesNotHoldUsUp(t *testing.T) {
+func TestServiceStartedByScriptDoesNotHoldRunningLock(t *testing.T) {
 	for name, prepare := range map[string]func(b bed){
 		"by apt-get": func(b bed) {
 			if _, err := b.run(do(events.OpInstall, "toy-daemon")); err != nil {
@@ -339,7 +340,7 @@ func TestAServiceThatAScriptStartedDoesNotHoldUsUp(t *testing.T) {
 	}
 }
 
-func TestTheCallersEnvironmentDoesNotReachApt(t *testing.T) {
+func TestChildEnvironmentIsFixed(t *testing.T) {
 	t.Setenv("APT_CONFIG", "/nonexistent/evil.conf")
 	t.Setenv("LD_PRELOAD", "/nonexistent/evil.so")
 	t.Setenv("DPKG_ROOT", "/nonexistent")
@@ -356,12 +357,12 @@ func TestTheCallersEnvironmentDoesNotReachApt(t *testing.T) {
 	}
 	for _, no := range []string{"APT_CONFIG", "LD_PRELOAD", "DPKG_ROOT=/none"} {
 		if strings.Contains(env, no) {
-			t.Errorf("%s got through:\n%s", no, env)
+			t.Errorf("%s is set:\n%s", no, env)
 		}
 	}
 }
 
-func TestListsAreFetchedWhereThereAreNone(t *testing.T) {
+func TestRefreshFetchesLists(t *testing.T) {
 	b := newBed(t)
 	if b.ListsEmpty() {
 		t.Error("a fresh bed has no lists")

@@ -8,14 +8,11 @@ import (
 	"cortex/events"
 )
 
-var (
-	errNoPlan      = errors.New("apt did not tell what it would do")
-	errNotRunnable = errors.New("not a step that can run")
-)
+var errNoPlan = errors.New("apt reported no plan")
 
-// Simulate gives the exact plan of the steps, without changing anything: what
-// apt says it would do, then what the marks and holds add. A plan that changes
-// nothing has no steps. At most one step of a plan may need apt's own planning.
+// Simulate returns the exact plan of the steps and changes nothing: apt's own plan, and
+// the effect of marks and holds. A plan without changes has no steps. At most one step
+// of a plan may need apt's planning.
 func (m *Machine) Simulate(ctx context.Context, steps []events.Step) (events.Plan, error) {
 	native, err := m.NativeArch(ctx)
 	if err != nil {
@@ -37,7 +34,7 @@ func (m *Machine) Simulate(ctx context.Context, steps []events.Step) (events.Pla
 			continue
 		}
 		if planned {
-			return events.Plan{}, &events.Error{Op: "apt.Simulate", Kind: events.ErrInternal, Err: errors.New("two steps need apt's planning")}
+			return events.Plan{}, &events.Error{Op: "apt.Simulate", Kind: events.ErrInternal, Err: errors.New("more than one step needs apt's planning")}
 		}
 		planned = true
 		a, err := m.askApt(ctx, s)
@@ -57,9 +54,9 @@ func (m *Machine) Simulate(ctx context.Context, steps []events.Step) (events.Pla
 	return plan, err
 }
 
-// dropNativeArch writes names of the native architecture without it, unless another
-// architecture's package of that name is there too: dpkg does not know a package
-// of architecture "all" under the native one.
+// dropNativeArch removes the native architecture from names: dpkg does not find a
+// package of architecture "all" under the native one. A name of which a package of
+// another architecture is installed keeps it.
 func dropNativeArch(steps []events.Step, now events.Inventory, native events.Architecture) []events.Step {
 	foreign := map[events.PackageName]bool{}
 	for k := range now {

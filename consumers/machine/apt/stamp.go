@@ -12,18 +12,16 @@ import (
 	"time"
 )
 
-// timestampGranularity is how old the last change of a file must be before its times tell it from
-// the next one: the kernel counts time in ticks of up to 10 ms, and two changes within
-// one have the same.
+// timestampGranularity is the minimum age of a change before its timestamp distinguishes
+// it from the next one: the kernel's clock for files has ticks of up to 10 ms.
 const timestampGranularity = 20 * time.Millisecond
 
-// fileStamp tells the content of some files from any other they had or will have: path,
-// inode, size, and the times of their last changes, of which nobody can set the last.
-// "" tells nothing.
+// fileStamp identifies the present content of some files: path, inode, size, mtime and
+// ctime, which no program can set. "" is unknown.
 type fileStamp string
 
-// stampFiles looks at files and directories, with everything below them, as seen inside
-// the root. What is not there is part of it.
+// stampFiles returns the stamp of files and directories, given as paths inside the root,
+// with everything below them. A missing file is part of the stamp.
 func (m *Machine) stampFiles(now time.Time, paths ...string) fileStamp {
 	var b strings.Builder
 	newest := int64(0)
@@ -55,18 +53,18 @@ func (m *Machine) stampFiles(now time.Time, paths ...string) fileStamp {
 	return fileStamp(b.String())
 }
 
-// stateFiles are the files that hold the state of packages.
+// stateFiles are the files with the state of packages.
 var stateFiles = []string{"/var/lib/dpkg/status", "/var/lib/dpkg/updates", "/var/lib/dpkg/arch", marksFile}
 
-// memo keeps what was read from files for as long as they stay as they were.
+// memo caches a value that was read from the state files until they change.
 type memo[T any] struct {
 	mu    sync.Mutex
 	stamp fileStamp
 	value T
 }
 
-// get gives what read gives, without reading when the files are as they were when it
-// was read last. Its result is shared and must not be changed.
+// get returns the cached value, or calls read if the state files changed. The result is
+// shared and must not be modified.
 func (c *memo[T]) get(m *Machine, read func() (T, error)) (T, error) {
 	before := m.stampFiles(time.Now(), stateFiles...)
 	c.mu.Lock()
@@ -85,14 +83,15 @@ func (c *memo[T]) get(m *Machine, read func() (T, error)) (T, error) {
 	return value, nil
 }
 
-// redirectedPaths finds settings by which apt reads other files than those that Inputs looks at.
+// redirectedPaths matches settings that make apt read other files than those that
+// InputFingerprint covers.
 var redirectedPaths = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)(^|[^a-z:])(rootdir|dir)\s*("|\{|::\s*(state|etc))`)
 })
 
-// InputFingerprint tells everything that apt plans from, as it is now, from what it was and will
-// be: as long as it is the same, apt says the same of the same question. "" tells
-// nothing: something was changed just now, or apt is set up to look elsewhere.
+// InputFingerprint identifies everything that apt makes a plan from. While it is the same,
+// apt makes the same plan for the same step. "" is unknown: a file changed just now, or
+// apt's configuration points to other files.
 func (m *Machine) InputFingerprint() string {
 	s := m.stampFiles(time.Now(), append([]string{"/etc/apt", "/var/lib/apt/lists"}, stateFiles...)...)
 	if s == "" {

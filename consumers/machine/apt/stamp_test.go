@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// tree makes files in a root of their own, changed long ago as far as now tells.
+// tree creates files in a new root, and returns a time long after their change.
 func tree(t *testing.T, files map[string]string) *Machine {
 	t.Helper()
 	m := New(Config{Root: t.TempDir()})
@@ -28,7 +28,7 @@ func put(t *testing.T, m *Machine, name, text string) {
 	}
 }
 
-func TestAStampTellsEveryChange(t *testing.T) {
+func TestStampChangesWithFiles(t *testing.T) {
 	m := tree(t, map[string]string{"/d/a": "1", "/d/b/c": "1", "/f": "1"})
 	later := func() time.Time { return time.Now().Add(time.Hour) }
 	look := func() fileStamp { return m.stampFiles(later(), "/d", "/f", "/none") }
@@ -63,13 +63,13 @@ func TestAStampTellsEveryChange(t *testing.T) {
 		}
 		after := look()
 		if after == before {
-			t.Errorf("%s was not seen", change.name)
+			t.Errorf("%s did not change the stamp", change.name)
 		}
 		before = after
 	}
 }
 
-func TestWhatChangedJustNowIsNotTrusted(t *testing.T) {
+func TestStampOfRecentChangeIsUnknown(t *testing.T) {
 	m := tree(t, map[string]string{"/f": "1"})
 	if s := m.stampFiles(time.Now(), "/f"); s != "" {
 		t.Errorf("it is trusted: %s", s)
@@ -82,7 +82,7 @@ func TestWhatChangedJustNowIsNotTrusted(t *testing.T) {
 	}
 }
 
-func TestAMemoReadsAgainWhatChanged(t *testing.T) {
+func TestMemoReadsChangedFilesAgain(t *testing.T) {
 	m := tree(t, map[string]string{"/var/lib/dpkg/status": "1"})
 	var c memo[int]
 	reads := 0
@@ -96,7 +96,7 @@ func TestAMemoReadsAgainWhatChanged(t *testing.T) {
 	}
 	get()
 	if get() != 2 {
-		t.Error("what changed just now was not read again")
+		t.Error("a file that changed just now was not read again")
 	}
 	time.Sleep(2 * timestampGranularity)
 	if a, b := get(), get(); a != b || reads != 3 {
@@ -104,7 +104,7 @@ func TestAMemoReadsAgainWhatChanged(t *testing.T) {
 	}
 	put(t, m, "/var/lib/dpkg/updates/0001", "x") // dpkg's journal
 	if get() != 4 {
-		t.Error("a journal of dpkg's was not seen")
+		t.Error("dpkg's journal did not change the stamp")
 	}
 	time.Sleep(2 * timestampGranularity)
 	if v, _ := c.get(m, func() (int, error) { put(t, m, "/var/lib/dpkg/status", "2"); return 50, nil }); v != 50 {
@@ -112,11 +112,11 @@ func TestAMemoReadsAgainWhatChanged(t *testing.T) {
 	}
 	time.Sleep(2 * timestampGranularity)
 	if get() != 5 {
-		t.Error("what changed while it was read is remembered")
+		t.Error("a value that changed while it was read was cached")
 	}
 }
 
-func TestInputsTellNothingWhereAptLooksElsewhere(t *testing.T) {
+func TestFingerprintUnknownWithRedirectedPaths(t *testing.T) {
 	files := map[string]string{"/etc/apt/apt.conf.d/50x": "APT::Install-Recommends \"0\";\nDir::Cache::pkgcache \"\";\n", "/var/lib/dpkg/status": "", "/var/lib/apt/lists/x_Packages": ""}
 	m := tree(t, files)
 	time.Sleep(2 * timestampGranularity)
@@ -128,13 +128,13 @@ func TestInputsTellNothingWhereAptLooksElsewhere(t *testing.T) {
 		put(t, m, "/etc/apt/apt.conf.d/50x", text)
 		time.Sleep(2 * timestampGranularity)
 		if m.InputFingerprint() != "" {
-			t.Errorf("%s is not seen", text)
+			t.Errorf("%s was not found", text)
 		}
 	}
 	put(t, m, "/etc/apt/apt.conf.d/50x", files["/etc/apt/apt.conf.d/50x"])
 	put(t, m, "/etc/apt/preferences.d/pin", "")
 	time.Sleep(2 * timestampGranularity)
 	if s := m.InputFingerprint(); s == "" || s == first {
-		t.Errorf("a preference is not seen: %q", s)
+		t.Errorf("a preference did not change the fingerprint: %q", s)
 	}
 }

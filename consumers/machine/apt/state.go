@@ -18,9 +18,9 @@ const marksFile = "/var/lib/apt/extended_states"
 
 const stateFormat = `${Package}\t${Architecture}\t${Version}\t${db:Status-Want}\t${db:Status-Eflag}\t${db:Status-Status}\n`
 
-// Inventory reads the state of every package: dpkg-query for what dpkg knows (it
-// sees dpkg's journal, the status file alone does not), extended_states for apt's
-// automatic marks. Dpkg is not asked again while its files are as they were.
+// Inventory reads the state of every package from dpkg-query, which also reads dpkg's
+// journal, and apt's automatic marks from extended_states. The result is cached until
+// these files change.
 func (m *Machine) Inventory(ctx context.Context) (events.Inventory, error) {
 	inv, err := m.inventory.get(m, func() (events.Inventory, error) { return m.readInventory(ctx) })
 	return maps.Clone(inv), err
@@ -31,9 +31,9 @@ func (m *Machine) readInventory(ctx context.Context) (events.Inventory, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := m.runReadOnly(ctx, "dpkg-query", "-W", "-f", stateFormat)
+	out, err := m.runReadOnly(ctx, queryCommand(stateFormat))
 	if err != nil && !(len(out) == 0 && strings.Contains(err.Error(), "no packages found")) {
-		return nil, err // what it said up to then would look as if the rest were gone
+		return nil, err // a partial list would look like removals
 	}
 	inv, err := parseStates(out, native)
 	if err != nil {
@@ -52,14 +52,14 @@ func (m *Machine) readInventory(ctx context.Context) (events.Inventory, error) {
 	return inv, nil
 }
 
-// parseStates reads dpkg-query's answer in stateFormat. Packages that dpkg only
-// remembers the name of are left out.
+// parseStates parses the output of dpkg-query in stateFormat, without packages of which
+// dpkg only has the name.
 func parseStates(out []byte, native events.Architecture) (events.Inventory, error) {
 	inv := events.Inventory{}
 	for line := range strings.Lines(string(out)) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		if len(f) != 6 {
-			return nil, &events.Error{Op: "apt.parseStates", Kind: events.ErrApt, Subject: "dpkg-query", Err: fmt.Errorf("unexpected line %q", SanitizeOutput(line))}
+			return nil, &events.Error{Op: "apt.parseStates", Kind: events.ErrApt, Subject: dpkgQuery, Err: fmt.Errorf("unexpected line %q", SanitizeOutput(line))}
 		}
 		s := events.State{
 			Version: events.Version(f[2]), Want: events.Want(f[3]),
@@ -80,10 +80,10 @@ func keyOf(name, arch string, native events.Architecture) events.PackageKey {
 	return events.PackageKey{Name: events.PackageName(name), Arch: events.Architecture(arch)}
 }
 
-// maxFieldBytes bounds one field of a file or an output that is read.
+// maxFieldBytes bounds one field of a parsed file or output.
 const maxFieldBytes = 64 << 10
 
-// parseAutoMarks reads apt's extended_states: deb822 stanzas.
+// parseAutoMarks parses apt's extended_states: deb822 stanzas.
 func parseAutoMarks(data []byte, native events.Architecture) map[events.PackageKey]bool {
 	marks := map[events.PackageKey]bool{}
 	_ = debian.Stanzas(bytes.NewReader(data), maxFieldBytes, []string{"Package", "Architecture", "Auto-Installed"}, func(fields map[string]string) {
@@ -94,7 +94,7 @@ func parseAutoMarks(data []byte, native events.Architecture) map[events.PackageK
 	return marks
 }
 
-// ListsEmpty reports whether apt has no package lists at all, as on a fresh image.
+// ListsEmpty reports whether apt has no package lists, as on a fresh image.
 func (m *Machine) ListsEmpty() bool {
 	entries, err := os.ReadDir(m.hostPath("/var/lib/apt/lists"))
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 
 func decodeRune(s string) (rune, int) { return utf8.DecodeRuneInString(s) }
 
-// printable leaves out control characters and those that change the direction
-// of text.
+// printable reports whether a rune may be shown: control characters and those that
+// change the direction of text may not.
 func printable(r rune) bool {
 	if unicode.IsControl(r) {
 		return false
@@ -16,8 +16,8 @@ func printable(r rune) bool {
 	return !(r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f || r == 0xfeff)
 }
 
-// escapeLen is the length of the escape sequence that s starts with (ECMA-48:
-// CSI up to its final byte, OSC up to its terminator, else two bytes).
+// escapeLen returns the length of the escape sequence at the start of s (ECMA-48: CSI up
+// to its final byte, OSC up to its terminator, else two bytes).
 func escapeLen(s string) int {
 	if len(s) < 2 {
 		return len(s)

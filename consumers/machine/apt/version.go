@@ -17,7 +17,7 @@ func CompareVersions(a, b events.Version) int {
 	return cmp.Or(compareNumbers(ea, eb), compareParts(ua, ub), compareParts(ra, rb))
 }
 
-// splitVersion gives epoch, upstream version and revision; what is absent is "".
+// splitVersion returns epoch, upstream version and revision; a missing part is "".
 func splitVersion(v string) (epoch, upstream, revision string) {
 	if e, rest, ok := strings.Cut(v, ":"); ok {
 		epoch, v = e, rest
@@ -30,8 +30,8 @@ func splitVersion(v string) (epoch, upstream, revision string) {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// charOrder sorts one character of a non-digit run: "~" first, then the end of the
-// run, then letters, then everything else.
+// charOrder returns the rank of one character of a non-digit run: "~" first, then the
+// end of the run, then letters, then everything else.
 func charOrder(s string, i int) int {
 	switch {
 	case i >= len(s) || isDigit(s[i]):

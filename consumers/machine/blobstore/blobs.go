@@ -1,20 +1,18 @@
-// Package blobstore keeps what an undo needs: package files and the contents of
-// configuration files, by what is in them.
+// Package blobstore is a content-addressed store of everything that an undo needs:
+// package files and the contents of configuration files.
 //
 // It promises:
 //
-//   - A content is stored once, under its [events.Digest], and is on disk (synced,
-//     renamed into place) when Put returns. Putting it again costs a look.
-//   - What is read back is what was put: a content that does not match its digest
-//     is an ErrCorrupt error, never an answer.
-//   - A content that not everybody may read is stored encrypted (AES-256-GCM)
-//     under a key that only the vault's owner can read, and named by a keyed hash,
-//     so that neither the store nor the events tell what it was.
-//   - Nothing is dropped but by [Blobs.Collect], and that never drops what it was
-//     told to keep.
+//   - A content is stored once, under its [events.Digest]. When Put returns, it is
+//     durable: synced and renamed into place.
+//   - A content that does not match its digest is an ErrCorrupt error when it is read.
+//   - A content that not every user may read is encrypted (AES-256-GCM) with a key that
+//     only the owner of the store can read, and named by a keyed hash. So neither the
+//     store nor the events reveal it.
+//   - Only [Blobs.Collect] removes contents, and never one that it must keep.
 //
-// Any number of processes may put at the same time. Package files are hard links
-// where the file system allows it.
+// Any number of processes may put contents at the same time. Package files are hard
+// links where the file system allows it.
 package blobstore
 
 import (
@@ -33,42 +31,42 @@ import (
 	"cortex/internal/atomicfile"
 )
 
-// Blobs is one store in one directory. It is safe for concurrent use.
+// Blobs is the store in one directory. It is safe for concurrent use.
 type Blobs struct {
 	dir string
-	key []byte // of secret contents
+	key []byte // for secret contents
 }
 
 const (
 	contentsDir = "contents" // by SHA-256
 	secretsDir  = "secrets"  // encrypted, by keyed hash
-	debsDir     = "debs"     // NAME_VERSION_ARCH.deb → a link to the content
+	debsDir     = "debs"     // NAME_VERSION_ARCH.deb: a link to the content
 	keyFile     = "key"
 	keySize     = 32
 )
 
-// Open opens the vault in dir and makes it when it is not there. Only its owner
-// may look into it.
+// Open opens the store in dir and creates it if it does not exist. Only its owner can
+// read it.
 func Open(dir string) (*Blobs, error) {
 	for _, d := range []string{dir, filepath.Join(dir, contentsDir), filepath.Join(dir, secretsDir), filepath.Join(dir, debsDir)} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
-			return nil, storeError("open", dir, err)
+			return nil, storeError("Open", dir, err)
 		}
 	}
 	key, err := loadKey(filepath.Join(dir, keyFile))
 	if err != nil {
-		return nil, storeError("open", dir, err)
+		return nil, storeError("Open", dir, err)
 	}
 	return &Blobs{dir, key}, nil
 }
 
-// storeError makes an error of the file system's one.
+// storeError wraps an error of the file system.
 func storeError(op, subject string, err error) error {
-	return &events.Error{Op: "blobstore." + op, Kind: events.ErrFull, Subject: subject, Err: err, Hint: "is the disk full, or the state directory read-only?"}
+	return &events.Error{Op: "blobstore." + op, Kind: events.ErrFull, Subject: subject, Err: err, Hint: "check that the state directory is writable and the disk has free space"}
 }
 
-// loadKey reads the key, or makes one: written beside, then linked into place, so
-// that of two processes that make one both use the same.
+// loadKey reads the key, or creates one. It links the new key into place, so that two
+// processes that create one at the same time use the same.
 func loadKey(path string) ([]byte, error) {
 	key, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -88,7 +86,7 @@ func loadKey(path string) ([]byte, error) {
 		return nil, err
 	}
 	if len(key) != keySize {
-		return nil, fmt.Errorf("the vault's key has %d bytes, not %d", len(key), keySize)
+		return nil, fmt.Errorf("the key of the store has %d bytes, not %d", len(key), keySize)
 	}
 	return key, nil
 }
@@ -114,15 +112,15 @@ func (v *Blobs) PutSecret(content []byte) (events.Digest, error) {
 	return d, v.writeBlob(path, sealed)
 }
 
-// SecretDigest is the name that a secret content has.
+// SecretDigest returns the digest of a secret content: a keyed hash.
 func (v *Blobs) SecretDigest(content []byte) events.Digest {
 	mac := hmac.New(sha256.New, v.key)
 	mac.Write(content)
 	return events.Digest(hex.EncodeToString(mac.Sum(nil)))
 }
 
-// Get reads a content back and checks it. One that is not there is an ErrNotFound
-// error, one that is damaged an ErrCorrupt error.
+// Get reads a content and checks it. A missing content is an ErrNotFound error, a
+// damaged one an ErrCorrupt error.
 func (v *Blobs) Get(d events.Digest, secret bool) ([]byte, error) {
 	if err := d.Validate(); err != nil {
 		return nil, &events.Error{Op: "blobstore.Get", Kind: events.ErrUsage, Subject: string(d), Err: err}
@@ -133,7 +131,7 @@ func (v *Blobs) Get(d events.Digest, secret bool) ([]byte, error) {
 	}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, &events.Error{Op: "blobstore.Get", Kind: events.ErrNotFound, Subject: string(d), Err: errors.New("the store does not hold this content"), Hint: "see 'cortex store verify'"}
+		return nil, &events.Error{Op: "blobstore.Get", Kind: events.ErrNotFound, Subject: string(d), Err: errors.New("this content is not in the store"), Hint: "see 'cortex store verify'"}
 	}
 	if err != nil {
 		return nil, storeError("Get", string(d), err)
@@ -150,7 +148,7 @@ func (v *Blobs) Get(d events.Digest, secret bool) ([]byte, error) {
 	return b, nil
 }
 
-// Has reports whether a content is there, without reading it.
+// Has reports whether a content exists, without reading it.
 func (v *Blobs) Has(d events.Digest, secret bool) bool {
 	path := v.contentPath(d)
 	if secret {
@@ -200,7 +198,8 @@ func (v *Blobs) cipher() (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// writeBlob puts b into place whole and synced; what is there already stays.
+// writeBlob writes a content, synced, and renames it into place. An existing content
+// stays unchanged.
 func (v *Blobs) writeBlob(path string, b []byte) error {
 	if _, err := os.Lstat(path); err == nil {
 		return nil
@@ -211,7 +210,7 @@ func (v *Blobs) writeBlob(path string, b []byte) error {
 	return nil
 }
 
-// tempPrefix marks files that are not in place yet.
+// tempPrefix begins the names of temporary files.
 const tempPrefix = ".new-"
 
 var (
@@ -219,12 +218,12 @@ var (
 	keyOptions  = atomicfile.Options{Mode: 0o600, Temp: tempPrefix + "*", NoReplace: true}
 )
 
-// OpenExisting opens a vault to look into it; one that is not there, or may not be
-// looked into, is an error, and nothing is made.
+// OpenExisting opens a store to read it. It creates nothing: a store that does not exist
+// or cannot be read is an error.
 func OpenExisting(dir string) (*Blobs, error) {
 	key, err := os.ReadFile(filepath.Join(dir, keyFile))
 	if err != nil {
-		return nil, &events.Error{Op: "blobstore.OpenExisting", Kind: events.ErrConfirmation, Subject: dir, Err: err, Hint: "the store of contents is root's"}
+		return nil, &events.Error{Op: "blobstore.OpenExisting", Kind: events.ErrConfirmation, Subject: dir, Err: err, Hint: "run the command as root"}
 	}
 	return &Blobs{dir, key}, nil
 }

@@ -28,7 +28,7 @@ func open(t *testing.T) (*blobstore.Blobs, string) {
 	return v, dir
 }
 
-func TestWhatIsReadIsWhatWasPut(t *testing.T) {
+func TestGetReturnsPutContent(t *testing.T) {
 	v, dir := open(t)
 	for _, content := range [][]byte{nil, []byte("x"), bytes.Repeat([]byte("long "), 10_000)} {
 		d, err := v.Put(content)
@@ -47,7 +47,7 @@ func TestWhatIsReadIsWhatWasPut(t *testing.T) {
 	}
 }
 
-func TestSecretsAreOnDiskOnlyEncryptedAndTheirNamesTellNothing(t *testing.T) {
+func TestSecretsAreEncrypted(t *testing.T) {
 	v, dir := open(t)
 	secret := []byte("password=hunter2")
 	d, err := v.PutSecret(secret)
@@ -79,11 +79,11 @@ func TestSecretsAreOnDiskOnlyEncryptedAndTheirNamesTellNothing(t *testing.T) {
 	}
 	other, _ := open(t)
 	if other.SecretDigest(secret) == d {
-		t.Error("another vault gives the secret the same name")
+		t.Error("another store has the same name for the secret")
 	}
 }
 
-func TestDamageIsAnErrorNeverAnAnswer(t *testing.T) {
+func TestDamagedContentIsError(t *testing.T) {
 	v, dir := open(t)
 	plain, err := v.Put([]byte("content"))
 	if err != nil {
@@ -123,7 +123,7 @@ func TestDamageIsAnErrorNeverAnAnswer(t *testing.T) {
 		t.Errorf("%d checked, %q, %v", checked, problems, err)
 	}
 	if _, err := v.Get(v.SecretDigest([]byte("never put")), true); !errors.Is(err, events.ErrNotFound) {
-		t.Errorf("what is not there: %v", err)
+		t.Errorf("a missing content: %v", err)
 	}
 	if _, err := v.Get("../key", false); !errors.Is(err, events.ErrUsage) {
 		t.Errorf("a path: %v", err)
@@ -132,7 +132,7 @@ func TestDamageIsAnErrorNeverAnAnswer(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-func TestCollectDropsOnlyWhatNobodyKeeps(t *testing.T) {
+func TestCollectRemovesOnlyUnneededContents(t *testing.T) {
 	v, _ := open(t)
 	deb := filepath.Join(t.TempDir(), "x.deb")
 	if err := os.WriteFile(deb, []byte("a package"), 0o600); err != nil {
@@ -146,7 +146,7 @@ func TestCollectDropsOnlyWhatNobodyKeeps(t *testing.T) {
 	mine, _ := v.Put([]byte("mine"))
 	gone, _ := v.PutSecret([]byte("gone"))
 	if dropped, err := v.Collect(func(blobstore.Blob) bool { return false }, time.Now().Add(-time.Hour)); len(dropped) > 0 || err != nil {
-		t.Errorf("what was just put was dropped: %v, %v", dropped, err)
+		t.Errorf("a new content was removed: %v, %v", dropped, err)
 	}
 	dropped, err := v.Collect(func(i blobstore.Blob) bool { return i.Digest == mine }, time.Now().Add(time.Hour))
 	if len(dropped) != 2 || err != nil || !v.Has(mine, false) || v.Has(gone, true) {
@@ -160,7 +160,7 @@ func TestCollectDropsOnlyWhatNobodyKeeps(t *testing.T) {
 	}
 }
 
-func TestManyMayPutAtOnce(t *testing.T) {
+func TestConcurrentPuts(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "vault")
 	var all sync.WaitGroup
 	for i := range 20 {

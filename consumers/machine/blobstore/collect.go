@@ -22,16 +22,16 @@ type Blob struct {
 	Digest events.Digest `json:"digest"`
 	Secret bool          `json:"secret,omitempty"`
 	Size   int64         `json:"size_b"` // on disk
-	Time   time.Time     `json:"time"`   // when it was put
+	Time   time.Time     `json:"time"`   // when it was stored
 	Debs   []string      `json:"debs,omitempty"`
 }
 
-// List lists everything that is stored, the oldest first.
+// List lists all contents, the oldest first.
 func (v *Blobs) List() ([]Blob, error) {
 	names := map[events.Digest][]string{}
 	links, err := os.ReadDir(filepath.Join(v.dir, debsDir))
 	if err != nil {
-		return nil, storeError("Items", v.dir, err)
+		return nil, storeError("List", v.dir, err)
 	}
 	for _, l := range links {
 		if target, err := os.Readlink(filepath.Join(v.dir, debsDir, l.Name())); err == nil && !strings.Contains(l.Name(), tempPrefix) {
@@ -43,7 +43,7 @@ func (v *Blobs) List() ([]Blob, error) {
 	for _, part := range []string{contentsDir, secretsDir} {
 		files, err := os.ReadDir(filepath.Join(v.dir, part))
 		if err != nil {
-			return nil, storeError("Items", v.dir, err)
+			return nil, storeError("List", v.dir, err)
 		}
 		for _, f := range files {
 			info, err := f.Info()
@@ -52,7 +52,7 @@ func (v *Blobs) List() ([]Blob, error) {
 				continue
 			}
 			if err != nil {
-				return nil, storeError("Items", f.Name(), err)
+				return nil, storeError("List", f.Name(), err)
 			}
 			item := Blob{Digest: d, Secret: part == secretsDir, Size: info.Size(), Time: storedAt(info)}
 			if part == contentsDir {
@@ -65,8 +65,8 @@ func (v *Blobs) List() ([]Blob, error) {
 	return out, nil
 }
 
-// storedAt is when a content came into the vault: a hard link keeps the time of its
-// content, but not that of its inode.
+// storedAt returns the time when a content was stored: its ctime, because a hard link
+// keeps the mtime of the original file.
 func storedAt(info fs.FileInfo) time.Time {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return time.Unix(st.Ctim.Unix())
@@ -74,8 +74,8 @@ func storedAt(info fs.FileInfo) time.Time {
 	return info.ModTime()
 }
 
-// Verify reads every content and lists those that are not what their name says,
-// and names of package files whose content is gone.
+// Verify reads every content and lists those that do not match their digest, and
+// package files whose content is missing.
 func (v *Blobs) Verify() (checked int, problems []string, err error) {
 	items, err := v.List()
 	if err != nil {
@@ -105,9 +105,9 @@ func (v *Blobs) Verify() (checked int, problems []string, err error) {
 	return checked, problems, nil
 }
 
-// Collect drops what keep does not name and returns what it dropped. Contents
-// that were put after since are left alone: somebody may be about to name them.
-func (v *Blobs) Collect(keep func(Blob) bool, since time.Time) (dropped []Blob, err error) {
+// Collect removes the contents for which keep returns false, and returns them. Contents
+// that were stored after since stay: no event may name them yet.
+func (v *Blobs) Collect(keep func(Blob) bool, since time.Time) (removed []Blob, err error) {
 	items, err := v.List()
 	if err != nil {
 		return nil, err
@@ -124,15 +124,15 @@ func (v *Blobs) Collect(keep func(Blob) bool, since time.Time) (dropped []Blob, 
 			_ = os.Remove(filepath.Join(v.dir, debsDir, name))
 		}
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return dropped, storeError("Collect", path, err)
+			return removed, storeError("Collect", path, err)
 		}
-		dropped = append(dropped, item)
+		removed = append(removed, item)
 	}
-	return dropped, v.sweepTemps(since)
+	return removed, v.removeTemps(since)
 }
 
-// sweepTemps removes what a process that died was about to put.
-func (v *Blobs) sweepTemps(since time.Time) error {
+// removeTemps removes the temporary files of processes that died.
+func (v *Blobs) removeTemps(since time.Time) error {
 	for _, part := range []string{contentsDir, secretsDir, debsDir, "."} {
 		files, err := os.ReadDir(filepath.Join(v.dir, part))
 		if err != nil {
@@ -148,7 +148,7 @@ func (v *Blobs) sweepTemps(since time.Time) error {
 	return nil
 }
 
-// hashReader is the digest of everything r gives.
+// hashReader returns the digest of everything that it reads from r.
 func hashReader(r io.Reader) (events.Digest, error) {
 	h := sha256.New()
 	if _, err := io.Copy(h, r); err != nil {

@@ -11,32 +11,31 @@ import (
 	"cortex/internal/atomicfile"
 )
 
-// PutDeb stores the package file at path as that package in that version: as a
-// hard link when path lies on the same file system, else as a copy. The content
-// decides: the same version built twice is kept twice, and the newest is found by
-// version.
+// PutDeb stores the package file at path as the file of a package version: as a hard
+// link if path is on the same file system, else as a copy. Two builds of one version
+// are two contents; [Blobs.Deb] finds the newest.
 func (v *Blobs) PutDeb(k events.PackageKey, version events.Version, path string) (events.Deb, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return events.Deb{}, storeError("KeepDeb", path, err)
+		return events.Deb{}, storeError("PutDeb", path, err)
 	}
 	defer f.Close()
 	digest, err := hashReader(f)
 	if err != nil {
-		return events.Deb{}, storeError("KeepDeb", path, err)
+		return events.Deb{}, storeError("PutDeb", path, err)
 	}
 	info, err := f.Stat()
 	if err != nil {
-		return events.Deb{}, storeError("KeepDeb", path, err)
+		return events.Deb{}, storeError("PutDeb", path, err)
 	}
 	deb := events.Deb{PackageKey: k, Version: version, Digest: digest, Size: info.Size()}
 	if err := v.storeFile(f, path, v.contentPath(deb.Digest)); err != nil {
-		return events.Deb{}, storeError("KeepDeb", path, err)
+		return events.Deb{}, storeError("PutDeb", path, err)
 	}
 	return deb, v.linkDebName(deb)
 }
 
-// storeFile makes the content out of the open file.
+// storeFile stores the open file as a content.
 func (v *Blobs) storeFile(f *os.File, path, content string) error {
 	if _, err := os.Lstat(content); err == nil {
 		return nil
@@ -53,7 +52,7 @@ func (v *Blobs) storeFile(f *os.File, path, content string) error {
 	})
 }
 
-// linkDebName lets the package file be found by package and version.
+// linkDebName creates the link by which [Blobs.Deb] finds the package file.
 func (v *Blobs) linkDebName(d events.Deb) error {
 	path := filepath.Join(v.dir, debsDir, DebFileName(d.PackageKey, d.Version))
 	target := filepath.Join("..", contentsDir, string(d.Digest))
@@ -61,17 +60,18 @@ func (v *Blobs) linkDebName(d events.Deb) error {
 		return nil
 	}
 	if err := atomicfile.Symlink(path, target, atomicfile.Options{Temp: filepath.Base(path) + tempPrefix + "*"}); err != nil {
-		return storeError("KeepDeb", path, err)
+		return storeError("PutDeb", path, err)
 	}
 	return nil
 }
 
-// DebFileName is the name of a package file in the vault, as apt writes it: the epoch's colon as %3a.
+// DebFileName returns the name of a package file, as in apt's cache: the colon of an
+// epoch is %3a.
 func DebFileName(k events.PackageKey, v events.Version) string {
 	return string(k.Name) + "_" + strings.ReplaceAll(string(v), ":", "%3a") + "_" + string(k.Arch) + ".deb"
 }
 
-// Deb finds the package file that is kept of a package in a version.
+// Deb returns the stored package file of a package version.
 func (v *Blobs) Deb(k events.PackageKey, version events.Version) (events.Deb, bool) {
 	target, err := os.Readlink(filepath.Join(v.dir, debsDir, DebFileName(k, version)))
 	if err != nil {
@@ -85,11 +85,11 @@ func (v *Blobs) Deb(k events.PackageKey, version events.Version) (events.Deb, bo
 	return events.Deb{PackageKey: k, Version: version, Digest: d, Size: info.Size()}, true
 }
 
-// CheckDeb reads a package file's content and compares it with its name.
+// CheckDeb reads a package file and compares it with its digest.
 func (v *Blobs) CheckDeb(d events.Digest) error {
 	f, err := os.Open(v.contentPath(d))
 	if err != nil {
-		return &events.Error{Op: "blobstore.CheckDeb", Kind: events.ErrNotFound, Subject: string(d), Err: errors.New("the store does not hold this package file"), Hint: "see 'cortex store verify'"}
+		return &events.Error{Op: "blobstore.CheckDeb", Kind: events.ErrNotFound, Subject: string(d), Err: errors.New("this package file is not in the store"), Hint: "see 'cortex store verify'"}
 	}
 	defer f.Close()
 	if got, err := hashReader(f); err != nil || got != d {
@@ -98,22 +98,22 @@ func (v *Blobs) CheckDeb(d events.Digest) error {
 	return nil
 }
 
-// PlaceDeb gives the package file a name that ends in .deb, as apt wants, in dir. The
-// caller removes it.
+// PlaceDeb links or copies a package file into dir as DIGEST.deb, because apt needs a
+// name that ends in .deb. The caller removes it.
 func (v *Blobs) PlaceDeb(d events.Digest, dir string) (string, error) {
 	if err := v.CheckDeb(d); err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, string(d)+".deb")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", storeError("Lend", dir, err)
+		return "", storeError("PlaceDeb", dir, err)
 	}
 	if err := os.Link(v.contentPath(d), path); err == nil || errors.Is(err, os.ErrExist) {
 		return path, nil
 	}
 	b, err := os.Open(v.contentPath(d))
 	if err != nil {
-		return "", storeError("Lend", path, err)
+		return "", storeError("PlaceDeb", path, err)
 	}
 	defer b.Close()
 	err = atomicfile.WriteFunc(path, blobOptions, func(w io.Writer) error {
@@ -121,7 +121,7 @@ func (v *Blobs) PlaceDeb(d events.Digest, dir string) (string, error) {
 		return err
 	})
 	if err != nil {
-		return "", storeError("Lend", path, err)
+		return "", storeError("PlaceDeb", path, err)
 	}
 	return path, nil
 }

@@ -1,18 +1,18 @@
-// Package confstate captures the part of a machine's state that dpkg's package
-// states do not tell – files, debconf answers, alternatives, diversions,
-// statoverrides, dpkg's registry of configuration files – and brings it back.
+// Package confstate captures and restores the state of a machine that is not in dpkg's
+// package states: configuration files, debconf answers, alternatives, diversions,
+// statoverrides, and dpkg's registry of conffiles.
 //
 // It promises:
 //
-//   - An image is complete or an error: every path under /etc and every
-//     configuration file elsewhere, with the content of each regular file in the
-//     vault (synced) before Capture returns.
-//   - Restore puts each path whole into place (written beside, synced, renamed);
-//     repeating it changes nothing. It follows no symbolic link on the way.
-//   - Contents that not everybody may read, and debconf's passwords, are kept
-//     encrypted; their digests tell nothing.
+//   - A snapshot is complete, or an error: every path under /etc and every conffile
+//     elsewhere. When Capture returns, the content of each regular file is durable in
+//     the store of blobs.
+//   - Restore writes each path whole: to a temporary file, synced, renamed. A second run
+//     changes nothing. It follows no symbolic link on the way to a path.
+//   - Contents that not every user may read, and debconf's passwords, are encrypted;
+//     their digests reveal nothing.
 //
-// What programs make again by themselves (see derived) is not looked at.
+// Files that programs write by themselves (see regenerated) are not captured.
 package confstate
 
 import (
@@ -30,24 +30,24 @@ import (
 	"cortex/events"
 )
 
-// DpkgSettings is what the keeper needs of dpkg.
+// DpkgSettings reads and changes settings of dpkg; apt.Machine implements it.
 type DpkgSettings interface {
-	// ConffileRegistry gives dpkg's registry of configuration files for every package
-	// that has some: lines "PATH HASH [obsolete]".
+	// ConffileRegistry returns dpkg's registry of conffiles for every package that has
+	// any: lines "PATH HASH [obsolete]".
 	ConffileRegistry(ctx context.Context) (map[events.PackageKey]string, error)
-	// ApplySetting brings one alternative, diversion or statoverride to what
-	// c.After says.
+	// ApplySetting sets one alternative, diversion or statoverride to c.After.
 	ApplySetting(ctx context.Context, c events.SettingChange) error
 }
 
-// Snapshots captures and restores one machine. It is safe for concurrent use.
+// Snapshots captures and restores the state of one machine. It is safe for concurrent
+// use.
 type Snapshots struct {
 	root    string
 	blobs   *blobstore.Blobs
 	machine DpkgSettings
 }
 
-// New returns a keeper of the machine under root.
+// New returns the snapshots of the machine under root.
 func New(root string, v *blobstore.Blobs, m DpkgSettings) *Snapshots {
 	if root == "" {
 		root = "/"
@@ -55,35 +55,35 @@ func New(root string, v *blobstore.Blobs, m DpkgSettings) *Snapshots {
 	return &Snapshots{root, v, m}
 }
 
-// regenerated are paths under /etc that programs write by themselves, from other
-// state or at any time: they are no configuration that an undo could own.
+// regenerated are paths under /etc that programs write by themselves, from other state
+// or at any time. They are not configuration, and no undo restores them.
 var regenerated = map[string]bool{
 	"/etc/ld.so.cache": true, "/etc/mtab": true, "/etc/.pwd.lock": true, "/etc/adjtime": true,
 	"/etc/resolv.conf": true, "/etc/udev/hwdb.bin": true, "/etc/.updated": true,
 }
 
-// Accounts are the files that hold users and groups. They are captured and
-// compared, and never written back: an account may own files by then.
+// accountFiles are the files of users and groups. They are captured and compared, and
+// never restored: an account may own files by then.
 var accountFiles = map[string]bool{
 	"/etc/passwd": true, "/etc/group": true, "/etc/shadow": true, "/etc/gshadow": true, "/etc/subuid": true, "/etc/subgid": true,
 	"/etc/passwd-": true, "/etc/group-": true, "/etc/shadow-": true, "/etc/gshadow-": true, "/etc/subuid-": true, "/etc/subgid-": true,
 }
 
-// IsAccountFile reports whether the path holds users and groups.
+// IsAccountFile reports whether the path is a file of users and groups.
 func IsAccountFile(p string) bool { return accountFiles[p] }
 
-// IsAlternativeLink reports whether the path is a link that update-alternatives
-// keeps: the alternative is restored, and the link with it.
+// IsAlternativeLink reports whether update-alternatives manages the path: the link is
+// restored with its alternative.
 func IsAlternativeLink(p string) bool { return strings.HasPrefix(p, "/etc/alternatives/") }
 
-// Capture takes an image and keeps every content in it.
+// Capture takes a snapshot and stores every content in it.
 func (k *Snapshots) Capture(ctx context.Context) (Snapshot, error) {
 	registry, err := k.machine.ConffileRegistry(ctx)
 	if err != nil {
 		return Snapshot{}, err
 	}
-	img := Snapshot{Files: map[string]events.FileState{}}
-	if err := k.captureTree("/etc", img.Files); err != nil {
+	snapshot := Snapshot{Files: map[string]events.FileState{}}
+	if err := k.captureTree("/etc", snapshot.Files); err != nil {
 		return Snapshot{}, err
 	}
 	for _, lines := range registry {
@@ -93,17 +93,17 @@ func (k *Snapshots) Capture(ctx context.Context) (Snapshot, error) {
 				continue
 			}
 			for _, suffix := range []string{"", ".dpkg-old", ".dpkg-dist", ".dpkg-new"} {
-				if err := k.captureInto(p+suffix, img.Files); err != nil {
+				if err := k.captureInto(p+suffix, snapshot.Files); err != nil {
 					return Snapshot{}, err
 				}
 			}
 		}
 	}
-	img.Settings, err = k.readSettings(registry)
-	return img, err
+	snapshot.Settings, err = k.readSettings(registry)
+	return snapshot, err
 }
 
-// ConffilePath is the path of a registry line "PATH HASH [obsolete]".
+// ConffilePath returns the path in a registry line "PATH HASH [obsolete]".
 func ConffilePath(line string) string {
 	line = strings.TrimSpace(line)
 	line = strings.TrimSuffix(strings.TrimSuffix(line, " obsolete"), " remove-on-upgrade")
@@ -113,22 +113,22 @@ func ConffilePath(line string) string {
 	return ""
 }
 
-// Save keeps an image and names it.
+// Save stores a snapshot and returns its digest.
 func (k *Snapshots) Save(i Snapshot) (events.Digest, error) {
 	b, err := i.encode()
 	if err != nil {
 		return "", err
 	}
-	return k.blobs.PutSecret(b) // the names of secret files are in it
+	return k.blobs.PutSecret(b) // it contains names of secret files
 }
 
-// CaptureState captures the image and the packages and keeps both.
+// CaptureState captures and stores a snapshot and the inventory of packages.
 func (k *Snapshots) CaptureState(ctx context.Context, inventory func(context.Context) (events.Inventory, error)) (events.StateSnapshot, error) {
 	inv, err := inventory(ctx)
 	if err != nil {
 		return events.StateSnapshot{}, err
 	}
-	img, err := k.Capture(ctx)
+	snapshot, err := k.Capture(ctx)
 	if err != nil {
 		return events.StateSnapshot{}, err
 	}
@@ -140,11 +140,11 @@ func (k *Snapshots) CaptureState(ctx context.Context, inventory func(context.Con
 	if err != nil {
 		return events.StateSnapshot{}, err
 	}
-	image, err := k.Save(img)
-	return events.StateSnapshot{Packages: packages, ConfState: image}, err
+	confState, err := k.Save(snapshot)
+	return events.StateSnapshot{Packages: packages, ConfState: confState}, err
 }
 
-// Load gives an image back.
+// Load reads a stored snapshot.
 func (k *Snapshots) Load(d events.Digest) (Snapshot, error) {
 	b, err := k.blobs.Get(d, true)
 	if err != nil {
@@ -158,7 +158,7 @@ func (k *Snapshots) hostPath(p string) string { return filepath.Join(k.root, p) 
 func (k *Snapshots) captureTree(top string, into map[string]events.FileState) error {
 	err := filepath.WalkDir(k.hostPath(top), func(name string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // gone while we looked
+			return nil // removed in the meantime
 		}
 		if err != nil {
 			return err
@@ -170,12 +170,12 @@ func (k *Snapshots) captureTree(top string, into map[string]events.FileState) er
 		return k.captureInto("/"+rel, into)
 	})
 	if err != nil {
-		return &events.Error{Op: "confstate.walk", Kind: events.KindOf(err), Subject: top, Err: err}
+		return &events.Error{Op: "confstate.Capture", Kind: events.KindOf(err), Subject: top, Err: err}
 	}
 	return nil
 }
 
-// captureInto adds one path to the image, when there is something.
+// captureInto adds one path to the snapshot, if it exists.
 func (k *Snapshots) captureInto(p string, into map[string]events.FileState) error {
 	if regenerated[p] || events.ValidatePath(p) != nil || strings.HasPrefix(path.Base(p), tempPrefix) {
 		return nil
@@ -188,7 +188,7 @@ func (k *Snapshots) captureInto(p string, into map[string]events.FileState) erro
 	return nil
 }
 
-// CaptureFile looks at one path and keeps its content.
+// CaptureFile returns the state of one path and stores its content.
 func (k *Snapshots) CaptureFile(p string) (events.FileState, error) {
 	name := k.hostPath(p)
 	info, err := os.Lstat(name)
@@ -244,7 +244,7 @@ func (k *Snapshots) storeContent(name string, s events.FileState) (events.FileSt
 	return s, err
 }
 
-// readBounded reads a file, up to one byte more than is kept.
+// readBounded reads a file, up to one byte more than the maximum size of a content.
 func readBounded(name string) ([]byte, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {

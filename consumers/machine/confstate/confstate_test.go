@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// dpkg is a machine of which only the registry is asked.
+// dpkg is a fake with a registry of conffiles only.
 type dpkg struct {
 	registry   map[events.PackageKey]string
 	configured []events.SettingChange
@@ -54,14 +54,14 @@ func setup(t fataler, root string) (*confstate.Snapshots, *dpkg) {
 
 func capture(t fataler, k *confstate.Snapshots) confstate.Snapshot {
 	t.Helper()
-	img, err := k.Capture(context.Background())
+	snapshot, err := k.Capture(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return img
+	return snapshot
 }
 
-// change does one random thing below /etc.
+// change makes one random change below /etc.
 func change(rt *rapid.T, etc string) {
 	name := filepath.Join(etc, rapid.SampledFrom([]string{"a", "b", "d/a", "d/b", "d/e/a", "d", "d/e"}).Draw(rt, "path"))
 	_ = os.MkdirAll(filepath.Dir(name), 0o755)
@@ -83,7 +83,7 @@ func change(rt *rapid.T, etc string) {
 	}
 }
 
-func TestRestoringTheDifferenceBringsEveryPathBack(t *testing.T) {
+func TestRestoreRandomChanges(t *testing.T) {
 	base := t.TempDir()
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -108,7 +108,7 @@ func TestRestoringTheDifferenceBringsEveryPathBack(t *testing.T) {
 				rt.Fatalf("not as before:\n%s", diff)
 			}
 		}
-		// The same by sweeping, from an image that was saved.
+		// The same with RevertSideEffects, from a stored snapshot.
 		for range rapid.IntRange(0, 6).Draw(rt, "besides") {
 			change(rt, etc)
 		}
@@ -124,12 +124,12 @@ func TestRestoringTheDifferenceBringsEveryPathBack(t *testing.T) {
 			rt.Fatal(err)
 		}
 		if diff := cmp.Diff(before, capture(rt, k)); diff != "" {
-			rt.Fatalf("sweeping left (-before +after):\n%s", diff)
+			rt.Fatalf("not reverted (-before +after):\n%s", diff)
 		}
 	})
 }
 
-func TestRestoringFollowsNoLinkOnTheWay(t *testing.T) {
+func TestRestoreFollowsNoSymlink(t *testing.T) {
 	root := t.TempDir()
 	k, _ := setup(t, root)
 	outside := filepath.Join(root, "outside")
@@ -155,11 +155,11 @@ func TestRestoringFollowsNoLinkOnTheWay(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if b, _ := os.ReadFile(filepath.Join(outside, "a")); string(b) != "theirs" {
-		t.Errorf("it wrote %q through the link", b)
+		t.Errorf("Restore wrote %q through the link", b)
 	}
 }
 
-func TestAccountsAreNeverWritten(t *testing.T) {
+func TestRestoreNeverWritesAccounts(t *testing.T) {
 	root := t.TempDir()
 	k, _ := setup(t, root)
 	passwd := filepath.Join(root, "etc/passwd")
@@ -174,13 +174,13 @@ func TestAccountsAreNeverWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	if b, _ := os.ReadFile(passwd); !strings.Contains(string(b), "toy") {
-		t.Error("an account was taken away under the files that it may own")
+		t.Error("an account was removed")
 	}
 }
 
 const answers = "Name: toy/answer\nTemplate: toy/answer\nValue: 42\nOwners: toy\nFlags: seen\n\nName: toy/other\nTemplate: toy/other\nOwners: toy\nVariables:\n a = b\n c = d\n\n"
 
-func TestDebconfsAnswersComeBackWholeAndPasswordsStaySecret(t *testing.T) {
+func TestDebconfAnswersAndPasswords(t *testing.T) {
 	root := t.TempDir()
 	k, _ := setup(t, root)
 	dir := filepath.Join(root, "var/cache/debconf")
@@ -197,7 +197,7 @@ func TestDebconfsAnswersComeBackWholeAndPasswordsStaySecret(t *testing.T) {
 	before := capture(t, k)
 	for s, v := range before.Settings {
 		if strings.Contains(v, "hunter2") {
-			t.Errorf("%v tells the password: %q", s, v)
+			t.Errorf("%v contains the password: %q", s, v)
 		}
 	}
 	put("config.dat", "", 0o644)
@@ -220,7 +220,7 @@ func TestDebconfsAnswersComeBackWholeAndPasswordsStaySecret(t *testing.T) {
 	}
 }
 
-func TestAlternativesDiversionsAndOverridesAreSeenAndSet(t *testing.T) {
+func TestAlternativesDiversionsAndOverrides(t *testing.T) {
 	root := t.TempDir()
 	k, machine := setup(t, root)
 	machine.registry = map[events.PackageKey]string{{Name: "toy", Arch: "amd64"}: "/opt/toy.conf 00ff\n"}
@@ -243,7 +243,7 @@ func TestAlternativesDiversionsAndOverridesAreSeenAndSet(t *testing.T) {
 	if err := os.Symlink("/usr/bin/vi", filepath.Join(root, "etc/alternatives/editor")); err != nil {
 		t.Fatal(err)
 	}
-	img := capture(t, k)
+	snapshot := capture(t, k)
 	want := map[confstate.SettingKey]string{
 		{Kind: events.SettingAlternative, Name: "editor"}:    "manual /usr/bin/vi",
 		{Kind: events.SettingAlternative, Name: "pager"}:     "auto",
@@ -252,11 +252,11 @@ func TestAlternativesDiversionsAndOverridesAreSeenAndSet(t *testing.T) {
 		{Kind: events.SettingOverride, Name: "/usr/games/x"}: "root games 2755",
 		{Kind: events.SettingConffiles, Name: "toy:amd64"}:   "/opt/toy.conf 00ff\n",
 	}
-	if diff := cmp.Diff(want, img.Settings); diff != "" {
+	if diff := cmp.Diff(want, snapshot.Settings); diff != "" {
 		t.Error(diff)
 	}
-	if !img.Files["/opt/toy.conf"].Exists() || !img.Files["/opt/toy.conf.dpkg-old"].Exists() {
-		t.Errorf("configuration outside /etc is not seen: %v", img.Files)
+	if !snapshot.Files["/opt/toy.conf"].Exists() || !snapshot.Files["/opt/toy.conf.dpkg-old"].Exists() {
+		t.Errorf("a conffile outside /etc was not captured: %v", snapshot.Files)
 	}
 	c := events.SettingChange{Kind: events.SettingAlternative, Name: "editor", After: "auto"}
 	if err := k.Restore(t.Context(), events.Step{Op: events.OpRestore, Settings: []events.SettingChange{c}}, confstate.Snapshot{}); err != nil {

@@ -15,9 +15,8 @@ import (
 	"cortex/internal/atomicfile"
 )
 
-// Restore carries out a restore step. base is the image from before the
-// transaction's first step; a step that sweeps puts back what differs from it and
-// is not the step's own.
+// Restore carries out a restore step. base is the snapshot from before the transaction's
+// first step. A step with RevertSideEffects also restores other differences from base.
 func (k *Snapshots) Restore(ctx context.Context, step events.Step, base Snapshot) error {
 	now, err := k.Capture(ctx)
 	if err != nil {
@@ -25,7 +24,7 @@ func (k *Snapshots) Restore(ctx context.Context, step events.Step, base Snapshot
 	}
 	files, settings := step.Files, step.Settings
 	if step.RevertSideEffects {
-		files, settings = addSwept(step, base, now)
+		files, settings = withSideEffects(step, base, now)
 	}
 	if err := k.restoreFiles(files, now); err != nil {
 		return err
@@ -33,9 +32,9 @@ func (k *Snapshots) Restore(ctx context.Context, step events.Step, base Snapshot
 	return k.restoreSettings(ctx, settings, now)
 }
 
-// addSwept adds what earlier steps of the transaction changed besides: it goes back
-// to what base says.
-func addSwept(step events.Step, base, now Snapshot) ([]events.FileChange, []events.SettingChange) {
+// withSideEffects returns the changes of the step, and those that revert everything else
+// that earlier steps of the transaction changed.
+func withSideEffects(step events.Step, base, now Snapshot) ([]events.FileChange, []events.SettingChange) {
 	wanted := Snapshot{Files: map[string]events.FileState{}, Settings: map[SettingKey]string{}}
 	for p, s := range base.Files {
 		wanted.Files[p] = s
@@ -52,9 +51,9 @@ func addSwept(step events.Step, base, now Snapshot) ([]events.FileChange, []even
 	return Diff(now, wanted)
 }
 
-// restoreFiles brings every path to its After: first what shall not be there or
-// shall be something else goes, the deepest first; then directories are made, the
-// highest first; then files and links.
+// restoreFiles sets every path to its After. First it removes paths that must not exist
+// or have another kind, the deepest first. Then it creates directories before their
+// contents.
 func (k *Snapshots) restoreFiles(changes []events.FileChange, now Snapshot) error {
 	changes = slices.DeleteFunc(slices.Clone(changes), func(c events.FileChange) bool {
 		return accountFiles[c.Path] || IsAlternativeLink(c.Path) || c.After == now.Files[c.Path]
@@ -80,10 +79,10 @@ func restoreError(p string, err error) error {
 	if errors.Is(err, syscall.ENOSPC) {
 		kind = events.ErrFull
 	}
-	return &events.Error{Op: "confstate.Restore", Kind: kind, Subject: p, Err: err, Hint: "what could be restored is restored; try the undo again when the cause is mended"}
+	return &events.Error{Op: "confstate.Restore", Kind: kind, Subject: p, Err: err, Hint: "the undo is incomplete; fix the cause and run it again"}
 }
 
-// removePath takes a path away; a directory that still holds something stays.
+// removePath removes a path. A directory that is not empty stays.
 func (k *Snapshots) removePath(p string) error {
 	if err := k.checkNoSymlinks(p); err != nil {
 		return err
@@ -95,7 +94,7 @@ func (k *Snapshots) removePath(p string) error {
 	return err
 }
 
-// checkNoSymlinks makes sure that no directory on the way to p is a symbolic link.
+// checkNoSymlinks returns an error if a parent directory of p is a symbolic link.
 func (k *Snapshots) checkNoSymlinks(p string) error {
 	if err := events.ValidatePath(p); err != nil {
 		return err
@@ -109,13 +108,13 @@ func (k *Snapshots) checkNoSymlinks(p string) error {
 			return err
 		}
 		if !info.IsDir() {
-			return fmt.Errorf("%s on the way to it is not a directory", dir)
+			return fmt.Errorf("its parent %s is not a directory", dir)
 		}
 	}
 	return nil
 }
 
-// restorePath makes a path what s says.
+// restorePath sets a path to the state s.
 func (k *Snapshots) restorePath(p string, s events.FileState) error {
 	if s.Kind == events.FileAbsent || s.Kind == events.FileOther || s.NotStored {
 		return nil
@@ -154,8 +153,8 @@ func putLink(name string, s events.FileState) error {
 	return atomicfile.Symlink(name, s.Link, atomicfile.Options{Owner: &atomicfile.Owner{UID: s.UID, GID: s.GID}, Temp: tempPrefix + "link"})
 }
 
-// restoreSettings brings every setting to its After. dpkg's registry of
-// configuration files is dpkg's own: it is only compared.
+// restoreSettings sets every setting to its After, except dpkg's registry of conffiles,
+// which only dpkg changes.
 func (k *Snapshots) restoreSettings(ctx context.Context, changes []events.SettingChange, now Snapshot) error {
 	var answers []events.SettingChange
 	for _, c := range changes {
@@ -175,7 +174,7 @@ func (k *Snapshots) restoreSettings(ctx context.Context, changes []events.Settin
 	return k.writeDebconf(answers)
 }
 
-// Content gives a file's kept content.
+// Content returns the stored content of a file; nil if it has none.
 func (k *Snapshots) Content(s events.FileState) ([]byte, error) {
 	if s.Kind != events.FileRegular || s.NotStored {
 		return nil, nil

@@ -15,7 +15,7 @@ import (
 	"cortex/internal/atomicfile"
 )
 
-// Debconf's databases (debconf-devel(7)); passwords are a file of their own.
+// Debconf's databases (debconf-devel(7)) and dpkg's files of settings.
 const (
 	debconfAnswers   = "/var/cache/debconf/config.dat"
 	debconfPasswords = "/var/cache/debconf/passwords.dat"
@@ -40,7 +40,7 @@ func (k *Snapshots) readSettings(registry map[events.PackageKey]string) (map[Set
 	return out, nil
 }
 
-// readFile gives a file's content, nothing when it is not there.
+// readFile returns the content of a file; nil if it does not exist.
 func (k *Snapshots) readFile(p string) ([]byte, error) {
 	b, err := os.ReadFile(k.hostPath(p))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -72,8 +72,8 @@ func (k *Snapshots) readPasswords(out map[SettingKey]string) error {
 	return nil
 }
 
-// parseDebconf reads a database of debconf's: stanzas that begin with
-// "Name: QUESTION"; the rest of a stanza is the item.
+// parseDebconf parses a database of debconf: stanzas that begin with "Name: QUESTION".
+// The other lines of a stanza are the item.
 func parseDebconf(b []byte) map[string]string {
 	out := map[string]string{}
 	for stanza := range strings.SplitSeq(string(b), "\n\n") {
@@ -86,7 +86,7 @@ func parseDebconf(b []byte) map[string]string {
 	return out
 }
 
-// formatDebconf is the inverse of parseDebconf, sorted as debconf sorts.
+// formatDebconf is the inverse of parseDebconf, in debconf's order.
 func formatDebconf(items map[string]string) []byte {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(items)) {
@@ -95,8 +95,8 @@ func formatDebconf(items map[string]string) []byte {
 	return []byte(b.String())
 }
 
-// readAlternatives reads update-alternatives' records: the first line is the
-// mode; what a manual choice points to is the link in /etc/alternatives.
+// readAlternatives reads the files of update-alternatives. The first line is the mode;
+// the link in /etc/alternatives is the manual choice.
 func (k *Snapshots) readAlternatives(out map[SettingKey]string) error {
 	groups, err := os.ReadDir(k.hostPath(alternatives))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -125,7 +125,7 @@ func (k *Snapshots) readAlternatives(out map[SettingKey]string) error {
 	return nil
 }
 
-// readDiversions reads triples of lines: from, to, package.
+// readDiversions parses triples of lines: from, to, package.
 func (k *Snapshots) readDiversions(out map[SettingKey]string) error {
 	b, err := k.readFile(diversions)
 	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
@@ -135,7 +135,7 @@ func (k *Snapshots) readDiversions(out map[SettingKey]string) error {
 	return err
 }
 
-// readOverrides reads lines "USER GROUP MODE PATH".
+// readOverrides parses lines "USER GROUP MODE PATH".
 func (k *Snapshots) readOverrides(out map[SettingKey]string) error {
 	b, err := k.readFile(statoverrides)
 	for line := range strings.Lines(string(b)) {
@@ -146,8 +146,7 @@ func (k *Snapshots) readOverrides(out map[SettingKey]string) error {
 	return err
 }
 
-// writeDebconf brings debconf's answers to what the changes say, under debconf's own
-// lock.
+// writeDebconf sets debconf's answers, under debconf's own lock.
 func (k *Snapshots) writeDebconf(changes []events.SettingChange) error {
 	passwords := map[string]string{}
 	plain := map[string]string{}
@@ -205,7 +204,7 @@ func (k *Snapshots) editDebconf(db string, set map[string]string, mode fs.FileMo
 	return replaceFile(name, formatDebconf(items), events.FileState{Mode: uint32(info.Mode().Perm()), UID: 0, GID: 0})
 }
 
-// replaceFile writes a file beside its place and renames it there.
+// replaceFile writes a temporary file and renames it into place.
 func replaceFile(name string, content []byte, s events.FileState) error {
 	return atomicfile.Write(name, content, atomicfile.Options{Mode: fileMode(s.Mode), Owner: &atomicfile.Owner{UID: s.UID, GID: s.GID}, Temp: tempPrefix + "*"})
 }
@@ -221,5 +220,5 @@ func fileMode(bits uint32) fs.FileMode {
 	return m
 }
 
-// tempPrefix marks files that are not in place yet; images do not see them.
+// tempPrefix begins the names of temporary files. Snapshots ignore them.
 const tempPrefix = ".cortex-restore-"

@@ -13,33 +13,33 @@ import (
 	"cortex/events"
 )
 
-// Snapshot is the part of the state vector that is not dpkg's package states: what
-// is under /etc, every configuration file elsewhere, and the settings.
+// Snapshot is the state of the files under /etc, of every conffile elsewhere, and of the
+// settings.
 type Snapshot struct {
 	Files    map[string]events.FileState `json:"files"`
 	Settings map[SettingKey]string       `json:"settings"`
 }
 
-// SettingKey names one setting.
+// SettingKey identifies one setting.
 type SettingKey struct {
 	Kind events.SettingKind
 	Name string
 }
 
-// MarshalText makes a setting a key of JSON.
+// MarshalText makes a setting usable as a JSON key.
 func (s SettingKey) MarshalText() ([]byte, error) { return []byte(string(s.Kind) + " " + s.Name), nil }
 
 // UnmarshalText is the inverse of MarshalText.
 func (s *SettingKey) UnmarshalText(b []byte) error {
 	kind, name, ok := strings.Cut(string(b), " ")
 	if !ok {
-		return fmt.Errorf("not a setting: %q", b)
+		return fmt.Errorf("invalid setting %q", b)
 	}
 	s.Kind, s.Name = events.SettingKind(kind), name
 	return nil
 }
 
-// Diff lists what is different from before to after, sorted.
+// Diff lists the differences from before to after, sorted.
 func Diff(before, after Snapshot) ([]events.FileChange, []events.SettingChange) {
 	var files []events.FileChange
 	for p, b := range before.Files {
@@ -70,7 +70,7 @@ func Diff(before, after Snapshot) ([]events.FileChange, []events.SettingChange) 
 	return files, settings
 }
 
-// encode is the form in which an image is kept: compressed JSON.
+// encode returns the stored form of a snapshot: compressed JSON.
 func (i Snapshot) encode() ([]byte, error) {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)

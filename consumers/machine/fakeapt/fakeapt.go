@@ -1,8 +1,7 @@
-// Package fakeapt is a machine on paper, for tests in which the real apt is
-// not the point: redelivery, restarts, races, the flow of commands. It behaves
-// like apt for packages without dependencies, counts what runs, and can be told
-// to wait, to fail and to be cut off. The truth about apt is tested in the test
-// bed, never here.
+// Package fakeapt is a package manager in memory, for tests that do not need the real
+// apt: of redelivery, restarts, races and commands. It behaves like apt for packages
+// without dependencies and counts steps. A test can make steps wait or fail. Tests of
+// apt's own behaviour run in the test bed.
 package fakeapt
 
 import (
@@ -14,23 +13,23 @@ import (
 	"sync"
 	"time"
 
-	"cortex/consumers/machine/apt"
+	"cortex/consumers/machine"
 	"cortex/events"
 )
 
-// Fake is a machine on paper. Use [New]. It is safe for concurrent use.
+// Fake is a package manager in memory. Use [New]. It is safe for concurrent use.
 type Fake struct {
 	mu      sync.Mutex
 	offers  map[events.PackageName][]events.Version // oldest first
 	state   events.Inventory
-	runs    map[string]int // label → how often
+	runs    map[string]int // runs of each label
 	failing map[events.PackageName]bool
-	blocked chan struct{} // steps wait for it when set
-	entered chan string   // told the label of a step that waits
+	blocked chan struct{} // if set, steps wait until it is closed
+	entered chan string   // receives the label of a step that waits
 }
 
-// New returns a machine with nothing installed and some packages on offer:
-// cowsay 1.0, sl 1.0, and toy-app, toy-lib in 1.0 and 2.0.
+// New returns a Fake with no package installed. It offers cowsay 1.0, sl 1.0, and toy-app
+// and toy-lib in 1.0 and 2.0.
 func New() *Fake {
 	return &Fake{
 		offers: map[events.PackageName][]events.Version{
@@ -47,15 +46,16 @@ func (m *Fake) Offer(name events.PackageName, versions ...events.Version) {
 	m.offers[name] = versions
 }
 
-// FailInstall makes every step that installs the package fail half-way.
+// FailInstall makes every step that installs the package fail, with the package
+// half-configured.
 func (m *Fake) FailInstall(name events.PackageName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.failing[name] = true
 }
 
-// BlockSteps makes steps wait until the returned function is called; entered gets the
-// label of each step that has begun to wait.
+// BlockSteps makes steps wait until release is called. entered receives the label of
+// each step that waits.
 func (m *Fake) BlockSteps() (entered <-chan string, release func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -69,14 +69,14 @@ func (m *Fake) BlockSteps() (entered <-chan string, release func()) {
 	}
 }
 
-// Runs tells how often the step with each label ran.
+// Runs returns the number of runs of each label.
 func (m *Fake) Runs() map[string]int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return maps.Clone(m.runs)
 }
 
-// SetState puts a package into a state, as somebody else would.
+// SetState sets the state of a package, like a change outside Cortex.
 func (m *Fake) SetState(name events.PackageName, s events.State) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -87,7 +87,7 @@ func (m *Fake) SetState(name events.PackageName, s events.State) {
 	}
 }
 
-// Installed is the state of an installed package.
+// Installed returns the state of an installed package.
 func Installed(v events.Version) events.State {
 	return events.State{Version: v, Want: events.WantInstall, Flag: events.FlagOK, Status: events.StatusInstalled}
 }
@@ -96,24 +96,24 @@ func packageKey(name events.PackageName) events.PackageKey {
 	return events.PackageKey{Name: name, Arch: "amd64"}
 }
 
-// NativeArch is amd64.
+// NativeArch returns amd64.
 func (m *Fake) NativeArch(context.Context) (events.Architecture, error) { return "amd64", nil }
 
-// Inventory gives the present state.
+// Inventory returns the present state.
 func (m *Fake) Inventory(context.Context) (events.Inventory, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return maps.Clone(m.state), nil
 }
 
-// CheckNames knows what is on offer.
+// CheckNames accepts the offered versions.
 func (m *Fake) CheckNames(_ context.Context, refs []events.PackageRef) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range refs {
 		versions, ok := m.offers[r.Name]
 		if !ok || r.Version != "" && !slices.Contains(versions, r.Version) {
-			return &events.Error{Op: "fakeapt.Resolve", Kind: events.ErrNotFound, Subject: r.String(), Err: errors.New("no such package"), Hint: "did you mean cowsay?"}
+			return &events.Error{Op: "fakeapt.CheckNames", Kind: events.ErrNotFound, Subject: r.String(), Err: errors.New("no such package"), Hint: "did you mean cowsay?"}
 		}
 	}
 	return nil
@@ -160,7 +160,7 @@ func actionOf(c events.PackageChange) events.Action {
 	return events.ActionUpgrade
 }
 
-// apply carries out one step on inv; failing packages end half-configured.
+// apply carries out one step on inv. Failing packages end half-configured.
 func (m *Fake) apply(s events.Step, inv events.Inventory, failing map[events.PackageName]bool) error {
 	targets := s.Targets
 	if s.Op == events.OpUpgrade && len(targets) == 0 {
@@ -242,8 +242,17 @@ func withMark(s events.State, op events.Op) events.State {
 	return s
 }
 
+// StepArgv names the fake, the operation and the packages.
+func (m *Fake) StepArgv(s events.Step) []string {
+	argv := []string{"fakeapt", string(s.Op)}
+	for _, t := range s.Targets {
+		argv = append(argv, t.PackageRef.String())
+	}
+	return argv
+}
+
 // Run carries out one step.
-func (m *Fake) Run(ctx context.Context, s events.Step, o apt.RunOptions) (apt.StepResult, error) {
+func (m *Fake) Run(ctx context.Context, s events.Step, o machine.RunOptions) (machine.StepResult, error) {
 	m.mu.Lock()
 	m.runs[o.Label]++
 	gate, entered := m.blocked, m.entered
@@ -253,30 +262,30 @@ func (m *Fake) Run(ctx context.Context, s events.Step, o apt.RunOptions) (apt.St
 		select {
 		case <-gate:
 		case <-ctx.Done():
-			return apt.StepResult{}, ctx.Err()
+			return machine.StepResult{}, ctx.Err()
 		}
 	}
 	o.OnProgress(events.Progress{Stage: events.StageApply, Percent: 50})
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.apply(s, m.state, m.failing); err != nil {
-		return apt.StepResult{ExitCode: 100, Output: err.Error() + "\n"}, &events.Error{Op: "fakeapt.Run", Kind: events.ErrApt, Err: err, Hint: "see the output"}
+		return machine.StepResult{ExitCode: 100, Output: err.Error() + "\n"}, &events.Error{Op: "fakeapt.Run", Kind: events.ErrApt, Err: err, Hint: "see the output"}
 	}
-	return apt.StepResult{Output: "done\n"}, nil
+	return machine.StepResult{Output: "done\n"}, nil
 }
 
-// WaitForLock never waits: nobody else works on paper.
-func (m *Fake) WaitForLock(ctx context.Context, _ time.Duration, _ func(apt.LockHolder, time.Duration)) error {
+// WaitForLock never waits: there is no other package manager.
+func (m *Fake) WaitForLock(ctx context.Context, _ time.Duration, _ func(machine.LockHolder, time.Duration)) error {
 	return ctx.Err()
 }
 
-// DpkgInterrupted is never so on paper.
+// DpkgInterrupted returns false.
 func (m *Fake) DpkgInterrupted(context.Context) (bool, error) { return false, nil }
 
 // Recover has nothing to do.
 func (m *Fake) Recover(context.Context) ([]string, error) { return nil, nil }
 
-// OfferedVersions lists what is on offer.
+// OfferedVersions returns the offered versions.
 func (m *Fake) OfferedVersions(_ context.Context, names []events.PackageName) (map[events.PackageKey][]events.Version, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -287,15 +296,15 @@ func (m *Fake) OfferedVersions(_ context.Context, names []events.PackageName) (m
 	return out, nil
 }
 
-// DataPaths and Services: packages on paper have none.
+// DataPaths returns none.
 func (m *Fake) DataPaths(context.Context, []events.PackageName) (map[events.PackageName][]string, error) {
 	return nil, nil
 }
 
-// Services lists none.
+// Services returns none.
 func (m *Fake) Services(context.Context, []events.PackageKey) ([]string, error) { return nil, nil }
 
-// ConffileRegistry is empty: packages on paper have no files.
+// ConffileRegistry is empty: the packages have no files.
 func (m *Fake) ConffileRegistry(context.Context) (map[events.PackageKey]string, error) {
 	return nil, nil
 }
@@ -303,19 +312,19 @@ func (m *Fake) ConffileRegistry(context.Context) (map[events.PackageKey]string, 
 // ApplySetting does nothing.
 func (m *Fake) ApplySetting(context.Context, events.SettingChange) error { return nil }
 
-// FetchDeb has no package files.
+// FetchDeb fails: there are no package files.
 func (m *Fake) FetchDeb(context.Context, events.PackageKey, events.Version, func(string) error) error {
-	return &events.Error{Op: "fakeapt.Fetch", Kind: events.ErrNotFound, Err: errors.New("there are no files on paper")}
+	return &events.Error{Op: "fakeapt.FetchDeb", Kind: events.ErrNotFound, Err: errors.New("there are no package files")}
 }
 
-// InputFingerprint names the packages and what is offered.
+// InputFingerprint covers the packages and the offered versions.
 func (m *Fake) InputFingerprint() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return fmt.Sprint(m.state.Hash(), m.offers)
 }
 
-// ListsEmpty is false: there is always something on offer.
+// ListsEmpty returns false.
 func (m *Fake) ListsEmpty() bool { return false }
 
 // Refresh does nothing.

@@ -15,26 +15,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Suite is the Debian that a root is made of.
+// Suite is the Debian release of a root.
 type Suite struct {
 	Name     string   // for example bookworm
-	Packages []string // more than the minimal ones
+	Packages []string // in addition to the minimal ones
 }
 
-// String names the suite's base in the cache.
+// String returns the name of the suite's base in the cache.
 func (s Suite) String() string { return strings.Join(append([]string{s.Name}, s.Packages...), "+") }
 
 const mirror = "http://deb.debian.org/debian"
 
-// overlayLayers are the lower directories of every bed's overlay, topmost first.
+// overlayLayers are the lower directories of an overlay, the topmost first.
 type overlayLayers struct{ configured, base string }
 
 func (l overlayLayers) lowerdir() string { return l.configured + ":" + l.base }
 
-// defaultLayers are the layers of the suite that tests run in, once a process.
+// defaultLayers are the layers of the default suite, built once per process.
 var defaultLayers = sync.OnceValues(func() (overlayLayers, error) { return buildLayers(Suite{Name: "bookworm"}) })
 
-// buildLayers builds what is missing in the cache; other processes wait at the lock.
+// buildLayers builds the layers that are missing in the cache, under a lock.
 func buildLayers(suite Suite) (overlayLayers, error) {
 	dir := os.Getenv("CORTEX_TESTBED_CACHE")
 	if dir == "" {
@@ -76,21 +76,21 @@ func buildLayers(suite Suite) (overlayLayers, error) {
 	name := filepath.Join(dir, "configured-"+hex.EncodeToString(sum.Sum(nil)[:8]))
 	build := func(temp string) error { return buildConfigured(temp, base, repo) }
 	if base == "/" {
-		// The layers of one overlay must not lie in each other.
+		// The layers of one overlay must not contain each other.
 		configured, err := buildInTmpfs(build)
 		return overlayLayers{configured, base}, err
 	}
 	configured, err := buildOnce(name, build)
 	if errors.Is(err, unix.EINVAL) {
-		// The cache lies on a file system that cannot hold an overlay's upper
-		// directory: on an overlay itself.
+		// The file system of the cache cannot hold the upper directory of an overlay,
+		// because it is an overlay itself.
 		configured, err = buildInTmpfs(build)
 	}
 	return overlayLayers{configured, base}, err
 }
 
-// buildInTmpfs builds a directory on a file system of its own, for as long as this
-// process's namespaces last.
+// buildInTmpfs builds a directory on a tmpfs, which ends with the namespaces of this
+// process.
 func buildInTmpfs(build func(temp string) error) (string, error) {
 	mount, err := os.MkdirTemp("", "cortex-bed-memory")
 	if err != nil {
@@ -118,7 +118,7 @@ func buildOnce(dir string, build func(temp string) error) (string, error) {
 	return dir, os.Rename(temp, dir)
 }
 
-// build makes a minimal Debian with whichever tool there is.
+// build builds a minimal Debian with mmdebstrap or debootstrap.
 func (s Suite) build(temp string) error {
 	options := []string{"--variant=minbase"}
 	if len(s.Packages) > 0 {
@@ -147,13 +147,13 @@ rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/cache/apt/*.bin
 apt-get -q update
 `
 
-// buildConfigured keeps what setting up changes as a layer of its own.
+// buildConfigured builds the changes of setupScript as a layer of their own.
 func buildConfigured(temp, base string, repo []repoFile) error {
 	mount, err := os.MkdirTemp("", "cortex-bed-setup")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(mount) // never RemoveAll: a mount might still be there
+	defer os.Remove(mount) // never RemoveAll: it may still be a mount point
 	work := temp + ".work"
 	for _, d := range []string{temp, work} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -183,7 +183,7 @@ func buildConfigured(temp, base string, repo []repoFile) error {
 	return nil
 }
 
-// environment is what programs in a bed get.
+// environment is the environment of programs in a bed.
 var environment = []string{
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 	"LC_ALL=C.UTF-8", "HOME=/root", "DEBIAN_FRONTEND=noninteractive", "TZ=UTC",

@@ -18,15 +18,15 @@ import (
 // Bed is one isolated root.
 type Bed struct{ root string }
 
-// New gives a fresh root that is gone when the test ends, together with every
-// process that still runs in it.
+// New returns a fresh root. At the end of the test it is removed, and every process in
+// it is killed.
 func New(t testing.TB) *Bed {
 	t.Helper()
 	return newBed(t, defaultLayers)
 }
 
-// NewWithSuite is [New] with another Debian. Its base is built once into the cache, and
-// is as old as that.
+// NewWithSuite is [New] with another Debian. Its base is built once into the cache and
+// not updated later.
 func NewWithSuite(t testing.TB, suite Suite) *Bed {
 	t.Helper()
 	return newBed(t, func() (overlayLayers, error) { return buildLayers(suite) })
@@ -82,9 +82,8 @@ func (b *Bed) mount(dir string, l overlayLayers) error {
 	return os.Chmod(filepath.Join(b.root, "tmp"), 0o1777)
 }
 
-// Kill ends every process of this bed that matches one of the names, given as
-// its command name or the beginning of its command line, with SIGKILL. It
-// returns how many there were.
+// Kill sends SIGKILL to every process of this bed that matches one of the names: a
+// command name, or the beginning of a command line. It returns the number of processes.
 func (b *Bed) Kill(names ...string) int { return b.Signal(syscall.SIGKILL, names...) }
 
 // Signal is Kill with another signal.
@@ -119,16 +118,16 @@ func (b *Bed) kill(sig syscall.Signal, matches func(proc string) bool) int {
 	return killed
 }
 
-// Root is the root's path as seen from outside.
+// Root returns the path of the root, as a path of this process.
 func (b *Bed) Root() string { return b.root }
 
 func (b *Bed) path(p string) string { return filepath.Join(b.root, p) }
 
-// Command prepares a program in the root; its path is absolute in there.
+// Command prepares a program in the root; its path is absolute inside the root.
 func (b *Bed) Command(argv ...string) *exec.Cmd { return chrootCommand(b.root, argv...) }
 
-// Try runs a program in the root and gives its output and exit status, -1 when a
-// signal ended it or it did not start.
+// Try runs a program in the root and returns its output and exit status; -1 if a signal
+// ended it or it did not start.
 func (b *Bed) Try(argv ...string) (out string, code int) {
 	cmd := b.Command(argv...)
 	data, err := cmd.CombinedOutput()
@@ -138,7 +137,7 @@ func (b *Bed) Try(argv ...string) (out string, code int) {
 	return string(data), cmd.ProcessState.ExitCode()
 }
 
-// Run is Try that must succeed.
+// Run is [Bed.Try]; a failure ends the test.
 func (b *Bed) Run(t testing.TB, argv ...string) string {
 	t.Helper()
 	out, code := b.Try(argv...)
@@ -148,17 +147,18 @@ func (b *Bed) Run(t testing.TB, argv ...string) string {
 	return out
 }
 
-// Copy puts a program from outside into the root.
+// Copy copies a program into the root.
 func (b *Bed) Copy(t testing.TB, from, to string) {
 	t.Helper()
-	// By another process: a file that this one has open for writing while some
-	// test starts a child could not be executed.
+	// Another process copies it: while this one has the file open for writing, a
+	// child that another test starts inherits the descriptor, and the file cannot be
+	// executed.
 	if out, err := exec.Command("cp", "--", from, b.path(to)).CombinedOutput(); err != nil {
 		t.Fatalf("copy %s: %v: %s", from, err, out)
 	}
 }
 
-// WriteFile writes a file in the root, with the directories it needs.
+// WriteFile writes a file in the root and creates its parent directories.
 func (b *Bed) WriteFile(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(b.path(path)), 0o755); err != nil {
@@ -179,13 +179,13 @@ func (b *Bed) ReadFile(t testing.TB, path string) string {
 	return string(data)
 }
 
-// Exists reports whether there is something at a path in the root.
+// Exists reports whether a path exists in the root.
 func (b *Bed) Exists(path string) bool {
 	_, err := os.Lstat(b.path(path))
 	return err == nil
 }
 
-// Remove removes a file in the root; one that is not there is no matter.
+// Remove removes a file in the root, if it exists.
 func (b *Bed) Remove(t testing.TB, path string) {
 	t.Helper()
 	if err := os.Remove(b.path(path)); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -193,8 +193,8 @@ func (b *Bed) Remove(t testing.TB, path string) {
 	}
 }
 
-// Offer makes the repository offer, of each package named, only these
-// NAME=VERSION; the others stay as they are. Apt's lists are fetched anew.
+// Offer makes the repository offer only these NAME=VERSION of the named packages. Other
+// packages stay unchanged. It fetches apt's lists again.
 func (b *Bed) Offer(t testing.TB, versions ...string) {
 	t.Helper()
 	named := map[string]bool{}
@@ -206,17 +206,17 @@ func (b *Bed) Offer(t testing.TB, versions ...string) {
 }
 
 // OfferNewest makes the repository offer only the newest version of each
-// package, as a real archive does: what was replaced cannot be had any more.
+// package, like a real archive.
 func (b *Bed) OfferNewest(t testing.TB) {
 	t.Helper()
-	newest := map[string]string{} // the toys are listed from old to new
+	newest := map[string]string{} // the packages are listed from old to new
 	for _, p := range toyPackages() {
 		newest[p.Name+":"+p.arch()] = p.Version
 	}
 	b.setOffered(t, func(p toyPackage) bool { return newest[p.Name+":"+p.arch()] == p.Version })
 }
 
-// OfferAll undoes [Bed.Offer] and [Bed.OfferNewest].
+// OfferAll reverts [Bed.Offer] and [Bed.OfferNewest].
 func (b *Bed) OfferAll(t testing.TB) {
 	t.Helper()
 	b.setOffered(t, func(toyPackage) bool { return true })
@@ -240,9 +240,9 @@ func (b *Bed) setOffered(t testing.TB, want func(toyPackage) bool) {
 	b.Run(t, "/usr/bin/apt-get", "-q", "update")
 }
 
-// PackageStates reads what dpkg and apt say of every package, by their own programs:
-// NAME:ARCH → "WANT FLAG STATUS VERSION MARK". Packages of which dpkg only
-// remembers the name are left out.
+// PackageStates returns the state of every package from dpkg-query and apt-mark:
+// NAME:ARCH → "WANT FLAG STATUS VERSION MARK". It omits packages of which dpkg only has
+// the name.
 func (b *Bed) PackageStates(t testing.TB) map[string]string {
 	t.Helper()
 	auto := map[string]bool{}

@@ -19,13 +19,13 @@ import (
 // toyPackage is one version of a package of the toy repository.
 type toyPackage struct {
 	Name, Version, Arch string // Arch "" is amd64
-	Short               string // the description's first line; "a toy package" when empty
-	Fields              string // further lines of the control file
+	Short               string // first line of the description; "" is "a toy package"
+	Fields              string // additional lines of the control file
 	Files               map[string]string
 	Conffiles           []string
 	Preinst, Postinst   string // bodies of shell scripts
 	Prerm, Postrm       string
-	Config, Templates   string // of debconf
+	Config, Templates   string // for debconf
 	Triggers            string
 }
 
@@ -36,7 +36,7 @@ func (p toyPackage) arch() string {
 	return p.Arch
 }
 
-// fileName is the package's file name in the repository.
+// fileName returns the file name in the repository.
 func (p toyPackage) fileName() string {
 	return p.Name + "_" + strings.ReplaceAll(p.Version, ":", "%3a") + "_" + p.arch() + ".deb"
 }
@@ -57,7 +57,7 @@ type repoFile struct {
 	data []byte
 }
 
-// builtDebs is every .deb of the toy repository, by file name, built once a process.
+// builtDebs is every .deb of the toy repository by file name, built once per process.
 var builtDebs = sync.OnceValues(func() (map[string][]byte, error) {
 	debs := map[string][]byte{}
 	for _, p := range toyPackages() {
@@ -70,7 +70,7 @@ var builtDebs = sync.OnceValues(func() (map[string][]byte, error) {
 	return debs, nil
 })
 
-// repository is every .deb and the index of all.
+// repository returns every .deb and an index of all.
 func repository() ([]repoFile, error) {
 	debs, err := builtDebs()
 	if err != nil {
@@ -84,7 +84,7 @@ func repository() ([]repoFile, error) {
 	return append(files, lists...), err
 }
 
-// indexFiles is the Packages and Release file that offer some of the toys.
+// indexFiles returns the Packages and Release files that offer some of the packages.
 func indexFiles(offered []toyPackage) ([]repoFile, error) {
 	debs, err := builtDebs()
 	if err != nil {
@@ -106,11 +106,11 @@ func digest(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// epoch is the time of everything in the repository.
+// epoch is the timestamp of every file in the repository.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// build writes the package (deb(5)): an ar archive of the format's version, the
-// control files and the data.
+// build returns the package in the format of deb(5): an ar archive of the format's
+// version, the control files and the data.
 func (p toyPackage) build() ([]byte, error) {
 	control := map[string]tarEntry{"./control": {p.control(), 0o644}}
 	var sums strings.Builder
@@ -172,7 +172,7 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// tarball writes files and the directories above them.
+// tarball returns an archive of files and their parent directories.
 func tarball(files map[string]tarEntry) ([]byte, error) {
 	var out bytes.Buffer
 	zip, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)

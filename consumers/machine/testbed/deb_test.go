@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestPackagesAreTheSameEachTime(t *testing.T) {
+func TestDebIsReproducible(t *testing.T) {
 	debs, err := builtDebs()
 	if err != nil {
 		t.Fatal(err)
@@ -30,12 +30,12 @@ func TestPackagesAreTheSameEachTime(t *testing.T) {
 	}
 }
 
-// Versions of one package and architecture are listed from old to new: who asks
-// for the newest relies on it.
-func TestVersionsAreListedFromOldToNew(t *testing.T) {
+// Versions of one package and architecture are listed from old to new; OfferNewest
+// relies on it.
+func TestToyVersionsAreOrdered(t *testing.T) {
 	dpkg, err := exec.LookPath("dpkg")
 	if err != nil {
-		t.Skip("dpkg is not here")
+		t.Skip("dpkg is not installed")
 	}
 	last := map[string]string{}
 	for _, p := range toyPackages() {
@@ -49,9 +49,9 @@ func TestVersionsAreListedFromOldToNew(t *testing.T) {
 	}
 }
 
-func TestDpkgReadsThePackagesThatGoWrote(t *testing.T) {
+func TestDebIsReadableByDpkg(t *testing.T) {
 	if _, err := exec.LookPath("dpkg-deb"); err != nil {
-		t.Skip("dpkg-deb is not here")
+		t.Skip("dpkg-deb is not installed")
 	}
 	debs, err := builtDebs()
 	if err != nil {

@@ -1,13 +1,12 @@
-// Package testbed is an isolated root in which real apt and dpkg run, for tests.
+// Package testbed provides isolated Debian roots with the real apt and dpkg, for tests.
 //
-// [Main] runs a package's tests in mount, process and IPC namespaces of their
-// own, so that no mount and no process outlives them. [New] gives each test a
-// fresh Debian root in some ten milliseconds: an overlay over a minimal Debian
-// that is built once into the user's cache directory (CORTEX_TESTBED_CACHE), with
-// one package source, the toy repository (see toys.go), whose packages are made
-// to be difficult. [NewWithSuite] gives one of another Debian, with what else it needs.
+// [Main] runs the tests of a package in mount, process and IPC namespaces of their own,
+// so that no mount and no process outlives them. [New] returns a fresh root for a test
+// within about ten milliseconds: an overlay over a minimal Debian, which is built once
+// into the user's cache directory (CORTEX_TESTBED_CACHE). Its only package source is the
+// toy repository (see toys.go) of difficult packages. [NewWithSuite] returns a root of
+// another Debian with additional packages.
 //
-// It promises that the host is not changed, and that tests which cannot have a
-// root say so: they are skipped with one line, or fail where
-// CORTEX_TESTBED=require is set.
+// It promises that the host is not changed. A test that cannot have a root is skipped
+// with one line, or fails if CORTEX_TESTBED=require is set.
 package testbed

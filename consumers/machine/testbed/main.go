@@ -12,23 +12,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stageEnv tells a re-executed test binary what it is.
+// stageEnv is the environment variable with the stage of a re-executed test binary.
 const stageEnv = "CORTEX_TESTBED_STAGE"
 
-// why no root can be had; "" when it can.
+// why no root is available; "" if one is
 var unavailableReason = "testbed.Main was not called from TestMain"
 
-// Main runs the tests of a package and exits. Call it from TestMain, with checks
-// to make after the tests (they return an error to fail):
+// Main runs the tests of a package and exits. Call it from TestMain, with checks to run
+// after the tests; a check that returns an error fails the run:
 //
 //	func TestMain(m *testing.M) {
 //		testbed.Main(m, func() error { return goleak.Find() })
 //	}
 //
-// (goleak.VerifyTestMain does not fit: it runs the tests and exits by itself.)
+// goleak.VerifyTestMain cannot be used: it runs the tests and exits by itself.
 //
-// The test binary runs itself twice more: as the first process of new
-// namespaces, which only reaps what is left behind, and below it as the tests.
+// The test binary runs itself twice more: as the first process of new namespaces, which
+// only reaps orphans, and below it as the tests.
 func Main(m *testing.M, checks ...func() error) {
 	switch os.Getenv(stageEnv) {
 	case "":
@@ -52,7 +52,8 @@ func runTests(m *testing.M, checks []func() error) int {
 	return code
 }
 
-// runInNamespaces starts the namespaces, or runs the tests without when it may not.
+// runInNamespaces runs the tests in new namespaces, or without them if the kernel
+// refuses.
 func runInNamespaces(m *testing.M, checks []func() error) int {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
@@ -66,7 +67,7 @@ func runInNamespaces(m *testing.M, checks []func() error) int {
 		unavailableReason = "not root"
 		return runTests(m, checks)
 	}
-	runtime.LockOSThread() // Pdeathsig is about the thread that started it
+	runtime.LockOSThread() // Pdeathsig is sent when the starting thread ends
 	if err := cmd.Start(); err != nil {
 		unavailableReason = "the kernel refuses namespaces: " + err.Error()
 		return runTests(m, checks)

@@ -15,11 +15,11 @@ import (
 	"cortex/consumers/machine/testbed"
 )
 
-// errCheck is what a helper's check fails with.
+// errCheck is the error of a helper's check.
 var errCheck = errors.New("a check made after the tests failed")
 
-// again runs one test of this binary as go test would, outside any namespaces of
-// ours, and gives what it printed and its exit status.
+// again runs one test of this binary like go test, outside the namespaces of this
+// process, and returns its output and exit status.
 func again(t *testing.T, test string, prepare func(*exec.Cmd)) (string, int) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", "-test.run", "^"+test+"$", "-test.v")
@@ -42,7 +42,7 @@ func nobody(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 }
 
-// helper reports whether a helper was asked for by name.
+// helper reports whether a helper was requested by name.
 func helper() bool { return os.Getenv("CORTEX_TESTBED_HELPER") != "" }
 
 // The helpers are tests that [again] runs.
@@ -86,14 +86,14 @@ func TestHelperLeaves(t *testing.T) {
 	}
 }
 
-func TestWithoutRightsTestsAreSkippedWithAWord(t *testing.T) {
+func TestBedSkipsWithoutNamespaces(t *testing.T) {
 	out, code := again(t, "TestHelperNew", nobody)
 	if code != 0 || !strings.Contains(out, "--- SKIP: TestHelperNew") || !strings.Contains(out, "TEST BED MISSING, real apt is not tested here: not root") {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
 }
 
-func TestWithoutRightsTestsFailWhereABedIsRequired(t *testing.T) {
+func TestBedRequiredFailsWithoutNamespaces(t *testing.T) {
 	out, code := again(t, "TestHelperNew", func(cmd *exec.Cmd) {
 		nobody(cmd)
 		cmd.Env = append(cmd.Env, "CORTEX_TESTBED=require")
@@ -103,7 +103,7 @@ func TestWithoutRightsTestsFailWhereABedIsRequired(t *testing.T) {
 	}
 }
 
-func TestShortLeavesRealAptOutUnlessRequired(t *testing.T) {
+func TestShortSkipsBedUnlessRequired(t *testing.T) {
 	short := func(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, "-test.short") }
 	if out, code := again(t, "TestHelperNew", short); code != 0 || !strings.Contains(out, "--- SKIP") {
 		t.Errorf("exit %d:\n%s", code, out)
@@ -117,7 +117,7 @@ func TestShortLeavesRealAptOutUnlessRequired(t *testing.T) {
 	}
 }
 
-func TestExitCodesPassThrough(t *testing.T) {
+func TestMainPassesExitCode(t *testing.T) {
 	for test, want := range map[string]int{"TestHelperFails": 1, "TestHelperExits": 17, "TestHelperNew": 0} {
 		if out, code := again(t, test, func(*exec.Cmd) {}); code != want {
 			t.Errorf("%s: exit %d, want %d:\n%s", test, code, want, out)
@@ -125,14 +125,14 @@ func TestExitCodesPassThrough(t *testing.T) {
 	}
 }
 
-func TestChecksMadeAfterTheTestsCount(t *testing.T) {
+func TestMainRunsChecksAfterTests(t *testing.T) {
 	out, code := again(t, "TestHelperNew", func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "CORTEX_TESTBED_HELPER_CHECK=fail") })
 	if code != 1 || !strings.Contains(out, errCheck.Error()) {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
 }
 
-func TestNothingIsLeftBehind(t *testing.T) {
+func TestBedLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	if out, code := again(t, "TestHelperLeaves", func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "CORTEX_TESTBED_DIR="+dir) }); code != 0 {
 		t.Fatalf("exit %d:\n%s", code, out)
@@ -151,9 +151,9 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 }
 
-// Without a tool to build a minimal Debian the machine's own root serves; and a
-// cache on an overlay, as in many containers, serves too.
-func TestOtherMachinesHaveABedToo(t *testing.T) {
+// A bed also works without a tool that builds a minimal Debian, and with a cache on an
+// overlay, as in many containers.
+func TestBedOfOtherSuite(t *testing.T) {
 	for name, prepare := range map[string]func(t *testing.T, cache string){
 		"no debootstrap": func(*testing.T, string) {},
 		"cache on an overlay": func(t *testing.T, cache string) {

@@ -9,12 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// devices are the device files a bed has: the host's own, each by itself, so
-// that nothing a package does in /dev reaches the host.
+// devices are the device files of a bed. Each of the host's files is bound by itself, so
+// that a package cannot change the host's /dev.
 var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
 
-// mountSystemDirs mounts what programs expect: /proc, and /dev, /dev/pts, /dev/shm and
-// /run of their own.
+// mountSystemDirs mounts /proc, and private /dev, /dev/pts, /dev/shm and /run.
 func mountSystemDirs(root string) error {
 	dev := filepath.Join(root, "dev")
 	for _, m := range []struct {

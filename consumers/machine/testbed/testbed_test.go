@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-func TestABedIsARealMachineOfItsOwn(t *testing.T) {
+func TestBedIsIsolatedDebian(t *testing.T) {
 	host, err := os.ReadFile("/var/lib/dpkg/status")
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestABedIsARealMachineOfItsOwn(t *testing.T) {
 	before := one.PackageStates(t)
 	one.Run(t, "/usr/bin/apt-get", "-y", "install", "toy-app=1.0", "toy-lib=1.0", "cowsay")
 	if out := one.Run(t, "/usr/games/cowsay"); out != "moo\n" {
-		t.Errorf("the cow says %q", out)
+		t.Errorf("cowsay printed %q", out)
 	}
 	if got := one.PackageStates(t)["toy-extra:amd64"]; got != "install ok installed 1.0 auto" {
 		t.Errorf("a recommended package is %q", got)
@@ -51,7 +51,7 @@ func TestABedIsARealMachineOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestTheRepositoryCanForget(t *testing.T) {
+func TestOffer(t *testing.T) {
 	bed := testbed.New(t)
 	bed.Offer(t, "toy-lib=2.0")
 	if out, code := bed.Try("/usr/bin/apt-get", "-y", "install", "toy-lib=1.0"); code == 0 || !strings.Contains(out, "was not found") {
@@ -60,7 +60,7 @@ func TestTheRepositoryCanForget(t *testing.T) {
 	bed.Run(t, "/usr/bin/apt-get", "-y", "install", "toy-lib")
 }
 
-func TestDifficultPackagesAreDifficult(t *testing.T) {
+func TestToyPackages(t *testing.T) {
 	bed := testbed.New(t)
 	for name, want := range map[string]string{
 		"toy-fail-preinst": "", "toy-fail-postinst": "install ok half-configured 1.0 manual",
@@ -74,7 +74,7 @@ func TestDifficultPackagesAreDifficult(t *testing.T) {
 	}
 }
 
-func TestMaintainerScriptsThatFailFailAsNamed(t *testing.T) {
+func TestFailingToyScripts(t *testing.T) {
 	for name, tc := range map[string]struct {
 		prepare, do []string
 		state       string // afterwards
@@ -102,7 +102,7 @@ func TestMaintainerScriptsThatFailFailAsNamed(t *testing.T) {
 	}
 }
 
-func TestPackagesLeaveTheirMarks(t *testing.T) {
+func TestInventoryAfterInstallAndRemove(t *testing.T) {
 	bed := testbed.New(t)
 	apt := func(args ...string) { bed.Run(t, append([]string{"/usr/bin/apt-get", "-y"}, args...)...) }
 	apt("install", "sl", "toy-trigger")
@@ -133,11 +133,11 @@ func TestPackagesLeaveTheirMarks(t *testing.T) {
 	}
 	apt("purge", "toy-app", "toy-divert", "toy-debconf")
 	if bed.Exists("/etc/toy-app/generated") || bed.Exists("/usr/games/sl.real") || bed.Exists("/var/lib/toy-debconf") {
-		t.Error("something stayed after the purge")
+		t.Error("files are left after the purge")
 	}
 }
 
-func TestArchitecturesLiveSideBySide(t *testing.T) {
+func TestForeignArchitectures(t *testing.T) {
 	bed := testbed.New(t)
 	bed.Run(t, "/usr/bin/dpkg", "--add-architecture", "i386")
 	bed.Run(t, "/usr/bin/apt-get", "update")
@@ -150,7 +150,7 @@ func TestArchitecturesLiveSideBySide(t *testing.T) {
 	}
 }
 
-func TestAnArchiveForgetsWhatWasReplaced(t *testing.T) {
+func TestOfferNewestDropsReplacedVersions(t *testing.T) {
 	bed := testbed.New(t)
 	bed.OfferNewest(t)
 	if out, code := bed.Try("/usr/bin/apt-get", "-y", "install", "toy-epoch=9.0"); code == 0 || !strings.Contains(out, "was not found") {

@@ -2,7 +2,7 @@ package testbed
 
 import "fmt"
 
-// withVersions gives two versions of a package that differ in nothing else.
+// withVersions returns two versions of a package that differ in nothing else.
 func withVersions(p toyPackage, versions ...string) []toyPackage {
 	var out []toyPackage
 	for _, v := range versions {
@@ -16,7 +16,7 @@ func withVersions(p toyPackage, versions ...string) []toyPackage {
 const (
 	failing = "echo this script fails on purpose >&2; exit 1"
 
-	// The slow package tells that it waits, and waits until it is let go.
+	// The slow package creates a file and then waits for another one.
 	slow = `[ "$1" = configure ] || exit 0
 touch /run/toy-slow.waiting
 while [ ! -e /run/toy-slow.go ]; do sleep 0.05; done`
@@ -29,7 +29,7 @@ fi`
 	removeGenerated = `if [ "$1" = purge ]; then rm -rf /var/lib/toy-app /etc/toy-app/generated; fi`
 )
 
-// toyPackages is the toy repository: packages that are difficult each in its own way.
+// toyPackages is the toy repository: each package is difficult in its own way.
 func toyPackages() []toyPackage {
 	list := []toyPackage{
 		{Name: "cowsay", Version: "3.03", Arch: "all", Files: map[string]string{"/usr/games/cowsay": "#!/bin/sh\necho moo\n"}},

@@ -15,11 +15,10 @@ import (
 	"testing"
 )
 
-// FullState is the whole state vector of the bed, read by means of its own and not
-// by those that are under test: every package with its words, mark and hold, the
-// registry of configuration files, every path under /etc, debconf's answers,
-// alternatives, diversions and statoverrides. What programs make again by
-// themselves, and the accounts, are not in it.
+// FullState returns the state of the bed, without the code under test: every package
+// with its status, mark and hold, the registry of conffiles, every path under /etc,
+// debconf's answers, alternatives, diversions and statoverrides. It omits accounts and
+// files that programs write by themselves.
 func (b *Bed) FullState(t testing.TB) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -51,7 +50,7 @@ func (b *Bed) FullState(t testing.TB) map[string]string {
 	return out
 }
 
-// ignored is what nobody restores.
+// ignored are paths that no undo restores.
 var ignored = map[string]bool{
 	"file /etc/ld.so.cache": true, "file /etc/.pwd.lock": true, "file /etc/resolv.conf": true,
 	"file /etc/passwd": true, "file /etc/passwd-": true, "file /etc/group": true, "file /etc/group-": true,

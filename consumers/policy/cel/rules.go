@@ -1,10 +1,13 @@
-// Package cel judges plans by the owner's rules: expressions in CEL (the Common
-// Expression Language) in the files DIR/*.yaml.
+// Package cel evaluates the owner's rules: expressions in CEL (the Common Expression
+// Language) in the files DIR/*.yaml.
 //
-// It promises: every fault of a file has its line; a file that others than root can
-// write to, that is no YAML, that has a key or a name that is not known, or an
-// expression that is not one or gives no yes or no, denies every plan until it is
-// mended; evaluation is bounded, and sees only the plan, who asked, and the time.
+// It promises:
+//
+//   - An error in a file names its line.
+//   - A file with an error denies every plan until it is fixed: other users can write
+//     to it, it is not YAML, a key is unknown, or an expression is invalid or not
+//     boolean.
+//   - Evaluation is bounded. It sees only the plan, the request, the user and the time.
 package cel
 
 import (
@@ -27,23 +30,23 @@ import (
 	"cortex/events"
 )
 
-// Bounds of what is read and evaluated.
+// Bounds of reading and evaluation.
 const (
 	maxFileBytes = 256 << 10
 	maxFiles     = 100
-	maxCost      = 1_000_000 // of one rule, as CEL counts
+	maxCost      = 1_000_000 // of one rule, in CEL's units
 )
 
-// RuleFile is how a file of rules looks.
+// RuleFile is the format of a rule file.
 type RuleFile struct {
 	Rules []RuleText `yaml:"rules"`
 }
 
-// RuleText is one rule as it is written.
+// RuleText is one rule of a rule file.
 type RuleText struct {
 	Name    string `yaml:"name"`
-	Deny    string `yaml:"deny"`    // true denies
-	Message string `yaml:"message"` // to the person; "" names the rule
+	Deny    string `yaml:"deny"`    // an expression; true denies the plan
+	Message string `yaml:"message"` // for the user; "" is a message with the rule's name
 }
 
 type rule struct {
@@ -52,11 +55,11 @@ type rule struct {
 	program cel.Program
 }
 
-// Rules are the rules of a directory, read again when a file changes. It is safe for
-// concurrent use.
+// Rules are the rules of a directory. They are read again when a file changes. Rules is
+// safe for concurrent use.
 type Rules struct {
 	dir        string
-	ownerUID   int // whose files may deny; 0 on a machine
+	ownerUID   int // the owner that files must have; root, except in tests
 	invariants policy.Invariants
 
 	mu      sync.Mutex
@@ -65,15 +68,15 @@ type Rules struct {
 	loadErr error
 }
 
-// New gives the rules in a directory, which need not be there. Files must belong to
-// uid and be writable by nobody else.
+// New returns the rules in a directory, which need not exist. Files must belong to uid,
+// and no other user may have write permission.
 func New(dir string, uid int, fixed policy.Invariants) *Rules {
 	return &Rules{dir: dir, ownerUID: uid, invariants: fixed}
 }
 
 var _ policy.Evaluator = (*Rules)(nil)
 
-// Evaluate implements [policy.Evaluate].
+// Evaluate implements [policy.Evaluator].
 func (r *Rules) Evaluate(c policy.Input) (policy.Decision, string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -82,13 +85,13 @@ func (r *Rules) Evaluate(c policy.Input) (policy.Decision, string) {
 		return v, r.version
 	}
 	if r.loadErr != nil {
-		return &events.Denial{Rule: "policy-files", Message: "the rules cannot be used: " + firstLine(r.loadErr)}, r.version
+		return &events.Denial{Rule: "policy-files", Message: "the rules cannot be read: " + firstLine(r.loadErr)}, r.version
 	}
 	vars := variables(c)
 	for _, x := range r.loaded {
 		out, _, err := x.program.Eval(vars)
 		if err != nil {
-			return &events.Denial{Rule: x.Name, Message: fmt.Sprintf("the rule gives no answer: %v (%s)", err, x.Source)}, r.version
+			return &events.Denial{Rule: x.Name, Message: fmt.Sprintf("the rule cannot be evaluated: %v (%s)", err, x.Source)}, r.version
 		}
 		if yes, ok := out.Value().(bool); !ok || yes {
 			return &events.Denial{Rule: x.Name, Message: x.message}, r.version
@@ -102,8 +105,8 @@ func firstLine(err error) string {
 	return line
 }
 
-// List gives the invariants and every rule, in the order in which they judge, the
-// version of the rules, and what is wrong with the files.
+// List returns the invariants and every rule in the order of evaluation, the version of
+// the rules, and the errors of the files.
 func (r *Rules) List() ([]policy.Rule, string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,7 +118,7 @@ func (r *Rules) List() ([]policy.Rule, string, error) {
 	return out, r.version, r.loadErr
 }
 
-// refresh reads the files when they are not those that were read.
+// refresh reads the files again if they changed.
 func (r *Rules) refresh() {
 	texts, names, err := r.readFiles()
 	h := sha256.New()
@@ -153,7 +156,7 @@ func (r *Rules) refresh() {
 	}
 }
 
-// readFiles gives the texts of all files, by name.
+// readFiles returns the contents and names of all files, sorted by name.
 func (r *Rules) readFiles() (texts [][]byte, names []string, err error) {
 	names, err = filepath.Glob(filepath.Join(r.dir, "*.yaml"))
 	if err == nil && len(names) > maxFiles {
@@ -183,18 +186,18 @@ func (r *Rules) readFile(name string) ([]byte, error) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s: is not a file", name)
+		return nil, fmt.Errorf("%s: not a regular file", name)
 	case ok && int(st.Uid) != r.ownerUID || info.Mode().Perm()&0o022 != 0:
-		return nil, fmt.Errorf("%s: others than its owner can write to it, or it is not root's: chown root %s && chmod go-w %s", name, name, name)
+		return nil, fmt.Errorf("%s: it must belong to root and be writable by root only: chown root %s && chmod go-w %s", name, name, name)
 	case info.Size() > maxFileBytes:
-		return nil, fmt.Errorf("%s: is larger than %d bytes", name, maxFileBytes)
+		return nil, fmt.Errorf("%s: larger than %d bytes", name, maxFileBytes)
 	}
 	return io.ReadAll(io.LimitReader(f, maxFileBytes))
 }
 
 var ruleName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
 
-// parse reads a file. Names in seen are taken.
+// parse parses a file. seen holds the names of earlier rules.
 func parse(env *cel.Env, name string, text []byte, seen map[string]string) ([]rule, error) {
 	var doc struct {
 		Rules []yaml.Node `yaml:"rules"`
@@ -213,7 +216,7 @@ func parse(env *cel.Env, name string, text []byte, seen map[string]string) ([]ru
 		place := fmt.Sprintf("%s:%d", name, node.Line)
 		x, err := compile(env, node, place)
 		if other, taken := seen[x.Name]; err == nil && taken {
-			err = fmt.Errorf("there is a rule %q already (%s)", x.Name, other)
+			err = fmt.Errorf("the name %q is used already (%s)", x.Name, other)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", place, err))
@@ -231,21 +234,21 @@ func compile(env *cel.Env, node yaml.Node, place string) (rule, error) {
 		switch key := node.Content[i].Value; key {
 		case "name", "deny", "message":
 		default:
-			return rule{}, fmt.Errorf("%q is neither name, deny nor message", key)
+			return rule{}, fmt.Errorf("unknown key %q: use name, deny or message", key)
 		}
 	}
 	if err := node.Decode(&w); err != nil {
 		return rule{}, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	if !ruleName.MatchString(w.Name) {
-		return rule{}, fmt.Errorf("the name %q is not of small letters, digits and hyphens", w.Name)
+		return rule{}, fmt.Errorf("invalid name %q: use lower-case letters, digits and hyphens", w.Name)
 	}
 	ast, issues := env.Compile(w.Deny)
 	if issues != nil && issues.Err() != nil {
 		return rule{}, fmt.Errorf("%s: %s", w.Name, events.SanitizeLine(issues.Err().Error(), 400))
 	}
 	if ast.OutputType() != cel.BoolType {
-		return rule{}, fmt.Errorf("%s: the expression gives %s, not yes or no", w.Name, ast.OutputType())
+		return rule{}, fmt.Errorf("%s: the expression returns %s; it must return a bool", w.Name, ast.OutputType())
 	}
 	program, err := env.Program(ast, cel.CostLimit(maxCost))
 	if err != nil {
@@ -253,7 +256,7 @@ func compile(env *cel.Env, node yaml.Node, place string) (rule, error) {
 	}
 	x := rule{Rule: policy.Rule{Name: w.Name, Deny: events.SanitizeLine(w.Deny, 1000), Source: place}, message: events.SanitizeLine(w.Message, 500), program: program}
 	if x.message == "" {
-		x.message = "the rule " + w.Name + " forbids it"
+		x.message = "the rule " + w.Name + " denies this plan"
 	}
 	return x, nil
 }

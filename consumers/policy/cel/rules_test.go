@@ -34,7 +34,7 @@ func with(t *testing.T, texts ...string) *cel.Rules {
 	return cel.New(dir, os.Getuid(), policy.Invariants{RunningKernel: "6.1.0-42-amd64"})
 }
 
-func TestInvariantsHold(t *testing.T) {
+func TestInvariants(t *testing.T) {
 	essential := change("bash", events.ActionRemove, "1", "", "")
 	essential.Essential = true
 	for name, c := range map[string]struct {
@@ -45,7 +45,7 @@ func TestInvariantsHold(t *testing.T) {
 		"apt":                    {change("apt", events.ActionPurge, "2.6", "", ""), "package-tools"},
 		"cortex":                 {change("cortex", events.ActionRemove, "1", "", ""), "package-tools"},
 		"apt is upgraded":        {change("apt", events.ActionUpgrade, "2.6", "2.7", "Debian:12"), ""},
-		"the kernel that runs":   {change("linux-image-6.1.0-42-amd64", events.ActionRemove, "6.1", "", ""), "running-kernel"},
+		"the running kernel":     {change("linux-image-6.1.0-42-amd64", events.ActionRemove, "6.1", "", ""), "running-kernel"},
 		"unsigned":               {change("linux-image-unsigned-6.1.0-42-amd64", events.ActionPurge, "6.1", "", ""), "running-kernel"},
 		"another kernel":         {change("linux-image-6.1.0-41-amd64", events.ActionRemove, "6.1", "", ""), ""},
 		"its configuration only": {change("linux-image-6.1.0-42-amd64", events.ActionPurge, "", "", ""), ""},
@@ -68,7 +68,7 @@ func rule(v policy.Decision) string {
 	return v.Rule
 }
 
-func TestRulesSeeThePlan(t *testing.T) {
+func TestRuleVariables(t *testing.T) {
 	three := plan(change("a", events.ActionRemove, "1", "", ""), change("b", events.ActionPurge, "1", "", ""), change("c", events.ActionInstall, "", "2", "Other:1"))
 	three.Plan.DownloadBytes, three.Plan.DiskDelta = 5_000_000, -7
 	for _, deny := range []string{
@@ -90,18 +90,18 @@ func TestRulesSeeThePlan(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrongDeniesEverything(t *testing.T) {
+func TestRuleFileErrorsDeny(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"no YAML":         {"rules: [", "a.yaml"},
 		"unknown key":     {"rule: []", "rule"},
-		"unknown in rule": {"rules:\n  - name: x\n    allow: 'true'\n", `a.yaml:2: "allow" is neither`},
+		"unknown in rule": {"rules:\n  - name: x\n    allow: 'true'\n", `a.yaml:2: unknown key "allow"`},
 		"no CEL":          {"rules:\n  - name: x\n    deny: 'plan.'\n", "a.yaml:2: x: "},
 		"unknown name":    {"rules:\n  - name: x\n    deny: 'packages == 1'\n", "undeclared reference"},
-		"no yes or no":    {"rules:\n  - name: x\n    deny: '1 + 1'\n", "not yes or no"},
+		"no yes or no":    {"rules:\n  - name: x\n    deny: '1 + 1'\n", "must return a bool"},
 		"empty":           {"rules:\n  - name: x\n", "a.yaml:2"},
-		"bad name":        {"rules:\n  - name: X Y\n    deny: 'true'\n", "the name"},
+		"bad name":        {"rules:\n  - name: X Y\n    deny: 'true'\n", "invalid name"},
 		"taken name":      {"rules:\n  - name: essential-packages\n    deny: 'true'\n", "already (built in)"},
-		"twice":           {"rules:\n  - {name: x, deny: 'false'}\n  - {name: x, deny: 'false'}\n", "a.yaml:3: there is a rule"},
+		"twice":           {"rules:\n  - {name: x, deny: 'false'}\n  - {name: x, deny: 'false'}\n", "a.yaml:3: the name \"x\" is used already"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := with(t, c.text)
@@ -110,13 +110,13 @@ func TestWhatIsWrongDeniesEverything(t *testing.T) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 			if v, _ := r.Evaluate(plan(change("cowsay", events.ActionInstall, "", "1", "Debian:12"))); rule(v) != "policy-files" {
-				t.Errorf("it was let through: %+v", v)
+				t.Errorf("the plan was allowed: %+v", v)
 			}
 		})
 	}
 }
 
-func TestARuleWithoutAnAnswerDenies(t *testing.T) {
+func TestRuleThatFailsDenies(t *testing.T) {
 	for name, deny := range map[string]string{
 		"runtime error": `plan.nonsense == 1`,
 		"no bool":       `plan.download`,
@@ -136,7 +136,7 @@ func TestARuleWithoutAnAnswerDenies(t *testing.T) {
 	}
 }
 
-func TestFilesOfOthersDeny(t *testing.T) {
+func TestRuleFileOfOtherUserDenies(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "a.yaml")
 	if err := os.WriteFile(file, []byte("rules: []\n"), 0o600); err != nil {
@@ -148,17 +148,17 @@ func TestFilesOfOthersDeny(t *testing.T) {
 		t.Fatalf("%+v", v)
 	}
 	if v, _ := cel.New(dir, os.Getuid()+1, policy.Invariants{}).Evaluate(good); rule(v) != "policy-files" {
-		t.Errorf("somebody else's file counts: %+v", v)
+		t.Errorf("a file of another user was used: %+v", v)
 	}
 	if err := os.Chmod(file, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	if v, _ := r.Evaluate(good); rule(v) != "policy-files" {
-		t.Errorf("a file that all can write counts: %+v", v)
+		t.Errorf("a file that every user can write was used: %+v", v)
 	}
 }
 
-func TestAChangeOfTheFilesCountsAtOnce(t *testing.T) {
+func TestRulesAreReadAgainWhenFilesChange(t *testing.T) {
 	dir := t.TempDir()
 	r := cel.New(dir, os.Getuid(), policy.Invariants{})
 	good := plan(change("cowsay", events.ActionInstall, "", "1", ""))
@@ -196,12 +196,12 @@ func TestCases(t *testing.T) {
 	}
 	for _, bad := range []string{"", "cases: []", "cases: [{name: x}]", "cases: [{nam: x}]", "x"} {
 		if _, err := cel.RunTests([]byte(bad), r); err == nil {
-			t.Errorf("%q was taken", bad)
+			t.Errorf("%q was accepted", bad)
 		}
 	}
 }
 
-// FuzzRules: no file makes judging fail, hang or allow what an invariant forbids.
+// No file makes the evaluation fail, hang, or allow a plan that an invariant denies.
 func FuzzRules(f *testing.F) {
 	for _, s := range []string{"", "rules: [{name: a, deny: 'true'}]", "rules:\n- name: a\n  deny: size(plan.removed) > 0\n", "rules: &a [*a]", "\x00", "rules: [{name: a, deny: '[1].map(x, [x].map(y, y)) == [[1]]'}]"} {
 		f.Add(s)

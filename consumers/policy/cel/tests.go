@@ -12,7 +12,7 @@ import (
 	"cortex/events"
 )
 
-// allow is what a case wants where no rule denies it.
+// allow is the expected result of a case that no rule denies.
 const allow = "allow"
 
 type testCase struct {
@@ -41,7 +41,8 @@ type testCase struct {
 	Want string    `yaml:"want"`
 }
 
-// RunTests judges the plans of a YAML text and compares with what it wants.
+// RunTests evaluates the plans of a YAML text and compares the results with the expected
+// ones.
 func RunTests(text []byte, j policy.Evaluator) ([]policy.TestResult, error) {
 	var doc struct {
 		Cases []testCase `yaml:"cases"`
@@ -52,12 +53,12 @@ func RunTests(text []byte, j policy.Evaluator) ([]policy.TestResult, error) {
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	if len(doc.Cases) == 0 {
-		return nil, errors.New("there are no cases")
+		return nil, errors.New("the list \"cases\" is empty")
 	}
 	var out []policy.TestResult
 	for i, w := range doc.Cases {
 		if w.Want == "" {
-			return nil, fmt.Errorf("case %d, %q: it does not say what is wanted", i+1, w.Name)
+			return nil, fmt.Errorf("case %d, %q: \"want\" is missing", i+1, w.Name)
 		}
 		v, _ := j.Evaluate(w.input())
 		got := allow

@@ -7,21 +7,21 @@ import (
 	"cortex/events"
 )
 
-// newEnv is what expressions may speak of:
+// newEnv returns the environment of expressions, with these variables:
 //
-//	verb    what was asked for: "install", "remove", "undo", …
+//	verb    the kind of request: "install", "remove", "undo", …
 //	words   the command line, redacted
 //	plan    changes (a list of name, arch, action, from, to, origin, automatic,
 //	        essential, download, disk), the lists of names installed, upgraded,
 //	        downgraded, reinstalled, removed (purged ones included) and purged, and
-//	        the bytes download and disk (more on disk afterwards; less below 0)
+//	        the bytes download and disk (additional bytes on disk; negative if freed)
 //	who     uid, user, sudo_user, login_uid and program
 //	now     a timestamp; hour, minute and weekday (0 is Sunday) in the machine's zone
 func newEnv() (*cel.Env, error) {
-	words := cel.MapType(cel.StringType, cel.DynType)
+	fields := cel.MapType(cel.StringType, cel.DynType)
 	return cel.NewEnv(
 		cel.Variable("verb", cel.StringType), cel.Variable("words", cel.StringType),
-		cel.Variable("plan", words), cel.Variable("who", words),
+		cel.Variable("plan", fields), cel.Variable("who", fields),
 		cel.Variable("now", cel.TimestampType),
 		cel.Variable("hour", cel.IntType), cel.Variable("minute", cel.IntType), cel.Variable("weekday", cel.IntType),
 	)

@@ -37,15 +37,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const host = events.HostID("01940000-0000-7000-8000-000000000001")
 
-// road is the whole pipeline over a log in memory and a machine on paper;
-// messages are delivered by hand, so that a test decides how often and in which
-// process.
-type road struct {
-	t       *testing.T
-	log     *memlog.Log
-	machine *fakeapt.Fake
-	scribe  *recorder.Recorder
-	rules   *cel.Rules
+// pipeline is every handler over a log in memory and a package manager in memory. A
+// test delivers the messages itself, as often and in as many processes as it needs.
+type pipeline struct {
+	t        *testing.T
+	log      *memlog.Log
+	machine  *fakeapt.Fake
+	recorder *recorder.Recorder
+	rules    *cel.Rules
 
 	mu       sync.Mutex
 	n        int
@@ -53,9 +52,9 @@ type road struct {
 	progress []events.Progress
 }
 
-func setup(t *testing.T) *road {
-	r := &road{t: t, log: memlog.New(host), machine: fakeapt.New(), rules: cel.New(t.TempDir(), os.Getuid(), policy.Invariants{})}
-	r.scribe = &recorder.Recorder{
+func setup(t *testing.T) *pipeline {
+	r := &pipeline{t: t, log: memlog.New(host), machine: fakeapt.New(), rules: cel.New(t.TempDir(), os.Getuid(), policy.Invariants{})}
+	r.recorder = &recorder.Recorder{
 		Log: r.log, Actor: events.Actor{Program: "cortexd"}, NewID: r.id,
 		Now: func() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) },
 	}
@@ -63,42 +62,42 @@ func setup(t *testing.T) *road {
 	return r
 }
 
-func (r *road) id() events.ID {
+func (r *pipeline) id() events.ID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.n++
 	return events.ID(fmt.Sprintf("01940000-0000-7000-8000-%012x", r.n))
 }
 
-func (r *road) tell(p events.Progress) {
+func (r *pipeline) addProgress(p events.Progress) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.progress = append(r.progress, p)
 }
 
-// start makes the workers of a new daemon, which first reconciles.
-func (r *road) start(ctx context.Context) []consumers.Handler {
+// start returns the handlers of a new daemon, after its recovery ran.
+func (r *pipeline) start(ctx context.Context) []consumers.Handler {
 	l := inventory.New(r.log)
 	v, err := blobstore.Open(r.t.TempDir())
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	k := confstate.New(r.t.TempDir(), v, r.machine)
-	rc := recovery.New(r.scribe, l, r.machine, k, external.New(r.scribe, recorder.NewSequence(r.log), l, v, k, external.Config{SpoolDir: r.t.TempDir(), Logger: slog.New(slog.DiscardHandler)}))
+	rc := recovery.New(r.recorder, l, r.machine, k, external.New(r.recorder, recorder.NewSequence(r.log), l, v, k, external.Config{SpoolDir: r.t.TempDir(), Logger: slog.New(slog.DiscardHandler)}))
 	if err := rc.Run(ctx); err != nil {
 		r.t.Fatal(err)
 	}
-	p := planner.New(r.scribe, r.machine, k, v, r.rules, planner.Config{OnProgress: r.tell})
-	return consumers.Workers{
-		Commands:    commands.New(r.scribe, recorder.NewSequence(r.log), commands.Config{MayChange: func(a events.Actor) bool { return a.UID == 0 }}),
-		Planner:     p,
-		Executor:    executor.New(r.scribe, r.machine, k, v, p, r.rules, rc, executor.Config{MayRun: true, OnProgress: r.tell}),
-		Compensator: undo.NewCompensator(r.scribe, l),
-	}.Handlers(host)
+	p := planner.New(r.recorder, r.machine, k, v, r.rules, planner.Config{OnProgress: r.addProgress})
+	return consumers.Handlers(host, consumers.HandleFuncs{
+		Commands:    commands.New(r.recorder, recorder.NewSequence(r.log), commands.Config{MayChange: func(a events.Actor) bool { return a.UID == 0 }}).Handle,
+		Planner:     p.Handle,
+		Executor:    executor.New(r.recorder, r.machine, k, v, p, r.rules, rc, executor.Config{MayRun: true, OnProgress: r.addProgress}).Handle,
+		Compensator: undo.NewCompensator(r.recorder, l).Handle,
+	})
 }
 
-// ask files a request.
-func (r *road) ask(txn events.TransactionID, req events.Request, uid int) events.TransactionID {
+// ask queues a request.
+func (r *pipeline) ask(txn events.TransactionID, req events.Request, uid int) events.TransactionID {
 	r.t.Helper()
 	id := r.id()
 	if txn == "" {
@@ -115,8 +114,9 @@ func (r *road) ask(txn events.TransactionID, req events.Request, uid int) events
 	return txn
 }
 
-// settle delivers every request and fact, times over, until nothing new comes.
-func (r *road) settle(handlers []consumers.Handler, times int) {
+// settle delivers every request and every fact a number of times, until no new fact
+// appears.
+func (r *pipeline) settle(handlers []consumers.Handler, times int) {
 	r.t.Helper()
 	ctx := r.t.Context()
 	deliver := func(subject string, rec events.Record) {
@@ -147,7 +147,7 @@ func (r *road) settle(handlers []consumers.Handler, times int) {
 	}
 }
 
-func (r *road) load(id events.TransactionID) *events.Transaction {
+func (r *pipeline) load(id events.TransactionID) *events.Transaction {
 	r.t.Helper()
 	t, err := events.LoadTransaction(r.t.Context(), r.log, id)
 	if err != nil {
@@ -164,8 +164,8 @@ func install(names ...events.PackageName) *events.TransactionRequest {
 	return &events.TransactionRequest{Intent: in}
 }
 
-// do asks for a transaction, approves whatever is planned, and settles.
-func (r *road) do(req events.Request, times int) *events.Transaction {
+// do requests a transaction, approves its plan, and settles.
+func (r *pipeline) do(req events.Request, times int) *events.Transaction {
 	r.t.Helper()
 	id := r.ask("", req, 0)
 	r.settle(r.start(r.t.Context()), times)
@@ -190,11 +190,11 @@ func TestHandlerNamesAndFiltersAreDurable(t *testing.T) {
 		"compensator-interrupted cortex.evt.HOST.*.*.transaction.interrupted",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("these names are stored in brokers; they never change (-want +got):\n%s", diff)
+		t.Errorf("these names are stored in the broker and never change (-want +got):\n%s", diff)
 	}
 }
 
-func TestThreeDeliveriesWithRestartsRunEachStepOnce(t *testing.T) {
+func TestRedeliveryRunsEachStepOnce(t *testing.T) {
 	r := setup(t)
 	before, err := r.machine.Inventory(t.Context())
 	if err != nil {
@@ -230,14 +230,14 @@ func TestThreeDeliveriesWithRestartsRunEachStepOnce(t *testing.T) {
 	}
 }
 
-func TestWhatIsRefused(t *testing.T) {
+func TestRefusals(t *testing.T) {
 	for name, tc := range map[string]struct {
 		req  events.Request
-		prep func(*road)
+		prep func(*pipeline)
 		kind events.ErrorKind
 	}{
 		"an unknown package": {install("cowsya"), nil, events.ErrNotFound},
-		"a held package": {install("toy-app"), func(r *road) {
+		"a held package": {install("toy-app"), func(r *pipeline) {
 			held := fakeapt.Installed("1.0")
 			held.Want = events.WantHold
 			r.machine.SetState("toy-app", held)
@@ -254,15 +254,14 @@ func TestWhatIsRefused(t *testing.T) {
 				t.Errorf("%s with %+v, want refused as %s", got.State, got.Failure, tc.kind)
 			}
 			if len(r.machine.Runs()) != 0 {
-				t.Error("something ran")
+				t.Error("a step ran")
 			}
 		})
 	}
 }
 
-// TestAskingForWhatIsNotParkedParksNothing: settle fails when a handler does, and what
-// a handler fails at is parked.
-func TestAskingForWhatIsNotParkedParksNothing(t *testing.T) {
+// settle fails if a handler fails, and a message that fails becomes a dead letter.
+func TestRetryOfUnknownDeadLetterIsIgnored(t *testing.T) {
 	r := setup(t)
 	before, err := r.log.Head(t.Context())
 	if err != nil {
@@ -275,7 +274,7 @@ func TestAskingForWhatIsNotParkedParksNothing(t *testing.T) {
 	}
 }
 
-func TestAPlanThatNoLongerFitsIsStale(t *testing.T) {
+func TestStalePlanIsRefused(t *testing.T) {
 	r := setup(t)
 	id := r.ask("", install("toy-app"), 0)
 	r.settle(r.start(t.Context()), 1)
@@ -287,7 +286,7 @@ func TestAPlanThatNoLongerFitsIsStale(t *testing.T) {
 	}
 }
 
-func TestOnlyTheRightPeopleApprove(t *testing.T) {
+func TestApprovalNeedsPermission(t *testing.T) {
 	r := setup(t)
 	id := r.ask("", install("cowsay"), 1000)
 	handlers := r.start(t.Context())
@@ -307,7 +306,7 @@ func TestOnlyTheRightPeopleApprove(t *testing.T) {
 	}
 }
 
-func TestAFailedStepIsOnRecordWithWhatChangedAllTheSame(t *testing.T) {
+func TestFailedStepRecordsChanges(t *testing.T) {
 	r := setup(t)
 	r.machine.FailInstall("sl")
 	done := r.do(install("cowsay", "sl"), 3)
@@ -320,7 +319,7 @@ func TestAFailedStepIsOnRecordWithWhatChangedAllTheSame(t *testing.T) {
 	}
 }
 
-func TestADaemonThatDiesInAStepLeavesTheTruth(t *testing.T) {
+func TestRecoveryAfterDaemonDiesInStep(t *testing.T) {
 	r := setup(t)
 	id := r.ask("", install("cowsay"), 0)
 	handlers := r.start(t.Context())
@@ -342,7 +341,7 @@ func TestADaemonThatDiesInAStepLeavesTheTruth(t *testing.T) {
 	<-entered
 	die()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Fatalf("the dying executor said %v", err)
+		t.Fatalf("the executor that was stopped returned %v", err)
 	}
 	if got := r.load(id); got.State != events.StateRunning {
 		t.Fatalf("it is %s", got.State)
@@ -360,7 +359,7 @@ func TestADaemonThatDiesInAStepLeavesTheTruth(t *testing.T) {
 	}
 }
 
-func TestUndoRespectsWhatCameLater(t *testing.T) {
+func TestUndoConflictsWithLaterTransaction(t *testing.T) {
 	r := setup(t)
 	first := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: "toy-app", Version: "1.0"}}}}, 1)
 	second := r.do(&events.TransactionRequest{Intent: events.Intent{Verb: events.VerbUpgrade, Packages: []events.PackageRef{{Name: "toy-app"}}}}, 1)
@@ -379,7 +378,7 @@ func TestUndoRespectsWhatCameLater(t *testing.T) {
 	}
 }
 
-func TestDriftIsOnRecordBeforeATransactionStarts(t *testing.T) {
+func TestDriftIsRecordedBeforeTransaction(t *testing.T) {
 	r := setup(t)
 	r.machine.SetState("toy-lib", fakeapt.Installed("1.0"))
 	done := r.do(install("cowsay"), 1)
@@ -392,9 +391,9 @@ func TestDriftIsOnRecordBeforeATransactionStarts(t *testing.T) {
 	}
 }
 
-// Random histories with undos in between: the ledger always says what the
-// machine is, and undoing everything newest first ends where it began.
-func TestUndoingEverythingEndsWhereItBegan(t *testing.T) {
+// Random histories with undos in between: the tracked inventory always equals the
+// machine's, and an undo of everything, newest first, ends in the first state.
+func TestUndoOfRandomHistoryIsExact(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
@@ -428,7 +427,7 @@ func TestUndoingEverythingEndsWhereItBegan(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(before, after); exact && diff != "" {
-				t.Errorf("every undo said exact, but (-before +after):\n%s", diff)
+				t.Errorf("every undo was recorded as exact, but (-before +after):\n%s", diff)
 			}
 		})
 	}

@@ -41,6 +41,7 @@ const (
 	KindLimitProfileSet Kind = "limits.profile-set.v1"
 	KindLimitsApplied   Kind = "limits.applied.v1"
 	KindLimitsReverted  Kind = "limits.reverted.v1"
+	KindLimitsRefused   Kind = "limits.refused.v1"
 
 	KindLogOpened         Kind = "log.opened.v1"
 	KindBaselineRecorded  Kind = "machine.adopted.v1"
@@ -83,7 +84,7 @@ func FactKinds() []Kind {
 		KindStepFailed, KindSucceeded, KindFailed, KindInterrupted, KindCompensated, KindDeadLettered, KindDeadLetterRetried,
 		KindAnswersForgotten,
 		KindHardwareSnapshot, KindHardwareChanged,
-		KindLimitProfileSet, KindLimitsApplied, KindLimitsReverted,
+		KindLimitProfileSet, KindLimitsApplied, KindLimitsReverted, KindLimitsRefused,
 		KindLLMRequested, KindLLMCompleted, KindLLMFailed, KindLLMDenied, KindLLMModeChanged,
 		KindTreeHeadSigned,
 		KindPreferenceStated, KindMemoryForgotten, KindSuggestionDismissed,
@@ -162,6 +163,8 @@ func emptyFact(k Kind) (Fact, error) {
 		return &LimitsApplied{}, nil
 	case KindLimitsReverted:
 		return &LimitsReverted{}, nil
+	case KindLimitsRefused:
+		return &LimitsRefused{}, nil
 	case KindLLMRequested:
 		return &LLMRequested{}, nil
 	case KindLLMCompleted:

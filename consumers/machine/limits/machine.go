@@ -27,8 +27,8 @@ func NewMachine(cfg Config, notes string) *Machine { return &Machine{cfg, notes}
 // Group is a group of processes under limits.
 type Group struct {
 	events.LimitsApplied
-	At      time.Time // when the limits came onto it
-	Command int       // the process of the command that asked
+	At      time.Time `json:"at"`      // when the limits came onto it
+	Command int       `json:"command"` // the process of the command that asked
 }
 
 // note is what a machine stores of a group. The start times tell its processes from later

@@ -122,9 +122,19 @@ func startWaiting(t *testing.T, env []string, argv ...string) *waiting {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ready, hello, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	w := &waiting{exec.Command("/proc/self/exe", append([]string{"enter"}, argv...)...), out, let}
-	w.cmd.Stdout, w.cmd.Stderr, w.cmd.ExtraFiles, w.cmd.Env = out, out, []*os.File{gate}, append(os.Environ(), env...)
-	if err := errors.Join(w.cmd.Start(), gate.Close()); err != nil {
+	w.cmd.Stdout, w.cmd.Stderr, w.cmd.ExtraFiles, w.cmd.Env = out, out, []*os.File{gate, hello}, append(os.Environ(), env...)
+	if err := errors.Join(w.cmd.Start(), gate.Close(), hello.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ready.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := ready.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return w

@@ -98,7 +98,7 @@ func (r *Reader) LimitedGroups(ctx context.Context, f Filter) ([]LimitedGroup, e
 func (r *Reader) Find(ctx context.Context, unit string) (LimitedGroup, error) {
 	list, err := r.LimitedGroups(ctx, Filter{Unit: unit, Limit: 1})
 	if err == nil && len(list) == 0 || unit == "" {
-		err = errors.Join(err, &events.Error{Op: "limits.Find", Kind: events.ErrNotFound, Subject: fmt.Sprintf("%q", unit), Err: errors.New("nothing of that name was put under limits"), Hint: "see 'cortex limits list'"})
+		err = errors.Join(err, &events.Error{Op: "limits.Find", Kind: events.ErrNotFound, Subject: fmt.Sprintf("%q", unit), Err: errors.New("no group of that name was put under limits"), Hint: "see 'cortex limits list'"})
 	}
 	if err != nil {
 		return LimitedGroup{}, err

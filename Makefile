@@ -116,7 +116,7 @@ deb-uml: deb ## the same where real systemd runs, under User-Mode Linux (as root
 uml: ## try limits in machines of their own: one with cgroup v2, one that systemd started (as root, a minute)
 	@command -v linux.uml >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends user-mode-linux; }
 	$(MAKE) --no-print-directory deps
-	$(GO) test -tags uml -count 1 -v -run '^TestUnderUserModeLinux$$' ./consumers/limits
+	$(GO) test -tags uml -count 1 -v -run '^TestUnderUserModeLinux$$' ./consumers/machine/limits
 
 hardware-bench: build ## time a look at the hardware beside ghw, and 'cortex hardware' beside lshw and inxi (as root)
 	@missing=(); for p in hyperfine lshw inxi; do command -v $$p >/dev/null || missing+=($$p); done; \

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"cortex/embedded/natslog"
+	"cortex/embedded/natslog/filestore/filestoretest"
 	"cortex/events"
 	"cortex/events/logtest"
 )
@@ -82,7 +83,7 @@ func byteStep() int {
 // space, and then everything must be there.
 func TestEveryFlippedBitIsFound(t *testing.T) {
 	dir, want := stock(t)
-	paths := append(blocks(t, dir), meta(dir, natslog.FactsStream, "meta.inf"), meta(dir, natslog.FactsStream, "meta.sum"), manifestFile(dir))
+	paths := append(blocks(t, dir), natslog.Files(dir, natslog.FactsStream).DescriptionPath(), natslog.Files(dir, natslog.FactsStream).ChecksumPath(), manifestFile(dir))
 	step, found, harmless := bitStep(), atomic.Int64{}, atomic.Int64{}
 	var wg sync.WaitGroup
 	const workers = 2
@@ -151,8 +152,8 @@ func TestEveryCutIsFound(t *testing.T) {
 	path := lastBlock(t, mine)
 	whole := read(t, path)
 	tail := 0
-	for _, r := range records(t, whole)[facts-8:] {
-		tail += len(r)
+	for _, m := range filestoretest.Read(t, path)[facts-8:] {
+		tail += len(filestoretest.EncodeFor(t, path, m))
 	}
 	for n := len(whole) - tail; n < len(whole); n += byteStep() {
 		write(t, path, whole[:n])
@@ -180,8 +181,8 @@ func TestEveryCutBehindTheManifestIsRepaired(t *testing.T) {
 	write(t, manifestFile(mine), early)
 	path := lastBlock(t, mine)
 	whole := read(t, path)
-	lies := records(t, whole)
-	for n := len(whole) - len(lies[len(lies)-1]); n < len(whole); n += byteStep() {
+	messages := filestoretest.Read(t, path)
+	for n := len(whole) - len(filestoretest.EncodeFor(t, path, messages[facts-1])); n < len(whole); n += byteStep() {
 		write(t, path, whole[:n])
 		if v := verdict(mine, want[:facts-1]); v != "" {
 			t.Errorf("cut off at byte %d of %d: %s", n, len(whole), v)

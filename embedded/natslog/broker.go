@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats-server/v2/server"
 
+	"cortex/embedded/natslog/filestore"
 	"cortex/events"
 )
 
@@ -53,8 +55,10 @@ type Config struct {
 	NewID  func() events.ID
 	Logger *slog.Logger
 
-	verifyNewest uint64               // see defaultVerifyNewest
-	syncFile     func(*os.File) error // of the log's blocks
+	verifyNewest  uint64               // see defaultVerifyNewest
+	syncFile      func(*os.File) error // of the log's blocks
+	serverVersion string               // of the linked nats-server
+	files         filestore.Store      // set by openFiles; unused with a cluster
 }
 
 func (c *Config) setDefaults() {
@@ -69,6 +73,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.serverVersion == "" {
+		c.serverVersion = server.VERSION
 	}
 	if c.syncFile == nil {
 		c.syncFile = (*os.File).Sync
@@ -150,6 +157,9 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 
 // newestFile does what Open promises, under the lock.
 func open(ctx context.Context, cfg Config) (*Broker, error) {
+	if err := cfg.openFiles(); err != nil {
+		return nil, err
+	}
 	m, err := inspectDir(cfg)
 	if err != nil {
 		return nil, err

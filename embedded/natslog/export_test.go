@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"cortex/embedded/natslog/filestore"
 	"cortex/events"
 )
 
@@ -22,8 +23,21 @@ func (b *Broker) ServerConfig() *server.JetStreamConfig { return b.engine.srv.Je
 // Dir is the state directory.
 func (b *Broker) Dir() string { return b.cfg.Dir }
 
-// StreamDir is where the server keeps a stream.
-func StreamDir(dir, name string) string { return (&Config{Dir: dir}).streamDir(name) }
+// Files returns the server's files of a stream.
+func Files(dir, stream string) filestore.Stream {
+	cfg := Config{Dir: dir}
+	cfg.setDefaults()
+	if err := cfg.openFiles(); err != nil {
+		panic(err)
+	}
+	return cfg.files.Stream(stream)
+}
+
+// WithServerVersion returns cfg as it is in a build with another nats-server.
+func WithServerVersion(cfg Config, version string) Config {
+	cfg.serverVersion = version
+	return cfg
+}
 
 // Adapter gives publisher and subscriber over streams that are made for each
 // topic, for a suite whose topics are not ours.
@@ -67,6 +81,9 @@ func (b *Broker) AppendUnnoticed(ctx context.Context, e events.Event) error {
 func OpenWithoutStreams(ctx context.Context, dir string) (*Broker, error) {
 	cfg := Config{Dir: dir}
 	cfg.setDefaults()
+	if err := cfg.openFiles(); err != nil {
+		return nil, err
+	}
 	lk, err := acquireLock(dir, true)
 	if err != nil {
 		return nil, err

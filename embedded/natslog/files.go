@@ -22,6 +22,9 @@ type ReadOnlyLog struct {
 func OpenReadOnly(dir string, c *ClusterConfig) (*ReadOnlyLog, error) {
 	cfg := Config{Dir: dir, Cluster: c}
 	cfg.setDefaults()
+	if err := cfg.openFiles(); err != nil {
+		return nil, err
+	}
 	m, err := inspectDir(cfg)
 	if err != nil {
 		return nil, err
@@ -29,7 +32,7 @@ func OpenReadOnly(dir string, c *ClusterConfig) (*ReadOnlyLog, error) {
 	if m.Cluster {
 		return &ReadOnlyLog{cfg: cfg, manifest: *m}, nil
 	}
-	if err := checkStreamMeta(cfg, *m, FactsStream); err != nil {
+	if err := checkDescription(cfg, *m, FactsStream); err != nil {
 		return nil, err
 	}
 	return &ReadOnlyLog{cfg: cfg, manifest: *m}, nil
@@ -51,9 +54,9 @@ func (f *ReadOnlyLog) Records() iter.Seq2[events.Record, error] {
 		return f.clusterRecords
 	}
 	return func(yield func(events.Record, error) bool) {
-		blocks, err := listBlocks(f.cfg)
+		blocks, err := factBlocks(f.cfg)
 		if err == nil && len(blocks) == 0 {
-			err = corruptError(f.cfg.streamDir(FactsStream), errors.New("the log is empty"))
+			err = corruptError(f.cfg.files.Stream(FactsStream).Dir(), errors.New("the log is empty"))
 		}
 		if err != nil {
 			yield(events.Record{}, err)
@@ -73,7 +76,7 @@ func (f *ReadOnlyLog) Records() iter.Seq2[events.Record, error] {
 				return
 			}
 			if err == nil && i == 0 && c.first != 1 {
-				err = corruptError(b.path, fmt.Errorf("the log begins at event %d", c.first))
+				err = corruptError(b.Path, fmt.Errorf("the log begins at event %d", c.first))
 			}
 			if err != nil {
 				yield(events.Record{}, err)

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -75,32 +74,25 @@ func write(t testing.TB, path string, b []byte) {
 	check(t, os.WriteFile(path, b, 0o600))
 }
 
-// blocks gives the paths of the block files of the facts, in order.
+// blocks returns the paths of the facts' block files, oldest first.
 func blocks(t testing.TB, dir string) []string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(natslog.StreamDir(dir, natslog.FactsStream), "msgs", "*.blk"))
+	found, err := natslog.Files(dir, natslog.FactsStream).Blocks()
 	check(t, err)
-	slices.SortFunc(found, func(a, b string) int {
-		if len(a) != len(b) {
-			return len(a) - len(b)
-		}
-		return strings.Compare(a, b)
-	})
 	if len(found) == 0 {
 		t.Fatal("no blocks: the test looks at the wrong place")
 	}
-	return found
+	var out []string
+	for _, b := range found {
+		out = append(out, b.Path)
+	}
+	return out
 }
 
 func lastBlock(t testing.TB, dir string) string {
 	t.Helper()
 	all := blocks(t, dir)
 	return all[len(all)-1]
-}
-
-// meta is a file that describes a stream.
-func meta(dir, stream, name string) string {
-	return filepath.Join(natslog.StreamDir(dir, stream), name)
 }
 
 // flip changes one bit in the middle of what marker names, or of the file.

@@ -94,7 +94,7 @@ func (l *factLog) syncAndPublish() error {
 		return nil
 	}
 	if err := l.syncer.waitDurable(); err != nil {
-		if l.syncer.hasFailed() {
+		if isSyncFailure(err) {
 			l.markReadOnly(err)
 		}
 		return err

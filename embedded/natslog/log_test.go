@@ -1,7 +1,6 @@
 package natslog_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cortex/embedded/natslog"
+	"cortex/embedded/natslog/filestore/filestoretest"
 	"cortex/events"
 	"cortex/events/logtest"
 )
@@ -174,10 +174,10 @@ func TestOldDamageIsFoundWhileTheLogIsInUse(t *testing.T) {
 			t.Helper()
 			all := blocks(t, dir)
 			path := all[len(all)-2]
-			whole := records(t, read(t, path))
-			write(t, path, bytes.Join(whole[:len(whole)-3], nil))
+			whole := filestoretest.Read(t, path)
+			filestoretest.Write(t, path, whole[:len(whole)-3])
 		},
-		"a rewritten event": func(t *testing.T, dir string) { t.Helper(); rewriteAt(t, blocks(t, dir)[0], `"output":"x`) },
+		"a rewritten event": func(t *testing.T, dir string) { t.Helper(); rewriteAfter(t, blocks(t, dir)[0], `"output":"x`) },
 	} {
 		t.Run(name+" makes it read-only", func(t *testing.T) {
 			dir := image(t, dir)
@@ -208,7 +208,7 @@ func TestReadingSaysWhatCannotBeReadBack(t *testing.T) {
 	dir, old := big(t)
 	for name, damage := range map[string]func(path string){
 		"a flipped bit":     func(path string) { flip(t, path, string(old.ID)) },
-		"a rewritten event": func(path string) { rewriteAt(t, path, "ce-id: "+string(old.ID)) },
+		"a rewritten event": func(path string) { rewriteAfter(t, path, "ce-id: "+string(old.ID)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := open(t, natslog.Config{Dir: image(t, dir)})

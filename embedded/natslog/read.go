@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"cortex/embedded/natslog/filestore"
 	"cortex/events"
 )
 
@@ -278,12 +279,9 @@ func (l *factLog) scanFiles(ctx context.Context, q events.Query, end events.Posi
 			}
 			return !left && last < end && ctx.Err() == nil
 		}
-		blocks, err := listBlocks(l.cfg)
-		for i, b := range blocks {
-			if i+1 < len(blocks) && blocks[i+1].firstSeq != 0 && blocks[i+1].firstSeq <= uint64(q.After)+1 {
-				continue // the first that is wanted is in a later one
-			}
-			if err = c.verifyBlock(b, i == len(blocks)-1); err != nil || left || last >= end || ctx.Err() != nil {
+		blocks, err := factBlocks(l.cfg)
+		for i := filestore.IndexOf(blocks, uint64(q.After)+1); i < len(blocks); i++ {
+			if err = c.verifyBlock(blocks[i], i == len(blocks)-1); err != nil || left || last >= end || ctx.Err() != nil {
 				break
 			}
 		}

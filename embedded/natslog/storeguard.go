@@ -1,19 +1,16 @@
 package natslog
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"cortex/embedded/natslog/filestore"
 	"cortex/events"
 )
 
@@ -23,6 +20,39 @@ func corruptError(subject string, err error) error {
 		Op: "natslog.Open", Kind: events.ErrCorrupt, Subject: subject, Err: err,
 		Hint: "nothing was changed; keep a copy of the state directory, then restore it from a backup",
 	}
+}
+
+// fileError is [corruptError] for an error of package filestore, which names the file.
+func fileError(err error) error {
+	var e *filestore.Error
+	if errors.As(err, &e) {
+		return corruptError(e.Path, e.Err)
+	}
+	return err
+}
+
+// openFiles checks that the format of the server's files is known. With a cluster
+// there are none.
+func (c *Config) openFiles() (err error) {
+	if c.Cluster != nil {
+		return nil
+	}
+	if c.files, err = filestore.Open(c.logDir(), c.serverVersion); err != nil {
+		return &events.Error{
+			Op: "natslog.openFiles", Kind: events.ErrInternal, Subject: c.logDir(), Err: err,
+			Hint: "nothing was changed; install a build of cortex with one of the tested versions",
+		}
+	}
+	return nil
+}
+
+// factBlocks returns the blocks of the facts stream, oldest first.
+func factBlocks(cfg Config) ([]filestore.Block, error) {
+	blocks, err := cfg.files.Stream(FactsStream).Blocks()
+	if err != nil {
+		return nil, fileError(err)
+	}
+	return blocks, nil
 }
 
 // inspectDir decides what lies in the directory: a store (its manifest), or nothing
@@ -64,12 +94,12 @@ func clearUnfinishedStore(cfg Config) error {
 	if !cfg.Create {
 		return noStoreError(cfg.Dir)
 	}
-	blocks, err := listBlocks(cfg)
+	blocks, err := factBlocks(cfg)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, b := range blocks {
-		if b.firstSeq > 1 || len(blocks) > 1 || b.size > 16<<10 {
+		if b.FirstSeq > 1 || len(blocks) > 1 || b.Size > 16<<10 {
 			return corruptError(manifestPath(cfg.Dir), errors.New("it says that the store is being created, but there is a log with events"))
 		}
 	}
@@ -127,55 +157,24 @@ func (b *Broker) appendFirstFact(ctx context.Context, m manifest) error {
 		return err
 	}
 	if b.engine.cluster == nil {
-		if err := syncTree(b.cfg.logDir()); err != nil {
+		if err := b.cfg.files.Sync(); err != nil {
 			return err
 		}
 	}
 	return b.manifestWriter.markCreated()
 }
 
-// syncTree makes durable what the server has written when it made its streams, and the
-// names of the files.
-func syncTree(root string) error {
-	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() && !d.Type().IsRegular() {
-			return err
-		}
-		err = syncPath(path)
-		if errors.Is(err, fs.ErrNotExist) && !d.IsDir() {
-			return nil // the server replaced it meanwhile
-		}
-		return err
-	})
-}
-
-// streamDir is where the server keeps a stream of ours.
-func (c *Config) streamDir(name string) string {
-	return filepath.Join(c.logDir(), server.JetStreamStoreDir, server.DEFAULT_GLOBAL_ACCOUNT, "streams", name)
-}
-
-// checkStreamMeta reads a stream's description before the server does: what it cannot
-// read it takes for absent, and a stream that is absent could be made anew.
-func checkStreamMeta(cfg Config, m manifest, name string) error {
-	path := filepath.Join(cfg.streamDir(name), server.JetStreamMetaFile)
-	b, err := os.ReadFile(path)
+// checkDescription compares a stream's description with the manifest before the
+// server reads it. The server ignores a stream whose description it cannot read, and
+// then the stream could be created again.
+func checkDescription(cfg Config, m manifest, name string) error {
+	stream := cfg.files.Stream(name)
+	created, err := stream.Created()
 	if err != nil {
-		return corruptError(path, err)
+		return fileError(err)
 	}
-	var info struct{ Created time.Time }
-	if err := json.Unmarshal(b, &info); err != nil {
-		return corruptError(path, fmt.Errorf("the stream's description is not readable: %w", err))
-	}
-	if want := m.Streams[name]; !info.Created.Equal(want) {
-		return corruptError(path, fmt.Errorf("the stream was created %s, the manifest knows one of %s", info.Created.Format(time.RFC3339Nano), want.Format(time.RFC3339Nano)))
-	}
-	sumPath := filepath.Join(cfg.streamDir(name), server.JetStreamMetaFileSum)
-	sum, err := os.ReadFile(sumPath)
-	if err != nil {
-		return corruptError(sumPath, err)
-	}
-	if !bytes.Equal(sum, metaChecksum(name, b)) {
-		return corruptError(path, errors.New("the stream's description does not match its checksum"))
+	if want := m.Streams[name]; !created.Equal(want) {
+		return corruptError(stream.DescriptionPath(), fmt.Errorf("the stream was created %s, the manifest names one created %s", created.Format(time.RFC3339Nano), want.Format(time.RFC3339Nano)))
 	}
 	return nil
 }

@@ -3,20 +3,20 @@ package natslog_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/minio/highwayhash"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"cortex/embedded/natslog"
+	"cortex/embedded/natslog/filestore"
+	"cortex/embedded/natslog/filestore/filestoretest"
 	"cortex/events"
 	"cortex/events/logtest"
 )
@@ -79,9 +79,10 @@ func descriptionDamages() map[string]damage {
 			write(t, path(dir), changed)
 		}
 	}
-	metaFile := func(stream, name string) func(dir string) string {
-		return func(dir string) string { return meta(dir, stream, name) }
+	stream := func(name string, path func(filestore.Stream) string) func(dir string) string {
+		return func(dir string) string { return path(natslog.Files(dir, name)) }
 	}
+	description, checksum := stream(natslog.FactsStream, filestore.Stream.DescriptionPath), stream(natslog.FactsStream, filestore.Stream.ChecksumPath)
 	remove := func(path func(dir string) string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			t.Helper()
@@ -95,13 +96,13 @@ func descriptionDamages() map[string]damage {
 		}
 	}
 	return map[string]damage{
-		"stream description removed":  {remove(metaFile(natslog.FactsStream, "meta.inf")), "meta.inf"},
-		"stream description emptied":  {empty(metaFile(natslog.FactsStream, "meta.inf")), "meta.inf"},
-		"its checksum removed":        {remove(metaFile(natslog.FactsStream, "meta.sum")), "meta.sum"},
-		"its checksum emptied":        {empty(metaFile(natslog.FactsStream, "meta.sum")), "meta.inf"},
-		"stream description changed":  {replace(metaFile(natslog.FactsStream, "meta.inf"), `"deny_delete":true`, `"deny_delete":false`), "checksum"},
-		"requests removed":            {remove(metaFile(natslog.RequestsStream, "")), "CORTEX_REQ"},
-		"facts removed":               {remove(metaFile(natslog.FactsStream, "")), "CORTEX_EVT"},
+		"stream description removed":  {remove(description), "meta.inf"},
+		"stream description emptied":  {empty(description), "meta.inf"},
+		"its checksum removed":        {remove(checksum), "meta.sum"},
+		"its checksum emptied":        {empty(checksum), "meta.inf"},
+		"stream description changed":  {replace(description, `"deny_delete":true`, `"deny_delete":false`), "checksum"},
+		"requests removed":            {remove(stream(natslog.RequestsStream, filestore.Stream.Dir)), "CORTEX_REQ"},
+		"facts removed":               {remove(stream(natslog.FactsStream, filestore.Stream.Dir)), "CORTEX_EVT"},
 		"the log removed":             {remove(func(dir string) string { return filepath.Join(dir, "log") }), "log is missing"},
 		"manifest removed":            {remove(manifestFile), "manifest.json"},
 		"manifest emptied":            {empty(manifestFile), "manifest.json"},
@@ -132,53 +133,33 @@ func swaps() map[string]damage {
 	}
 }
 
-// records cuts a block into its records.
-func records(t *testing.T, b []byte) [][]byte {
-	t.Helper()
-	var out [][]byte
-	for len(b) > 0 {
-		n := binary.LittleEndian.Uint32(b) &^ (1 << 31)
-		out, b = append(out, b[:n:n]), b[n:]
-	}
-	return out
-}
-
-// rewrite changes a fact and gives it a right checksum, as one who knows the
+// rewrite changes a fact and gives it a valid checksum, as an attacker who knows the
 // file format would.
 func rewrite(t *testing.T, path string) {
 	t.Helper()
-	rewriteAt(t, path, `"output":"0`)
+	rewriteAfter(t, path, `"output":"0`)
 }
 
-// rewriteAt changes the last byte of a marker in the eleventh or a later record.
-func rewriteAt(t *testing.T, path, marker string) {
+// rewriteAfter changes the last byte of a marker in the eleventh or a later message.
+func rewriteAfter(t *testing.T, path, marker string) {
 	t.Helper()
-	b := read(t, path)
-	for _, r := range records(t, b)[10:] { // parts of b
-		at := bytes.LastIndex(r, []byte(marker))
-		if at < 0 {
-			continue
+	messages := filestoretest.Read(t, path)
+	for _, m := range messages[10:] {
+		for _, part := range [][]byte{m.RawHeader, m.Data} {
+			if at := bytes.LastIndex(part, []byte(marker)); at >= 0 {
+				part[at+len(marker)-1] ^= 1
+				filestoretest.Write(t, path, messages)
+				return
+			}
 		}
-		r[at+len(marker)-1] ^= 1
-		key := sha256.Sum256([]byte("CORTEX_EVT-1"))
-		sum, err := highwayhash.New64(key[:])
-		check(t, err)
-		subject := 22 + int(binary.LittleEndian.Uint16(r[20:]))
-		for _, part := range [][]byte{r[4:20], r[22:subject], r[subject+4 : len(r)-8]} {
-			_, _ = sum.Write(part)
-		}
-		copy(r[len(r)-8:], sum.Sum(nil))
-		write(t, path, b)
-		return
 	}
 	t.Fatalf("%q is not in %s", marker, path)
 }
 
-// takeOut removes one whole record.
+// takeOut removes one whole message.
 func takeOut(t *testing.T, path string) {
 	t.Helper()
-	all := records(t, read(t, path))
-	write(t, path, bytes.Join(append(all[:10:10], all[11:]...), nil))
+	filestoretest.Write(t, path, slices.Delete(filestoretest.Read(t, path), 10, 11))
 }
 
 // used makes a store with facts and requests and gives it as a clean close and
@@ -357,9 +338,9 @@ func TestAnotherTurnOfHistoryIsRefused(t *testing.T) {
 	closeBroker(t, other)
 	// Event 12 as it might have been is true by itself and follows event 11; only
 	// event 13 tells that it was another.
-	all := records(t, read(t, lastBlock(t, dir)))
-	all[11] = records(t, read(t, lastBlock(t, fork)))[11]
-	write(t, lastBlock(t, dir), bytes.Join(all, nil))
+	all := filestoretest.Read(t, lastBlock(t, dir))
+	all[11] = filestoretest.Read(t, lastBlock(t, fork))[11]
+	filestoretest.Write(t, lastBlock(t, dir), all)
 	refused(t, natslog.Config{Dir: dir}, "event 13: does not follow event 12 as it is stored")
 }
 
@@ -378,9 +359,11 @@ func lose(size int, tail []byte, begin, end int) []byte {
 func TestAHalfWrittenTailIsCutOffAndNothingElse(t *testing.T) {
 	dir := used(t)["crashed"]
 	whole := read(t, lastBlock(t, dir))
-	all := records(t, whole)
-	next := bytes.Clone(all[len(all)-1])
-	binary.LittleEndian.PutUint64(next[4:], uint64(len(all)+1))
+	all := filestoretest.Read(t, lastBlock(t, dir))
+	following := all[len(all)-1]
+	following.Seq++
+	next := filestoretest.EncodeFor(t, lastBlock(t, dir), following)
+	next[len(next)-1] ^= 1
 	several := bytes.Repeat(next, 3)
 	for name, tail := range map[string][]byte{
 		"half a record":                       next[:len(next)/2],
@@ -410,7 +393,7 @@ func TestAHalfWrittenTailIsCutOffAndNothingElse(t *testing.T) {
 		bad := bytes.Clone(next)
 		bad[len(bad)/2] ^= 1
 		write(t, lastBlock(t, dir), append(append(bytes.Clone(whole), bad...), next...))
-		refused(t, natslog.Config{Dir: dir}, "behind event 62")
+		refused(t, natslog.Config{Dir: dir}, "after event 62")
 	})
 }
 
@@ -451,7 +434,7 @@ func TestACreationThatWasCutOffBeginsAgain(t *testing.T) {
 		"with everything but the last word": func(string) {},
 		"without the log":                   func(dir string) { check(t, os.RemoveAll(filepath.Join(dir, "log"))) },
 		"without any fact":                  func(dir string) { check(t, os.Truncate(lastBlock(t, dir), 0)) },
-		"with one stream":                   func(dir string) { check(t, os.RemoveAll(meta(dir, natslog.RequestsStream, ""))) },
+		"with one stream":                   func(dir string) { check(t, os.RemoveAll(natslog.Files(dir, natslog.RequestsStream).Dir())) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := image(t, dir)

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 
+	"cortex/embedded/natslog/filestore"
 	"cortex/events"
 )
 
@@ -25,11 +26,11 @@ type verifiedRange struct {
 // manifest, before the server sees it. It writes nothing.
 func verifyFiles(cfg Config, m manifest) (verifiedRange, error) {
 	for _, name := range []string{FactsStream, RequestsStream} {
-		if err := checkStreamMeta(cfg, m, name); err != nil {
+		if err := checkDescription(cfg, m, name); err != nil {
 			return verifiedRange{}, err
 		}
 	}
-	blocks, err := listBlocks(cfg)
+	blocks, err := factBlocks(cfg)
 	if err != nil {
 		return verifiedRange{}, err
 	}
@@ -62,13 +63,13 @@ func (c *chainVerifier) verifyReachesManifest() error {
 
 // firstBlockToVerify is the block from which on events are checked at once: it holds
 // the manifest's head and the newest [defaultVerifyNewest] events.
-func firstBlockToVerify(cfg Config, blocks []block, m manifest) (int, error) {
+func firstBlockToVerify(cfg Config, blocks []filestore.Block, m manifest) (int, error) {
 	var last uint64
 	for _, b := range blocks {
-		last = max(last, b.firstSeq)
+		last = max(last, b.FirstSeq)
 	}
 	if last == 0 {
-		return 0, corruptError(cfg.streamDir(FactsStream), errors.New("the log is empty"))
+		return 0, corruptError(cfg.files.Stream(FactsStream).Dir(), errors.New("the log is empty"))
 	}
 	from := min(uint64(m.Head.Position), last)
 	if last > cfg.verifyNewest {
@@ -76,13 +77,7 @@ func firstBlockToVerify(cfg Config, blocks []block, m manifest) (int, error) {
 	} else {
 		from = 1
 	}
-	start := 0
-	for i, b := range blocks {
-		if b.firstSeq != 0 && b.firstSeq <= from {
-			start = i
-		}
-	}
-	return start, nil
+	return filestore.IndexOf(blocks, from), nil
 }
 
 // chainVerifier follows the chain through block after block.
@@ -99,30 +94,27 @@ type chainVerifier struct {
 
 // verifyBlock checks the events of one block; newest is the one being written to, the
 // only one that may end in a record which a crash cut off.
-func (c *chainVerifier) verifyBlock(b block, newest bool) error {
-	r, err := openBlock(b)
-	if err != nil {
-		return corruptError(b.path, err)
-	}
-	found, broken := r.readMessages()
-	for _, d := range decodeAll(c.host, found) {
+func (c *chainVerifier) verifyBlock(b filestore.Block, newest bool) error {
+	messages, damage := b.Read()
+	for _, d := range decodeAll(c.host, messages) {
 		if d.err != nil {
-			return corruptError(b.path, d.err)
+			return corruptError(b.Path, d.err)
 		}
 		if err := c.verifyEvent(d.record); err != nil {
-			return corruptError(b.path, err)
+			return corruptError(b.Path, err)
 		}
 		if c.visit != nil && !c.visit(d.record) {
 			return nil
 		}
 	}
-	switch {
-	case broken == nil:
-		return nil
-	case newest && r.restIsTorn():
-		return nil // the server cuts it off; if it was acknowledged, the manifest knows
+	if damage == nil || newest && errors.Is(damage, filestore.ErrTorn) {
+		return nil // the server cuts a torn end off; an event that was acknowledged is in the manifest
 	}
-	return corruptError(b.path, fmt.Errorf("behind event %d: %w", c.prev.Position, broken))
+	var cause *filestore.Error
+	if errors.As(damage, &cause) {
+		damage = cause.Err
+	}
+	return corruptError(b.Path, fmt.Errorf("after event %d: %w", c.prev.Position, damage))
 }
 
 // decodedRecord is a stored message that was checked by itself.
@@ -133,7 +125,7 @@ type decodedRecord struct {
 
 // decodeAll checks messages by themselves, on all processors: decoding is most
 // of the time that opening takes.
-func decodeAll(h events.HostID, found []storedMessage) []decodedRecord {
+func decodeAll(h events.HostID, found []filestore.Message) []decodedRecord {
 	out := make([]decodedRecord, len(found))
 	workers := runtime.GOMAXPROCS(0)
 	var wg sync.WaitGroup
@@ -141,7 +133,7 @@ func decodeAll(h events.HostID, found []storedMessage) []decodedRecord {
 		wg.Go(func() {
 			for i := len(found) * w / workers; i < len(found)*(w+1)/workers; i++ {
 				m := found[i]
-				out[i].record, out[i].err = decodeRecord(h, m.seq, m.subject, m.headers(), m.data)
+				out[i].record, out[i].err = decodeRecord(h, m.Seq, m.Subject, events.Headers(m.Headers()), m.Data)
 			}
 		})
 	}
@@ -172,7 +164,7 @@ func (c *chainVerifier) verifyEvent(r events.Record) error {
 // verifyOlderBlocks checks what lies before the window, while the log is in use. When
 // it finds a fault the log becomes read-only.
 func (l *factLog) verifyOlderBlocks(ctx context.Context, cfg Config, w verifiedRange) {
-	blocks, err := listBlocks(cfg)
+	blocks, err := factBlocks(cfg)
 	if err != nil {
 		l.markReadOnly(err)
 		return
@@ -182,7 +174,7 @@ func (l *factLog) verifyOlderBlocks(ctx context.Context, cfg Config, w verifiedR
 		if ctx.Err() != nil {
 			return
 		}
-		if b.firstSeq >= w.first {
+		if b.FirstSeq >= w.first {
 			break
 		}
 		if err := c.verifyBlock(b, false); err != nil {

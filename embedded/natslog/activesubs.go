@@ -1,19 +1,21 @@
 package natslog
 
-// track, untrack and active know which subscriptions are running.
+// track adds a running subscription.
 func (b *Broker) track(sub *subscription) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.subs[sub] = struct{}{}
 }
 
+// untrack removes a subscription that has ended.
 func (b *Broker) untrack(sub *subscription) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.subs, sub)
 }
 
-// isActive wants b.mu held.
+// isActive reports whether a subscription with this key is running. The caller holds
+// b.mu.
 func (b *Broker) isActive(key string) bool {
 	for sub := range b.subs {
 		if sub.key == key {
@@ -23,6 +25,7 @@ func (b *Broker) isActive(key string) bool {
 	return false
 }
 
+// closeSubscriptions ends every subscription and waits for them.
 func (b *Broker) closeSubscriptions() {
 	b.mu.Lock()
 	var open []*subscription

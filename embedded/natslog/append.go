@@ -30,7 +30,8 @@ func (l *factLog) Append(ctx context.Context, e events.Event, x events.Expect) (
 	return out, err
 }
 
-// appendWithRetry has the server store e, in its turn.
+// appendWithRetry stores e and retries while a cluster is unreachable. The caller holds
+// appendTurn.
 func (l *factLog) appendWithRetry(ctx context.Context, e events.Event, x events.Expect) (out events.Record, err error) {
 	err = l.engine.withRetry(ctx, func() error {
 		err := l.readOnlyError()
@@ -46,21 +47,21 @@ func (l *factLog) appendWithRetry(ctx context.Context, e events.Event, x events.
 	return out, err
 }
 
-// validate refuses what is not a fact of this host.
+// validate refuses an event that is not a fact of this host.
 func (l *factLog) validate(e events.Event) error {
 	if err := e.Validate(); err != nil {
 		return err
 	}
 	if e.Host != l.host {
-		return &events.Error{Op: "natslog.Append", Kind: events.ErrInternal, Subject: string(e.Kind), Err: fmt.Errorf("it is of host %s, the log of %s", e.Host, l.host)}
+		return &events.Error{Op: "natslog.Append", Kind: events.ErrInternal, Subject: string(e.Kind), Err: fmt.Errorf("the event is of host %s, the log of host %s", e.Host, l.host)}
 	}
 	_, err := events.Decode(e)
 	return err
 }
 
-// append stores e when it is this goroutine's turn and the tip is known. It
-// tries again when the log turned out to be further than was known: an earlier
-// append had been stored although its answer was lost.
+// append stores e after the tip. The caller holds appendTurn. append tries again when
+// the server has more events than the tip: the server stored an earlier append whose
+// answer was lost.
 func (l *factLog) append(ctx context.Context, e events.Event, x events.Expect) (events.Record, error) {
 	for {
 		if p, ok := l.byID[e.ID]; ok {
@@ -89,21 +90,21 @@ func (l *factLog) append(ctx context.Context, e events.Event, x events.Expect) (
 	}
 }
 
-// publish sends the record and makes sense of the answer.
+// publish sends the record and interprets the answer.
 func (l *factLog) publish(ctx context.Context, r events.Record, msg *nats.Msg) (events.Record, error) {
 	ack, err := l.engine.js.PublishMsg(ctx, msg)
 	switch {
 	case err == nil && ack.Duplicate:
 		return l.readAt(ctx, events.Position(ack.Sequence))
 	case err == nil:
-		l.advanceTip(r) // the server stores it at the expected place or not at all
+		l.advanceTip(r) // the server stores it at the expected position or not at all
 		return r, nil
 	case kindOf(err) == events.ErrFull:
-		l.outcomeUnknown = true // it is not stored; but look once more before the next
+		l.outcomeUnknown = true // probably not stored; the next append checks it
 		return events.Record{}, writeError("natslog.Append", r.Subject, err)
 	}
-	// Whether it is stored is not known. Look now if there is time, otherwise
-	// before the next append.
+	// The server may or may not have stored it. Check now; if that fails, the next
+	// append checks again.
 	l.outcomeUnknown = true
 	if lookErr := l.resolveOutcome(ctx); lookErr != nil {
 		return events.Record{}, writeError("natslog.Append", r.Subject, errors.Join(err, lookErr))
@@ -114,8 +115,8 @@ func (l *factLog) publish(ctx context.Context, r events.Record, msg *nats.Msg) (
 	return events.Record{}, writeError("natslog.Append", r.Subject, err)
 }
 
-// resolveOutcome finds out what became of an append with an unknown outcome, by reading
-// what is behind the known tip.
+// resolveOutcome moves the tip to the end of the stream after an append with an
+// unknown outcome. The caller holds appendTurn.
 func (l *factLog) resolveOutcome(ctx context.Context) error {
 	if !l.outcomeUnknown {
 		return nil
@@ -124,7 +125,7 @@ func (l *factLog) resolveOutcome(ctx context.Context) error {
 	clear(l.lastOf)
 	info, err := l.engine.facts.Info(ctx)
 	if err != nil {
-		return fmt.Errorf("ask for the log's end: %w", err)
+		return fmt.Errorf("read the end of the log: %w", err)
 	}
 	end := events.Position(info.State.LastSeq)
 	for r, err := range l.scan(ctx, events.Query{After: l.currentTip().Position}, end) {
@@ -137,18 +138,18 @@ func (l *factLog) resolveOutcome(ctx context.Context) error {
 		l.advanceTip(r)
 	}
 	if have := l.currentTip().Position; have != end {
-		if l.engine.cluster != nil { // a server that has just begun to lead does not know everything yet
-			return fmt.Errorf("the cluster shows %d events, and %d were stored", end, have)
+		if l.engine.cluster != nil { // a new leader may not have every event yet
+			return fmt.Errorf("the cluster shows %d events, but %d were stored", end, have)
 		}
-		l.markReadOnly(corruptError(FactsStream, fmt.Errorf("it ends at event %d, but event %d was stored", end, have)))
+		l.markReadOnly(corruptError(FactsStream, fmt.Errorf("the log ends at event %d, but event %d was stored", end, have)))
 		return l.readOnlyError()
 	}
 	l.outcomeUnknown = false
 	return nil
 }
 
-// checkExpectation checks an expectation. When it fails because the event itself was
-// stored before, the stored record is given back.
+// checkExpectation returns an ErrConflict unless x holds. When x does not hold because
+// the event with this id is stored already, it returns the stored record instead.
 func (l *factLog) checkExpectation(ctx context.Context, id events.ID, x events.Expect) (events.Record, error) {
 	last, ok := l.lastOf[x.Subject]
 	if !ok {
@@ -157,7 +158,7 @@ func (l *factLog) checkExpectation(ctx context.Context, id events.ID, x events.E
 			return events.Record{}, err
 		}
 		last = r.Position
-		if last > l.currentTip().Position { // an append whose answer was lost
+		if last > l.currentTip().Position { // the answer of an append was lost
 			l.outcomeUnknown = true
 			if err := l.resolveOutcome(ctx); err != nil {
 				return events.Record{}, writeError("natslog.Append", x.Subject, err)
@@ -179,6 +180,6 @@ func (l *factLog) checkExpectation(ctx context.Context, id events.ID, x events.E
 	}
 	return events.Record{}, &events.Error{
 		Op: "natslog.Append", Kind: events.ErrConflict, Subject: x.Subject.String(),
-		Err: fmt.Errorf("its last event is %d, not %d", last, x.LastPosition),
+		Err: fmt.Errorf("the last event is %d, not %d", last, x.LastPosition),
 	}
 }

@@ -8,14 +8,14 @@ import (
 	"cortex/events"
 )
 
-// Broker owns a state directory and the server on it. Use [Open].
+// Broker owns a state directory and the server that runs on it. [Open] returns one.
 type Broker struct {
 	cfg            Config
 	lock           *lock
 	manifestWriter *manifestWriter
 	engine         *engine
 	log            *factLog
-	requestSyncer  *syncer // of the requests' files
+	requestSyncer  *syncer // of the requests stream
 
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
@@ -23,15 +23,16 @@ type Broker struct {
 
 	mu           sync.Mutex
 	subs         map[*subscription]struct{}
-	lastProgress events.Progress // the newest, for who comes to follow
+	lastProgress events.Progress // the newest, for a follower that starts later
 	closeOnce    sync.Once
 	closeErr     error // of Close
 }
 
-// Open takes the directory, checks what it holds and starts the server. It fails
-// with ErrConflict when another process owns the directory, ErrNotFound when it
-// holds no store and none may be made, and ErrCorrupt when what it holds is not
-// what was written; then nothing in it was changed.
+// Open locks the directory, checks the store in it and starts the server. It fails
+// with ErrConflict when another process owns the directory, with ErrNotFound when
+// there is no store and Config.Create is false, and with ErrCorrupt when the store is
+// damaged. It fails with ErrInternal when the linked nats-server is not one that
+// package filestore was tested with. A failed Open changes nothing in a store.
 func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	cfg.setDefaults()
 	if err := cfg.validate(); err != nil {
@@ -55,7 +56,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	return b, nil
 }
 
-// newestFile does what Open promises, under the lock.
+// open is [Open] under the lock.
 func open(ctx context.Context, cfg Config) (*Broker, error) {
 	if err := cfg.openFiles(); err != nil {
 		return nil, err
@@ -93,7 +94,7 @@ func open(ctx context.Context, cfg Config) (*Broker, error) {
 	return b, nil
 }
 
-// newBroker wires a running engine into a broker whose log ends at head.
+// newBroker returns a broker on a running engine. Its log ends at head.
 func newBroker(cfg Config, e *engine, m manifest, head events.Link) *Broker {
 	b := &Broker{cfg: cfg, engine: e, requestSyncer: newSyncer(cfg, RequestsStream), subs: map[*subscription]struct{}{}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
@@ -103,8 +104,8 @@ func newBroker(cfg Config, e *engine, m manifest, head events.Link) *Broker {
 	return b
 }
 
-// syncExisting makes durable what a process that was killed had left to the kernel, before
-// anybody is shown it.
+// syncExisting syncs both streams. A process that was killed may have left messages
+// in the kernel's cache; they must be durable before a reader sees them.
 func (b *Broker) syncExisting() error {
 	if err := errors.Join(b.log.syncer.waitDurable(), b.requestSyncer.waitDurable()); err != nil {
 		return &events.Error{Op: "natslog.Open", Kind: events.ErrUnavailable, Subject: b.cfg.logDir(), Err: err}
@@ -112,7 +113,7 @@ func (b *Broker) syncExisting() error {
 	return nil
 }
 
-// abandon stops what was assembled and is not to be used.
+// abandon stops a broker that could not be opened completely.
 func (b *Broker) abandon() {
 	b.cancel()
 	b.wg.Wait()
@@ -127,7 +128,7 @@ func (b *Broker) Log() events.Log { return b.log }
 // Host is the host whose store this is.
 func (b *Broker) Host() events.HostID { return b.log.host }
 
-// Close stops everything and gives the directory up. It is safe to call twice.
+// Close stops the server and unlocks the directory. It is safe to call twice.
 func (b *Broker) Close() error {
 	b.closeOnce.Do(func() {
 		b.engine.stopRetrying()

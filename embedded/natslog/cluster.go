@@ -9,20 +9,20 @@ import (
 	"cortex/events"
 )
 
-// wrongLocationError is the refusal of a log that is not where the settings say.
+// wrongLocationError reports that the log is stored in another place than configured: in
+// files or in a cluster.
 func wrongLocationError(cfg Config, m manifest) error {
 	err := &events.Error{
-		Op: "natslog.Open", Kind: events.ErrUsage, Subject: cfg.Dir, Err: errors.New("its log is in files of its own, not in a cluster"),
-		Hint: "unset nats.url, or name another state directory: a log is not moved",
+		Op: "natslog.Open", Kind: events.ErrUsage, Subject: cfg.Dir, Err: errors.New("its log is stored in files, not in a cluster"),
+		Hint: "unset nats.url, or use another state directory; a log cannot be moved to a cluster",
 	}
 	if m.Cluster {
-		err.Err, err.Hint = errors.New("its log is kept by a cluster"), "set nats.url to where it is"
+		err.Err, err.Hint = errors.New("its log is stored in a cluster"), "set nats.url to the address of the cluster"
 	}
 	return err
 }
 
-// openCluster opens the log that a cluster keeps, or makes it when there is no
-// manifest of one and it may be made.
+// openCluster opens the log in a cluster. Without a manifest it creates the log.
 func openCluster(ctx context.Context, cfg Config, m *manifest) (*Broker, error) {
 	if m == nil {
 		m = &manifest{Format: manifestFormat, Creating: true, Cluster: true, Host: cfg.Host, MaxBytes: cfg.MaxBytes}
@@ -45,15 +45,16 @@ func openCluster(ctx context.Context, cfg Config, m *manifest) (*Broker, error) 
 	return b, nil
 }
 
-// openClusterLog checks what the cluster has, and makes what was never made.
+// openClusterLog checks the streams in the cluster. It creates them when the manifest
+// marks the log as unfinished.
 func openClusterLog(ctx context.Context, cfg Config, e *engine, m manifest) (*Broker, error) {
 	s, err := loadSigner(cfg.Dir, m.Creating)
 	if err != nil {
 		return nil, err
 	}
 	e.signer = s
-	born := !m.Creating
-	if !born {
+	exists := !m.Creating
+	if !exists {
 		if m.Streams, err = e.createStreams(ctx, m.MaxBytes); err != nil {
 			return nil, &events.Error{Op: "natslog.openCluster", Kind: kindOf(err), Subject: cfg.Cluster.URL, Err: err}
 		}
@@ -69,7 +70,7 @@ func openClusterLog(ctx context.Context, cfg Config, e *engine, m manifest) (*Br
 	w, err := b.log.verifyNewest(ctx, m, last)
 	if err == nil && last == 0 {
 		err = b.appendFirstFact(ctx, m)
-	} else if err == nil && !born {
+	} else if err == nil && !exists {
 		err = b.manifestWriter.markCreated()
 	}
 	if err != nil {
@@ -83,8 +84,8 @@ func openClusterLog(ctx context.Context, cfg Config, e *engine, m manifest) (*Br
 	return b, nil
 }
 
-// lastPosition is the position of the log's last event. A server that has just begun to lead
-// may not know yet all that was acknowledged, so less than known is asked for again.
+// lastPosition returns the position of the log's last event. It asks again while that is
+// less than known, because a new leader may not have every event yet.
 func (e *engine) lastPosition(ctx context.Context, known events.Position) (last events.Position, err error) {
 	const tries = 20
 	for range tries {
@@ -107,10 +108,11 @@ func (e *engine) lastPosition(ctx context.Context, known events.Position) (last 
 	return last, err
 }
 
-// verifyNewest checks the newest events of a cluster's log, up to last, before it is used.
+// verifyNewest checks the newest events of a log in a cluster, up to last, before the log
+// opens.
 func (l *factLog) verifyNewest(ctx context.Context, m manifest, last events.Position) (verifiedRange, error) {
 	if m.Creating && last > 1 {
-		return verifiedRange{}, corruptError(l.engine.streamName(FactsStream), errors.New("the log was never made, but there are events in it"))
+		return verifiedRange{}, corruptError(l.engine.streamName(FactsStream), errors.New("the manifest marks the log as unfinished, but there are events in it"))
 	}
 	if last == 0 && m.Creating {
 		return verifiedRange{first: 1}, nil
@@ -138,8 +140,8 @@ func (l *factLog) verifyNewest(ctx context.Context, m manifest, last events.Posi
 	return verifiedRange{first: c.first, beforeFirst: c.beforeFirst, last: c.prev}, nil
 }
 
-// verifyOlderInCluster checks what lies before the window, while the log is in use. When it
-// finds a fault the log becomes read-only.
+// verifyOlderInCluster checks the events before w while the log is in use. When it finds a
+// fault it makes the log read-only.
 func (l *factLog) verifyOlderInCluster(ctx context.Context, w verifiedRange) {
 	c := chainVerifier{host: l.host}
 	for r, err := range l.scan(ctx, events.Query{}, events.Position(w.first-1)) {
@@ -151,7 +153,7 @@ func (l *factLog) verifyOlderInCluster(ctx context.Context, w verifiedRange) {
 		case events.KindOf(err) == events.ErrCorrupt:
 			l.markReadOnly(err)
 			return
-		default: // it went away, or we leave: the next start looks again
+		default: // unreachable, or the broker is closing: the next start checks again
 			l.cfg.Logger.Warn("older events were not checked", "error", err)
 			return
 		}

@@ -14,39 +14,40 @@ import (
 	"cortex/events"
 )
 
-// The limits of the store, unless a [Config] says otherwise.
+// The limits of the store, if a [Config] sets none.
 const (
 	DefaultMaxBytes = 8 << 30  // of the facts stream
-	DefaultMinFree  = 64 << 20 // bytes that writing leaves free on the disk
+	DefaultMinFree  = 64 << 20 // bytes that must stay free on the disk
 
 	maxRequestBytes = 256 << 20           // of the requests stream
-	maxRequestAge   = 30 * 24 * time.Hour // then a request is forgotten
-	dedupWindow     = 4 * time.Hour       // in which an event id is stored once
+	maxRequestAge   = 30 * 24 * time.Hour // the server deletes older requests
+	dedupWindow     = 4 * time.Hour       // a repeated event id is ignored for this long
 	maxPayloadBytes = 4 << 20             // of one NATS message; an event is smaller
-	serverTimeout   = 5 * time.Second     // for the server in our own process
+	serverTimeout   = 5 * time.Second     // for an answer of the server in this process
 )
 
-// Config says where the log is and how it is made the first time.
+// Config is where the log is stored and how it is created.
 type Config struct {
 	// Dir is the state directory. The broker owns Dir/lock, Dir/manifest.json
 	// and Dir/log in it.
 	Dir string
-	// Host is the host of the store to make; "" makes a new one. A store that
-	// is already there must be of this host, if one is given.
+	// Host is the host of a new store; "" chooses a new id. An existing store must
+	// belong to Host unless it is "".
 	Host events.HostID
 	// Machine and Build go into the first fact.
 	Machine, Build string
-	// Create makes the store if, and only if, the directory holds none.
+	// Create allows Open to create a store in a directory that has none.
 	Create bool
-	// MaxBytes limits the facts stream when it is created. A full log refuses.
+	// MaxBytes limits the facts stream. It takes effect when the stream is created.
+	// A full log refuses appends.
 	MaxBytes int64
-	// MinFree is how many bytes must stay free on the disk; below, nothing is
-	// written. The server itself cannot go on after it has met a full disk.
+	// MinFree is how many bytes must stay free on the disk. Below that, appends are
+	// refused: the server stops for good when a write fails.
 	MinFree int64
-	// ClusterConfig keeps the log instead of a server in our process; nil is ours.
+	// Cluster is the cluster that stores the log; nil means a server in this process.
 	Cluster *ClusterConfig
-	// Listen is HOST:PORT where NATS clients may listen to facts, which is all that
-	// they may; "" is nowhere. The server of a cluster listens for itself.
+	// Listen is HOST:PORT where NATS clients can connect to read facts; "" means that
+	// the server does not listen. It must be "" with a cluster.
 	Listen string
 
 	Now    func() time.Time
@@ -88,10 +89,10 @@ func (c *Config) setDefaults() {
 
 func (c *Config) validate() error {
 	if c.Dir == "" {
-		return errors.New("broker: no directory")
+		return errors.New("natslog: no directory")
 	}
 	if c.MaxBytes < 0 || c.MinFree < 0 {
-		return errors.New("broker: limits must not be negative")
+		return errors.New("natslog: limits must not be negative")
 	}
 	if c.Host != "" {
 		if err := c.Host.Validate(); err != nil {
@@ -99,7 +100,7 @@ func (c *Config) validate() error {
 		}
 	}
 	if c.Cluster != nil && c.Listen != "" {
-		return errors.New("broker: clients of others connect to the cluster, not to us")
+		return errors.New("natslog: a cluster and an address to listen on exclude each other")
 	}
 	return c.Cluster.validate()
 }

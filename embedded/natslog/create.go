@@ -9,9 +9,9 @@ import (
 	"cortex/events"
 )
 
-// clearUnfinishedStore clears what a creation that was cut off has left, so that it can begin
-// again. Nobody was told of any event in it; were there more than the first, it
-// would not be what the manifest says, and stays.
+// clearUnfinishedStore removes the remains of an interrupted creation, so that it can
+// start again. No event in it was acknowledged. When there is more than the first event,
+// the manifest is wrong, and clearUnfinishedStore removes nothing and returns an error.
 func clearUnfinishedStore(cfg Config) error {
 	if !cfg.Create {
 		return noStoreError(cfg.Dir)
@@ -22,7 +22,7 @@ func clearUnfinishedStore(cfg Config) error {
 	}
 	for _, b := range blocks {
 		if b.FirstSeq > 1 || len(blocks) > 1 || b.Size > 16<<10 {
-			return corruptError(manifestPath(cfg.Dir), errors.New("it says that the store is being created, but there is a log with events"))
+			return corruptError(manifestPath(cfg.Dir), errors.New("the manifest marks the store as unfinished, but there is a log with events"))
 		}
 	}
 	if err := os.RemoveAll(cfg.logDir()); err != nil {
@@ -31,8 +31,8 @@ func clearUnfinishedStore(cfg Config) error {
 	return nil
 }
 
-// createStore makes a store where there is none. The manifest says so first, and says
-// that it is done only when the first fact is durable.
+// createStore creates a store in an empty directory. It first writes a manifest that
+// is marked as unfinished. It removes the mark when the first fact is durable.
 func createStore(ctx context.Context, cfg Config) (*Broker, error) {
 	fail := func(err error) (*Broker, error) {
 		return nil, &events.Error{Op: "natslog.create", Kind: kindOf(err), Subject: cfg.Dir, Err: err}
@@ -66,7 +66,7 @@ func createStore(ctx context.Context, cfg Config) (*Broker, error) {
 	return b, nil
 }
 
-// appendFirstFact appends the first fact and declares the store made.
+// appendFirstFact appends the first fact and marks the store as created.
 func (b *Broker) appendFirstFact(ctx context.Context, m manifest) error {
 	first, err := events.NewFactEvent(events.Event{
 		ID: b.cfg.NewID(), Host: m.Host, Subject: events.LogSubject(m.Host), Time: b.cfg.Now(),

@@ -7,7 +7,8 @@ import (
 	"cortex/events"
 )
 
-// dialCluster connects to the cluster, once; from then on the connection comes back by itself.
+// dialCluster connects to the cluster. After that, lost connections are restored
+// automatically.
 func dialCluster(cfg Config, h events.HostID) (*engine, error) {
 	c := *cfg.Cluster
 	if c.RetryTimeout == 0 {
@@ -21,15 +22,15 @@ func dialCluster(cfg Config, h events.HostID) (*engine, error) {
 	for name, conn := range map[string]**nats.Conn{"cortex": &e.conn, "cortex-reads": &e.readConn} {
 		*conn, err = nats.Connect(c.URL, append(opts, nats.Name(name+" "+string(h)),
 			nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-				cfg.Logger.Warn("the cluster is away", "name", name, "error", err)
+				cfg.Logger.Warn("connection to the cluster lost", "name", name, "error", err)
 			}),
-			nats.ReconnectHandler(func(*nats.Conn) { cfg.Logger.Info("the cluster is back", "name", name) }),
+			nats.ReconnectHandler(func(*nats.Conn) { cfg.Logger.Info("connection to the cluster restored", "name", name) }),
 			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 				cfg.Logger.Warn("nats connection", "name", name, "error", err)
 			}))...)
 		if err != nil {
 			e.stop()
-			return nil, &events.Error{Op: "natslog.dial", Kind: events.ErrUnavailable, Subject: c.URL, Err: err, Hint: "is the cluster up, and do nats.url, nats.ca and nats.credentials fit it?"}
+			return nil, &events.Error{Op: "natslog.dialCluster", Kind: events.ErrUnavailable, Subject: c.URL, Err: err, Hint: "check that the cluster runs and that nats.url, nats.ca and nats.credentials are right"}
 		}
 	}
 	if e.js, err = jetstream.New(e.conn, jetstream.WithDefaultTimeout(clusterTimeout)); err != nil {
@@ -39,7 +40,7 @@ func dialCluster(cfg Config, h events.HostID) (*engine, error) {
 	return e, nil
 }
 
-// replicas is how many servers are to keep a stream.
+// replicas returns how many servers store a new stream.
 func (e *engine) replicas() int {
 	switch {
 	case e.cluster == nil:

@@ -15,17 +15,17 @@ import (
 	"cortex/events"
 )
 
-// engine is a running server, or a cluster elsewhere, and our connections to it.
-// Reads have a connection of their own: a batch is served inline and would hold up
-// an append.
+// engine is the running server or the cluster, and the connections to it. Reads have
+// a connection of their own, because the server would delay an append until it has
+// served a batch on the same connection.
 type engine struct {
-	srv            *server.Server // nil when a cluster keeps the log
-	cluster        *ClusterConfig // nil when the server is ours
-	signer         *messageSigner // nil when the server is ours
-	clientAuth     *clientAuth    // nil when nobody else may connect to our server
+	srv            *server.Server // nil with a cluster
+	cluster        *ClusterConfig // nil with a server in this process
+	signer         *messageSigner // nil with a server in this process
+	clientAuth     *clientAuth    // nil when the server does not listen
 	requestTimeout time.Duration  // for one answer
 	host           events.HostID
-	retryQuit      chan struct{} // closed when nobody waits for the cluster any more
+	retryQuit      chan struct{} // closed to end all retries
 	quitOnce       sync.Once
 
 	conn     *nats.Conn
@@ -35,8 +35,8 @@ type engine struct {
 	facts, requests jetstream.Stream
 }
 
-// startEngine starts the server on what lies in the log directory and connects.
-// It makes no streams.
+// startEngine starts the server on the log directory and connects to it. It creates
+// no streams.
 func startEngine(ctx context.Context, cfg Config, h events.HostID, maxBytes int64) (*engine, error) {
 	unavailable := func(err error) error {
 		return &events.Error{Op: "natslog.startEngine", Kind: events.ErrUnavailable, Subject: cfg.logDir(), Err: err}
@@ -51,7 +51,7 @@ func startEngine(ctx context.Context, cfg Config, h events.HostID, maxBytes int6
 	if cfg.Listen != "" {
 		e.clientAuth = newClientAuth()
 		if err := e.clientAuth.configureListener(opts, cfg.Listen); err != nil {
-			return nil, &events.Error{Op: "natslog.listen", Kind: events.ErrUnavailable, Subject: cfg.Listen, Err: err, Hint: "nats.listen says where clients may listen"}
+			return nil, &events.Error{Op: "natslog.listen", Kind: events.ErrUnavailable, Subject: cfg.Listen, Err: err, Hint: "set nats.listen to a free HOST:PORT of this machine"}
 		}
 	}
 	srv, err := server.NewServer(opts)
@@ -63,11 +63,11 @@ func startEngine(ctx context.Context, cfg Config, h events.HostID, maxBytes int6
 	srv.Start()
 	if !srv.ReadyForConnections(serverTimeout) {
 		e.stop()
-		return nil, unavailable(errors.New("the server did not start"))
+		return nil, unavailable(errors.New("the NATS server did not start"))
 	}
 	if !srv.JetStreamEnabled() {
 		e.stop()
-		return nil, unavailable(errors.New("the server could not open the log directory"))
+		return nil, unavailable(errors.New("the NATS server could not open the log directory"))
 	}
 	if err := e.connect(cfg.Logger); err != nil {
 		e.stop()
@@ -81,12 +81,12 @@ func startEngine(ctx context.Context, cfg Config, h events.HostID, maxBytes int6
 
 func (e *engine) connect(logger *slog.Logger) error {
 	var err error
-	word := ""
+	token := ""
 	if e.clientAuth != nil {
-		word = e.clientAuth.ownToken
+		token = e.clientAuth.ownToken
 	}
 	for name, conn := range map[string]**nats.Conn{"cortex": &e.conn, "cortex-reads": &e.readConn} {
-		*conn, err = nats.Connect("", nats.InProcessServer(e.srv), nats.Name(name), nats.NoReconnect(), nats.Token(word),
+		*conn, err = nats.Connect("", nats.InProcessServer(e.srv), nats.Name(name), nats.NoReconnect(), nats.Token(token),
 			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 				logger.Warn("nats connection", "name", name, "error", err)
 			}))
@@ -98,7 +98,7 @@ func (e *engine) connect(logger *slog.Logger) error {
 	return err
 }
 
-// stopRetrying ends the waiting for a cluster that is away.
+// stopRetrying ends all retries of operations on an unreachable cluster.
 func (e *engine) stopRetrying() { e.quitOnce.Do(func() { close(e.retryQuit) }) }
 
 func (e *engine) stop() {
@@ -114,7 +114,7 @@ func (e *engine) stop() {
 	}
 }
 
-// serverLog hands the server's words to our logger.
+// serverLog passes the server's log messages to a slog.Logger.
 type serverLog struct{ *slog.Logger }
 
 func (l serverLog) Noticef(format string, v ...any) { l.Debug(fmt.Sprintf(format, v...)) }

@@ -11,7 +11,7 @@ import (
 	"cortex/embedded/natslog"
 )
 
-// tree is what lies under a directory: path → digest of the content.
+// tree returns the digests of the files below a directory, by path.
 func tree(t testing.TB, dir string) map[string][32]byte {
 	t.Helper()
 	out := map[string][32]byte{}
@@ -29,9 +29,8 @@ func tree(t testing.TB, dir string) map[string][32]byte {
 	return out
 }
 
-// image copies a directory as it is now: what a crash at this moment leaves. A
-// file that is just being written under another name (*.tmp) may come or not, as
-// after a crash.
+// image returns a copy of a directory, which is what a crash at this moment leaves. It skips
+// temporary files (*.tmp).
 func image(t testing.TB, dir string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "image")
@@ -95,7 +94,7 @@ func lastBlock(t testing.TB, dir string) string {
 	return all[len(all)-1]
 }
 
-// flip changes one bit in the middle of what marker names, or of the file.
+// flip changes one bit of a marker's first byte, or without a marker in the middle of the file.
 func flip(t testing.TB, path, marker string) {
 	t.Helper()
 	b := read(t, path)

@@ -13,7 +13,7 @@ import (
 	"cortex/events"
 )
 
-// getRequest asks JetStream for stored messages directly, without a consumer.
+// getRequest is JetStream's request for stored messages without a consumer.
 type getRequest struct {
 	Seq      uint64 `json:"seq,omitempty"`
 	LastFor  string `json:"last_by_subj,omitempty"`
@@ -22,10 +22,10 @@ type getRequest struct {
 	MaxBytes int    `json:"max_bytes,omitempty"`
 }
 
-// errNoMessage is the server's answer when nothing matches.
+// errNoMessage means that no stored message matches the request.
 var errNoMessage = errors.New("no such message")
 
-// get asks for one stored message.
+// get returns one stored message, or errNoMessage.
 func (e *engine) get(ctx context.Context, stream string, q getRequest) (msg *nats.Msg, err error) {
 	ask := e.getDirect
 	if e.cluster != nil {
@@ -41,7 +41,7 @@ func (e *engine) get(ctx context.Context, stream string, q getRequest) (msg *nat
 	return msg, err
 }
 
-// getDirect asks whichever server has the stream. In our own process there is one.
+// getDirect asks any server that has the stream.
 func (e *engine) getDirect(ctx context.Context, stream string, q getRequest) (*nats.Msg, error) {
 	msg, err := e.requestReply(ctx, "$JS.API.DIRECT.GET."+e.streamName(stream), q)
 	if err != nil {
@@ -57,11 +57,11 @@ func (e *engine) getDirect(ctx context.Context, stream string, q getRequest) (*n
 	}
 }
 
-// codeNoMessage is the leader's answer when nothing matches.
+// codeNoMessage is the JetStream error code when no message matches.
 const codeNoMessage = 10037
 
-// getFromLeader asks the server that leads the stream: the others of a cluster may
-// not have yet what was acknowledged.
+// getFromLeader asks the stream's leader. Other servers of a cluster may not have every
+// acknowledged message yet.
 func (e *engine) getFromLeader(ctx context.Context, stream string, q getRequest) (*nats.Msg, error) {
 	raw, err := e.requestReply(ctx, "$JS.API.STREAM.MSG.GET."+e.streamName(stream), q)
 	if err != nil {
@@ -97,7 +97,7 @@ func (e *engine) getFromLeader(ctx context.Context, stream string, q getRequest)
 	}
 }
 
-// requestReply sends a question to the servers' interface and gives the answer.
+// requestReply sends a request to the JetStream API and returns the answer.
 func (e *engine) requestReply(ctx context.Context, subject string, q getRequest) (*nats.Msg, error) {
 	body, err := json.Marshal(q)
 	if err != nil {

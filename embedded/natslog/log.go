@@ -8,13 +8,13 @@ import (
 	"cortex/events"
 )
 
-// maxRecentIDs bounds what the log keeps in memory about recent events: their
-// ids, and the last position of their aggregates.
+// maxRecentIDs limits how many recent events have their id, and the last position of
+// their aggregate, in memory.
 const maxRecentIDs = 8192
 
-// factLog is the [events.Log] on the facts stream. Appends reach the server through one
-// goroutine at a time, which alone knows the tip; those that do so while another waits for
-// the disk are synced together. Readers are shown what is durable.
+// factLog is the [events.Log] on the facts stream. One goroutine at a time appends,
+// because each event contains the hash of the one before it. Appends that the server
+// stores while a sync is running share the next sync. Readers see durable events only.
 type factLog struct {
 	cfg            Config
 	host           events.HostID
@@ -22,19 +22,19 @@ type factLog struct {
 	manifestWriter *manifestWriter
 	syncer         *syncer
 
-	// appendTurn is held by the one that appends. It guards the fields below.
+	// appendTurn is held by the goroutine that appends. It guards the fields below.
 	appendTurn     chan struct{}
-	outcomeUnknown bool // an append's outcome is unknown: look before the next
+	outcomeUnknown bool // the server may have stored an append that failed; see resolveOutcome
 	byID           map[events.ID]events.Position
 	lastOf         map[events.Subject]events.Position
 	appendsClosed  bool
-	awaitingSync   sync.WaitGroup // who had a turn and waits for the disk
+	awaitingSync   sync.WaitGroup // appends that wait for a sync after their turn
 
-	mu          sync.Mutex      // guards the fields below, and is never held while waiting
-	tip         events.Link     // the last that the server has
-	unsynced    []events.Record // behind head, up to tip: not known to be durable
-	head        events.Link     // the last that readers are shown
-	recent      recentRecords   // ends at head, unless it is empty
+	mu          sync.Mutex      // guards the fields below; never held during I/O
+	tip         events.Link     // the newest event that the server has
+	unsynced    []events.Record // events after head, up to tip: not known to be durable
+	head        events.Link     // the newest event that readers see
+	recent      recentRecords   // ends at head unless it is empty
 	readOnlyErr error           // once set, the log is read-only
 	headMoved   chan struct{}   // closed and replaced when head moves
 	closed      chan struct{}
@@ -68,7 +68,8 @@ func (l *factLog) currentTip() events.Link {
 	return l.tip
 }
 
-// advanceTip takes note of a record that the server has, in its turn.
+// advanceTip moves the tip to a record that the server has acknowledged. The caller
+// holds appendTurn.
 func (l *factLog) advanceTip(r events.Record) {
 	if len(l.byID) >= maxRecentIDs {
 		clear(l.byID)
@@ -83,8 +84,8 @@ func (l *factLog) advanceTip(r events.Record) {
 	l.mu.Unlock()
 }
 
-// syncAndPublish makes durable what the server has, and then shows it to readers and to the
-// manifest.
+// syncAndPublish syncs every event up to the tip. Then it moves the head there, for
+// readers and for the manifest.
 func (l *factLog) syncAndPublish() error {
 	tip := l.currentTip().Position
 	if l.currentHead().Position >= tip {
@@ -99,7 +100,7 @@ func (l *factLog) syncAndPublish() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.head.Position >= tip {
-		return nil // who came later was faster
+		return nil // a later append has moved it already
 	}
 	for len(l.unsynced) > 0 && l.unsynced[0].Position <= tip {
 		l.head = l.unsynced[0].Link()
@@ -112,10 +113,10 @@ func (l *factLog) syncAndPublish() error {
 	return nil
 }
 
-// markReadOnly makes the log read-only because the store was found damaged, or the disk
-// failed to keep it.
+// markReadOnly makes the log read-only, because the store is damaged or the disk has
+// failed. Later reasons are ignored.
 func (l *factLog) markReadOnly(err error) {
-	l.cfg.Logger.Error("the log cannot be trusted to this disk and stays read-only", "error", err)
+	l.cfg.Logger.Error("the log is read-only until the daemon restarts", "error", err)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.readOnlyErr == nil {
@@ -129,7 +130,7 @@ func (l *factLog) readOnlyError() error {
 	return l.readOnlyErr
 }
 
-// close refuses further appends once the running ones are done, and ends followers.
+// close waits for running appends, refuses further ones and ends followers.
 func (l *factLog) close() {
 	l.appendTurn <- struct{}{}
 	l.appendsClosed = true
@@ -138,25 +139,25 @@ func (l *factLog) close() {
 	close(l.closed)
 }
 
-// waitForHead returns once the head is at p or beyond. The server hands a fact to
-// subscribers before the appender has read its answer: who reacts to it must not
-// find the log without it.
+// waitForHead returns when the head has reached p. The server delivers a fact to
+// subscribers before it answers the append, so a subscriber would otherwise find the log
+// without the fact.
 func (l *factLog) waitForHead(ctx context.Context, p events.Position) error {
 	if l.currentHead().Position >= p {
 		return nil
 	}
-	err := l.acquireTurn(ctx) // who sends something has its answer
+	err := l.acquireTurn(ctx) // a running append has its answer before its turn ends
 	if err != nil {
 		return err
 	}
 	if l.currentTip().Position < p {
-		l.outcomeUnknown = true // its answer was lost
+		l.outcomeUnknown = true // the answer was lost
 		err = l.resolveOutcome(ctx)
 	}
 	return errors.Join(err, l.releaseTurn())
 }
 
-// acquireTurn waits for a turn.
+// acquireTurn waits for the turn to append.
 func (l *factLog) acquireTurn(ctx context.Context) error {
 	select {
 	case l.appendTurn <- struct{}{}:
@@ -170,7 +171,7 @@ func (l *factLog) acquireTurn(ctx context.Context) error {
 	return nil
 }
 
-// releaseTurn ends a turn and returns when what came of it is durable.
+// releaseTurn ends the turn and returns when the events up to the tip are durable.
 func (l *factLog) releaseTurn() error {
 	l.awaitingSync.Add(1)
 	defer l.awaitingSync.Done()

@@ -24,7 +24,7 @@ func (l *factLog) Read(ctx context.Context, q events.Query) iter.Seq2[events.Rec
 	}
 }
 
-// Follow implements [events.Log]. What was appended a moment ago it has from memory.
+// Follow implements [events.Log]. It reads the newest events from memory.
 func (l *factLog) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
 	return func(yield func(events.Record, error) bool) {
 		for {
@@ -67,7 +67,7 @@ func (l *factLog) Last(ctx context.Context, filter string) (events.Record, bool,
 	return r, true, nil
 }
 
-// readAt gives the record at a position.
+// readAt returns the record at a position.
 func (l *factLog) readAt(ctx context.Context, p events.Position) (events.Record, error) {
 	r, err := l.get(ctx, getRequest{Seq: uint64(p)})
 	if errors.Is(err, errNoMessage) {
@@ -76,9 +76,10 @@ func (l *factLog) readAt(ctx context.Context, p events.Position) (events.Record,
 	return r, err
 }
 
-// unreadableEvent is what to say of an event that was stored and is not given back.
+// unreadableEvent makes the log read-only and returns an ErrCorrupt, because the server
+// does not return an event that it has stored.
 func (l *factLog) unreadableEvent(p events.Position) error {
-	err := corruptError(fmt.Sprintf("event %d", p), errors.New("it was stored and cannot be read back"))
+	err := corruptError(fmt.Sprintf("event %d", p), errors.New("the event was stored, but the NATS server does not return it"))
 	l.markReadOnly(err)
 	return err
 }
@@ -95,7 +96,7 @@ func (l *factLog) get(ctx context.Context, q getRequest) (events.Record, error) 
 func (l *factLog) decode(msg *nats.Msg) (events.Record, error) {
 	seq, err := strconv.ParseUint(msg.Header.Get(jetstream.SequenceHeader), 10, 64)
 	if err != nil {
-		return events.Record{}, &events.Error{Op: "natslog.decode", Kind: events.ErrUnavailable, Err: fmt.Errorf("the server's answer: %w", err)}
+		return events.Record{}, &events.Error{Op: "natslog.decode", Kind: events.ErrUnavailable, Err: fmt.Errorf("parse the answer of the NATS server: %w", err)}
 	}
 	r, err := decodeRecord(l.host, seq, msg.Header.Get(jetstream.SubjectHeader), flattenHeaders(msg.Header), msg.Data)
 	if err == nil {

@@ -10,9 +10,8 @@ import (
 	"cortex/events"
 )
 
-// withRetry does what may fail because the cluster is away, again and again until it
-// succeeds, fails for another reason, or patience ends. A server in our own process
-// is not away: there it is done once.
+// withRetry calls do until it succeeds, fails with an error that is not transient, or
+// RetryTimeout is over. With a server in this process it calls do once.
 func (e *engine) withRetry(ctx context.Context, do func() error) error {
 	if e.cluster == nil {
 		return do()
@@ -37,14 +36,14 @@ func (e *engine) withRetry(ctx context.Context, do func() error) error {
 	}
 }
 
-// isTransient reports whether trying again may help.
+// isTransient reports whether a retry may succeed.
 func isTransient(err error) bool {
 	var api *jetstream.APIError
 	switch {
 	case kindOf(err) != events.ErrUnavailable, errors.Is(err, errClosed), errors.Is(err, errNoMessage):
 		return false
 	case errors.As(err, &api):
-		return api.Code < 400 || api.Code >= 500 || api.Code == 409 // their own troubles; the same is on its way already
+		return api.Code < 400 || api.Code >= 500 || api.Code == 409 // an error of the servers, or the same message is in flight
 	}
 	return true
 }

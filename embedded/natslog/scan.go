@@ -9,19 +9,20 @@ import (
 	"cortex/events"
 )
 
-// A batch of records is asked for at once; it ends at either limit.
+// One request reads at most batchRecords records or batchBytes bytes.
 const (
 	batchRecords = 512
 	batchBytes   = 8 << 20
 )
 
-// fileScanThreshold is the length of a stretch from which on it is read from the files: three
-// times as fast as from the server, and whole blocks at a time.
+// fileScanThreshold is how many records a scan must span before it reads the files
+// instead of asking the server. Files are three times as fast, but only whole blocks can
+// be read.
 const fileScanThreshold = 4 * batchRecords
 
-// scan gives the records behind q.After that match, up to and including end, in
-// order. An error is the last thing it gives. A short stretch is read whole and
-// filtered here: that is faster, and a record that is missing is noticed.
+// scan yields the records after q.After that match, up to and including end, in order.
+// It stops after an error. It reads a short range completely and filters it here. That
+// is faster, and a missing record is noticed.
 func (l *factLog) scan(ctx context.Context, q events.Query, end events.Position) iter.Seq2[events.Record, error] {
 	if len(q.Filters) == 0 && l.engine.cluster == nil && end > q.After+fileScanThreshold {
 		return l.scanFiles(ctx, q, end)
@@ -53,7 +54,7 @@ func (l *factLog) scan(ctx context.Context, q events.Query, end events.Position)
 	}
 }
 
-// takeOldest takes the oldest of the next records of all sources.
+// takeOldest removes and returns the oldest record that the sources have next.
 func takeOldest(ctx context.Context, sources []*filterReader) (events.Record, bool, error) {
 	var best *filterReader
 	for _, s := range sources {
@@ -72,32 +73,32 @@ func takeOldest(ctx context.Context, sources []*filterReader) (events.Record, bo
 	return r, true, nil
 }
 
-// scanFiles is scan of everything behind q.After, from the blocks as they lie on disk.
-// What was acknowledged is in them, up to end at least; the server only adds to them.
+// scanFiles is scan without a filter, from the block files. They contain every
+// acknowledged event, and the server only appends to them.
 func (l *factLog) scanFiles(ctx context.Context, q events.Query, end events.Position) iter.Seq2[events.Record, error] {
 	return func(yield func(events.Record, error) bool) {
-		last, left := q.After, false
+		last, stopped := q.After, false
 		c := chainVerifier{host: l.host, manifestHeadSeen: true}
 		c.visit = func(r events.Record) bool {
 			if r.Position > q.After && r.Position <= end && ctx.Err() == nil {
-				last, left = r.Position, !yield(r, nil)
+				last, stopped = r.Position, !yield(r, nil)
 			}
-			return !left && last < end && ctx.Err() == nil
+			return !stopped && last < end && ctx.Err() == nil
 		}
 		blocks, err := factBlocks(l.cfg)
 		for i := filestore.IndexOf(blocks, uint64(q.After)+1); i < len(blocks); i++ {
-			if err = c.verifyBlock(blocks[i], i == len(blocks)-1); err != nil || left || last >= end || ctx.Err() != nil {
+			if err = c.verifyBlock(blocks[i], i == len(blocks)-1); err != nil || stopped || last >= end || ctx.Err() != nil {
 				break
 			}
 		}
 		switch {
-		case left, err == nil && last >= end:
+		case stopped, err == nil && last >= end:
 			return
 		case ctx.Err() != nil:
 			err = &events.Error{Op: "natslog.Read", Kind: events.ErrUnavailable, Err: ctx.Err()}
 		default:
 			if err == nil {
-				err = corruptError(FactsStream, fmt.Errorf("it ends at event %d, but event %d was stored", last, end))
+				err = corruptError(FactsStream, fmt.Errorf("the log ends at event %d, but event %d was stored", last, end))
 			}
 			l.markReadOnly(err)
 		}

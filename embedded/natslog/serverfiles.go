@@ -9,7 +9,7 @@ import (
 	"cortex/events"
 )
 
-// fileError is [corruptError] for an error of package filestore, which names the file.
+// fileError converts an error of package filestore to a [corruptError] about the file.
 func fileError(err error) error {
 	var e *filestore.Error
 	if errors.As(err, &e) {

@@ -9,16 +9,16 @@ import (
 	"cortex/events"
 )
 
-// corruptError is the refusal of a store that is not as it was written.
+// corruptError reports a store that is damaged or was changed by another program.
 func corruptError(subject string, err error) error {
 	return &events.Error{
 		Op: "natslog.Open", Kind: events.ErrCorrupt, Subject: subject, Err: err,
-		Hint: "nothing was changed; keep a copy of the state directory, then restore it from a backup",
+		Hint: "nothing was changed; copy the state directory, then restore it from a backup",
 	}
 }
 
-// inspectDir decides what lies in the directory: a store (its manifest), or nothing
-// yet (nil) when it may be made.
+// inspectDir returns the manifest of the store in the directory. It returns nil when
+// there is no store and one may be created.
 func inspectDir(cfg Config) (*manifest, error) {
 	m, err := readManifest(cfg.Dir)
 	if err != nil {
@@ -31,20 +31,20 @@ func inspectDir(cfg Config) (*manifest, error) {
 	present := len(entries) > 0
 	switch {
 	case m == nil && present:
-		return nil, corruptError(manifestPath(cfg.Dir), errors.New("it is missing, but there is a log"))
+		return nil, corruptError(manifestPath(cfg.Dir), errors.New("the manifest is missing, but there is a log"))
 	case m != nil && m.Cluster != (cfg.Cluster != nil):
 		return nil, wrongLocationError(cfg, *m)
 	case m == nil && !cfg.Create:
 		return nil, noStoreError(cfg.Dir)
 	case m == nil:
-		return nil, nil //nolint:nilnil // nothing there, to be made
+		return nil, nil //nolint:nilnil // no store yet
 	case m.Creating && cfg.Cluster == nil:
 		return nil, clearUnfinishedStore(cfg)
 	case !present && cfg.Cluster == nil:
 		return nil, corruptError(cfg.logDir(), errors.New("the log is missing"))
 	}
 	if cfg.Host != "" && cfg.Host != m.Host {
-		return nil, corruptError(manifestPath(cfg.Dir), fmt.Errorf("it is of host %s, not of %s", m.Host, cfg.Host))
+		return nil, corruptError(manifestPath(cfg.Dir), fmt.Errorf("the store belongs to host %s, not to %s", m.Host, cfg.Host))
 	}
 	return m, nil
 }

@@ -19,7 +19,7 @@ const (
 	RequestsStream = "CORTEX_REQ"
 )
 
-// streamFinder is the stream that holds a subject.
+// streamOf returns the stream that holds a subject.
 func (e *engine) streamOf(subject string) (jetstream.Stream, error) {
 	switch {
 	case strings.HasPrefix(subject, "cortex.evt."+string(e.host)+"."):
@@ -27,11 +27,11 @@ func (e *engine) streamOf(subject string) (jetstream.Stream, error) {
 	case strings.HasPrefix(subject, "cortex.req."+string(e.host)+"."):
 		return e.requests, nil
 	}
-	return nil, &events.Error{Op: "natslog.streamOf", Kind: events.ErrInternal, Subject: subject, Err: errors.New("no stream of this host holds it")}
+	return nil, &events.Error{Op: "natslog.streamOf", Kind: events.ErrInternal, Subject: subject, Err: errors.New("no stream of this host has this subject")}
 }
 
-// streamName is what a stream of ours is called: a cluster may keep the logs of many
-// hosts.
+// streamName returns the name of a stream on the server. A cluster can store the logs
+// of several hosts, so the name there includes the host.
 func (e *engine) streamName(stream string) string {
 	if e.cluster == nil {
 		return stream
@@ -47,7 +47,8 @@ func (e *engine) localStreamName(name string) string {
 	return strings.TrimSuffix(name, "_"+string(e.host))
 }
 
-// streamConfigs is what the streams of a host are made as, and must still be.
+// streamConfigs returns the configurations with which the streams are created. At
+// every later start they must be the same.
 func (e *engine) streamConfigs(maxBytes int64) []jetstream.StreamConfig {
 	common := jetstream.StreamConfig{
 		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
@@ -62,9 +63,9 @@ func (e *engine) streamConfigs(maxBytes int64) []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{facts, requests}
 }
 
-// sameConfig compares what was configured, without what the server notes about
-// itself and its versions. How many copies a cluster keeps, and where, is its
-// administrator's affair.
+// sameConfig compares two configurations without the metadata, in which the server
+// records its version. With a cluster it also ignores the number and the placement of
+// replicas, which the cluster's administrator may change.
 func (e *engine) sameConfig(want, got jetstream.StreamConfig) bool {
 	got.Metadata, want.Metadata = nil, nil
 	if e.cluster != nil {
@@ -73,7 +74,8 @@ func (e *engine) sameConfig(want, got jetstream.StreamConfig) bool {
 	return reflect.DeepEqual(want, got)
 }
 
-// createStreams makes both streams, where they are not yet, and gives the time of each.
+// createStreams creates both streams unless they exist, and returns the creation time
+// of each.
 func (e *engine) createStreams(ctx context.Context, maxBytes int64) (map[string]time.Time, error) {
 	created := map[string]time.Time{}
 	for _, cfg := range e.streamConfigs(maxBytes) {
@@ -99,7 +101,8 @@ func (e *engine) setStream(s jetstream.Stream, name string) {
 	}
 }
 
-// checkStreams compares what the server opened with what must be there.
+// checkStreams compares the streams that the server opened with the manifest. With a
+// head, the facts stream must end there.
 func checkStreams(ctx context.Context, e *engine, m manifest, head events.Link) error {
 	for _, want := range e.streamConfigs(m.MaxBytes) {
 		var s jetstream.Stream
@@ -108,7 +111,7 @@ func checkStreams(ctx context.Context, e *engine, m manifest, head events.Link) 
 			return err
 		})
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return corruptError(want.Name, errors.New("the server cannot open the stream"))
+			return corruptError(want.Name, errors.New("the NATS server cannot open the stream"))
 		}
 		if err != nil {
 			return &events.Error{Op: "natslog.checkStreams", Kind: events.ErrUnavailable, Subject: want.Name, Err: err}
@@ -118,7 +121,7 @@ func checkStreams(ctx context.Context, e *engine, m manifest, head events.Link) 
 			return corruptError(want.Name, errors.New("the stream's configuration was changed"))
 		}
 		if !info.Created.Equal(m.Streams[e.localStreamName(want.Name)]) {
-			return corruptError(want.Name, errors.New("it is not the stream that the manifest knows"))
+			return corruptError(want.Name, errors.New("it is not the stream in the manifest: it was created at another time"))
 		}
 		if e.localStreamName(want.Name) == FactsStream {
 			if err := checkState(info.State, head); err != nil {
@@ -130,18 +133,18 @@ func checkStreams(ctx context.Context, e *engine, m manifest, head events.Link) 
 	return nil
 }
 
-// checkState makes sure that the server sees what we saw in the files; with a head
-// of nothing, that it has everything that there ever was.
+// checkState checks that the server has every event from the first to head. With an
+// empty head it checks only that no event is missing in between.
 func checkState(s jetstream.StreamState, head events.Link) error {
 	switch {
 	case head.Position == 0 && s.LastSeq == 0:
-		return nil // the manifest knows whether there must be one
+		return nil // verifyReachesManifest reports a missing event
 	case s.FirstSeq != 1:
 		return corruptError(FactsStream, fmt.Errorf("it begins at event %d", s.FirstSeq))
 	case s.NumDeleted > 0 || s.Msgs != s.LastSeq:
 		return corruptError(FactsStream, fmt.Errorf("%d of its %d events are missing", s.LastSeq-s.Msgs, s.LastSeq))
 	case head.Position > 0 && events.Position(s.LastSeq) != head.Position:
-		return corruptError(FactsStream, fmt.Errorf("the server sees %d events, the files hold %d", s.LastSeq, head.Position))
+		return corruptError(FactsStream, fmt.Errorf("the NATS server has %d events, the files have %d", s.LastSeq, head.Position))
 	}
 	return nil
 }

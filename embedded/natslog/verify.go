@@ -12,18 +12,18 @@ import (
 )
 
 // defaultVerifyNewest is how many of the newest events are checked before the log
-// is opened; the older ones are checked while it is in use.
+// opens. The older ones are checked while it is in use.
 const defaultVerifyNewest = 20_000
 
-// verifiedRange is the part of the log that was checked when it was opened.
+// verifiedRange is the part of the log that was checked before it opened.
 type verifiedRange struct {
-	first       uint64      // the position it begins at
-	beforeFirst events.Hash // what its first record follows
+	first       uint64      // the first position in it
+	beforeFirst events.Hash // the hash that the first record refers to
 	last        events.Link // the log's last record
 }
 
-// verifyFiles reads the store as it lies on disk and compares it with the
-// manifest, before the server sees it. It writes nothing.
+// verifyFiles checks the files of the store against the manifest before the server
+// starts. It writes nothing.
 func verifyFiles(cfg Config, m manifest) (verifiedRange, error) {
 	for _, name := range []string{FactsStream, RequestsStream} {
 		if err := checkDescription(cfg, m, name); err != nil {
@@ -50,19 +50,19 @@ func verifyFiles(cfg Config, m manifest) (verifiedRange, error) {
 	return verifiedRange{first: c.first, beforeFirst: c.beforeFirst, last: c.prev}, nil
 }
 
-// verifyReachesManifest checks that what the manifest knows was there.
+// verifyReachesManifest checks that the log has the newest event in the manifest.
 func (c *chainVerifier) verifyReachesManifest() error {
 	switch {
 	case c.prev.Position < c.manifest.Position:
-		return corruptError(FactsStream, fmt.Errorf("it ends at event %d, but event %d was stored", c.prev.Position, c.manifest.Position))
+		return corruptError(FactsStream, fmt.Errorf("the log ends at event %d, but event %d was stored", c.prev.Position, c.manifest.Position))
 	case !c.manifestHeadSeen:
-		return corruptError(FactsStream, fmt.Errorf("event %d, which the manifest knows, was not found", c.manifest.Position))
+		return corruptError(FactsStream, fmt.Errorf("event %d of the manifest was not found", c.manifest.Position))
 	}
 	return nil
 }
 
-// firstBlockToVerify is the block from which on events are checked at once: it holds
-// the manifest's head and the newest [defaultVerifyNewest] events.
+// firstBlockToVerify returns the index of the first block to check before the log opens.
+// From there on are the manifest's head and the newest [defaultVerifyNewest] events.
 func firstBlockToVerify(cfg Config, blocks []filestore.Block, m manifest) (int, error) {
 	var last uint64
 	for _, b := range blocks {
@@ -80,20 +80,20 @@ func firstBlockToVerify(cfg Config, blocks []filestore.Block, m manifest) (int, 
 	return filestore.IndexOf(blocks, from), nil
 }
 
-// chainVerifier follows the chain through block after block.
+// chainVerifier checks the hash chain from event to event.
 type chainVerifier struct {
 	host     events.HostID
 	manifest manifestLink
-	visit    func(events.Record) bool // may be nil; false ends the block
+	visit    func(events.Record) bool // optional; false stops at this event
 
 	first            uint64
 	beforeFirst      events.Hash
 	prev             events.Link
-	manifestHeadSeen bool // the record that the manifest knows was seen, and is the one
+	manifestHeadSeen bool // the event in the manifest was found and is the same
 }
 
-// verifyBlock checks the events of one block; newest is the one being written to, the
-// only one that may end in a record which a crash cut off.
+// verifyBlock checks the events of one block. Only the newest block may end in an
+// interrupted write, because the server writes to no other.
 func (c *chainVerifier) verifyBlock(b filestore.Block, newest bool) error {
 	messages, damage := b.Read()
 	for _, d := range decodeAll(c.host, messages) {
@@ -117,14 +117,14 @@ func (c *chainVerifier) verifyBlock(b filestore.Block, newest bool) error {
 	return corruptError(b.Path, fmt.Errorf("after event %d: %w", c.prev.Position, damage))
 }
 
-// decodedRecord is a stored message that was checked by itself.
+// decodedRecord is the result of decodeRecord.
 type decodedRecord struct {
 	record events.Record
 	err    error
 }
 
-// decodeAll checks messages by themselves, on all processors: decoding is most
-// of the time that opening takes.
+// decodeAll decodes messages on all processors. Decoding takes most of the time of
+// opening a log.
 func decodeAll(h events.HostID, found []filestore.Message) []decodedRecord {
 	out := make([]decodedRecord, len(found))
 	workers := runtime.GOMAXPROCS(0)
@@ -141,12 +141,13 @@ func decodeAll(h events.HostID, found []filestore.Message) []decodedRecord {
 	return out
 }
 
-// verifyEvent checks that r, true by itself, follows the event before it.
+// verifyEvent checks that r, which decodeRecord returned, follows the event before it
+// and agrees with the manifest.
 func (c *chainVerifier) verifyEvent(r events.Record) error {
 	if c.first == 0 {
 		c.first, c.beforeFirst = uint64(r.Position), r.Prev
 		if r.Position == 1 && !r.Prev.IsZero() {
-			return errors.New("event 1 follows another")
+			return errors.New("event 1 refers to an event before it")
 		}
 	} else if err := checkFollows(r, c.prev); err != nil {
 		return err
@@ -154,15 +155,15 @@ func (c *chainVerifier) verifyEvent(r events.Record) error {
 	c.prev = r.Link()
 	if r.Position == c.manifest.Position {
 		if r.ID != c.manifest.ID || r.Hash.String() != c.manifest.Hash {
-			return fmt.Errorf("event %d is not the one that was stored", r.Position)
+			return fmt.Errorf("event %d is not the one in the manifest", r.Position)
 		}
 		c.manifestHeadSeen = true
 	}
 	return nil
 }
 
-// verifyOlderBlocks checks what lies before the window, while the log is in use. When
-// it finds a fault the log becomes read-only.
+// verifyOlderBlocks checks the events before w while the log is in use. When it finds a
+// fault it makes the log read-only.
 func (l *factLog) verifyOlderBlocks(ctx context.Context, cfg Config, w verifiedRange) {
 	blocks, err := factBlocks(cfg)
 	if err != nil {

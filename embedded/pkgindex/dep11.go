@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// maxFieldBytes bounds one field of a stanza; the rest of it is left out.
+// maxFieldBytes limits one field of a stanza. The rest of the field is ignored.
 const maxFieldBytes = 64 << 10
 
-// parseStanzas reads paragraphs of fields (deb822(5)) and calls use for each; only the
-// wanted fields are kept. The map is reused.
+// parseStanzas reads deb822(5) stanzas and calls use with the wanted fields of each. It reuses
+// the map.
 func parseStanzas(r io.Reader, wanted map[string]bool, use func(map[string]string)) error {
 	in := bufio.NewReaderSize(r, 1<<20)
 	fields := map[string]string{}
@@ -48,7 +48,7 @@ func parseStanzas(r io.Reader, wanted map[string]bool, use func(map[string]strin
 	}
 }
 
-// readLine reads one line, of at most maxFieldBytes; what is longer is cut.
+// readLine reads one line and truncates it to maxFieldBytes.
 func readLine(in *bufio.Reader) (string, error) {
 	var long []byte
 	for {
@@ -65,16 +65,16 @@ func readLine(in *bufio.Reader) (string, error) {
 	}
 }
 
-// dep11Component is what DEP-11 says of a package's application, in English.
+// dep11Component is the English data of one DEP-11 component.
 type dep11Component struct {
 	pkg, name, summary string
 	words              []string // keywords and categories
 	application        bool
-	languages          int // of its name: a measure of how much people care
+	languages          int // number of translations of its name, an estimate of its popularity
 }
 
-// parseDEP11 reads DEP-11 (YAML as appstream-generator writes it: two spaces of
-// indentation, lists with "- "). What is written otherwise is passed over.
+// parseDEP11 reads DEP-11 as appstream-generator writes it: YAML with an indentation of two
+// spaces and lists with "- ". It skips other YAML.
 func parseDEP11(r io.Reader, use func(dep11Component)) error {
 	in := bufio.NewReaderSize(r, 1<<20)
 	var c dep11Component
@@ -108,7 +108,7 @@ func parseDEP11(r io.Reader, use func(dep11Component)) error {
 	}
 }
 
-// parseTopLevel reads a line without indentation and gives its key.
+// parseTopLevel parses a line without indentation and returns its key.
 func (c *dep11Component) parseTopLevel(line string) string {
 	key, value, _ := strings.Cut(line, ":")
 	switch key {
@@ -120,8 +120,8 @@ func (c *dep11Component) parseTopLevel(line string) string {
 	return key
 }
 
-// parseNested reads a line with one step of indentation; english says whether a list
-// of the English part goes on.
+// parseNested parses a line with one level of indentation. english, as argument and as
+// result, reports whether the list being read belongs to the English part.
 func (c *dep11Component) parseNested(section, line string, english bool) bool {
 	if item, ok := strings.CutPrefix(line, "- "); ok {
 		if section == "Keywords" && english {

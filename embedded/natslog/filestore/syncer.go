@@ -36,7 +36,7 @@ type Syncer struct {
 	dirModTime time.Time // modification time of the directory when it was synced last
 	newest     int       // number of the newest block that was synced
 	newestFile *os.File  // that block
-	failed     error     // a *SyncError, kept for good
+	failed     error     // a *SyncError; never reset
 }
 
 // mtimeGranularity is longer than the coarsest modification time of a file system.
@@ -119,7 +119,7 @@ func (s *Syncer) syncNewBlocks() error {
 	return nil
 }
 
-// sync syncs a file. A failure is kept for good.
+// sync syncs a file. It stores a failure for all later calls.
 func (s *Syncer) sync(f *os.File) error {
 	if err := s.syncFile(f); err != nil {
 		s.failed = &SyncError{f.Name(), err}

@@ -55,7 +55,7 @@ fuzz: ## fuzz every parser for FUZZTIME each (default 30s)
 	    echo "== $$n"; $(GO) test -run '^$$' -fuzz "^$$n$$" -fuzztime $${FUZZTIME:-30s} ./$$(dirname $$f) || exit 1; done; done
 
 audit-bits: ## flip every single bit of a log of 200 events, and cut it at every byte of its end (an hour)
-	CORTEX_AUDIT_BITS=all $(GO) test -count 1 -v -timeout 5h -run '^TestEvery(FlippedBit|Cut)' ./embedded/broker
+	CORTEX_AUDIT_BITS=all $(GO) test -count 1 -v -timeout 5h -run '^TestEvery(FlippedBit|Cut)' ./embedded/natslog
 
 undo-fuzz: deps ## N random transactions (default 500) done and undone on real apt, from SEED (as root)
 	CORTEX_TESTBED=require CORTEX_UNDO_CASES=$${N:-500} CORTEX_UNDO_SEED=$${SEED:-$$(date +%s)} $(GO) test -v -timeout 3h -run 'TestRandomTransactions|TestSeveralTransactions|TestACrash' ./cmd/cortex | grep -E '^( *--- FAIL|ok|FAIL|    undo of|.*_test.go:)|^ +[-+]'
@@ -67,7 +67,7 @@ cache-report: ## show which paraphrases the cache's key finds, and that it takes
 	$(GO) test -count 1 -v -run '^TestPairs$$' ./consumers/canon
 
 resolver-report: ## measure how often words find an accepted package, on LISTS (default: this machine's lists)
-	$(GO) test -count 1 -v -run '^TestReport$$' ./embedded/catalog -lists $${LISTS:-/var/lib/apt/lists}
+	$(GO) test -count 1 -v -run '^TestReport$$' ./embedded/pkgindex -lists $${LISTS:-/var/lib/apt/lists}
 
 stress: deps ## many at once, ten times as much as in the tests, with the race detector, and figures (as root)
 	@set -o pipefail; CORTEX_STRESS=long CORTEX_TESTBED=require $(GO) test -race -count 1 -timeout 30m -v -run '^Test(AHundred|TheReadModels|AThousand|Readers|ManyCommands|Twenty|Questions)' ./cmd/stress ./cmd/render ./cmd/cortex ./producers/hardware ./consumers/analyst | grep -E '^(---|ok|FAIL|panic)|_test.go:|DATA RACE'

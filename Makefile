@@ -94,7 +94,7 @@ deb: ## build the Debian package into dist
 	rm -rf dist/deb && mkdir -p dist/deb
 	$(DEB_BUILD) -tags noengine -o dist/deb/cortex ./cmd/cortex
 	$(DEB_BUILD) -o dist/deb/cortexd ./cmd/cortex
-	$(GO) run ./cmd/pack -version $(DEB_VERSION)-1 -maintainer '$(DEB_MAINTAINER)' -time $(DEB_EPOCH) dist/deb/tree
+	$(GO) run ./cmd/debtree -version $(DEB_VERSION)-1 -maintainer '$(DEB_MAINTAINER)' -time $(DEB_EPOCH) dist/deb/tree
 	DEB_VERSION=$(DEB_VERSION) DEB_ARCH=$(DEB_ARCH) DEB_MAINTAINER='$(DEB_MAINTAINER)' SOURCE_DATE_EPOCH=$(DEB_EPOCH) \
 	  $(GO) tool -modfile=packaging/nfpm.mod nfpm package -p deb -f packaging/nfpm.yaml -t $(DEB)
 

@@ -34,15 +34,14 @@ type LimitProfile struct {
 	Limits
 }
 
-// LimitProfileSet records that a profile has these limits from now on. Appended by the
-// limiter.
+// LimitProfileSet records that a profile has these limits.
 type LimitProfileSet struct {
 	LimitProfile
 }
 
 // LimitsApplied records that a group of processes is under limits, and which of
-// them the machine enforces. Appended by the limiter once the limits are in effect and
-// before the limited program starts.
+// them the machine enforces. It is appended once the
+// limits are in effect and before the limited program starts.
 type LimitsApplied struct {
 	Unit    string        `json:"unit"` // the group's name, unlike every other
 	Profile string        `json:"profile"`
@@ -81,7 +80,7 @@ const (
 )
 
 // LimitsRefused records that a request about limits was refused. No limits of it are in
-// effect. Appended by the limiter.
+// effect.
 type LimitsRefused struct {
 	Unit string `json:"unit,omitempty"`
 	Failure

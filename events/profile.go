@@ -63,7 +63,7 @@ type LimitEffect struct {
 	Before   string `json:"before,omitempty"` // the value before, which a revert restores
 }
 
-// LimitsReverted records that limits are gone. Appended by the limiter when it reverted
+// LimitsReverted records that limits are gone. It is appended after a revert
 // them on request, or when it found the group ended.
 type LimitsReverted struct {
 	Unit   string     `json:"unit"`

@@ -63,8 +63,8 @@ type LimitEffect struct {
 	Before   string `json:"before,omitempty"` // the value before, which a revert restores
 }
 
-// LimitsReverted records that limits are gone. It is appended after a revert
-// them on request, or when it found the group ended.
+// LimitsReverted records that limits are gone. It is appended after a revert on request, or
+// when the limiter finds that the group has ended.
 type LimitsReverted struct {
 	Unit   string     `json:"unit"`
 	Reason string     `json:"reason"`              // ended, asked or unattended, see the constants

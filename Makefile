@@ -88,7 +88,7 @@ DEB_EPOCH       = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct))
 DEB_BUILD       = CGO_ENABLED=0 GOOS=linux GOARCH=$(DEB_ARCH) $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X cortex/cmd/cli.version=$(DEB_VERSION)"
 DEB             = dist/cortex_$(DEB_VERSION)-1_$(DEB_ARCH).deb
 
-.PHONY: deb deb-check deb-test deb-uml
+.PHONY: deb deb-check deb-test deb-upgrade deb-uml
 
 deb: ## build the Debian package into dist
 	rm -rf dist/deb && mkdir -p dist/deb
@@ -108,6 +108,13 @@ deb-check: ## build the package twice and compare, then lintian and systemd's ow
 
 deb-test: deb deps ## install, upgrade, remove and purge the package with real apt, where no systemd runs (as root)
 	CORTEX_TESTBED=require CORTEX_DEB=$(abspath $(DEB)) $(GO) test -count 1 -timeout 10m -run '^TestThePackage' ./cmd/cortex
+
+# The package of an earlier commit is built from an archive of it, so that the tree stays.
+OLD ?= b5312a1
+deb-upgrade: deb deps ## upgrade the package of OLD (a commit; default: before the packages were moved) while transactions run (as root)
+	rm -rf dist/old && mkdir -p dist/old && git archive $(OLD) | tar -x -C dist/old
+	$(MAKE) -C dist/old deb DEB_VERSION=0.0.1 SOURCE_DATE_EPOCH=$(DEB_EPOCH)
+	CORTEX_TESTBED=require CORTEX_OLD_DEB=$(abspath dist/old/dist/cortex_0.0.1-1_$(DEB_ARCH).deb) CORTEX_DEB=$(abspath $(DEB)) $(GO) test -count 1 -timeout 10m -v -run '^Test(PackageUpgradeWhile|CommandAndDaemonOf)' ./cmd/cortex
 
 deb-uml: deb ## the same where real systemd runs, under User-Mode Linux (as root; minutes)
 	@for p in user-mode-linux mmdebstrap; do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$p; }; done

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"cortex/consumers/machine/testbed"
+	"cortex/events"
 )
 
 // oldPackage is a fresh root with the package of an earlier release installed; nil without
@@ -60,21 +61,21 @@ func TestPackageUpgradeWhileTransactionsRun(t *testing.T) {
 	states := m.PackageStates(t)
 	for _, h := range m.history() {
 		for _, name := range []string{"toy-slow", "cowsay"} {
-			if !strings.Contains(h.Summary, name) {
+			if h.Verb != events.VerbInstall || h.Summary != name {
 				continue
 			}
 			installed := false
 			for k, v := range states {
 				installed = installed || strings.HasPrefix(k, name) && strings.Contains(v, "ok installed")
 			}
-			if succeeded := h.State == "succeeded"; succeeded != installed {
+			if succeeded := h.State == events.StateSucceeded; succeeded != installed {
 				t.Errorf("transaction %d (%s) is %s, and dpkg says installed: %v\n%s%s", h.Number, h.Summary, h.State, installed, out, errs)
 			}
 		}
 	}
 	m.must(0, "audit", "verify")
 	m.must(0, "replay", "--verify")
-	m.must(0, "undo", "--yes")
+	m.must(0, "undo", "2", "--yes")
 }
 
 // A new command finds the daemon of the version before, and the other way round. Each says
@@ -99,7 +100,7 @@ func TestCommandAndDaemonOfDifferentVersions(t *testing.T) {
 	if out, code := m.Try("/root/cortex-old", "history"); code != 0 || !strings.Contains(out, "cowsay") {
 		t.Errorf("an old command with a new daemon: exit %d\n%s", code, out)
 	}
-	if out, code := m.Try("/root/cortex-old", "undo", "--yes"); code != 0 {
+	if out, code := m.Try("/root/cortex-old", "undo", "1", "--yes"); code != 0 {
 		t.Errorf("an old command with a new daemon: exit %d\n%s", code, out)
 	}
 	if out, code := m.Try("/root/cortex-old", "limits", "run", "batch", "--", "/bin/true"); code == 0 || !strings.Contains(out, "the command is older than the daemon") {

@@ -14,7 +14,7 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-func TestTheLineTellsBytesAndTheTimeLeft(t *testing.T) {
+func TestProgressLineShowsBytesAndTimeLeft(t *testing.T) {
 	var b bytes.Buffer
 	term := &output.TerminalRenderer{Out: &b, Width: func() int { return 120 }}
 	term.SetForecast(output.Forecast{Started: noon, Expected: 12 * time.Second, DownloadBytes: 2_000_000})
@@ -25,11 +25,11 @@ func TestTheLineTellsBytesAndTheTimeLeft(t *testing.T) {
 	b.Reset()
 	term.Progress(events.Progress{Stage: events.StageApply, Percent: 80, Message: "Unpacking", Time: noon.Add(13 * time.Second), Steps: 1})
 	if got := b.String(); strings.Contains(got, "left") {
-		t.Errorf("it promises what is over: %q", got)
+		t.Errorf("a time left after the expected end: %q", got)
 	}
 }
 
-func TestTheLineFitsEveryWidth(t *testing.T) {
+func TestProgressLineFitsEveryWidth(t *testing.T) {
 	for width := range 200 {
 		var b bytes.Buffer
 		term := &output.TerminalRenderer{Out: &b, Width: func() int { return width }}
@@ -42,7 +42,7 @@ func TestTheLineFitsEveryWidth(t *testing.T) {
 	}
 }
 
-func TestAHundredGoroutinesMayTellProgress(t *testing.T) {
+func TestSynchronizedRendererKeepsTheOrderOfAGoroutine(t *testing.T) {
 	var b bytes.Buffer
 	r := output.Synchronized(&output.NDJSONRenderer{Out: &b})
 	var wg sync.WaitGroup

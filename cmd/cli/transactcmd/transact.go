@@ -26,8 +26,8 @@ type Approval struct {
 // Flags registers --yes and --dry-run.
 func (how *Approval) Flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.BoolVarP(&how.Yes, "yes", "y", false, "do not ask")
-	f.BoolVarP(&how.DryRun, "dry-run", "s", false, "show the plan and its id; change nothing")
+	f.BoolVarP(&how.Yes, "yes", "y", false, "approve the plan without a question")
+	f.BoolVarP(&how.DryRun, "dry-run", "s", false, "show the plan and its id, and change nothing")
 	f.BoolVar(&how.DryRun, "simulate", false, "the same as --dry-run")
 	cmd.MarkFlagsMutuallyExclusive("yes", "dry-run")
 }

@@ -11,8 +11,7 @@ import (
 	"cortex/events"
 )
 
-// ProgressRenderer shows a running transaction. One goroutine uses it; for more, see
-// [SynchronizedRenderer].
+// ProgressRenderer shows a running transaction. One goroutine uses it.
 type ProgressRenderer interface {
 	// Message prints one line for the user.
 	Message(format string, args ...any)
@@ -214,5 +213,4 @@ var (
 	_ ProgressRenderer = (*LineRenderer)(nil)
 	_ ProgressRenderer = (*NDJSONRenderer)(nil)
 	_ ProgressRenderer = QuietRenderer{}
-	_ ProgressRenderer = (*SynchronizedRenderer)(nil)
 )

@@ -67,7 +67,7 @@ func (s *Service) RunHook(ctx context.Context, point string, in io.Reader) error
 		}
 	}
 	o := &observer{
-		Service: s, machine: apt.New(apt.Config{Root: s.Settings.Root, WorkDir: s.Settings.WorkDir()}),
+		service: s, machine: apt.New(apt.Config{Root: s.Settings.Root, WorkDir: s.Settings.WorkDir()}),
 		spool: hook.Spool{Dir: s.Settings.SpoolDir()},
 	}
 	var err error
@@ -91,7 +91,7 @@ func (s *Service) RunHook(ctx context.Context, point string, in io.Reader) error
 
 // observer is one call of a hook.
 type observer struct {
-	*Service
+	service *Service
 	machine *apt.Machine
 	blobs   *blobstore.Blobs
 	state   *confstate.Snapshots
@@ -104,7 +104,7 @@ func (o *observer) before(ctx context.Context, actions io.Reader) error {
 	pid, argv := packageManager(os.Getppid())
 	seen := events.Observation{
 		ID: parts.NewID(), Program: argv[0], Command: intent.CommandLine(argv), Started: time.Now(),
-		Actor: events.Actor{UID: o.UID, LoginUID: loginUID(), SudoUser: o.Env("SUDO_USER"), Program: argv[0], PID: pid},
+		Actor: events.Actor{UID: o.service.UID, LoginUID: loginUID(), SudoUser: o.service.Env("SUDO_USER"), Program: argv[0], PID: pid},
 	}
 	var err error
 	if seen.Before, err = o.state.CaptureState(ctx, o.machine.Inventory); err != nil {
@@ -145,10 +145,10 @@ func (o *observer) after(ctx context.Context) error {
 	if _, err := o.spool.End(state, time.Now()); err != nil {
 		return err
 	}
-	if o.Dial().RecordExternalChanges(ctx) == nil {
+	if o.service.Dial().RecordExternalChanges(ctx) == nil {
 		return nil
 	}
-	_, _, err = o.Connect(ctx)
+	_, _, err = o.service.Connect(ctx)
 	return err
 }
 

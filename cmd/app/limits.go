@@ -42,7 +42,7 @@ func (s *Service) requestLimits(ctx context.Context, req events.LimitsRequest) (
 		return 0, nil, err
 	}
 	if s.Settings.IsSystem() && !ping.MayChange {
-		return 0, nil, &events.Error{Op: "app.requestLimits", Kind: events.ErrConfirmation, Subject: "limits of the system", Err: errors.New("only root may change them"), Hint: "run the command as root"}
+		return 0, nil, &events.Error{Op: "app.requestLimits", Kind: events.ErrConfirmation, Subject: "limits of the system", Err: errors.New("only root may change them"), Hint: s.sudoHint()}
 	}
 	status, err := c.Status(ctx)
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *Service) requestLimits(ctx context.Context, req events.LimitsRequest) (
 	if ctx.Err() != nil {
 		return 0, nil, ctx.Err()
 	}
-	return 0, nil, &events.Error{Op: "app.requestLimits", Kind: events.ErrUnavailable, Subject: "limits", Err: fmt.Errorf("the daemon did not answer within %s", limitsTimeout), Hint: "see 'cortex status'"}
+	return 0, nil, &events.Error{Op: "app.requestLimits", Kind: events.ErrUnavailable, Subject: "limits", Err: fmt.Errorf("the daemon did not answer within %s", limitsTimeout), Hint: "see: cortex status"}
 }
 
 func (s *Service) applyLimits(ctx context.Context, a events.LimitsApply) (events.LimitsApplied, error) {

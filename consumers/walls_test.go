@@ -221,7 +221,7 @@ var otherMeanings = map[string]string{
 	"consumers/policy":      "names of packages that may not be removed",
 	"producers/snippet":     "reads commands that people wrote for them",
 	"events":                "a kind of error",
-	"cmd/cli/...":           "names of checks and of hooks",
+	"cmd/app":               "the name of a check of the doctor",
 }
 
 func TestOnlyMachineAptNamesPackageTools(t *testing.T) {

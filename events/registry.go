@@ -87,7 +87,7 @@ var entries = []Entry{
 	{Kind: KindLimitsReverted, Fact: func() Fact { return &LimitsReverted{} }, Noun: nounMachine, Appenders: []string{"consumers/limiter"}, Readers: []string{"cmd/output", "projections/limits"}, Undo: UndoNever},
 	{Kind: KindLimitsRefused, Fact: func() Fact { return &LimitsRefused{} }, Noun: nounMachine, Appenders: []string{"consumers/limiter"}, Readers: []string{"cmd/output"}, Undo: UndoNever},
 	{Kind: KindLLMRequested, Fact: func() Fact { return &LLMRequested{} }, Noun: nounMachine, Appenders: []string{"consumers/llm/ask"}, Readers: []string{"cmd/output", "consumers/llm/ask"}, Undo: UndoNever},
-	{Kind: KindLLMCompleted, Fact: func() Fact { return &LLMCompleted{} }, Noun: nounMachine, Appenders: []string{"consumers/llm/ask"}, Readers: []string{"cmd/cli/llmcmd", "cmd/output", "consumers/llm/ask", "projections/answers", "projections/usage"}, Undo: UndoNever},
+	{Kind: KindLLMCompleted, Fact: func() Fact { return &LLMCompleted{} }, Noun: nounMachine, Appenders: []string{"consumers/llm/ask"}, Readers: []string{"cmd/app", "cmd/output", "consumers/llm/ask", "projections/answers", "projections/usage"}, Undo: UndoNever},
 	{Kind: KindLLMFailed, Fact: func() Fact { return &LLMFailed{} }, Noun: nounMachine, Appenders: []string{"consumers/llm/ask"}, Readers: []string{"cmd/output", "consumers/llm/ask", "projections/usage"}, Undo: UndoNever},
 	{Kind: KindLLMDenied, Fact: func() Fact { return &LLMDenied{} }, Noun: nounMachine, Appenders: []string{"consumers/llm/ask"}, Readers: []string{"cmd/output", "consumers/llm/ask", "projections/usage"}, Undo: UndoNever},
 	{Kind: KindLLMModeChanged, Fact: func() Fact { return &LLMModeChanged{} }, Noun: nounMachine, Appenders: []string{"consumers/llm/ask"}, Readers: []string{"cmd/output", "consumers/llm/ask"}, Undo: UndoNever},
@@ -99,7 +99,7 @@ var entries = []Entry{
 	// Facts of the log itself.
 	{Kind: KindLogOpened, Fact: func() Fact { return &LogOpened{} }, Noun: nounLog, Appenders: []string{"embedded/natslog"}, Readers: []string{"cmd/output"}, Undo: UndoNever},
 	{Kind: KindTreeHeadSigned, Fact: func() Fact { return &TreeHeadSigned{} }, Noun: nounLog, Appenders: []string{"consumers/treehead"}, Readers: []string{"cmd/output", "consumers/treehead"}, Undo: UndoNever},
-	{Kind: KindDeadLettered, Fact: func() Fact { return &DeadLettered{} }, Noun: nounDeadLetter, Appenders: []string{"consumers"}, Readers: []string{"cmd/api", "cmd/app", "cmd/cli/systemcmd", "cmd/output", "consumers/commands", "projections/history"}, Undo: UndoNever},
+	{Kind: KindDeadLettered, Fact: func() Fact { return &DeadLettered{} }, Noun: nounDeadLetter, Appenders: []string{"consumers"}, Readers: []string{"cmd/api", "cmd/app", "cmd/output", "consumers/commands", "projections/history"}, Undo: UndoNever},
 	{Kind: KindDeadLetterRetried, Fact: func() Fact { return &DeadLetterRetried{} }, Noun: nounDeadLetter, Appenders: []string{"consumers/commands"}, Readers: []string{"projections/history"}, Undo: UndoNever},
 }
 

@@ -2,6 +2,13 @@ package app
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
 	"cortex/cmd/askcontext"
 	"cortex/consumers/llm"
 	"cortex/consumers/llm/ask"
@@ -10,25 +17,19 @@ import (
 	"cortex/events"
 	"cortex/projections/answers"
 	"cortex/projections/history"
-	"errors"
-	"fmt"
-	"path/filepath"
-	"regexp"
-	"slices"
-	"strings"
 )
 
 // Answer is an answer as JSON.
 type Answer struct {
 	Version  int               `json:"version"`
 	Mode     events.LLMMode    `json:"mode"`
-	Text     string            `json:"answer,omitempty"` // of a model
+	Text     string            `json:"answer,omitempty"` // of the model
 	Origin   string            `json:"origin"`
 	Event    events.ID         `json:"event,omitempty"`
 	Cost     int64             `json:"cost_uusd,omitempty"`
 	Evidence []events.Evidence `json:"evidence"`
-	Cited    []string          `json:"cited,omitempty"`   // sources that the answer names and was given
-	Uncited  []string          `json:"unknown,omitempty"` // sources that it names and was not given
+	Cited    []string          `json:"cited,omitempty"`   // named sources that the model was given
+	Uncited  []string          `json:"unknown,omitempty"` // named sources that the model was not given
 
 	Prompt *llm.CompletionRequest `json:"-"` // with ModelOptions.ShowPrompt
 }
@@ -70,13 +71,14 @@ func (s *Service) Ask(ctx context.Context, text string, opts ModelOptions, onDel
 	if len(found) == 0 {
 		return answer, &events.Error{
 			Op: "app.Ask", Kind: events.ErrNotFound, Subject: "the question", Err: errors.New("nothing on this machine relates to it"),
-			Hint: "a model understands more: 'cortex llm --help' shows how to set one up",
+			Hint: "a model can answer more questions; to configure one, see: cortex llm --help",
 		}
 	}
 	return answer, nil
 }
 
-// citedSources gives the sources that an answer names in square brackets.
+// citedSources returns the sources that an answer names in square brackets: those that the
+// model was given, and others.
 func citedSources(text string, given []events.Evidence) (known, unknown []string) {
 	for _, m := range regexp.MustCompile(`\[([^\[\]\n]{1,80})\]`).FindAllStringSubmatch(text, 40) {
 		for _, name := range strings.Split(m[1], ",") {
@@ -93,7 +95,7 @@ func citedSources(text string, given []events.Evidence) (known, unknown []string
 	return known, unknown
 }
 
-// classifyQuestion guesses what kind of question it is; it decides whom to ask first.
+// classifyQuestion guesses the type of a question, which decides the first provider to ask.
 func classifyQuestion(text string) events.LLMTask {
 	lower := strings.ToLower(text)
 	for _, t := range []struct {
@@ -113,7 +115,7 @@ func classifyQuestion(text string) events.LLMTask {
 	return events.TaskConversation
 }
 
-// gatherEvidence looks up what bears on a question.
+// gatherEvidence looks up facts that relate to a question.
 func (s *Service) gatherEvidence(ctx context.Context, text string) []events.Evidence {
 	sources := askcontext.ContextSources{
 		Root: s.Settings.Root, Machine: apt.New(apt.Config{Root: s.Settings.Root}),

@@ -13,16 +13,16 @@ import (
 	"cortex/projections/memory"
 )
 
-// Limits of what a model is told of the person who asks.
+// Limits of the remembered items in a prompt.
 const (
 	maxRecallBytes  = 2 << 10
 	maxRecallStated = 10
 )
 
-// pastChoices reads what is remembered about the user, for ranking candidates. If the
-// memory cannot be read, it is empty.
+// pastChoices reads the user's remembered choices and preferences, which rank candidates. If
+// the memory cannot be read, it is empty.
 type pastChoices struct {
-	db     *sql.DB // nil: nothing is remembered
+	db     *sql.DB // nil: the memory is empty
 	reader *memory.Reader
 }
 
@@ -31,7 +31,7 @@ func (s *Service) pastChoices(ctx context.Context) pastChoices {
 	if err != nil {
 		return pastChoices{}
 	}
-	return pastChoices{db, s.MemoryReader(db)}
+	return pastChoices{db, s.memoryReader(db)}
 }
 
 func (r pastChoices) close() error {
@@ -41,7 +41,7 @@ func (r pastChoices) close() error {
 	return r.db.Close()
 }
 
-// chosen is what was chosen before for words.
+// chosen returns the packages that the user chose before for words.
 func (r pastChoices) chosen(ctx context.Context, words string) []memory.ChoiceCount {
 	if r.db == nil {
 		return nil
@@ -53,8 +53,8 @@ func (r pastChoices) chosen(ctx context.Context, words string) []memory.ChoiceCo
 	return list
 }
 
-// first puts what was chosen before for the same words first, and says so. find
-// looks up what is not among the candidates.
+// first moves packages that the user chose before for the same words to the front, with that
+// reason. find looks up packages that are not among the candidates.
 func (r pastChoices) first(ctx context.Context, n events.Need, find func(events.PackageName) (events.Candidate, bool)) events.Need {
 	if n.ExactName {
 		return n
@@ -70,7 +70,7 @@ func (r pastChoices) first(ctx context.Context, n events.Need, find func(events.
 		} else {
 			var ok bool
 			if found, ok = find(c.Package); !ok {
-				continue // no package list knows it any more
+				continue // no package list contains it any more
 			}
 		}
 		why := fmt.Sprintf("you chose it before for these words, %d of %d times", c.TimesChosen, c.TimesAsked)
@@ -82,8 +82,8 @@ func (r pastChoices) first(ctx context.Context, n events.Need, find func(events.
 	return n
 }
 
-// promptText returns what a model is shown: the stated preferences, and earlier choices for
-// the same needs. Whoever asks sees it with --show-prompt.
+// promptText returns the preferences and the earlier choices for the same needs, for the prompt
+// of a model. The user sees it with --show-prompt.
 func (r pastChoices) promptText(ctx context.Context, needs []events.Need) string {
 	if r.db == nil {
 		return ""

@@ -43,7 +43,7 @@ func (s *Service) requestLimits(ctx context.Context, req events.LimitsRequest) (
 		return 0, nil, err
 	}
 	if s.Settings.IsSystem() && !ping.MayChange {
-		return 0, nil, &events.Error{Op: "app.requestLimits", Kind: events.ErrConfirmation, Subject: "system limits", Err: errors.New("only root may change them"), Hint: "run the command as root"}
+		return 0, nil, &events.Error{Op: "app.requestLimits", Kind: events.ErrConfirmation, Subject: "limits of the system", Err: errors.New("only root may change them"), Hint: s.sudoHint()}
 	}
 	status, err := c.Status(ctx)
 	if err != nil {
@@ -77,7 +77,7 @@ func (s *Service) requestLimits(ctx context.Context, req events.LimitsRequest) (
 	if ctx.Err() != nil {
 		return 0, nil, ctx.Err()
 	}
-	return 0, nil, &events.Error{Op: "app.requestLimits", Kind: events.ErrUnavailable, Subject: "limits", Err: fmt.Errorf("the daemon did not answer within %s", limitsTimeout), Hint: "to see its state: cortex status"}
+	return 0, nil, &events.Error{Op: "app.requestLimits", Kind: events.ErrUnavailable, Subject: "limits", Err: fmt.Errorf("the daemon did not answer within %s", limitsTimeout), Hint: "see: cortex status"}
 }
 
 func (s *Service) applyLimits(ctx context.Context, a events.LimitsApply) (events.LimitsApplied, error) {

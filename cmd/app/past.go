@@ -32,7 +32,7 @@ func ParseInstant(s string) (Instant, error) {
 	}
 	t, err := ParseTime(s)
 	if err == nil && t.IsZero() {
-		err = &events.Error{Op: "app.instant", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", s), Err: errors.New("is neither a position nor a time"), Hint: "positions are the numbers that 'cortex events list' shows"}
+		err = &events.Error{Op: "app.ParseInstant", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", s), Err: errors.New("not a position and not a time"), Hint: "'cortex events list' shows positions"}
 	}
 	return Instant{Time: t}, err
 }
@@ -45,8 +45,8 @@ func (i Instant) Includes(r events.Record) bool {
 	return !r.Time.After(i.Time)
 }
 
-// pastLog is the log as it was at an instant: everything before the first fact that
-// is later. It is read through the daemon and cannot be written.
+// pastLog is the log as it was at an instant: the events before the first later one. It reads
+// through the daemon and cannot be written.
 type pastLog struct {
 	client *client.Client
 	host   events.HostID
@@ -58,9 +58,9 @@ var _ events.Log = pastLog{}
 // Host implements [events.Log].
 func (p pastLog) Host() events.HostID { return p.host }
 
-// Append implements [events.Log]: it refuses.
+// Append implements [events.Log]. It always fails.
 func (p pastLog) Append(context.Context, events.Event, events.Expect) (events.Record, error) {
-	return events.Record{}, &events.Error{Op: "app.past", Kind: events.ErrInternal, Err: errors.New("the past cannot be changed")}
+	return events.Record{}, &events.Error{Op: "app.BuildPast", Kind: events.ErrInternal, Err: errors.New("the past cannot be changed")}
 }
 
 // Read implements [events.Log].
@@ -77,7 +77,7 @@ func (p pastLog) Read(ctx context.Context, q events.Query) iter.Seq2[events.Reco
 	}
 }
 
-// Follow implements [events.Log]: nothing comes to what is past.
+// Follow implements [events.Log]. The past gets no new events.
 func (p pastLog) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
 	return p.Read(ctx, q)
 }
@@ -99,8 +99,7 @@ func (p pastLog) Head(ctx context.Context) (events.Link, error) {
 	return r.Link(), err
 }
 
-// ReadModelAt answers from a read model as it is, or as it was at an instant that was
-// typed.
+// ReadModelAt queries a read model as it is, or as it was at a position or time.
 func (s *Service) ReadModelAt(ctx context.Context, at, name string, ask func(*sql.DB) error) error {
 	if at == "" {
 		return s.ReadModel(ctx, name, ask)
@@ -112,13 +111,13 @@ func (s *Service) ReadModelAt(ctx context.Context, at, name string, ask func(*sq
 	return s.ReadModelPast(ctx, i, name, ask)
 }
 
-// ReadModelPast answers from a read model as it was at an instant.
+// ReadModelPast queries a read model as it was at an instant.
 func (s *Service) ReadModelPast(ctx context.Context, until Instant, name string, ask func(*sql.DB) error) error {
 	return s.BuildPast(ctx, until, name, func(m *projections.ReadModel) error { return m.Read(ctx, ask) })
 }
 
-// BuildPast builds a read model as it was at an instant, in a directory that is
-// gone afterwards.
+// BuildPast builds a read model as it was at an instant in a temporary directory, calls use,
+// and removes the directory.
 func (s *Service) BuildPast(ctx context.Context, until Instant, name string, use func(*projections.ReadModel) error) (err error) {
 	p, err := readmodels.ByName(name)
 	if err != nil {
@@ -133,7 +132,7 @@ func (s *Service) BuildPast(ctx context.Context, until Instant, name string, use
 	}
 	dir, err := os.MkdirTemp("", "cortex-past-")
 	if err != nil {
-		return &events.Error{Op: "app.past", Kind: events.ErrUnavailable, Subject: os.TempDir(), Err: err}
+		return &events.Error{Op: "app.BuildPast", Kind: events.ErrUnavailable, Subject: os.TempDir(), Err: err}
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	open := func(ctx context.Context, path string) (projections.Store, error) {

@@ -161,7 +161,7 @@ func (s *Service) HasLog() bool {
 func (s *Service) NoHistory() error {
 	return &events.Error{
 		Op: "app", Kind: events.ErrNotFound, Subject: s.Settings.StateDir, Err: errors.New("there is no history yet"),
-		Hint: "'cortex install NAME' starts one",
+		Hint: "the first change starts one, for example: cortex install NAME",
 	}
 }
 

@@ -1,29 +1,30 @@
 package app
 
 import (
-	"cortex/events"
 	"fmt"
+	"slices"
+	"strings"
+
+	"cortex/events"
 )
 
-func CheckState(s events.TransactionState) error {
-	if s == "" {
-		return nil
-	}
-	for _, known := range events.TransactionStates {
-		if s == known {
-			return nil
-		}
-	}
-	return &events.Error{Op: "cli", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", s), Err: fmt.Errorf("is no state"), Hint: "stateNames are " + StateNames()}
-}
-
-func StateNames() string {
-	out := ""
-	for i, s := range events.TransactionStates {
-		if i > 0 {
-			out += ", "
-		}
-		out += string(s)
+// StateNames returns the names of all states of a transaction.
+func StateNames() []string {
+	var out []string
+	for _, s := range events.TransactionStates {
+		out = append(out, string(s))
 	}
 	return out
+}
+
+// CheckState returns ErrUsage unless state names a state of a transaction or is empty. what
+// names the input in the error.
+func CheckState(what, state string) error {
+	if state == "" || slices.Contains(StateNames(), state) {
+		return nil
+	}
+	return &events.Error{
+		Op: "app.CheckState", Kind: events.ErrUsage, Subject: what,
+		Err: fmt.Errorf("invalid state %q", state), Hint: "states are " + strings.Join(StateNames(), ", "),
+	}
 }

@@ -10,8 +10,8 @@ import (
 	"cortex/events"
 )
 
-// ParseTime reads a point in time as a person types it, in local time: a date, a
-// date and time, RFC 3339, or how long ago (90s, 15m, 2h, 7d, 4w).
+// ParseTime reads a time as a person types it, in local time: a date, a date and time, RFC
+// 3339, today, yesterday, or an age (90s, 15m, 2h, 7d, 4w). The empty text is the zero time.
 func ParseTime(s string) (time.Time, error) { return parseTimeAt(s, time.Now()) }
 
 func parseTimeAt(s string, now time.Time) (time.Time, error) {
@@ -35,7 +35,7 @@ func parseTimeAt(s string, now time.Time) (time.Time, error) {
 	if d, err := parseSpan(s); err == nil {
 		return now.Add(-d), nil
 	}
-	return time.Time{}, &events.Error{Op: "app.moment", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", s), Err: errors.New("is not a time"), Hint: "write 2026-11-23, '2026-11-23 12:00', 2h or 7d"}
+	return time.Time{}, &events.Error{Op: "app.ParseTime", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", s), Err: errors.New("not a time"), Hint: "examples: 2026-11-23, '2026-11-23 12:00', 2h, 7d"}
 }
 
 func parseSpan(s string) (time.Duration, error) {

@@ -8,6 +8,7 @@ import (
 
 	"cortex/cmd/api"
 	"cortex/cmd/client"
+	"cortex/consumers/machine/apt"
 	"cortex/events"
 	"cortex/producers/intent"
 	"cortex/projections/history"
@@ -33,7 +34,8 @@ type Approval struct {
 type Frontend interface {
 	// ShowPlan shows the plan of t before it is approved or left alone.
 	ShowPlan(t *events.Transaction)
-	// Confirm asks for the approval of p. ok is false where nobody can be asked.
+	// Confirm asks for the approval of p. ok is false if there is no
+	// terminal to ask on.
 	Confirm(ctx context.Context, p events.Plan) (yes, ok bool, err error)
 	// Replanning reports that the plan was stale and another follows.
 	Replanning()
@@ -176,6 +178,19 @@ func (s *Service) attachable(ctx context.Context, ref string) (history.Transacti
 		Op: "app.Attach", Kind: events.ErrNotFound, Err: errors.New("no transaction is running"),
 		Hint: "'cortex history' lists transactions; 'cortex attach ID' shows how one of them ended",
 	}
+}
+
+// Downgraded returns the packages that a transaction took back to an older version and that
+// are not on hold: the next upgrade would install the newer version again.
+func Downgraded(t *events.Transaction) []events.PackageRef {
+	var refs []events.PackageRef
+	for _, c := range t.Changes {
+		older := c.Before.Installed() && c.After.Installed() && apt.CompareVersions(c.After.Version, c.Before.Version) < 0
+		if older && !c.After.Held() {
+			refs = append(refs, events.PackageRef{Name: c.Name, Arch: c.Arch})
+		}
+	}
+	return refs
 }
 
 // watch follows one transaction.

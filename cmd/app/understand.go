@@ -153,11 +153,11 @@ func (u *understander) candidates(ctx context.Context, request string) (Understa
 func ReplyOrigin(r events.Reply) string {
 	switch {
 	case r.Cache == string(answers.MatchedByExactKey):
-		return "from an answer that " + r.Model + " gave before to the same words"
+		return "from a cached answer of " + r.Model + " to the same words"
 	case r.Cache != "":
-		return "from an answer that " + r.Model + " gave before to words that mean the same"
+		return "from a cached answer of " + r.Model + " to words that mean the same"
 	case r.Unpriced:
-		return fmt.Sprintf("proposed by %s (%s), at a price nobody set", r.Provider, r.Model)
+		return fmt.Sprintf("proposed by %s (%s), whose price is not set", r.Provider, r.Model)
 	}
 	return fmt.Sprintf("proposed by %s (%s) for %s", r.Provider, r.Model, router.FormatUSD(r.Cost))
 }
@@ -170,7 +170,7 @@ func (u *understander) find(ctx context.Context) func(events.PackageName) (event
 	}
 }
 
-// question is what a model would be asked.
+// question returns the question for a model.
 func (u *understander) question(ctx context.Context, request string, needs []events.Need) events.Question {
 	q := events.Question{Task: events.TaskInstall, Text: request, Machine: u.machine, Needs: needs[:min(len(needs), events.MaxNeeds)], OnlyProvider: u.opts.Provider}
 	remembered := u.choices.promptText(ctx, needs)
@@ -184,7 +184,7 @@ func (u *understander) question(ctx context.Context, request string, needs []eve
 	return q
 }
 
-// vocabulary is the index as canonical keys need it.
+// vocabulary is the index in the form that canonical keys need.
 type vocabulary struct{ c *pkgindex.Index }
 
 func (v vocabulary) Frequency(word string) int { return v.c.Frequency(word) }
@@ -233,7 +233,7 @@ func (s *Service) modelClient(ctx context.Context, opts ModelOptions) (*client.C
 			s.Note("note: " + m.Problem)
 		}
 		if ping.UID != s.UID && !ping.MayChange {
-			return nil, nil // the daemon's owner pays, not we
+			return nil, nil // the owner of the daemon would pay
 		}
 		return c, nil
 	}

@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cortex/cmd/output"
+	"cortex/cmd/hwsummary"
 	"cortex/consumers/machine/apt"
 	"cortex/embedded/pkgindex"
 	"cortex/events"
@@ -234,9 +234,11 @@ func (s ContextSources) hardware(ctx context.Context) events.Evidence {
 	if err != nil {
 		return events.Evidence{Source: "hardware", Text: "unavailable: " + err.Error()}
 	}
-	var b strings.Builder
-	output.Hardware(&b, facts)
-	return events.Evidence{Source: "hardware", Text: b.String()}
+	var lines []string
+	for _, line := range hwsummary.Lines(facts) {
+		lines = append(lines, line.Label+": "+line.Text)
+	}
+	return events.Evidence{Source: "hardware", Text: strings.Join(lines, "\n")}
 }
 
 // diskSpace returns the free space of the root file system.

@@ -8,7 +8,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"cortex/cmd/app"
 	"cortex/cmd/cli/cmdutil"
@@ -20,7 +19,7 @@ import (
 func Main(ctx context.Context, streams *iostreams.IO, service *app.Service) int {
 	c := &cmdutil.Context{IO: streams, Service: service}
 	c.Build = Build()
-	c.Note = func(message string) { fmt.Fprintln(c.Stderr, message) }
+	c.Note = func(message string) { c.Infof("%s", message) }
 	root := newRoot(c)
 	root.SetArgs(c.Args)
 	root.SetIn(c.Stdin)

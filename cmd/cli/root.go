@@ -27,10 +27,10 @@ import (
 	"cortex/events"
 )
 
-// version is set when a release is built: -ldflags "-X cortex/cmd/cli.version=…".
+// version is set in a release build: -ldflags "-X cortex/cmd/cli.version=…".
 var version = "dev"
 
-// Build names this build, for version skew and bug reports.
+// Build returns the name of this build, which commands and daemons compare.
 func Build() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -44,11 +44,11 @@ func Build() string {
 	return version
 }
 
-const exitCodes = `Exit codes: 0 done or nothing to do, 1 error, 2 usage, 3 declined, 4 needs a yes or
-root, 5 denied by policy, 6 plan stale, 7 undone but not exactly, 8 another
-package manager is busy, 100 apt or dpkg failed, 130 interrupted.`
+const exitCodes = `Exit codes: 0 done or nothing to do, 1 error, 2 usage, 3 declined, 4 needs approval
+or root, 5 denied by policy, 6 plan stale, 7 undone but not exactly, 8 another package
+manager is busy, 100 apt or dpkg failed, 130 interrupted.`
 
-// Root is the whole command tree, for manual pages.
+// Root returns the whole command tree, for manual pages.
 func Root() *cobra.Command {
 	return newRoot(&cmdutil.Context{IO: &iostreams.IO{}, Service: &app.Service{}})
 }
@@ -57,22 +57,24 @@ func newRoot(c *cmdutil.Context) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "cortex",
 		Short: "Install software through apt, with a history that can be undone",
-		Long: `Cortex installs software on Debian and Ubuntu through apt, records exactly what
-happened, and takes it back.
+		Long: `Cortex installs software on Debian through apt, records every change, and can undo it.
+
+A request that changes nothing is refused (it is invalid, or apt cannot plan it), denied (a
+policy rule forbids its plan), or cancelled (its plan was not approved).
 
 ` + exitCodes,
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return c.LoadSettings() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		c.JSON = c.JSON || wantsJSON(c.Args) // it may stand behind the flag that is wrong
+		c.JSON = c.JSON || wantsJSON(c.Args) // --json may follow the invalid flag
 		return cmdutil.UsageError(cmd, err)
 	})
 	flags := root.PersistentFlags()
-	flags.BoolVar(&c.JSON, "json", false, "print JSON")
-	flags.BoolVar(&c.Embedded, "embedded", false, "run the daemon's inside in this process")
-	flags.BoolVarP(&c.Quiet, "quiet", "q", false, "no progress")
-	root.AddGroup(&cobra.Group{ID: "change", Title: "Change the machine:"}, &cobra.Group{ID: "look", Title: "Look at what happened:"}, &cobra.Group{ID: "tool", Title: "Run cortex itself:"})
+	flags.BoolVar(&c.JSON, "json", false, "print JSON instead of text")
+	flags.BoolVar(&c.Embedded, "embedded", false, "run without a background daemon")
+	flags.BoolVarP(&c.Quiet, "quiet", "q", false, "print no progress and no notes")
+	root.AddGroup(&cobra.Group{ID: "change", Title: "Change the machine:"}, &cobra.Group{ID: "look", Title: "Show what happened:"}, &cobra.Group{ID: "tool", Title: "Operate cortex:"})
 	for _, e := range commands {
 		if !needs(c.Args, e.name) {
 			continue
@@ -82,18 +84,17 @@ happened, and takes it back.
 			if cmd.Long == "" {
 				cmd.Long = cmd.Short + "."
 			}
-			cmd.Long += "\n\n" + exitCodes
+			cmd.Long += "\n\nFor the exit codes, see 'cortex help exit-codes'."
 		}
 		root.AddCommand(cmd)
 	}
 	root.SetHelpCommandGroupID("tool")
 	root.SetCompletionCommandGroupID("tool")
 	unknown(root)
-	exemplify(root)
 	return root
 }
 
-// wantsJSON reports whether --json stands among arguments that were not understood.
+// wantsJSON reports whether the arguments contain --json, although they cannot be parsed.
 func wantsJSON(args []string) bool {
 	for _, arg := range args {
 		switch arg {
@@ -106,15 +107,15 @@ func wantsJSON(args []string) bool {
 	return false
 }
 
-// entry is a command that is made when it is needed: making all of them is a sixth of
-// a start.
+// entry is a command that is created only when it is needed: creating all of them takes a
+// sixth of the start time.
 type entry struct {
 	group, name string
 	make        func(*cmdutil.Context) *cobra.Command
 }
 
-// needs reports whether a command must be there: all must, unless the first word names
-// one.
+// needs reports whether a command must be created: all must, unless the first argument
+// names one.
 func needs(args []string, name string) bool {
 	if len(args) == 0 || args[0] == name {
 		return true
@@ -122,28 +123,28 @@ func needs(args []string, name string) bool {
 	return !slices.ContainsFunc(commands, func(e entry) bool { return e.name == args[0] })
 }
 
-// commands are all commands, in the order of their groups.
+// commands are all commands, by group.
 var commands = []entry{
 	{"change", "install", func(c *cmdutil.Context) *cobra.Command {
-		return transactcmd.NewInstall(c, "install", "Install packages, by name or by what they are for")
+		return transactcmd.NewInstall(c, "install", "Install packages, by name or by purpose")
 	}},
 	{"change", "plan", func(c *cmdutil.Context) *cobra.Command {
-		return transactcmd.NewInstall(c, "plan", "Show what an installation would do; the same as install --dry-run")
+		return transactcmd.NewInstall(c, "plan", "Show the plan of an installation, and change nothing")
 	}},
 	{"change", "remove", func(c *cmdutil.Context) *cobra.Command {
-		return transactcmd.NewVerb(c, events.VerbRemove, "remove NAME[:ARCH]…", "Remove packages, keeping their configuration", cobra.MinimumNArgs(1))
+		return transactcmd.NewVerb(c, events.VerbRemove, "remove NAME[:ARCH]…", "Remove packages, and keep their configuration", cobra.MinimumNArgs(1))
 	}},
 	{"change", "purge", func(c *cmdutil.Context) *cobra.Command {
 		return transactcmd.NewVerb(c, events.VerbPurge, "purge NAME[:ARCH]…", "Remove packages and their configuration", cobra.MinimumNArgs(1))
 	}},
 	{"change", "upgrade", func(c *cmdutil.Context) *cobra.Command {
-		return transactcmd.NewVerb(c, events.VerbUpgrade, "upgrade [NAME[:ARCH]…]", "Upgrade packages, or all", cobra.ArbitraryArgs)
+		return transactcmd.NewVerb(c, events.VerbUpgrade, "upgrade [NAME[:ARCH]…]", "Upgrade the named packages, or everything", cobra.ArbitraryArgs)
 	}},
 	{"change", "hold", func(c *cmdutil.Context) *cobra.Command {
-		return transactcmd.NewVerb(c, events.VerbHold, "hold NAME[:ARCH]…", "Keep packages at their version", cobra.MinimumNArgs(1))
+		return transactcmd.NewVerb(c, events.VerbHold, "hold NAME[:ARCH]…", "Hold packages at their version", cobra.MinimumNArgs(1))
 	}},
 	{"change", "unhold", func(c *cmdutil.Context) *cobra.Command {
-		return transactcmd.NewVerb(c, events.VerbUnhold, "unhold NAME[:ARCH]…", "Let packages change again", cobra.MinimumNArgs(1))
+		return transactcmd.NewVerb(c, events.VerbUnhold, "unhold NAME[:ARCH]…", "Release packages from hold", cobra.MinimumNArgs(1))
 	}},
 	{"change", "apply", transactcmd.NewApply},
 	{"change", "undo", transactcmd.NewUndo},
@@ -185,22 +186,22 @@ var commands = []entry{
 	{"", "worker", systemcmd.NewWorker},
 }
 
-// unknown makes a wrong command a usage error with near ones.
+// unknown makes an unknown command a usage error that suggests similar commands.
 func unknown(root *cobra.Command) {
 	root.Args = cobra.ArbitraryArgs
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return cmd.Help()
 		}
-		hint := "see 'cortex help'"
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			hint = "did you mean " + strings.Join(near, " or ") + "?"
+		hint := "to list the commands: cortex help"
+		if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+			hint = "did you mean " + strings.Join(similar, " or ") + "?"
 		}
-		return &events.Error{Op: "cli", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", args[0]), Err: errors.New("there is no such command"), Hint: hint}
+		return &events.Error{Op: "cli", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", args[0]), Err: errors.New("unknown command"), Hint: hint}
 	}
 	root.SuggestionsMinimumDistance = 2
 }
 
 func newExitCodes() *cobra.Command {
-	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodes}
+	return &cobra.Command{Use: "exit-codes", Short: "Explain the exit codes", Long: exitCodes}
 }

@@ -1,14 +1,15 @@
 package cli
 
 import (
+	"testing"
+
 	"cortex/cmd/app"
 	"cortex/cmd/cli/cmdutil"
 	"cortex/cmd/cli/iostreams"
-	"testing"
 )
 
-// TestEntriesHaveTheNamesOfTheirCommands: a command is found by its entry's name.
-func TestEntriesHaveTheNamesOfTheirCommands(t *testing.T) {
+// TestEntryHasTheNameOfItsCommand: newRoot finds a command by the name of its entry.
+func TestEntryHasTheNameOfItsCommand(t *testing.T) {
 	seen := map[string]bool{}
 	for _, e := range commands {
 		c := e.make(withArgs())

@@ -264,7 +264,7 @@ func TestAnUndoThatCannotBeRefusesBeforeAnythingRuns(t *testing.T) {
 	m.Run(t, "/usr/bin/apt-get", "-y", "install", "toy-app=1.0", "toy-lib=1.0")
 	m.Run(t, "/usr/bin/apt-get", "clean")
 	m.Offer(t, "toy-app=2.0", "toy-lib=2.0", "toy-lib=1.0")
-	if r := m.must(0, "upgrade", "toy-app", "--yes"); !strings.Contains(r.out, "an undo could not bring back: toy-app 1.0") {
+	if r := m.must(0, "upgrade", "toy-app", "--yes"); !strings.Contains(r.out, "cannot be undone: toy-app 1.0") {
 		t.Errorf("it was not said before:\n%s", r.out)
 	}
 	before := m.PackageStates(t)

@@ -145,7 +145,7 @@ func TestAClientOfNATSHearsWhatIsInstalled(t *testing.T) {
 	if err != nil || !strings.Contains(string(fact.Data), `"toy-lib`) {
 		t.Errorf("heard %v, %v", fact, err)
 	}
-	if r := m.must(0, "status"); !strings.Contains(r.out, "NATS clients at "+address) {
+	if r := m.must(0, "status"); !strings.Contains(r.out, "accepted at "+address) {
 		t.Errorf("status does not say so:\n%s", r.out)
 	}
 }

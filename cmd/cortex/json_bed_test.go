@@ -14,7 +14,7 @@ import (
 	"cortex/cmd/cli"
 )
 
-// contract is what docs/json.md says.
+// contract is the content of docs/json.md.
 type contract struct {
 	fields, maybe map[string][]string // by command, beside version
 	lines         []string            // commands that print one object a line
@@ -51,8 +51,8 @@ func readContract(t *testing.T) contract {
 	return c
 }
 
-// TestEveryCommandIsInTheJSONContract: a command that the document does not know is one
-// whose output nobody can rely on.
+// TestEveryCommandIsInTheJSONContract holds that docs/json.md describes the output of every
+// command.
 func TestEveryCommandIsInTheJSONContract(t *testing.T) {
 	c := readContract(t)
 	known := slices.Concat(slices.Collect(maps.Keys(c.fields)), c.lines, c.none)
@@ -63,7 +63,7 @@ func TestEveryCommandIsInTheJSONContract(t *testing.T) {
 		there[name] = true
 		// A command that only has others under it shows its help.
 		if cmd.Runnable() && !cmd.Hidden && cmd.HasParent() && (!cmd.HasSubCommands() || answers[name]) && !slices.Contains(known, name) {
-			t.Errorf("docs/json.md does not say what '%s --json' prints", name)
+			t.Errorf("docs/json.md does not describe '%s --json'", name)
 		}
 		for _, sub := range cmd.Commands() {
 			walk(sub)
@@ -72,7 +72,7 @@ func TestEveryCommandIsInTheJSONContract(t *testing.T) {
 	walk(cli.Root())
 	for name := range c.fields {
 		if !there[name] {
-			t.Errorf("docs/json.md knows %q, which is no command", name)
+			t.Errorf("docs/json.md describes %q, which is not a command", name)
 		}
 	}
 }
@@ -80,8 +80,8 @@ func TestEveryCommandIsInTheJSONContract(t *testing.T) {
 // answers are the commands that have others under them and do something themselves.
 var answers = map[string]bool{"hardware": true, "logs": true, "suggest": true}
 
-// TestWhatCommandsPrintIsInTheJSONContract runs what needs no model and no server, one
-// after the other on one machine.
+// TestWhatCommandsPrintIsInTheJSONContract runs the commands that need no model and no server,
+// one after the other on one machine.
 func TestWhatCommandsPrintIsInTheJSONContract(t *testing.T) {
 	m := setup(t)
 	c := readContract(t)
@@ -143,7 +143,7 @@ func TestWhatCommandsPrintIsInTheJSONContract(t *testing.T) {
 			delete(v, may)
 		}
 		if len(v) > 0 {
-			t.Errorf("%s prints %q, which docs/json.md does not know", run, slices.Sorted(maps.Keys(v)))
+			t.Errorf("%s prints %q, which docs/json.md does not describe", run, slices.Sorted(maps.Keys(v)))
 		}
 	}
 }

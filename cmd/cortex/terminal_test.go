@@ -80,7 +80,7 @@ func (s *screen) exit() int {
 	return s.cmd.ProcessState.ExitCode()
 }
 
-func TestOnATerminalItAsks(t *testing.T) {
+func TestTerminalAsksForApproval(t *testing.T) {
 	for name, tc := range map[string]struct {
 		keys  string
 		code  int
@@ -109,7 +109,7 @@ func TestOnATerminalItAsks(t *testing.T) {
 	}
 }
 
-func TestRemovalsAreNotTheDefaultAnswer(t *testing.T) {
+func TestTerminalDefaultIsNoForRemovals(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "cowsay", "--yes")
 	s := m.onTerminal("remove", "cowsay")
@@ -120,8 +120,8 @@ func TestRemovalsAreNotTheDefaultAnswer(t *testing.T) {
 	}
 }
 
-// Somebody may still be typing for another program when the question comes up.
-func TestWhatWasTypedBeforeTheQuestionIsNoAnswer(t *testing.T) {
+// The user may still be typing for another program when the question appears.
+func TestTerminalDiscardsInputBeforeTheQuestion(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "cowsay", "--yes")
 	s := m.onTerminal("remove", "cowsay")
@@ -133,20 +133,20 @@ func TestWhatWasTypedBeforeTheQuestionIsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestCtrlCWhileAptRunsLeavesItRunning(t *testing.T) {
+func TestTerminalCtrlCStopsOnlyWatching(t *testing.T) {
 	m := setup(t)
 	t.Cleanup(func() { m.WriteFile(t, "/run/toy-slow.go", "") })
 	s := m.onTerminal("install", "toy-slow", "--yes")
 	m.until("the slow package", func() bool { return m.Exists("/run/toy-slow.waiting") })
-	s.expect("\r\x1b[K[") // the live line
+	s.expect("\r\x1b[K[") // the progress line
 	s.typed("\x03")
-	s.expect("Leave it in the background? [Y/n]")
+	s.expect("Stop watching? [Y/n]")
 	s.typed("n\n")
-	s.expect("[Y/n] n\r\n\r\x1b[K[") // on it goes, and the line is there again
+	s.expect("[Y/n] n\r\n\r\x1b[K[") // it continues to watch, and shows the line again
 	s.typed("\x03")
-	m.until("asked again", func() bool { return strings.Count(s.text(), "Leave it in the background?") == 2 })
+	m.until("asked again", func() bool { return strings.Count(s.text(), "Stop watching?") == 2 })
 	s.typed("\x03")
-	if code := s.exit(); code != 130 || !strings.Contains(s.text(), "goes on in the background") || !strings.Contains(s.text(), "cortex attach 1") {
+	if code := s.exit(); code != 130 || !strings.Contains(s.text(), "continues in the background") || !strings.Contains(s.text(), "cortex attach 1") {
 		t.Errorf("exit %d:\n%s", code, s.text())
 	}
 	back := m.onTerminal("attach")
@@ -160,7 +160,7 @@ func TestCtrlCWhileAptRunsLeavesItRunning(t *testing.T) {
 	}
 }
 
-func TestAfterAnUndoneUpgradeAHoldIsOffered(t *testing.T) {
+func TestTerminalOffersHoldAfterUndoneUpgrade(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "toy-app=1.0", "toy-lib=1.0", "--yes")
 	m.must(0, "upgrade", "toy-app", "--yes")

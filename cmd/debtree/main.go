@@ -18,7 +18,7 @@ import (
 	"github.com/spf13/cobra/doc"
 
 	"cortex/cmd/cli"
-	"cortex/cmd/cli/systemcmd"
+	"cortex/cmd/hookfiles"
 	"cortex/cmd/programs"
 )
 
@@ -46,7 +46,7 @@ func run(args []string) error {
 		return err
 	}
 	root := cli.Root()
-	for path, content := range systemcmd.DropIns(programs.CommandPath) {
+	for path, content := range hookfiles.Contents(programs.CommandPath) {
 		if err := writeFile(dir, path, []byte(content)); err != nil {
 			return err
 		}

@@ -8,10 +8,11 @@ import (
 	"time"
 	"unicode"
 
+	"cortex/cmd/units"
 	"cortex/projections/answers"
 )
 
-// MicroUSD is an amount in dollars, exactly.
+// MicroUSD formats an amount of millionths of a dollar, exactly.
 func MicroUSD(n int64) string {
 	sign := ""
 	if n < 0 {
@@ -20,8 +21,8 @@ func MicroUSD(n int64) string {
 	return fmt.Sprintf("%s$%d.%06d", sign, n/1_000_000, n%1_000_000)
 }
 
-// stripControl is a text of others without what would move a terminal's cursor or
-// turn its letters round. Line breaks and tabs stay.
+// stripControl removes characters from untrusted text that move a terminal's cursor or change
+// the writing direction. Line breaks and tabs stay.
 func stripControl(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
@@ -31,28 +32,28 @@ func stripControl(s string) string {
 	}, s)
 }
 
-// oneLine is harmless on one line.
+// oneLine returns untrusted text as one line without control characters.
 func oneLine(s string) string { return strings.Join(strings.Fields(stripControl(s)), " ") }
 
-// CacheTotals writes what the cache holds.
+// CacheTotals prints the counters of the answer cache.
 func CacheTotals(w io.Writer, t answers.Totals) {
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	table(w, "", [][]string{
-		{"answers", fmt.Sprintf("%d, %s of %s", t.Answers, Bytes(t.Bytes), Bytes(t.BytesMax))},
-		{"given", number(t.Stored)},
+		{"answers", fmt.Sprintf("%d, %s of %s", t.Answers, units.Bytes(t.Bytes), units.Bytes(t.BytesMax))},
+		{"stored", number(t.Stored)},
 		{"used again", number(t.Uses)},
-		{"spared", MicroUSD(t.Saved)},
+		{"saved", MicroUSD(t.Saved)},
 		{"expired", number(t.Expired)},
 		{"evicted", number(t.Evicted)},
 		{"replaced", number(t.Replaced)},
-		{"forgotten", number(t.Forgotten)},
+		{"deleted", number(t.Forgotten)},
 	})
 }
 
-// Answers writes one line for each.
+// Answers prints cached answers, one per line.
 func Answers(w io.Writer, list []answers.CachedAnswer, zone *time.Location) {
 	if len(list) == 0 {
-		fmt.Fprintln(w, "No answers.")
+		fmt.Fprintln(w, "No answers")
 		return
 	}
 	rows := [][]string{{"ANSWER", "WHEN", "TASK", "MODEL", "USED", "QUESTION"}}
@@ -65,7 +66,7 @@ func Answers(w io.Writer, list []answers.CachedAnswer, zone *time.Location) {
 	table(w, "", rows)
 }
 
-// Answer writes one answer with its keys.
+// Answer prints one cached answer with its keys.
 func Answer(w io.Writer, a answers.CachedAnswer, zone *time.Location) {
 	canon := a.CanonicalKey
 	if canon == "" {
@@ -73,8 +74,8 @@ func Answer(w io.Writer, a answers.CachedAnswer, zone *time.Location) {
 	}
 	table(w, "", [][]string{
 		{"answer", string(a.ID)},
-		{"given", a.At.In(zone).Format(secondLayout) + " by " + oneLine(a.Model)},
-		{"good until", a.Expires.In(zone).Format(secondLayout)},
+		{"stored", a.At.In(zone).Format(secondLayout) + " by " + oneLine(a.Model)},
+		{"expires", a.Expires.In(zone).Format(secondLayout)},
 		{"task", oneLine(a.Task)},
 		{"used again", strconv.FormatInt(a.Uses, 10)},
 		{"cost", MicroUSD(a.Cost)},

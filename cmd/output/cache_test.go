@@ -9,7 +9,7 @@ import (
 	"cortex/projections/answers"
 )
 
-func TestAnswersCannotMoveTheTerminal(t *testing.T) {
+func TestAnswersDoNotMoveTheCursor(t *testing.T) {
 	hostile := "ok\x1b[2J\u202e\r\nnext\tline"
 	var b strings.Builder
 	a := answers.CachedAnswer{ID: "x", Question: hostile, Answer: hostile, Model: hostile, Task: hostile, Cost: 1_234_567}

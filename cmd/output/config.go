@@ -4,34 +4,17 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+
+	"cortex/cmd/app"
+	"cortex/events"
 )
 
-// ConfigView is every setting, for people and as JSON.
-type ConfigView struct {
-	Version  int           `json:"version"`
-	Files    []string      `json:"files"` // those that are read, the one that wins last
-	Settings []SettingView `json:"settings"`
-}
-
-// SettingView is one of them.
-type SettingView struct {
-	Key         string `json:"key"`
-	Value       string `json:"value"`
-	Number      bool   `json:"-"`
-	Description string `json:"about"`
-	Env         string `json:"env"` // the variable that would set it
-	Origin      string `json:"origin"`
-	File        string `json:"file,omitempty"`
-	Line        int    `json:"line,omitempty"`
-	Column      int    `json:"column,omitempty"`
-}
-
-// WriteTOML prints the settings as TOML, with where each comes from as a comment.
-func (c ConfigView) WriteTOML(w io.Writer, origin bool) {
+// Settings prints the settings as TOML; with origin also what sets each value, as a comment.
+func Settings(w io.Writer, list app.ConfigListing, origin bool) {
 	var rows [][]string
-	for _, s := range c.Settings {
+	for _, s := range list.Settings {
 		value := s.Value
-		if !s.Number {
+		if !s.IsNumber {
 			value = strconv.Quote(value)
 		}
 		row := []string{fmt.Sprintf("%s = %s", s.Key, value)}
@@ -41,4 +24,17 @@ func (c ConfigView) WriteTOML(w io.Writer, origin bool) {
 		rows = append(rows, row)
 	}
 	table(w, "", rows)
+}
+
+// ConfigProblems prints what a check of the settings found.
+func ConfigProblems(w io.Writer, problems []events.Failure) {
+	if len(problems) == 0 {
+		fmt.Fprintln(w, "the settings have no errors")
+	}
+	for _, p := range problems {
+		fmt.Fprintf(w, "%s: %s\n", p.Subject, p.Message)
+		if p.Hint != "" {
+			fmt.Fprintf(w, "    %s\n", p.Hint)
+		}
+	}
 }

@@ -1,6 +1,6 @@
-// Package output shows things to people and programs.
+// Package output prints results for people.
 //
-// It promises: stdout gets the answer, stderr the conversation; no escape
-// sequence goes where no terminal is; what comes from outside was cleaned before
-// it got here and is shown in fixed places.
+// It promises that escape sequences go only to a terminal, that each function prints one type of
+// result, and that the values in a result do not move the cursor: text from outside this program
+// is sanitized.
 package output

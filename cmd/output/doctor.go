@@ -7,7 +7,7 @@ import (
 	"cortex/cmd/doctor"
 )
 
-// Findings prints what a look at everything found.
+// Findings prints the findings of a diagnosis, each with its fix.
 func Findings(w io.Writer, list []doctor.Finding) {
 	signs := map[doctor.Severity]string{doctor.OK: "ok", doctor.Note: "note", doctor.Problem: "PROBLEM"}
 	last := ""

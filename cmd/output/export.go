@@ -10,54 +10,13 @@ import (
 	"strings"
 	"time"
 
-	"cortex/events"
-	"cortex/projections/history"
+	"cortex/cmd/app"
 )
-
-// AuditEntry is one attempt to change the machine, in the flat form that exports
-// have: who, what, when, and what became of it.
-type AuditEntry struct {
-	Number       int                     `json:"number"`
-	ID           events.TransactionID    `json:"id"`
-	RequestedAt  time.Time               `json:"when"` // UTC
-	User         string                  `json:"who"`
-	UID          int                     `json:"uid"`
-	LoginUID     int                     `json:"login_uid,omitempty"`
-	SudoUser     string                  `json:"sudo_user,omitempty"`
-	TTY          string                  `json:"tty,omitempty"`
-	Program      string                  `json:"program,omitempty"`
-	Verb         events.Verb             `json:"verb"`
-	Summary      string                  `json:"what"`
-	CommandLine  string                  `json:"words,omitempty"`
-	Outcome      events.TransactionState `json:"outcome"`
-	Ended        time.Time               `json:"ended,omitzero"`
-	Changed      int                     `json:"changed"` // packages
-	Reason       string                  `json:"reason,omitempty"`
-	Compensation string                  `json:"fate,omitempty"` // "undone by 7, …"
-	Plan         events.PlanID           `json:"plan_id,omitempty"`
-	Position     events.Position         `json:"position,omitempty"` // of the fact that tells the outcome
-}
-
-// NewAuditEntry flattens a transaction.
-func NewAuditEntry(t history.TransactionRow) AuditEntry {
-	e := AuditEntry{
-		Number: t.Number, ID: t.ID, RequestedAt: t.RequestedAt, User: t.Actor.User, UID: t.Actor.UID, LoginUID: t.Actor.LoginUID,
-		SudoUser: t.Actor.SudoUser, TTY: t.Actor.TTY, Program: t.Actor.Program, Verb: t.Verb, Summary: t.Summary, CommandLine: t.CommandLine,
-		Outcome: t.State, Ended: t.EndedAt, Changed: t.PackagesChanged, Compensation: t.CompensationSummary(), Plan: t.PlanID, Position: t.EndedPosition,
-	}
-	if e.User == "" {
-		e.User = "uid " + strconv.Itoa(t.Actor.UID)
-	}
-	if t.Failure != nil {
-		e.Reason = strings.TrimPrefix(t.Failure.Subject+": "+t.Failure.Message, ": ")
-	}
-	return e
-}
 
 var auditColumns = []string{"number", "when", "who", "uid", "login_uid", "sudo_user", "tty", "program", "verb", "what", "words", "outcome", "ended", "changed", "reason", "fate", "plan_id", "position", "id"}
 
-// cells are an entry's values in the order of auditColumns.
-func (e AuditEntry) cells() []string {
+// cells returns the values of an attempt in the order of auditColumns.
+func cells(e app.Attempt) []string {
 	stamp := func(t time.Time) string {
 		if t.IsZero() {
 			return ""
@@ -75,28 +34,28 @@ func (e AuditEntry) cells() []string {
 	}
 }
 
-// AuditJSON writes entries as one JSON document.
-func AuditJSON(w io.Writer, entries []AuditEntry) error {
+// AuditJSON writes attempts as one JSON document.
+func AuditJSON(w io.Writer, list []app.Attempt) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	return e.Encode(map[string]any{"version": 1, "entries": entries})
+	return e.Encode(map[string]any{"version": 1, "entries": list})
 }
 
-// AuditCSV writes entries as RFC 4180 with a line of names. A value that a
-// spreadsheet would take for a formula gets an apostrophe before it.
-func AuditCSV(w io.Writer, entries []AuditEntry) error {
+// AuditCSV writes attempts as RFC 4180 with a header. It puts an apostrophe before a value
+// that a spreadsheet would evaluate as a formula.
+func AuditCSV(w io.Writer, list []app.Attempt) error {
 	c := csv.NewWriter(w)
 	if err := c.Write(auditColumns); err != nil {
 		return err
 	}
-	for _, e := range entries {
-		cells := e.cells()
-		for i, v := range cells {
+	for _, e := range list {
+		row := cells(e)
+		for i, v := range row {
 			if v != "" && strings.ContainsRune("=+-@\t\r", rune(v[0])) {
-				cells[i] = "'" + v
+				row[i] = "'" + v
 			}
 		}
-		if err := c.Write(cells); err != nil {
+		if err := c.Write(row); err != nil {
 			return err
 		}
 	}
@@ -124,9 +83,8 @@ tr.denied, tr.refused, tr.failed, tr.interrupted { background: #fdecea }
 </html>
 `
 
-// AuditHTML writes entries as a page that needs nothing else; note says what was
-// selected.
-func AuditHTML(w io.Writer, entries []AuditEntry, title, note string) error {
+// AuditHTML writes attempts as one self-contained page. note describes the selection.
+func AuditHTML(w io.Writer, list []app.Attempt, title, note string) error {
 	type row struct {
 		Class string
 		Cells []string
@@ -135,9 +93,9 @@ func AuditHTML(w io.Writer, entries []AuditEntry, title, note string) error {
 	if err != nil {
 		return err
 	}
-	rows := make([]row, len(entries))
-	for i, e := range entries {
-		rows[i] = row{string(e.Outcome), e.cells()}
+	rows := make([]row, len(list))
+	for i, e := range list {
+		rows[i] = row{string(e.Outcome), cells(e)}
 	}
 	return page.Execute(w, map[string]any{"Title": title, "Note": note, "Columns": auditColumns, "Rows": rows})
 }

@@ -6,22 +6,23 @@ import (
 	"testing"
 	"time"
 
+	"cortex/cmd/app"
 	"cortex/cmd/output"
 	"cortex/events"
 	"cortex/projections/history"
 )
 
-func sampleAttempt(words string) output.AuditEntry {
-	return output.NewAuditEntry(history.TransactionRow{
+func sampleAttempt(words string) app.Attempt {
+	return app.NewAttempt(history.TransactionRow{
 		Number: 7, Verb: events.VerbInstall, State: events.StateDenied, Summary: "nginx", CommandLine: words,
 		Actor: events.Actor{UID: 1000}, RequestedAt: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
 		Failure: &events.Failure{Subject: "essential", Message: "no"},
 	})
 }
 
-func TestAnExportedTableGivesBackWhatWasAttempted(t *testing.T) {
+func TestAuditCSVRoundTrip(t *testing.T) {
 	var out strings.Builder
-	if err := output.AuditCSV(&out, []output.AuditEntry{sampleAttempt("cortex install \"a\",\nb")}); err != nil {
+	if err := output.AuditCSV(&out, []app.Attempt{sampleAttempt("cortex install \"a\",\nb")}); err != nil {
 		t.Fatal(err)
 	}
 	rows, err := csv.NewReader(strings.NewReader(out.String())).ReadAll()
@@ -42,13 +43,13 @@ func TestAnExportedTableGivesBackWhatWasAttempted(t *testing.T) {
 	}
 }
 
-func TestWhatSomebodyTypedIsNeitherFormulaNorMarkup(t *testing.T) {
+func TestAuditExportEscapesFormulasAndMarkup(t *testing.T) {
 	evil := `=HYPERLINK("http://x")<script>alert(1)</script>`
 	var table, page strings.Builder
-	if err := output.AuditCSV(&table, []output.AuditEntry{sampleAttempt(evil)}); err != nil {
+	if err := output.AuditCSV(&table, []app.Attempt{sampleAttempt(evil)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := output.AuditHTML(&page, []output.AuditEntry{sampleAttempt(evil)}, "t", "n"); err != nil {
+	if err := output.AuditHTML(&page, []app.Attempt{sampleAttempt(evil)}, "t", "n"); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(table.String(), `"'=HYPERLINK`) {

@@ -8,7 +8,7 @@ import (
 	"cortex/events"
 )
 
-// FileChanges shows what happens to paths, one a line.
+// FileChanges prints changes of paths, one per line.
 func FileChanges(w io.Writer, changes []events.FileChange) {
 	var rows [][]string
 	for _, c := range changes {
@@ -30,7 +30,7 @@ func fileAction(c events.FileChange) string {
 	return "mode"
 }
 
-// fileNote tells what is particular: a directory, an owner or mode that changes.
+// fileNote returns the kind of a path unless it is a file, and changes of mode and owner.
 func fileNote(c events.FileChange) string {
 	var notes []string
 	b, a := c.Before, c.After
@@ -51,7 +51,7 @@ func fileNote(c events.FileChange) string {
 		notes = append(notes, "secret")
 	}
 	if is.NotStored {
-		notes = append(notes, "too large to keep")
+		notes = append(notes, "too large to save")
 	}
 	if a.Exists() && b.Exists() && a.Mode != b.Mode {
 		notes = append(notes, fmt.Sprintf("mode %04o → %04o", b.Mode, a.Mode))
@@ -62,7 +62,7 @@ func fileNote(c events.FileChange) string {
 	return strings.Join(notes, ", ")
 }
 
-// SettingChanges shows what happens to settings, one a line; secrets are masked.
+// SettingChanges prints changes of settings, one per line; secrets are masked.
 func SettingChanges(w io.Writer, changes []events.SettingChange) {
 	var rows [][]string
 	for _, c := range changes {

@@ -2,77 +2,36 @@ package output
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
+	"cortex/cmd/units"
 	"cortex/events"
 )
 
-// Forecast is what is known of a transaction that begins to run.
+// Forecast is how long a started transaction may take.
 type Forecast struct {
 	Started       time.Time     `json:"started"`
-	Expected      time.Duration `json:"-"`                   // as others of its kind and size did here; 0 unknown
-	ExpectedMs    int64         `json:"expected_ms"`         // the same
+	Expected      time.Duration `json:"-"`                   // from earlier transactions of this kind and size; 0: unknown
+	ExpectedMs    int64         `json:"expected_ms"`         // Expected in milliseconds
 	DownloadBytes int64         `json:"download_b,omitzero"` // bytes to fetch
 }
 
-// minForecast is the shortest span that is worth a forecast.
+// minForecast is the shortest duration that is forecast.
 const minForecast = 2 * time.Second
 
-// remaining says how much longer it may take, and nothing once it took longer.
+// remaining returns the remaining time, "" if it is unknown or the transaction took longer.
 func (o Forecast) remaining(p events.Progress) string {
 	left := o.Expected - p.Time.Sub(o.Started)
 	if o.Started.IsZero() || o.Expected < minForecast || left < time.Second || p.Stage == events.StageWaiting {
 		return ""
 	}
-	return fmt.Sprintf(", about %s left", Duration(left.Round(time.Second)))
+	return fmt.Sprintf(", about %s left", units.Duration(left.Round(time.Second)))
 }
 
-// downloaded says how much is fetched.
+// downloaded returns how much is downloaded.
 func (o Forecast) downloaded(p events.Progress) string {
 	if p.Stage != events.StageDownload || o.DownloadBytes <= 0 || p.Percent < 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (%s of %s)", Bytes(int64(p.Percent/100*float64(o.DownloadBytes))), Bytes(o.DownloadBytes))
+	return fmt.Sprintf(" (%s of %s)", units.Bytes(int64(p.Percent/100*float64(o.DownloadBytes))), units.Bytes(o.DownloadBytes))
 }
-
-// SynchronizedRenderer lets many goroutines use one renderer.
-type SynchronizedRenderer struct {
-	mu sync.Mutex
-	r  ProgressRenderer
-}
-
-// Synchronized wraps a renderer.
-func Synchronized(r ProgressRenderer) *SynchronizedRenderer { return &SynchronizedRenderer{r: r} }
-
-func (l *SynchronizedRenderer) with(f func(ProgressRenderer)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	f(l.r)
-}
-
-// Message implements [ProgressRenderer].
-func (l *SynchronizedRenderer) Message(format string, args ...any) {
-	l.with(func(r ProgressRenderer) { r.Message(format, args...) })
-}
-
-// EventLine implements [ProgressRenderer].
-func (l *SynchronizedRenderer) Event(e events.Record) {
-	l.with(func(r ProgressRenderer) { r.Event(e) })
-}
-
-// SetForecast implements [ProgressRenderer].
-func (l *SynchronizedRenderer) SetForecast(o Forecast) {
-	l.with(func(r ProgressRenderer) { r.SetForecast(o) })
-}
-
-// Progress implements [ProgressRenderer].
-func (l *SynchronizedRenderer) Progress(p events.Progress) {
-	l.with(func(r ProgressRenderer) { r.Progress(p) })
-}
-
-// Tick implements [ProgressRenderer].
-func (l *SynchronizedRenderer) Tick(now time.Time) { l.with(func(r ProgressRenderer) { r.Tick(now) }) }
-
-// Finish implements [ProgressRenderer].
-func (l *SynchronizedRenderer) Finish() { l.with(func(r ProgressRenderer) { r.Finish() }) }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"cortex/cmd/units"
 	"cortex/events"
 	"cortex/projections/history"
 )
@@ -17,7 +18,7 @@ const (
 	secondLayout = "2006-01-02 15:04:05"
 )
 
-// History lists transactions, newest last, as a person reads downwards.
+// History prints transactions, newest last.
 func History(w io.Writer, list []history.TransactionRow, zone *time.Location) {
 	if len(list) == 0 {
 		fmt.Fprintln(w, "No transactions")
@@ -33,7 +34,7 @@ func History(w io.Writer, list []history.TransactionRow, zone *time.Location) {
 	table(w, "", rows)
 }
 
-// TransactionTitle is the verb and what it was about.
+// TransactionTitle returns the verb and the summary.
 func TransactionTitle(t history.TransactionRow) string {
 	return strings.TrimSpace(string(t.Verb) + " " + t.Summary)
 }
@@ -45,7 +46,7 @@ func changedCount(t history.TransactionRow) string {
 	return strconv.Itoa(t.PackagesChanged)
 }
 
-// StateText is a transaction's state and what became of it.
+// StateText returns a transaction's state, and the undo or redo of it.
 func StateText(t history.TransactionRow) string {
 	s := string(t.State)
 	if fate := t.CompensationSummary(); fate != "" {
@@ -57,7 +58,7 @@ func StateText(t history.TransactionRow) string {
 	return s
 }
 
-// ActorName names an actor: the person behind sudo where that is known.
+// ActorName returns the name of an actor, with the user behind sudo if it is known.
 func ActorName(a events.Actor) string {
 	name := a.User
 	if name == "" {
@@ -69,12 +70,12 @@ func ActorName(a events.Actor) string {
 	return name
 }
 
-// TransactionDetail shows everything about one transaction.
+// TransactionDetail prints one transaction in full.
 func TransactionDetail(w io.Writer, d history.TransactionDetail, zone *time.Location) {
 	fmt.Fprintf(w, "Transaction %d: %s\n", d.Number, TransactionTitle(d.TransactionRow))
 	rows := [][]string{
 		{"state", StateText(d.TransactionRow)},
-		{"asked", d.RequestedAt.In(zone).Format(secondLayout) + " by " + ActorName(d.Actor) + terminalSuffix(d.Actor)},
+		{"requested", d.RequestedAt.In(zone).Format(secondLayout) + " by " + ActorName(d.Actor) + terminalSuffix(d.Actor)},
 	}
 	if d.CommandLine != "" {
 		rows = append(rows, []string{"command", d.CommandLine})
@@ -97,16 +98,16 @@ func TransactionDetail(w io.Writer, d history.TransactionDetail, zone *time.Loca
 	rows = append(rows, []string{"uuid", string(d.ID)})
 	table(w, "  ", rows)
 	if d.Failure != nil && d.State != events.StateCancelled {
-		fmt.Fprintf(w, "Why: %s\n", d.Failure.AsError())
+		fmt.Fprintf(w, "Reason: %s\n", d.Failure.AsError())
 		if d.Failure.Hint != "" {
 			fmt.Fprintf(w, "hint: %s\n", d.Failure.Hint)
 		}
 	}
 	if d.State.Ran() {
-		fmt.Fprintf(w, "Changed: %s\n", Count(len(d.PackageChanges), "package"))
+		fmt.Fprintf(w, "Changed: %s\n", units.Count(len(d.PackageChanges), "package"))
 		packageStates(w, d.PackageChanges)
 		if len(d.FileChanges) > 0 {
-			fmt.Fprintf(w, "And of the configuration: %s\n", Count(len(d.FileChanges), "path"))
+			fmt.Fprintf(w, "Changed configuration: %s\n", units.Count(len(d.FileChanges), "path"))
 			FileChanges(w, d.FileChanges)
 		}
 		SettingChanges(w, d.SettingChanges)
@@ -114,10 +115,10 @@ func TransactionDetail(w io.Writer, d history.TransactionDetail, zone *time.Loca
 		Plan(w, d.Plan.Plan)
 	}
 	for _, r := range d.NotStored {
-		fmt.Fprintf(w, "Not kept, and not to be had again: %s\n", r)
+		fmt.Fprintf(w, "Not saved, and not available any more: %s\n", r)
 	}
 	for _, r := range d.Residue {
-		fmt.Fprintf(w, "Not as before: %s\n", r)
+		fmt.Fprintf(w, "Not restored: %s\n", r)
 	}
 	for _, r := range d.Recovered {
 		fmt.Fprintf(w, "Recovered: %s\n", r)
@@ -132,7 +133,7 @@ func terminalSuffix(a events.Actor) string {
 	return ""
 }
 
-// packageStates shows each package's state before and after in dpkg's words.
+// packageStates prints each package's state before and after, in dpkg's terms.
 func packageStates(w io.Writer, changes []events.PackageChange) {
 	var rows [][]string
 	for _, c := range changes {
@@ -143,10 +144,10 @@ func packageStates(w io.Writer, changes []events.PackageChange) {
 
 func stepList(w io.Writer, list []history.StepRow) {
 	for _, s := range list {
-		end := "cut off"
+		end := "interrupted"
 		switch {
 		case s.OK:
-			end = "ok, " + Duration(time.Duration(s.DurationMs)*time.Millisecond)
+			end = "ok, " + units.Duration(time.Duration(s.DurationMs)*time.Millisecond)
 		case !s.EndedAt.IsZero():
 			end = fmt.Sprintf("failed with %d", s.ExitCode)
 		}
@@ -164,8 +165,7 @@ func stepName(s history.StepRow) string {
 	return CommandLine(s.Argv)
 }
 
-// CommandLine is an argument vector for people: without the settings that every run
-// gets.
+// CommandLine returns an argument vector for people, without the options of every run.
 func CommandLine(argv []string) string {
 	var out []string
 	for i := 0; i < len(argv); i++ {
@@ -180,7 +180,7 @@ func CommandLine(argv []string) string {
 	return strings.Join(out, " ")
 }
 
-// EventLine shows one fact on one line.
+// EventLine prints one event on one line.
 func EventLine(w io.Writer, r events.Record, zone *time.Location) {
 	about := ""
 	if r.Transaction != "" {
@@ -238,31 +238,31 @@ func factSummary(f events.Fact) string {
 	case *events.StepFailed:
 		return f.Failure.AsError().Error()
 	case *events.Succeeded, *events.Failed, *events.Interrupted, *events.DriftDetected:
-		return Count(len(events.ChangesOf(f)), "package") + " changed"
+		return units.Count(len(events.ChangesOf(f)), "package") + " changed"
 	case *events.BaselineRecorded:
-		return Count(len(f.Packages), "package") + " recorded"
+		return units.Count(len(f.Packages), "package") + " recorded"
 	case *events.Compensated:
 		if f.Exact {
 			return "exactly"
 		}
-		return fmt.Sprintf("not exactly: %d left", len(f.Residue))
+		return fmt.Sprintf("not exactly: %d not restored", len(f.Residue))
 	case *events.SnapshotTaken:
-		return "an image and " + Count(len(f.Debs), "package file") + " kept"
+		return "snapshot taken, " + units.Count(len(f.Debs), "package file") + " saved"
 	case *events.Observed:
 		return f.Command
 	case *events.DeadLettered:
-		return f.Handler + " gave up: " + f.Failure.Message
+		return "failed event (dead letter) of the " + f.Handler + ": " + f.Failure.Message
 	case *events.LogOpened:
 		return f.Machine
 	case *events.IndexesRefreshed:
 		return f.Reason
 	case *events.GarbageCollected:
-		return Count(f.ContentsRemoved, "content") + " dropped, " + Bytes(f.BytesFreed)
+		return units.Count(f.ContentsRemoved, "content") + " removed, " + units.Bytes(f.BytesFreed)
 	case *events.AnswersForgotten:
 		if f.All {
 			return "all"
 		}
-		return Count(len(f.Answers), "answer")
+		return units.Count(len(f.Answers), "answer")
 	case *events.LLMRequested:
 		return string(f.Task) + ": " + f.Question
 	case *events.LLMCompleted:
@@ -277,9 +277,9 @@ func factSummary(f events.Fact) string {
 	case *events.LLMModeChanged:
 		return string(f.To) + ": " + f.Reason
 	case *events.HardwareSnapshot:
-		return Count(len(f.Facts), "fact") + ", " + string(f.Reason)
+		return units.Count(len(f.Facts), "fact") + ", " + string(f.Reason)
 	case *events.HardwareChanged:
-		return Count(len(f.Changes), "fact") + " changed"
+		return units.Count(len(f.Changes), "fact") + " changed"
 	case *events.LimitProfileSet:
 		return f.Name
 	case *events.LimitsApplied:
@@ -289,9 +289,9 @@ func factSummary(f events.Fact) string {
 	case *events.LimitsRefused:
 		return f.Unit + ": " + f.Message
 	case *events.TreeHeadSigned:
-		return Count(int(f.Size), "event") + ", root " + events.Tail(f.Root, 16)
+		return units.Count(int(f.Size), "event") + ", root " + events.Tail(f.Root, 16)
 	case *events.PreferenceStated:
-		return "by uid " + strconv.Itoa(f.UID) + ", sealed"
+		return "by uid " + strconv.Itoa(f.UID) + ", encrypted"
 	case *events.MemoryForgotten:
 		if f.All {
 			return "all of uid " + strconv.Itoa(f.UID)

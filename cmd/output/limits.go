@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"cortex/cmd/units"
 	"cortex/consumers/machine/limits"
 	"cortex/events"
 	model "cortex/projections/limits"
@@ -26,9 +27,9 @@ type LimitGroup struct {
 	Usage *events.LimitUsage `json:"usage,omitempty"`
 }
 
-// Limits writes profiles and groups.
+// Limits prints profiles and groups.
 func Limits(w io.Writer, v LimitsView, loc *time.Location) {
-	rows := [][]string{{"PROFILE", "MEMORY", "PROCESSORS", "PROCESSES", "IO", "GPUS", "WHAT"}}
+	rows := [][]string{{"PROFILE", "MEMORY", "PROCESSORS", "PROCESSES", "IO", "GPUS", "USE"}}
 	set := map[string]bool{}
 	for _, p := range v.Profiles {
 		set[p.Name] = true
@@ -44,7 +45,7 @@ func Limits(w io.Writer, v LimitsView, loc *time.Location) {
 		return
 	}
 	fmt.Fprintln(w)
-	rows = [][]string{{"GROUP", "PROFILE", "WHAT", "BY", "STATE", "SINCE"}}
+	rows = [][]string{{"GROUP", "PROFILE", "PROGRAM", "BY", "STATE", "SINCE"}}
 	for _, g := range v.Groups {
 		rows = append(rows, []string{g.Unit, g.Profile, oneLine(g.Target), g.Backend, g.State, formatTime(g.At, loc)})
 	}
@@ -67,7 +68,7 @@ func limitRow(p events.LimitProfile) []string {
 		processors += " of " + string(p.CPUs)
 	}
 	return []string{
-		p.Name, or(p.MemoryBytes > 0, Bytes(p.MemoryBytes)), processors, or(p.Pids > 0, strconv.FormatInt(p.Pids, 10)),
+		p.Name, or(p.MemoryBytes > 0, units.Bytes(p.MemoryBytes)), processors, or(p.Pids > 0, strconv.FormatInt(p.Pids, 10)),
 		or(p.IOWeight > 0, strconv.FormatInt(p.IOWeight, 10)), or(p.GPUs != "", string(p.GPUs)),
 	}
 }
@@ -79,7 +80,7 @@ func LimitProfile(w io.Writer, p events.LimitProfile, backend string, list []eve
 }
 
 func limitEffects(w io.Writer, list []events.LimitEffect) {
-	rows := [][]string{{"LIMIT", "VALUE", "", "BY", "BECAUSE"}}
+	rows := [][]string{{"LIMIT", "VALUE", "", "BY", "REASON"}}
 	for _, e := range list {
 		how, by, value := "advice", e.By, e.Value
 		if e.Enforced {
@@ -89,7 +90,7 @@ func limitEffects(w io.Writer, list []events.LimitEffect) {
 			by = "-"
 		}
 		if n, err := strconv.ParseInt(value, 10, 64); err == nil && (e.Resource == "memory" || e.Resource == "gpu-memory") {
-			value = Bytes(n)
+			value = units.Bytes(n)
 		}
 		rows = append(rows, []string{e.Resource, value, how, by, oneLine(e.Reason)})
 	}
@@ -101,7 +102,7 @@ func LimitGroupDetail(w io.Writer, g LimitGroup, loc *time.Location) {
 	rows := [][]string{
 		{"group", g.Unit},
 		{"profile", g.Profile},
-		{"what", g.How + " " + oneLine(g.Target)},
+		{"program", g.How + " " + oneLine(g.Target)},
 		{"by", g.Backend},
 		{"since", formatTime(g.At, loc)},
 		{"state", g.State},
@@ -116,8 +117,8 @@ func LimitGroupDetail(w io.Writer, g LimitGroup, loc *time.Location) {
 	}
 	if u != nil {
 		rows = append(rows,
-			[]string{"memory", orUnknown(u.MemoryBytes, Bytes) + ", at most " + orUnknown(u.MemoryPeakBytes, Bytes)},
-			[]string{"killed for memory", orUnknown(u.OOMKills, formatNumber)}, []string{"held back", orUnknown(u.ThrottledUs, formatMicros)},
+			[]string{"memory", orUnknown(u.MemoryBytes, units.Bytes) + ", at most " + orUnknown(u.MemoryPeakBytes, units.Bytes)},
+			[]string{"killed for memory", orUnknown(u.OOMKills, formatNumber)}, []string{"throttled", orUnknown(u.ThrottledUs, formatMicros)},
 			[]string{"processes", orUnknown(u.Pids, formatNumber) + ", refused " + orUnknown(u.ForksRefused, formatNumber)})
 	}
 	table(w, "", rows)
@@ -134,12 +135,12 @@ func orUnknown(n int64, text func(int64) string) string {
 
 func formatNumber(n int64) string { return strconv.FormatInt(n, 10) }
 
-func formatMicros(n int64) string { return Duration(time.Duration(n) * time.Microsecond) }
+func formatMicros(n int64) string { return units.Duration(time.Duration(n) * time.Microsecond) }
 
 // LimitUsages writes the usage of groups. before is the usage of the previous sample, which
 // was taken the time every ago.
 func LimitUsages(w io.Writer, groups []LimitGroup, before map[string]events.LimitUsage, every time.Duration) {
-	rows := [][]string{{"GROUP", "MEMORY", "OF", "PEAK", "KILLED", "PROCESSOR", "HELD BACK", "PROCESSES", "REFUSED"}}
+	rows := [][]string{{"GROUP", "MEMORY", "OF", "PEAK", "KILLED", "PROCESSOR", "THROTTLED", "PROCESSES", "REFUSED"}}
 	for _, g := range groups {
 		u, share := *g.Usage, "-"
 		if b, ok := before[g.Unit]; ok && b.CPUUs >= 0 && u.CPUUs >= b.CPUUs {
@@ -147,10 +148,10 @@ func LimitUsages(w io.Writer, groups []LimitGroup, before map[string]events.Limi
 		}
 		of := "-"
 		if g.Limits.MemoryBytes > 0 {
-			of = Bytes(g.Limits.MemoryBytes)
+			of = units.Bytes(g.Limits.MemoryBytes)
 		}
 		rows = append(rows, []string{
-			g.Unit, orUnknown(u.MemoryBytes, Bytes), of, orUnknown(u.MemoryPeakBytes, Bytes), orUnknown(u.OOMKills, formatNumber), share,
+			g.Unit, orUnknown(u.MemoryBytes, units.Bytes), of, orUnknown(u.MemoryPeakBytes, units.Bytes), orUnknown(u.OOMKills, formatNumber), share,
 			orUnknown(u.ThrottledUs, formatMicros), orUnknown(u.Pids, formatNumber), orUnknown(u.ForksRefused, formatNumber),
 		})
 	}

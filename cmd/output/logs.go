@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"cortex/cmd/logs"
+	"cortex/cmd/units"
 	"cortex/projections/history"
 )
 
-// Logs prints the daemon's records, a line each.
+// Logs prints log records, one per line.
 func Logs(w io.Writer, list []logs.Entry, zone *time.Location) {
 	if len(list) == 0 {
-		fmt.Fprintln(w, "Nothing of that kind was logged")
+		fmt.Fprintln(w, "No matching log records")
 	}
 	for _, e := range list {
 		when := strings.Repeat(" ", len(time.DateTime))
@@ -38,13 +39,13 @@ func Logs(w io.Writer, list []logs.Entry, zone *time.Location) {
 	}
 }
 
-// Failures prints what went wrong, each once.
+// Failures prints each different error once.
 func Failures(w io.Writer, list []logs.FailureGroup, zone *time.Location) {
 	if len(list) == 0 {
-		fmt.Fprintln(w, "Nothing went wrong")
+		fmt.Fprintln(w, "No errors")
 		return
 	}
-	rows := [][]string{{"TIMES", "LAST", "WHAT", "OPERATION"}}
+	rows := [][]string{{"COUNT", "LAST", "ERROR", "OPERATION"}}
 	for _, g := range list {
 		rows = append(rows, []string{strconv.Itoa(g.Times), g.Last.In(zone).Format(time.DateTime), g.Message, g.Op})
 	}
@@ -54,11 +55,11 @@ func Failures(w io.Writer, list []logs.FailureGroup, zone *time.Location) {
 // Timings prints how long transactions took.
 func Timings(w io.Writer, list []history.Timing) {
 	if len(list) == 0 {
-		fmt.Fprintln(w, "Nothing ran yet")
+		fmt.Fprintln(w, "No transactions have run yet")
 		return
 	}
-	rows := [][]string{{"WHAT", "RUNS", "FAILED", "MEDIAN", "95% WITHIN", "A PACKAGE"}}
-	ms := func(n int64) string { return Duration(time.Duration(n) * time.Millisecond) }
+	rows := [][]string{{"VERB", "RUNS", "FAILED", "MEDIAN", "P95", "PER PACKAGE"}}
+	ms := func(n int64) string { return units.Duration(time.Duration(n) * time.Millisecond) }
 	for _, t := range list {
 		rows = append(rows, []string{string(t.Verb), strconv.Itoa(t.Runs), strconv.Itoa(t.Failed), ms(t.MedianMs), ms(t.P95Ms), ms(t.MedianPerPackageMs)})
 	}

@@ -4,29 +4,29 @@ import (
 	"fmt"
 	"io"
 
+	"cortex/consumers/machine/apt"
 	"cortex/events"
 	"cortex/producers/manifest"
 )
 
-// ManifestMismatches tells how a machine is not what a manifest says; compare orders
-// versions.
-func ManifestMismatches(w io.Writer, list []manifest.Mismatch, compare func(a, b events.Version) int) {
+// ManifestMismatches prints how a machine differs from a manifest.
+func ManifestMismatches(w io.Writer, list []manifest.Mismatch) {
 	if len(list) == 0 {
 		fmt.Fprintln(w, "no difference")
 		return
 	}
 	var rows [][]string
 	for _, d := range list {
-		rows = append(rows, []string{d.ItemKind, d.Name, mismatchText(d, compare)})
+		rows = append(rows, []string{d.ItemKind, d.Name, mismatchText(d)})
 	}
 	table(w, "", rows)
 }
 
-func mismatchText(d manifest.Mismatch, compare func(a, b events.Version) int) string {
+func mismatchText(d manifest.Mismatch) string {
 	switch d.Reason {
 	case manifest.Missing:
 		if d.Want != "" {
-			return "missing, " + d.Want + " is wanted"
+			return "missing; the manifest lists " + d.Want
 		}
 		return "missing"
 	case manifest.Extra:
@@ -35,12 +35,12 @@ func mismatchText(d manifest.Mismatch, compare func(a, b events.Version) int) st
 		}
 		return "not in the manifest"
 	case manifest.Automatic:
-		return d.Have + ", but not as asked for"
+		return d.Have + ", marked as automatically installed"
 	case manifest.Changed:
 		switch {
 		case d.Have == "":
-			return "has another content"
-		case compare(events.Version(d.Have), events.Version(d.Want)) > 0:
+			return "the content differs"
+		case apt.CompareVersions(events.Version(d.Have), events.Version(d.Want)) > 0:
 			return d.Have + ", newer than " + d.Want
 		}
 		return d.Have + ", older than " + d.Want

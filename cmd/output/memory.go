@@ -8,26 +8,26 @@ import (
 	"cortex/projections/memory"
 )
 
-// Memories writes one line for each.
+// Memories prints remembered items, one per line.
 func Memories(w io.Writer, list []memory.RememberedItem, zone *time.Location) {
 	if len(list) == 0 {
-		fmt.Fprintln(w, "Nothing is remembered.")
+		fmt.Fprintln(w, "Nothing is remembered")
 		return
 	}
-	rows := [][]string{{"NAME", "KIND", "WHEN", "SURE", "WHAT"}}
+	rows := [][]string{{"NAME", "KIND", "WHEN", "CONFIDENCE", "TEXT"}}
 	for _, e := range list {
 		rows = append(rows, []string{e.Name, string(e.Kind), e.At.In(zone).Format(minuteLayout), confidenceText(e), shorten(memoryText(e), 100)})
 	}
 	table(w, "", rows)
 }
 
-// Memory writes one with the events it rests on.
+// Memory prints one item with the events that it is based on.
 func Memory(w io.Writer, e memory.RememberedItem, zone *time.Location) {
 	rows := [][]string{
-		{"name", e.Name}, {"kind", string(e.Kind)}, {"when", e.At.In(zone).Format(secondLayout)}, {"what", memoryText(e)},
+		{"name", e.Name}, {"kind", string(e.Kind)}, {"when", e.At.In(zone).Format(secondLayout)}, {"text", memoryText(e)},
 	}
 	if e.Kind == memory.ItemLearned {
-		rows = append(rows, []string{"sure", confidenceText(e)})
+		rows = append(rows, []string{"confidence", confidenceText(e)})
 	}
 	for _, id := range e.Events {
 		rows = append(rows, []string{"event", string(id)})
@@ -35,10 +35,10 @@ func Memory(w io.Writer, e memory.RememberedItem, zone *time.Location) {
 	table(w, "", rows)
 }
 
-// Suggestions writes what is worth doing.
+// Suggestions prints suggestions with their commands and events.
 func Suggestions(w io.Writer, list []memory.Suggestion) {
 	if len(list) == 0 {
-		fmt.Fprintln(w, "Nothing to suggest.")
+		fmt.Fprintln(w, "No suggestions")
 		return
 	}
 	for _, s := range list {
@@ -51,7 +51,7 @@ func Suggestions(w io.Writer, list []memory.Suggestion) {
 
 func memoryText(e memory.RememberedItem) string {
 	if e.Unreadable {
-		return "(sealed; there is no key for you)"
+		return "(encrypted; you have no key)"
 	}
 	return oneLine(e.Text)
 }

@@ -9,7 +9,19 @@ import (
 	"cortex/projections/packages"
 )
 
-// Packages prints packages, and since when each is so and by what.
+// changedBy names the cause of a package's last change outside a transaction.
+func changedBy(kind packages.CauseKind) string {
+	switch kind {
+	case packages.ByBaseline:
+		return "installed before cortex"
+	case packages.ByDrift:
+		return "made outside cortex"
+	case packages.ByTransaction:
+	}
+	return string(kind)
+}
+
+// Packages prints packages, each with its last change.
 func Packages(w io.Writer, list []packages.PackageRow, zone *time.Location) {
 	if len(list) == 0 {
 		fmt.Fprintln(w, "No packages")
@@ -24,7 +36,7 @@ func Packages(w io.Writer, list []packages.PackageRow, zone *time.Location) {
 		if p.Want == events.WantHold {
 			state += ", held"
 		}
-		by := string(p.LastChange.Kind)
+		by := changedBy(p.LastChange.Kind)
 		if p.LastChange.Number > 0 {
 			by = fmt.Sprintf("%d %s", p.LastChange.Number, p.LastChange.Verb)
 		}

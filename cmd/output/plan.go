@@ -5,10 +5,11 @@ import (
 	"io"
 	"strings"
 
+	"cortex/cmd/units"
 	"cortex/events"
 )
 
-// Plan shows exactly what would happen.
+// Plan prints a plan: changes, sizes, notes, and what an undo could not restore.
 func Plan(w io.Writer, p events.Plan) {
 	fmt.Fprintf(w, "Plan %s: %s\n", p.ID(), PlanSummary(p))
 	var rows [][]string
@@ -33,28 +34,28 @@ func Plan(w io.Writer, p events.Plan) {
 		fmt.Fprintf(w, "note: %s\n", note)
 	}
 	for _, r := range p.Risks {
-		fmt.Fprintf(w, "an undo could not bring back: %s\n", r)
+		fmt.Fprintf(w, "cannot be undone: %s\n", r)
 	}
 	for _, r := range p.Residue {
-		fmt.Fprintf(w, "cannot be brought back: %s\n", r)
+		fmt.Fprintf(w, "not restored: %s\n", r)
 	}
 }
 
 func planSizes(p events.Plan) string {
 	var parts []string
 	if p.DownloadBytes > 0 {
-		parts = append(parts, Bytes(p.DownloadBytes)+" to fetch")
+		parts = append(parts, units.Bytes(p.DownloadBytes)+" to download")
 	}
 	switch {
 	case p.DiskDelta > 0:
-		parts = append(parts, Bytes(p.DiskDelta)+" more on disk")
+		parts = append(parts, units.Bytes(p.DiskDelta)+" more on disk")
 	case p.DiskDelta < 0:
-		parts = append(parts, Bytes(-p.DiskDelta)+" less on disk")
+		parts = append(parts, units.Bytes(-p.DiskDelta)+" less on disk")
 	}
 	return strings.Join(parts, ", ")
 }
 
-// VersionChange is "1.0 → 2.0", or the one there is.
+// VersionChange returns "1.0 → 2.0", or the only version.
 func VersionChange(from, to events.Version) string {
 	switch {
 	case from == "" || from == to:
@@ -84,10 +85,10 @@ func PlanSummary(p events.Plan) string {
 		}
 	}
 	if n := len(p.Files()); n > 0 {
-		parts = append(parts, Count(n, "file")+" to restore")
+		parts = append(parts, units.Count(n, "file")+" to restore")
 	}
 	if n := len(p.Settings()); n > 0 {
-		parts = append(parts, Count(n, "setting")+" to restore")
+		parts = append(parts, units.Count(n, "setting")+" to restore")
 	}
 	if len(parts) == 0 {
 		return "nothing to do"
@@ -95,7 +96,7 @@ func PlanSummary(p events.Plan) string {
 	return strings.Join(parts, ", ")
 }
 
-// PackageChanges shows what really changed, one package a line.
+// PackageChanges prints the changed packages, one per line.
 func PackageChanges(w io.Writer, changes []events.PackageChange) {
 	var rows [][]string
 	for _, c := range changes {
@@ -114,7 +115,7 @@ func changeNote(c events.PackageChange) string {
 	return ""
 }
 
-// ChangeVerb names what happened to a package, in the past.
+// ChangeVerb returns what happened to a package, in the past tense.
 func ChangeVerb(c events.PackageChange) string {
 	b, a := c.Before, c.After
 	switch {

@@ -7,7 +7,7 @@ import (
 	"cortex/consumers/policy"
 )
 
-// PolicyRules prints the rules of policy.
+// PolicyRules prints the rules of the policy.
 func PolicyRules(w io.Writer, list []policy.Rule, version string) {
 	rows := [][]string{{"RULE", "FROM", "DENIES WHEN"}}
 	for _, r := range list {
@@ -21,7 +21,7 @@ func PolicyRules(w io.Writer, list []policy.Rule, version string) {
 	fmt.Fprintf(w, "version %s\n", version)
 }
 
-// PolicyCases prints how the cases of a test came out.
+// PolicyCases prints the results of policy tests.
 func PolicyCases(w io.Writer, list []policy.TestResult) {
 	for _, r := range list {
 		if r.OK {

@@ -7,28 +7,27 @@ import (
 	"strings"
 	"time"
 
+	"cortex/cmd/units"
 	"cortex/events"
 )
 
-// ProgressRenderer shows a transaction while it goes on. It is used by one goroutine; see
-// [SynchronizedRenderer] for more.
+// ProgressRenderer shows a running transaction. One goroutine uses it.
 type ProgressRenderer interface {
-	// Message tells one line of conversation.
+	// Message prints one line for the user.
 	Message(format string, args ...any)
-	// EventLine shows that a fact was recorded.
+	// Event shows a recorded fact.
 	Event(r events.Record)
-	// SetForecast tells, before anything runs, what is known of how long it will take.
+	// SetForecast sets how long the transaction may take, before anything runs.
 	SetForecast(o Forecast)
-	// Progress shows how far the running step is.
+	// Progress shows the progress of the running step.
 	Progress(p events.Progress)
-	// Tick is called every few seconds while nothing else comes.
+	// Tick is called every few seconds without other calls.
 	Tick(now time.Time)
-	// Finish clears what is not to stay on the screen.
+	// Finish removes the progress from the screen.
 	Finish()
 }
 
-// TerminalRenderer keeps one status line at the bottom and rewrites it. Width gives the
-// columns there are.
+// TerminalRenderer rewrites one status line. Width returns the columns of the terminal.
 type TerminalRenderer struct {
 	Out          io.Writer
 	Width        func() int
@@ -45,7 +44,7 @@ func (t *TerminalRenderer) Message(format string, args ...any) {
 	fmt.Fprintf(t.Out, format+"\n", args...)
 }
 
-// EventLine implements [ProgressRenderer].
+// Event implements [ProgressRenderer].
 func (t *TerminalRenderer) Event(events.Record) {}
 
 // SetForecast implements [ProgressRenderer].
@@ -61,7 +60,7 @@ func (t *TerminalRenderer) Progress(p events.Progress) {
 func (t *TerminalRenderer) Tick(now time.Time) {
 	if t.shown && !t.lastProgress.Time.IsZero() {
 		if silent := now.Sub(t.lastProgress.Time); silent > 5*time.Second {
-			t.draw(" (for " + Duration(silent.Round(time.Second)) + ")")
+			t.draw(" (for " + units.Duration(silent.Round(time.Second)) + ")")
 		}
 	}
 }
@@ -100,11 +99,10 @@ func (t *TerminalRenderer) Finish() {
 	}
 }
 
-// LineRenderer appends lines: one whenever the stage of the work changes, and a sign of
-// life every few seconds.
+// LineRenderer appends lines: one for each stage, and one after ten seconds without output.
 type LineRenderer struct {
 	Out          io.Writer
-	lastLine     string          // the line that the last stage began with
+	lastLine     string          // the text of the current stage
 	lastProgress events.Progress // the newest
 	forecast     Forecast
 	lastLineAt   time.Time // of the last line
@@ -115,7 +113,7 @@ const keepaliveInterval = 10 * time.Second
 // Message implements [ProgressRenderer].
 func (p *LineRenderer) Message(format string, args ...any) { fmt.Fprintf(p.Out, format+"\n", args...) }
 
-// EventLine implements [ProgressRenderer].
+// Event implements [ProgressRenderer].
 func (p *LineRenderer) Event(events.Record) {}
 
 // SetForecast implements [ProgressRenderer].
@@ -135,7 +133,7 @@ func (p *LineRenderer) Progress(now events.Progress) {
 	p.Tick(now.Time)
 }
 
-// stageText names a stage of the work.
+// stageText describes a stage.
 func stageText(p events.Progress) string {
 	s := string(p.Stage)
 	switch p.Stage {
@@ -143,9 +141,9 @@ func stageText(p events.Progress) string {
 	case events.StageDownload:
 		s = "downloading"
 	case events.StageApply:
-		s = "dpkg is at work"
+		s = "dpkg is running"
 	case events.StageVerify:
-		s = "reading back what changed"
+		s = "reading the new state"
 	}
 	if p.Steps > 1 && p.Stage != events.StageVerify {
 		s = fmt.Sprintf("step %d of %d: %s", p.Step+1, p.Steps, s)
@@ -156,7 +154,7 @@ func stageText(p events.Progress) string {
 // Tick implements [ProgressRenderer].
 func (p *LineRenderer) Tick(now time.Time) {
 	if p.lastLine != "" && now.Sub(p.lastLineAt) >= keepaliveInterval {
-		fmt.Fprintf(p.Out, "still at it: %s\n", progressText(p.lastProgress)+p.forecast.downloaded(p.lastProgress)+p.forecast.remaining(events.Progress{Stage: p.lastProgress.Stage, Time: now}))
+		fmt.Fprintf(p.Out, "still running: %s\n", progressText(p.lastProgress)+p.forecast.downloaded(p.lastProgress)+p.forecast.remaining(events.Progress{Stage: p.lastProgress.Stage, Time: now}))
 		p.lastLineAt = now
 	}
 }
@@ -164,17 +162,17 @@ func (p *LineRenderer) Tick(now time.Time) {
 // Finish implements [ProgressRenderer].
 func (p *LineRenderer) Finish() {}
 
-// NDJSONRenderer writes every event and all progress as JSON, a line each.
+// NDJSONRenderer writes every event and all progress as JSON, one per line.
 type NDJSONRenderer struct{ Out io.Writer }
 
 func (n *NDJSONRenderer) write(kind, field string, v any) {
 	_ = json.NewEncoder(n.Out).Encode(map[string]any{"version": 1, "type": kind, field: v})
 }
 
-// Message implements [ProgressRenderer]: conversation is for people.
+// Message implements [ProgressRenderer]. It prints nothing, because programs read the output.
 func (n *NDJSONRenderer) Message(string, ...any) {}
 
-// EventLine implements [ProgressRenderer].
+// Event implements [ProgressRenderer].
 func (n *NDJSONRenderer) Event(r events.Record) { n.write("event", "event", r) }
 
 // SetForecast implements [ProgressRenderer].
@@ -195,7 +193,7 @@ type QuietRenderer struct{}
 // Message implements [ProgressRenderer].
 func (QuietRenderer) Message(string, ...any) {}
 
-// EventLine implements [ProgressRenderer].
+// Event implements [ProgressRenderer].
 func (QuietRenderer) Event(events.Record) {}
 
 // SetForecast implements [ProgressRenderer].
@@ -215,5 +213,4 @@ var (
 	_ ProgressRenderer = (*LineRenderer)(nil)
 	_ ProgressRenderer = (*NDJSONRenderer)(nil)
 	_ ProgressRenderer = QuietRenderer{}
-	_ ProgressRenderer = (*SynchronizedRenderer)(nil)
 )

@@ -2,9 +2,7 @@ package output_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,7 +12,7 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-func TestTheLineTellsBytesAndTheTimeLeft(t *testing.T) {
+func TestProgressLineShowsBytesAndTimeLeft(t *testing.T) {
 	var b bytes.Buffer
 	term := &output.TerminalRenderer{Out: &b, Width: func() int { return 120 }}
 	term.SetForecast(output.Forecast{Started: noon, Expected: 12 * time.Second, DownloadBytes: 2_000_000})
@@ -25,11 +23,11 @@ func TestTheLineTellsBytesAndTheTimeLeft(t *testing.T) {
 	b.Reset()
 	term.Progress(events.Progress{Stage: events.StageApply, Percent: 80, Message: "Unpacking", Time: noon.Add(13 * time.Second), Steps: 1})
 	if got := b.String(); strings.Contains(got, "left") {
-		t.Errorf("it promises what is over: %q", got)
+		t.Errorf("a time left after the expected end: %q", got)
 	}
 }
 
-func TestTheLineFitsEveryWidth(t *testing.T) {
+func TestProgressLineFitsEveryWidth(t *testing.T) {
 	for width := range 200 {
 		var b bytes.Buffer
 		term := &output.TerminalRenderer{Out: &b, Width: func() int { return width }}
@@ -39,36 +37,5 @@ func TestTheLineFitsEveryWidth(t *testing.T) {
 		if n := len([]rune(line)); n >= max(20, width) {
 			t.Errorf("%d columns on a screen of %d", n, width)
 		}
-	}
-}
-
-func TestAHundredGoroutinesMayTellProgress(t *testing.T) {
-	var b bytes.Buffer
-	r := output.Synchronized(&output.NDJSONRenderer{Out: &b})
-	var wg sync.WaitGroup
-	for g := range 100 {
-		wg.Go(func() {
-			for i := range 100 {
-				r.Progress(events.Progress{Step: g, Percent: float64(i)})
-				r.Tick(noon)
-			}
-		})
-	}
-	wg.Wait()
-	r.Finish()
-	last := make([]float64, 100)
-	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
-	if len(lines) != 10_000 {
-		t.Fatalf("%d lines", len(lines))
-	}
-	for _, line := range lines {
-		var v struct{ Progress events.Progress }
-		if err := json.Unmarshal([]byte(line), &v); err != nil {
-			t.Fatalf("%q: %v", line, err)
-		}
-		if v.Progress.Percent < last[v.Progress.Step] {
-			t.Fatal("the order of one goroutine is not kept")
-		}
-		last[v.Progress.Step] = v.Progress.Percent
 	}
 }

@@ -7,25 +7,42 @@ import (
 	"time"
 
 	"cortex/cmd/api"
+	"cortex/cmd/app"
+	"cortex/cmd/units"
 )
 
-// Status shows how the daemon is.
-func Status(w io.Writer, s api.DaemonStatus) {
-	doing := "idle"
-	if s.TransactionRunning {
-		doing = "a transaction is running"
+// Status prints the state of this installation.
+func Status(w io.Writer, s app.Status) {
+	if s.Daemon != nil {
+		daemonStatus(w, *s.Daemon)
+		return
 	}
 	rows := [][]string{
-		{"daemon", fmt.Sprintf("process %d, %s, %s", s.PID, s.Build, doing)},
+		{"daemon", "not running; it starts when a command needs it"},
+		{"state", s.StateDir},
+	}
+	if !s.HasHistory {
+		rows = append(rows, []string{"history", "none yet"})
+	}
+	table(w, "", rows)
+}
+
+func daemonStatus(w io.Writer, s api.DaemonStatus) {
+	activity := "idle"
+	if s.TransactionRunning {
+		activity = "a transaction is running"
+	}
+	rows := [][]string{
+		{"daemon", fmt.Sprintf("process %d, %s, %s", s.PID, s.Build, activity)},
 		{"state", s.StateDir},
 		{"host", string(s.Host)},
-		{"log", fmt.Sprintf("%s, %s; %s free", Count(int(s.Head), "event"), Bytes(int64(s.LogBytes)), Bytes(int64(s.FreeBytes)))},
+		{"log", fmt.Sprintf("%s, %s; %s free", units.Count(int(s.Head), "event"), units.Bytes(int64(s.LogBytes)), units.Bytes(int64(s.FreeBytes)))},
 	}
 	if s.NATSServers != "" {
-		rows = append(rows, []string{"kept by", s.NATSServers})
+		rows = append(rows, []string{"log servers", s.NATSServers})
 	}
 	if s.NATSListen != "" {
-		rows = append(rows, []string{"tells", "NATS clients at " + s.NATSListen})
+		rows = append(rows, []string{"NATS clients", "accepted at " + s.NATSListen})
 	}
 	if !s.Writable {
 		rows = append(rows, []string{"PROBLEM", s.Problem})
@@ -33,7 +50,7 @@ func Status(w io.Writer, s api.DaemonStatus) {
 	for _, p := range s.Projections {
 		state := "up to date"
 		if p.Lag > 0 {
-			state = Count(int(p.Lag), "event") + " behind"
+			state = units.Count(int(p.Lag), "event") + " behind"
 		}
 		if p.Problem != "" {
 			state = "PROBLEM: " + p.Problem
@@ -41,20 +58,21 @@ func Status(w io.Writer, s api.DaemonStatus) {
 		rows = append(rows, []string{p.Name, fmt.Sprintf("at event %d, %s", p.Position, state)})
 	}
 	for _, p := range s.DeadLetters {
-		rows = append(rows, []string{"parked", fmt.Sprintf("%s of %s: %s", p.EventKind, p.Handler, p.Failure.AsError())})
-		rows = append(rows, []string{"", "cortex events retry " + string(p.ID)})
+		rows = append(rows,
+			[]string{"failed event", fmt.Sprintf("%s (dead letter of the %s): %s", p.EventKind, p.Handler, p.Failure.AsError())},
+			[]string{"", "to retry: cortex events retry " + string(p.ID)})
 	}
 	table(w, "", rows)
 }
 
-// ReplayResults shows what a replay did.
+// ReplayResults prints the results of a replay.
 func ReplayResults(w io.Writer, done []api.ReplayResult) {
 	for _, d := range done {
-		what := "rebuilt from"
+		action := "rebuilt from"
 		if d.Verified {
-			what = "compared with a rebuild from"
+			action = "compared with a rebuild from"
 		}
-		fmt.Fprintf(w, "%s: %s %s in %s\n", d.Projection, what, Count(d.Events, "event"), Duration(time.Duration(d.DurationMs)*time.Millisecond))
+		fmt.Fprintf(w, "%s: %s %s in %s\n", d.Projection, action, units.Count(d.Events, "event"), units.Duration(time.Duration(d.DurationMs)*time.Millisecond))
 		if d.Verified && len(d.Differences) == 0 {
 			fmt.Fprintln(w, "  no difference")
 		}

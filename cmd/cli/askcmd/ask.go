@@ -17,10 +17,10 @@ import (
 func newAsk(a *commands) *cobra.Command {
 	var opts app.ModelOptions
 	cmd := &cobra.Command{
-		Use: `ask "QUESTION"`, Short: "Ask about this machine in words", Args: cmdutil.CheckArgs(cobra.MinimumNArgs(1)),
-		Long: `Ask about this machine in words. What bears on the question is looked up first:
-ports, packages, history, hardware, disks. With a model it answers from that and
-names its sources; without one you see what was found. Nothing is changed.`,
+		Use: `ask "QUESTION"`, Short: "Answer a question about this machine", Args: cmdutil.CheckArgs(cobra.MinimumNArgs(1)),
+		Long: `Answer a question about this machine. Cortex first looks up related facts: ports, packages,
+history, hardware, disks. A model answers from these facts and names its sources. Without a model,
+cortex prints the facts. The command changes nothing.`,
 		Example: "  cortex ask \"why is port 80 taken?\"\n  cortex ask \"what changed yesterday?\" --offline\n  cortex ask \"how much memory has this machine?\" --show-prompt",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.ask(cmd.Context(), strings.Join(args, " "), opts)
@@ -30,14 +30,14 @@ names its sources; without one you see what was found. Nothing is changed.`,
 	return cmd
 }
 
-// ask prints the answer; one from a model while it arrives.
+// ask prints the answer. It prints the answer of a model while it arrives.
 func (a *commands) ask(ctx context.Context, text string, opts app.ModelOptions) error {
 	streamed := false
 	answer, err := a.Ask(ctx, text, opts, func(d router.Delta) {
 		switch {
 		case a.JSON:
 		case d.Restart && streamed:
-			fmt.Fprintln(a.Stdout, "\n[this answer was cut off; a new one follows]")
+			fmt.Fprintln(a.Stdout, "\n[the answer was interrupted; a new answer follows]")
 		default:
 			streamed = true
 			fmt.Fprint(a.Stdout, events.SanitizeText(d.Text, events.MaxLLMAnswerBytes))
@@ -71,7 +71,7 @@ func (a *commands) ask(ctx context.Context, text string, opts app.ModelOptions) 
 	})
 }
 
-// printEvidence prints what was found without a model.
+// printEvidence prints the facts that were found without a model.
 func (a *commands) printEvidence(out io.Writer, answer app.Answer) {
 	for _, e := range answer.Evidence {
 		fmt.Fprintf(out, "%s:\n", e.Source)

@@ -1,97 +1,49 @@
 package askcmd
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/app"
 	"cortex/cmd/cli/cmdutil"
-	"cortex/cmd/openindex"
-	"cortex/cmd/output"
-	"cortex/consumers/machine/apt"
-	"cortex/embedded/pkgindex"
-	"cortex/events"
+	"cortex/cmd/units"
 )
 
-// newCatalog makes the commands about the index that words are looked up in.
 func newCatalog(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "catalog COMMAND", Short: "The index of packages that words are looked up in",
-		Long: `The index of packages that words are looked up in: made of apt's lists, by itself
-when they change. Many machines leave out long descriptions; 'fetch' gets them into
-a directory of cortex's own, and words find more.`,
+		Use: "catalog COMMAND", Short: "Manage the package search index",
+		Long: `Manage the package search index, in which requests in words are looked up. Cortex builds it from
+apt's package lists and updates it when they change. Many machines do not fetch long
+descriptions; 'cortex catalog fetch' fetches them into a directory of cortex and improves the
+search.`,
 		Args: cmdutil.CheckArgs(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
-		&cobra.Command{
-			Use: "status", Short: "Say what the index was made of, and whether it is up to date", Args: cmdutil.CheckArgs(cobra.NoArgs),
-			RunE: func(cmd *cobra.Command, _ []string) error { return a.catalogStatus(cmd) },
-		},
-		&cobra.Command{
-			Use: "build", Short: "Make the index anew", Args: cmdutil.CheckArgs(cobra.NoArgs),
-			RunE: func(cmd *cobra.Command, _ []string) error { return a.catalogBuild(cmd) },
-		},
-		&cobra.Command{
-			Use: "fetch", Short: "Fetch long descriptions, and make the index anew", Args: cmdutil.CheckArgs(cobra.NoArgs),
-			RunE: func(cmd *cobra.Command, _ []string) error { return a.catalogFetch(cmd) },
-		},
+		newCatalogCommand(a, "status", "Show the sources and the state of the index", a.CatalogStatus),
+		newCatalogCommand(a, "build", "Build the index again", a.BuildCatalog),
+		newCatalogCommand(a, "fetch", "Fetch long descriptions, and build the index", a.FetchCatalog),
 	)
 	return cmd
 }
 
-// catalogView is the index, as JSON.
-type catalogView struct {
-	Version  int    `json:"version"`
-	Path     string `json:"path"`
-	Packages int    `json:"packages"`
-	Sources  string `json:"sources"`
-	Fresh    bool   `json:"fresh"`
-}
-
-func (a *commands) catalogStatus(cmd *cobra.Command) error {
-	p := openindex.LocationFor(a.Settings, a.Env)
-	for _, path := range []string{p.SystemPath, p.WritablePath} {
-		if path == "" {
-			continue
-		}
-		c, err := pkgindex.Open(cmd.Context(), path)
-		if err != nil {
-			continue
-		}
-		defer c.Close()
-		v := catalogView{1, path, c.PackageCount(), c.Sources(), c.UpToDate(p.ListDirs)}
-		return a.PrintResult(v, func(w io.Writer) {
-			state := "up to date"
-			if !v.Fresh {
-				state = "apt's lists are newer"
+func newCatalogCommand(a *commands, use, short string, run func(context.Context) (app.CatalogStatus, error)) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: cmdutil.CheckArgs(cobra.NoArgs), Example: "  cortex catalog " + use,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := run(cmd.Context())
+			if err != nil {
+				return err
 			}
-			fmt.Fprintf(w, "%s, %s\nmade of %s\n%s\n", output.Count(v.Packages, "package"), state, v.Sources, v.Path)
-		})
+			return a.PrintResult(s, func(w io.Writer) {
+				state := "up to date"
+				if !s.Fresh {
+					state = "older than apt's package lists"
+				}
+				fmt.Fprintf(w, "%s, %s\nbuilt from %s\n%s\n", units.Count(s.Packages, "package"), state, s.Sources, s.Path)
+			})
+		},
 	}
-	return &events.Error{Op: "cli.catalogStatus", Kind: events.ErrNotFound, Subject: p.WritablePath, Err: errors.New("there is no index yet"), Hint: "the first search makes it, or: cortex catalog build"}
-}
-
-func (a *commands) catalogBuild(cmd *cobra.Command) error {
-	p := openindex.LocationFor(a.Settings, a.Env)
-	if err := pkgindex.Build(cmd.Context(), pkgindex.Config{Dirs: p.ListDirs, Path: p.WritablePath, Progress: func(stage string) { a.Infof("%s…", stage) }}); err != nil {
-		return err
-	}
-	return a.catalogStatus(cmd)
-}
-
-func (a *commands) catalogFetch(cmd *cobra.Command) error {
-	if a.UID != 0 {
-		return &events.Error{Op: "cli.catalogFetch", Kind: events.ErrConfirmation, Err: errors.New("fetching lists needs root"), Hint: "run: sudo cortex catalog fetch"}
-	}
-	if a.Settings.Root != "/" {
-		return &events.Error{Op: "cli.catalogFetch", Kind: events.ErrUsage, Subject: "CORTEX_ROOT", Err: errors.New("lists are fetched for the running system only")}
-	}
-	a.Infof("fetching lists with long descriptions…")
-	machine := apt.New(apt.Config{Root: a.Settings.Root, WorkDir: a.Settings.WorkDir()})
-	if err := machine.FetchLists(cmd.Context(), a.Settings.DescriptionListsDir()); err != nil {
-		return err
-	}
-	return a.catalogBuild(cmd)
 }

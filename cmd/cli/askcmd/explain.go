@@ -15,26 +15,24 @@ import (
 
 func newExplain(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "explain [TEXT|-]", Short: "Read commands from a web page as what they would do here", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
-		Long: `Read shell commands – of a web page, an answer, a colleague – and print the cortex
-commands that do exactly that. The text comes from the argument or from standard
-input. Nothing in it is run or expanded. A text of which one word has no counterpart –
-a pipe into a shell, a file, an option that changes how apt works, another program –
-is refused as a whole, with the place and exit code 5.
+		Use: "explain [TEXT|-]", Short: "Translate apt commands to cortex commands", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
+		Long: `Translate apt commands to cortex commands without running them, for example commands from a web
+page. The text is the argument or standard input. Nothing in it is run or expanded.
 
-  cortex explain 'sudo apt-get update && sudo apt-get install -y nginx'
-  wl-paste | cortex explain`,
+If any part of the text has no counterpart, the whole text is refused with exit code 5 and the
+place: a pipe into a shell, a file, an option that changes how apt works, or another program.`,
+		Example: "  cortex explain 'sudo apt-get update && sudo apt-get install -y nginx'\n  wl-paste | cortex explain",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			text := strings.Join(args, "")
 			if len(args) == 0 || text == "-" {
 				b, err := io.ReadAll(io.LimitReader(a.Stdin, snippet.MaxBytes+1))
 				if err != nil {
-					return &events.Error{Op: "cli.explain", Kind: events.ErrUnavailable, Subject: "standard input", Err: err}
+					return &events.Error{Op: "cli", Kind: events.ErrUnavailable, Subject: "standard input", Err: err}
 				}
 				text = string(b)
 			}
 			if strings.TrimSpace(text) == "" {
-				return cmdutil.UsageError(cmd, errors.New("there is no text"))
+				return cmdutil.UsageError(cmd, errors.New("the text is empty"))
 			}
 			t, err := snippet.Translate(text)
 			if err != nil {

@@ -1,4 +1,5 @@
-// Package askcmd TODO
+// Package askcmd holds the commands around words: ask, suggest and explain, the search
+// index ('cortex catalog'), and what is remembered about the user ('cortex memory').
 package askcmd
 
 import (
@@ -7,20 +8,20 @@ import (
 	"cortex/cmd/cli/cmdutil"
 )
 
-// commands is the context with this group's commands as methods.
+// commands is the context, with this group's commands as methods.
 type commands struct{ *cmdutil.Context }
 
-// NewAsk makes the command.
+// NewAsk returns 'cortex ask'.
 func NewAsk(c *cmdutil.Context) *cobra.Command { return newAsk(&commands{c}) }
 
-// NewSuggest makes the command.
+// NewSuggest returns 'cortex suggest'.
 func NewSuggest(c *cmdutil.Context) *cobra.Command { return newSuggest(&commands{c}) }
 
-// NewExplain makes the command.
+// NewExplain returns 'cortex explain'.
 func NewExplain(c *cmdutil.Context) *cobra.Command { return newExplain(&commands{c}) }
 
-// NewCatalog makes the command.
+// NewCatalog returns 'cortex catalog'.
 func NewCatalog(c *cmdutil.Context) *cobra.Command { return newCatalog(&commands{c}) }
 
-// NewMemory makes the command.
+// NewMemory returns 'cortex memory'.
 func NewMemory(c *cmdutil.Context) *cobra.Command { return newMemory(&commands{c}) }

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,16 +18,14 @@ import (
 
 func newAudit(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "audit", Short: "Verify the log, prove what is in it, export it, follow it", Args: cmdutil.CheckArgs(cobra.NoArgs),
-		Long: `Verify the log, prove what is in it, export it, follow it.
+		Use: "audit", Short: "Verify, prove and export the log", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Long: `Verify the log, prove that an event is in it, export it, and copy it as it grows.
 
-Every fact is a leaf of a Merkle tree; the daemon signs the tree's head whenever a
-transaction ends. Carry a head and the public key to another machine now and then:
-against them even root cannot change what was before.
-
-  cortex audit head > /mnt/usb/head
-  cortex audit verify --since-head /mnt/usb/head`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+Every event is a leaf of a Merkle tree. The daemon signs the head of the tree when a
+transaction ends. Copy a head and the public key to another machine from time to time:
+with them you can detect later changes of older events, even changes made by root.`,
+		Example: "  cortex audit head >/mnt/usb/head\n  cortex audit verify --since-head /mnt/usb/head",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newAuditVerify(a), newAuditProve(a), newAuditExport(a), newAuditFollow(a), newAuditHead(a), newAuditKey(a))
 	return cmd
@@ -39,26 +34,21 @@ against them even root cannot change what was before.
 func newAuditVerify(a *commands) *cobra.Command {
 	var o app.VerifyOptions
 	cmd := &cobra.Command{
-		Use: "verify", Short: "Read the whole log and find any change in it", Args: cmdutil.CheckArgs(cobra.NoArgs),
-		Long: `Read the whole log as it lies on disk, without the daemon, and compare it with its
-checksums, its chain of hashes, every signed head, and with --since-head a head that
-was carried elsewhere. Any change, deletion, reordering or truncation is told with
-its position, and exits 1. Nothing is changed. Needs the right to read the log: root.
-
-  cortex audit verify
-  cortex audit verify --since-head /mnt/usb/head --key /mnt/usb/key.pub`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.auditVerify(cmd.Context(), o) },
+		Use: "verify", Short: "Check the whole log for changes", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Long: `Read the whole log from the disk, without the daemon, and compare it with its checksums,
+its hash chain and every signed head. --since-head also compares it with a head that you
+stored elsewhere. Each change, deletion, reordering or truncation is reported with its
+position, and the exit code is 1. The command changes nothing. It needs root.`,
+		Example: "  cortex audit verify\n  cortex audit verify --since-head /mnt/usb/head --key /mnt/usb/key.pub",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.verify(cmd.Context(), o) },
 	}
-	cmd.Flags().StringVar(&o.SinceHead, "since-head", "", "a signed head that was carried elsewhere, or a copy of the file of heads")
-	cmd.Flags().StringVar(&o.Key, "key", "", "the public key, when it was carried elsewhere too")
+	cmd.Flags().StringVar(&o.SinceHead, "since-head", "", "compare with the signed head in this file")
+	cmd.Flags().StringVar(&o.Key, "key", "", "read the public key from this file (default: this machine's key)")
 	return cmd
 }
 
-func (a *commands) auditVerify(ctx context.Context, o app.VerifyOptions) error {
-	if !a.HasLog() {
-		return a.NoHistory()
-	}
-	v, err := a.VerifyState(ctx, a.Settings.StateDir, a.AuditDir(), o)
+func (a *commands) verify(ctx context.Context, o app.VerifyOptions) error {
+	v, err := a.VerifyLog(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -73,13 +63,17 @@ func (a *commands) auditVerify(ctx context.Context, o app.VerifyOptions) error {
 	if a.JSON {
 		return iostreams.ExitCode(events.ErrCorrupt.ExitCode())
 	}
-	return &events.Error{Op: "cli.audit", Kind: events.ErrCorrupt, Subject: "log", Err: errors.New("it is not as it was written"), Hint: "keep a copy of the state directory; 'cortex backup list' shows what can be restored"}
+	return &events.Error{
+		Op: "cli", Kind: events.ErrCorrupt, Subject: "log", Err: errors.New("the log was changed or is damaged"),
+		Hint: "keep a copy of the state directory; to list backups: cortex backup list",
+	}
 }
 
 func newAuditHead(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "head", Short: "Print the newest signed head, to be kept elsewhere", Args: cmdutil.CheckArgs(cobra.NoArgs),
-		Long: "Print the newest signed head: the log's name, how many events it covers, the tree's root, and the signature.\n\n  cortex audit head > /mnt/usb/head",
+		Use: "head", Short: "Print the newest signed head", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Long:    "Print the newest signed head: the name of the log, the number of events that it covers,\nthe root of the tree, and the signature.",
+		Example: "  cortex audit head >/mnt/usb/head",
 		RunE: func(*cobra.Command, []string) error {
 			h, err := a.NewestHead()
 			if err != nil {
@@ -92,78 +86,32 @@ func newAuditHead(a *commands) *cobra.Command {
 
 func newAuditKey(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "key", Short: "Print the public key that heads are verified with", Args: cmdutil.CheckArgs(cobra.NoArgs),
-		Long: "Print the public key that heads are verified with.\n\n  cortex audit key > /mnt/usb/key.pub",
+		Use: "key", Short: "Print the public key that verifies heads", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Example: "  cortex audit key >/mnt/usb/key.pub",
 		RunE: func(*cobra.Command, []string) error {
-			text, err := readKey(a.AuditDir())
+			key, err := a.AuditKey()
 			if err != nil {
 				return err
 			}
-			return a.PrintResult(map[string]any{"version": 1, "key": text}, func(w io.Writer) { fmt.Fprintln(w, text) })
+			return a.PrintResult(map[string]any{"version": 1, "key": key}, func(w io.Writer) { fmt.Fprintln(w, key) })
 		},
 	}
-}
-
-// readKey gives the public key as text, checked.
-func readKey(p treehead.Dir) (string, error) {
-	if _, err := treehead.ReadVerifier(p.PublicKeyPath()); err != nil {
-		return "", err
-	}
-	b, err := os.ReadFile(p.PublicKeyPath())
-	return strings.TrimSpace(string(b)), err
 }
 
 func newAuditProve(a *commands) *cobra.Command {
 	return &cobra.Command{
 		Use: "prove EVENT", Short: "Print a proof that an event is in the log", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
-		Long: `Print, as JSON, an event and the proof that it is in the log under the newest signed
-head. docs/examples/verify-proof checks it without cortex. EVENT is a position or an
-id, as 'cortex events list' and 'cortex events show' tell them.
-
-  cortex audit prove 17 > proof.json
-  go run ./docs/examples/verify-proof -key key.pub proof.json`,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.auditProve(cmd, args[0]) },
+		Long: `Print an event as JSON, with the proof that it is in the log under the newest signed head.
+docs/examples/verify-proof checks the proof without cortex. EVENT is a position from
+'cortex events list', or an event id from 'cortex events show'.`,
+		Example: "  cortex audit prove 17 >proof.json\n  go run ./docs/examples/verify-proof -key key.pub proof.json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			proof, err := a.ProveEvent(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			a.JSON = true // programs read proofs
+			return a.PrintResult(proof, nil)
+		},
 	}
-}
-
-func (a *commands) auditProve(cmd *cobra.Command, ref string) error {
-	if !a.HasLog() {
-		return a.NoHistory()
-	}
-	var p events.Position
-	if n, err := strconv.ParseUint(ref, 10, 63); err == nil {
-		p = events.Position(n)
-	} else if err := events.ID(ref).Validate(); err != nil {
-		return &events.Error{Op: "cli.audit", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", ref), Err: errors.New("is neither a position nor an id"), Hint: "see 'cortex events list'"}
-	}
-	if _, _, err := a.Connect(cmd.Context()); err != nil { // it signs what is not signed yet
-		return err
-	}
-	h, path, p, err := a.ProofPath(cmd.Context(), p, events.ID(ref))
-	if err != nil {
-		return err
-	}
-	r, err := a.record(cmd, p)
-	if err != nil {
-		return err
-	}
-	key, err := readKey(a.AuditDir())
-	if err != nil {
-		return err
-	}
-	a.JSON = true // a proof is for programs
-	return a.PrintResult(treehead.NewProof(r, h, path, key), nil)
-}
-
-// record reads one record of the log.
-func (a *commands) record(cmd *cobra.Command, p events.Position) (events.Record, error) {
-	var found events.Record
-	err := a.EachEvent(cmd.Context(), app.EventFilter{After: uint64(p) - 1, Limit: 1}, false, func(r events.Record) error {
-		found = r
-		return nil
-	})
-	if err == nil && found.Position != p {
-		err = &events.Error{Op: "cli", Kind: events.ErrNotFound, Subject: fmt.Sprintf("event %d", p), Hint: "see 'cortex events list'"}
-	}
-	return found, err
 }

@@ -1,4 +1,5 @@
-// Package auditcmd TODO
+// Package auditcmd holds 'cortex audit': verify the log, prove events, export attempts, and
+// copy events to a file or syslog.
 package auditcmd
 
 import (
@@ -7,8 +8,8 @@ import (
 	"cortex/cmd/cli/cmdutil"
 )
 
-// commands is the context with this group's commands as methods.
+// commands is the context, with this group's commands as methods.
 type commands struct{ *cmdutil.Context }
 
-// NewAudit makes the command.
+// NewAudit returns 'cortex audit'.
 func NewAudit(c *cmdutil.Context) *cobra.Command { return newAudit(&commands{c}) }

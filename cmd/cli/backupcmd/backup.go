@@ -1,194 +1,101 @@
 package backupcmd
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/app"
 	"cortex/cmd/cli/cmdutil"
-	"cortex/cmd/output"
-	"cortex/embedded/backup"
-	"cortex/events"
+	"cortex/cmd/units"
 )
-
-// backupSuffix is what the names of backups end in.
-const backupSuffix = ".cortex-backup.tar"
 
 func newBackup(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "backup", Short: "Copy the history, and what undoing needs, into one file and back", Args: cmdutil.CheckArgs(cobra.NoArgs),
-		Long: `Copy the history, and what undoing needs, into one file: the log, kept package files
-and contents, signed heads and keys. Read models are not in it: they are made again.
-The file holds keys and contents that not everybody may read; it is for its owner alone,
-and belongs on another disk.
+		Use: "backup", Short: "Back up and restore the history", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Long: `Back up the history into one file, and restore it: the log, saved package files and
+configuration, signed heads and keys. Read models are not in the file, because the daemon
+rebuilds them.
 
-  cortex backup create --to /mnt/usb
-  cortex backup verify FILE
-  cortex backup restore FILE --into /var/lib/cortex`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+The file contains keys and contents that are not public. Only its owner can read it. Store
+it on another disk.`,
+		Example: "  cortex backup create --to /mnt/usb\n  cortex backup verify FILE\n  cortex backup restore FILE --into /var/lib/cortex",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newBackupCreate(a), newBackupList(a), newBackupVerify(a), newBackupRestore(a))
 	return cmd
 }
 
-// backupView is a backup, for people and as JSON.
-type backupView struct {
-	Version int             `json:"version"`
-	File    string          `json:"file"`
-	Bytes   int64           `json:"size_b"`
-	Host    events.HostID   `json:"host"`
-	Machine string          `json:"machine,omitempty"`
-	Created time.Time       `json:"created"`
-	Head    events.Position `json:"head"`
-	Files   int             `json:"files"`
-	Problem string          `json:"problem,omitempty"`
-}
-
-func viewOf(file string, i backup.Info) backupView {
-	v := backupView{Version: 1, File: file, Host: i.Host, Machine: i.Machine, Created: i.Created, Head: i.Head, Files: len(i.Files)}
-	if info, err := os.Stat(file); err == nil {
-		v.Bytes = info.Size()
-	}
-	return v
-}
-
-func (a *commands) tellBackup(v backupView, what string) error {
-	return a.PrintResult(v, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %s\n", v.File, what)
-		fmt.Fprintf(w, "  %s of %s, %s in %s, made %s\n", output.Count(int(v.Head), "event"), v.Machine, output.Bytes(v.Bytes), output.Count(v.Files, "file"), v.Created.Local().Format(time.DateTime))
+// printBackup prints a backup and what was done with it.
+func (a *commands) printBackup(b app.Backup, done string) error {
+	return a.PrintResult(b, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %s\n", b.File, done)
+		fmt.Fprintf(w, "  %s of %s, %s in %s, created %s\n", units.Count(int(b.Head), "event"), b.Machine, units.Bytes(b.Bytes), units.Count(b.Files, "file"), b.Created.Local().Format(time.DateTime))
 	})
 }
 
 func newBackupCreate(a *commands) *cobra.Command {
 	var to string
 	cmd := &cobra.Command{
-		Use: "create", Short: "Make a backup", Args: cmdutil.CheckArgs(cobra.NoArgs),
-		Long: `Make a backup, into the state directory's own backups or, with --to, into a directory
-or a file that is not there yet. Kept package files are copied while the daemon runs; for
-the log it waits until no transaction runs, and keeps the daemon away meanwhile.`,
+		Use: "create", Short: "Create a backup", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Long: `Create a backup in the state directory, or with --to in another directory or in a new file.
+The command copies saved package files while the daemon runs. To copy the log, it waits
+until no transaction runs, and prevents the daemon from starting meanwhile.`,
+		Example: "  cortex backup create --to /mnt/usb",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if a.Engine.LockState == nil {
-				return a.BecomeEngine()
+			b, err := a.CreateBackup(cmd.Context(), to)
+			if err != nil {
+				return err
 			}
-			return a.createBackup(cmd.Context(), to)
+			return a.printBackup(b, "backup created")
 		},
 	}
-	cmd.Flags().StringVar(&to, "to", "", "a directory, or a new file")
+	cmd.Flags().StringVar(&to, "to", "", "write into this directory or new file (default: the state directory's backups)")
 	return cmd
-}
-
-func (a *commands) createBackup(ctx context.Context, to string) error {
-	if !a.HasLog() {
-		return a.NoHistory()
-	}
-	now := time.Now().UTC()
-	machine, _ := os.Hostname()
-	if to == "" {
-		to = a.Settings.BackupsDir()
-		if err := os.MkdirAll(to, 0o700); err != nil {
-			return a.RequireStateOwner(to, err)
-		}
-	}
-	if info, err := os.Stat(to); err == nil && info.IsDir() {
-		to = filepath.Join(to, fmt.Sprintf("%s-%s%s", machine, now.Format("20060102T150405.000Z"), backupSuffix))
-	}
-	release := func() {}
-	still := func(i *backup.Info) (err error) {
-		if release, err = a.LockStateWhenIdle(ctx); err != nil {
-			return err
-		}
-		files, err := a.Engine.OpenLog(a.Settings, a.Settings.StateDir)
-		if err != nil {
-			return err
-		}
-		i.Host, i.Head, i.Machine, i.Build, i.Created = files.Host(), files.ManifestPosition(), machine, a.Build, now
-		return nil
-	}
-	var info backup.Info
-	err := a.WriteOutput(to, func(w io.Writer) (err error) {
-		info, err = backup.Write(ctx, w, a.Settings.StateDir, still)
-		return err
-	})
-	release()
-	if err != nil {
-		return a.RequireStateOwner(to, err)
-	}
-	return a.tellBackup(viewOf(to, info), "a backup")
 }
 
 func newBackupList(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "list [DIR]", Short: "List backups, and whether each is whole", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
+		Use: "list [DIR]", Short: "List backups and check that each is complete", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
+		Example: "  cortex backup list\n  cortex backup list /mnt/usb",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir := a.Settings.BackupsDir()
-			if len(args) == 1 {
-				dir = args[0]
-			}
-			files, err := filepath.Glob(filepath.Join(dir, "*"+backupSuffix))
+			list, dir, err := a.Backups(cmd.Context(), append(args, "")[0])
 			if err != nil {
 				return err
 			}
-			items := []backupView{}
-			for _, file := range files {
-				info, err := readBackup(cmd.Context(), file)
-				v := viewOf(file, info)
-				if err != nil {
-					v.Problem = err.Error()
-				}
-				items = append(items, v)
-			}
-			slices.SortFunc(items, func(x, y backupView) int { return x.Created.Compare(y.Created) })
-			return a.PrintResult(map[string]any{"version": 1, "backups": items}, func(w io.Writer) { listBackups(w, dir, items) })
+			return a.PrintResult(map[string]any{"version": 1, "backups": list}, func(w io.Writer) { printBackups(w, dir, list) })
 		},
 	}
 }
 
-func listBackups(w io.Writer, dir string, items []backupView) {
-	if len(items) == 0 {
+func printBackups(w io.Writer, dir string, list []app.Backup) {
+	if len(list) == 0 {
 		fmt.Fprintf(w, "No backups in %s\n", dir)
 	}
-	for _, x := range items {
-		if x.Problem != "" {
-			fmt.Fprintf(w, "%s: %s\n", x.File, x.Problem)
+	for _, b := range list {
+		if b.Problem != "" {
+			fmt.Fprintf(w, "%s: %s\n", b.File, b.Problem)
 			continue
 		}
-		fmt.Fprintf(w, "%s: %s of %s, %s\n", x.File, output.Count(int(x.Head), "event"), x.Machine, output.Bytes(x.Bytes))
+		fmt.Fprintf(w, "%s: %s of %s, %s\n", b.File, units.Count(int(b.Head), "event"), b.Machine, units.Bytes(b.Bytes))
 	}
-}
-
-func readBackup(ctx context.Context, file string) (backup.Info, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return backup.Info{}, err
-	}
-	defer f.Close()
-	return backup.Read(ctx, f)
 }
 
 func newBackupVerify(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "verify FILE", Short: "Restore a backup to the side, verify its log, and throw that away", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
-		Long: "Look whether a backup is whole, and whether the log in it is the one that was signed: it is restored into a directory beside the file, verified like 'cortex audit verify', and thrown away.",
+		Use: "verify FILE", Short: "Check that a backup is complete and unchanged", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Long: `Check that a backup is complete and that its log matches the signed heads. The command
+restores the backup into a temporary directory beside the file, verifies the log like
+'cortex audit verify', and removes the directory.`,
+		Example: "  cortex backup verify /mnt/usb/web-20261123T120000.000Z.cortex-backup.tar",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if a.Engine.OpenLog == nil {
-				return a.BecomeEngine()
-			}
-			dir, err := os.MkdirTemp(filepath.Dir(args[0]), ".cortex-verify-")
+			b, err := a.VerifyBackup(cmd.Context(), args[0])
 			if err != nil {
-				return a.RequireStateOwner(args[0], err)
+				return err
 			}
-			info, err := a.ExtractBackup(cmd.Context(), args[0], filepath.Join(dir, "state"))
-			if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
-				return a.RequireStateOwner(args[0], err)
-			}
-			return a.tellBackup(viewOf(args[0], info), "whole, and its log is as it was written")
+			return a.printBackup(b, "complete, and its log is unchanged")
 		},
 	}
 }
@@ -196,30 +103,22 @@ func newBackupVerify(a *commands) *cobra.Command {
 func newBackupRestore(a *commands) *cobra.Command {
 	var into string
 	cmd := &cobra.Command{
-		Use: "restore FILE", Short: "Make a state directory of a backup", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
-		Long: `Make a state directory of a backup, where none is yet: nothing is overwritten. The log is
-verified before the directory gets its name, and the read models are made again at the
-next start. Packages are not touched: where the machine differs from the history, that
-is found as drift.`,
+		Use: "restore FILE", Short: "Restore a backup into a state directory", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Long: `Restore a backup into a directory that is empty or does not exist; nothing is overwritten.
+The command verifies the log before the directory gets its name. The daemon rebuilds the
+read models at the next start.
+
+Packages do not change. Where the machine differs from the history, the daemon records
+drift.`,
+		Example: "  cortex backup restore /mnt/usb/web-20261123T120000.000Z.cortex-backup.tar --into /tmp/then",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if a.Engine.OpenLog == nil {
-				return a.BecomeEngine()
-			}
-			if into == "" {
-				into = a.Settings.StateDir
-			}
-			if list, err := os.ReadDir(into); err == nil && len(list) == 0 {
-				if err := os.Remove(into); err != nil {
-					return a.RequireStateOwner(into, err)
-				}
-			}
-			info, err := a.ExtractBackup(cmd.Context(), args[0], into)
+			b, dir, err := a.RestoreBackup(cmd.Context(), args[0], into)
 			if err != nil {
-				return a.RequireStateOwner(args[0], err)
+				return err
 			}
-			return a.tellBackup(viewOf(args[0], info), "restored into "+into)
+			return a.printBackup(b, "restored into "+dir)
 		},
 	}
-	cmd.Flags().StringVar(&into, "into", "", "this directory instead of the state directory")
+	cmd.Flags().StringVar(&into, "into", "", "restore into this directory (default: the state directory)")
 	return cmd
 }

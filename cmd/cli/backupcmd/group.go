@@ -1,4 +1,5 @@
-// Package backupcmd TODO
+// Package backupcmd holds 'cortex backup', which copies and restores the history, and
+// 'cortex store', which manages the saved package files and configuration.
 package backupcmd
 
 import (
@@ -7,11 +8,11 @@ import (
 	"cortex/cmd/cli/cmdutil"
 )
 
-// commands is the context with this group's commands as methods.
+// commands is the context, with this group's commands as methods.
 type commands struct{ *cmdutil.Context }
 
-// NewBackup makes the command.
+// NewBackup returns 'cortex backup'.
 func NewBackup(c *cmdutil.Context) *cobra.Command { return newBackup(&commands{c}) }
 
-// NewStore makes the command.
+// NewStore returns 'cortex store'.
 func NewStore(c *cmdutil.Context) *cobra.Command { return newStore(&commands{c}) }

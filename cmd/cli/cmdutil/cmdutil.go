@@ -1,4 +1,4 @@
-// Package cmdutil is what the command groups share: the context of a command, checks of
+// Package cmdutil holds what the command groups share: the context of a command, checks of
 // arguments, and completion.
 //
 // A group lives in a package of its own beside this one. It translates flags into calls of
@@ -58,12 +58,12 @@ func (c *Context) WriteOutput(name string, write func(io.Writer) error) error {
 
 // ModelFlags registers the flags of commands that may ask a model.
 func ModelFlags(f *pflag.FlagSet, o *app.ModelOptions) {
-	f.BoolVar(&o.Offline, "offline", false, "ask no model; nothing leaves this machine")
-	f.StringVar(&o.Provider, "provider", "", "ask only this provider")
-	f.BoolVar(&o.ShowPrompt, "show-prompt", false, "show exactly what would be sent to a model, and stop")
+	f.BoolVar(&o.Offline, "offline", false, "ask no model; send nothing to another machine")
+	f.StringVar(&o.Provider, "provider", "", "ask only this model provider, and fail if it does not answer")
+	f.BoolVar(&o.ShowPrompt, "show-prompt", false, "show the exact prompt for a model, and stop")
 }
 
-// ShowPrompt prints all that would be sent to a model.
+// ShowPrompt prints everything that would be sent to a model.
 func (c *Context) ShowPrompt(r llm.CompletionRequest) {
 	if c.JSON {
 		c.PrintLine("prompt", "prompt", map[string]any{"system": r.System, "prompt": r.Prompt, "schema": r.Schema})

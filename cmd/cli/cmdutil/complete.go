@@ -9,95 +9,81 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/openindex"
-	"cortex/consumers/machine/apt"
 	"cortex/events"
 	"cortex/projections/history"
 )
 
-// How many transactions and names are offered at most.
+// Limits of what is offered.
 const (
-	completions = 30
-	maxNames    = 500
+	maxTransactions   = 30
+	maxPackages       = 500
+	completionTimeout = 2 * time.Second
 )
 
-// CompletePackages offers what apt knows, with descriptions where there is an index.
-// Without a first letter that would be every package there is, so nothing is offered.
-func (c *Context) CompletePackages(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+// CompletePackages offers packages that apt knows, with descriptions if there is an index.
+// It offers nothing for an empty prefix, which would be every package.
+func (c *Context) CompletePackages(_ *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	if c.LoadSettings() != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
 	if prefix == "" {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), completionTimeout)
 	defer cancel()
-	names, err := c.namesFrom(ctx, prefix)
+	found, err := c.PackagesWithPrefix(ctx, prefix, maxPackages)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	return besides(names, args), cobra.ShellCompDirectiveNoFileComp
-}
-
-// namesFrom asks the index of packages, which takes milliseconds, and without one apt,
-// which takes half a second where it has no cache of its own.
-func (c *Context) namesFrom(ctx context.Context, prefix string) ([]string, error) {
-	index := openindex.OpenFresh(ctx, openindex.LocationFor(c.Settings, c.Env))
-	if index == nil {
-		return apt.New(apt.Config{Root: c.Settings.Root}).PackageNames(ctx, prefix)
-	}
-	defer index.Close()
-	found, err := index.WithPrefix(ctx, prefix, maxNames)
 	var names []string
-	for _, f := range found {
-		names = append(names, string(f.Name)+"\t"+f.Description)
+	for _, p := range found {
+		name := p.Name
+		if p.Description != "" {
+			name += "\t" + p.Description
+		}
+		names = append(names, name)
 	}
-	return names, err
+	return without(names, args), cobra.ShellCompDirectiveNoFileComp
 }
 
-// CompleteInstalled offers what is installed.
-func (c *Context) CompleteInstalled(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+// CompleteInstalled offers installed packages.
+func (c *Context) CompleteInstalled(_ *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	if c.LoadSettings() != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), completionTimeout)
 	defer cancel()
-	inv, err := apt.New(apt.Config{Root: c.Settings.Root}).Inventory(ctx)
+	names, err := c.InstalledWithPrefix(ctx, prefix)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	var names []string
-	for _, p := range inv.Packages() {
-		if p.Status != events.StatusNotInstalled && strings.HasPrefix(string(p.Name), prefix) {
-			names = append(names, string(p.Name))
-		}
-	}
-	slices.Sort(names)
-	return besides(slices.Compact(names), args), cobra.ShellCompDirectiveNoFileComp
+	return without(names, args), cobra.ShellCompDirectiveNoFileComp
 }
 
-// besides leaves out what is on the line already.
-func besides(names, args []string) []string {
+// without removes the names that are on the command line already.
+func without(names, args []string) []string {
 	return slices.DeleteFunc(names, func(n string) bool {
 		name, _, _ := strings.Cut(n, "\t")
 		return slices.Contains(args, name)
 	})
 }
 
+// CompleteTransactions offers the newest transactions for the first argument.
 func (c *Context) CompleteTransactions(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return c.completeFrom(cmd, history.Filter{Limit: completions}, func(t history.TransactionRow) string {
+	return c.completeFrom(cmd, history.Filter{Limit: maxTransactions}, func(t history.TransactionRow) string {
 		return fmt.Sprintf("%d\t%s %s (%s)", t.Number, t.Verb, t.Summary, t.State)
 	})
 }
 
+// CompletePlans offers the plans that wait for approval.
 func (c *Context) CompletePlans(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return c.completeFrom(cmd, history.Filter{Limit: completions, State: events.StatePlanned}, func(t history.TransactionRow) string {
+	return c.completeFrom(cmd, history.Filter{Limit: maxTransactions, State: events.StatePlanned}, func(t history.TransactionRow) string {
 		return fmt.Sprintf("%s\t%s %s", t.PlanID, t.Verb, t.Summary)
 	})
 }

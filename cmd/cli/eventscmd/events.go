@@ -1,49 +1,42 @@
 package eventscmd
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
-	"os"
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/api"
 	"cortex/cmd/app"
 	"cortex/cmd/cli/cmdutil"
-	"cortex/cmd/client"
 	"cortex/cmd/output"
 	"cortex/events"
 )
 
 func newEvents(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "events", Short: "Read the log of facts itself", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "events", Short: "List, follow and export the events of the log", Args: cmdutil.CheckArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newEventsList(a), newEventsTail(a), newEventsShow(a), newEventsExport(a), newEventsRetry(a))
 	return cmd
 }
 
-// filterFlags registers the flags that choose events.
+// filterFlags registers the flags that select events.
 func filterFlags(cmd *cobra.Command, s *app.EventFilter) {
 	f := cmd.Flags()
-	f.StringVar(&s.Kind, "type", "", "only kinds that match, such as 'install.*' or '*.failed'")
-	f.StringVar(&s.Since, "since", "", "only those since: a date, a time, or a span such as 2h or 7d")
-	f.StringVar(&s.Transaction, "transaction", "", "only those of this transaction")
-	f.Uint64Var(&s.After, "after", 0, "only those after this position")
-	f.IntVarP(&s.Limit, "limit", "n", 0, "at most so many")
+	f.StringVar(&s.Kind, "type", "", "select kinds that match, such as 'install.*' or '*.failed'")
+	f.StringVar(&s.Since, "since", "", "select events since this time: a date, a time, or an age such as 2h or 7d")
+	f.StringVar(&s.Transaction, "transaction", "", "select events of this transaction")
+	f.Uint64Var(&s.After, "after", 0, "select events after this position")
+	f.IntVarP(&s.Limit, "limit", "n", 0, "stop after N events (0: no limit)")
 }
 
 func newEventsList(a *commands) *cobra.Command {
 	var s app.EventFilter
 	cmd := &cobra.Command{
-		Use: "list", Short: "List facts, oldest first", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "list", Short: "List events, oldest first", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Example: "  cortex events list --type 'install.*' --since 2h\n  cortex events list --transaction 12",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := []events.Record{}
 			err := a.EachEvent(cmd.Context(), s, false, func(r events.Record) error {
@@ -67,11 +60,13 @@ func newEventsList(a *commands) *cobra.Command {
 func newEventsTail(a *commands) *cobra.Command {
 	var s app.EventFilter
 	cmd := &cobra.Command{
-		Use: "tail", Short: "Show facts as they are recorded", Args: cmdutil.CheckArgs(cobra.NoArgs),
-		Long: "Show facts as they are recorded, from now on, or from --after on. It goes on over restarts of the daemon; Ctrl-C ends it.",
+		Use: "tail", Short: "Show events as they are recorded", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Long: `Show events as they are recorded, from now on, or after the position in --after. The command
+continues when the daemon restarts. Ctrl-C ends it.`,
+		Example: "  cortex events tail\n  cortex events tail --after 120 --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("after") && s.Since == "" {
-				head, err := a.head(cmd)
+				head, err := a.LogHead(cmd.Context())
 				if err != nil {
 					return err
 				}
@@ -91,129 +86,58 @@ func newEventsTail(a *commands) *cobra.Command {
 	return cmd
 }
 
-func (a *commands) head(cmd *cobra.Command) (events.Position, error) {
-	c, _, err := a.Connect(cmd.Context())
-	if err != nil {
-		return 0, err
-	}
-	status, err := c.Status(cmd.Context())
-	return status.Head, err
-}
-
 func newEventsShow(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "show POSITION", Short: "Show one fact with its whole envelope", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "show POSITION", Short: "Show one event with its envelope", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Example: "  cortex events show 120",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := strconv.ParseUint(args[0], 10, 63)
-			if err != nil || n == 0 {
-				return &events.Error{Op: "cli", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", args[0]), Err: fmt.Errorf("is not a position"), Hint: "positions are the numbers that 'cortex events list' shows"}
-			}
-			var found *events.Record
-			err = a.EachEvent(cmd.Context(), app.EventFilter{After: n - 1, Limit: 1}, false, func(r events.Record) error {
-				found = &r
-				return nil
-			})
+			p, err := app.ParsePosition(args[0])
 			if err != nil {
 				return err
 			}
-			if found == nil {
-				return &events.Error{Op: "cli", Kind: events.ErrNotFound, Subject: "event " + args[0], Hint: "see 'cortex events list'"}
+			r, err := a.EventAt(cmd.Context(), p)
+			if err != nil {
+				return err
 			}
 			e := json.NewEncoder(a.Stdout)
 			e.SetIndent("", "  ")
-			return e.Encode(found)
+			return e.Encode(r)
 		},
 	}
 }
 
 func newEventsExport(a *commands) *cobra.Command {
 	var s app.EventFilter
-	var to string
+	var file string
 	cmd := &cobra.Command{
-		Use: "export", Short: "Write facts as CloudEvents, a line each", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "export", Short: "Export events as CloudEvents, one per line", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Example: "  cortex events export -o events.ndjson",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if to == "" {
-				return a.export(cmd, s, a.Stdout)
-			}
-			f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-			if err != nil {
-				return fmt.Errorf("export: %w", err)
-			}
-			if err := a.export(cmd, s, f); err != nil {
-				f.Close()
-				return err
-			}
-			if err := f.Sync(); err != nil {
-				return fmt.Errorf("export: %w", err)
-			}
-			return f.Close()
+			return a.WriteOutput(file, func(w io.Writer) error {
+				e := json.NewEncoder(w)
+				return a.EachEvent(cmd.Context(), s, false, func(r events.Record) error { return e.Encode(r) })
+			})
 		},
 	}
 	filterFlags(cmd, &s)
-	cmd.Flags().StringVarP(&to, "output", "o", "", "write to this new file instead of stdout")
+	cmd.Flags().StringVarP(&file, "output", "o", "", "write to this new file (default: standard output)")
 	return cmd
-}
-
-func (a *commands) export(cmd *cobra.Command, s app.EventFilter, w io.Writer) error {
-	e := json.NewEncoder(w)
-	return a.EachEvent(cmd.Context(), s, false, func(r events.Record) error { return e.Encode(r) })
 }
 
 func newEventsRetry(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "retry ID", Short: "Give a parked event to its handler again", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
-		Long: "Give an event that its handler gave up on to it again. 'cortex status' lists them with their ids.",
+		Use: "retry ID", Short: "Retry a failed event (dead letter)", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Long:    "Deliver a failed event (dead letter) to its handler again. 'cortex status' lists failed events with\ntheir ids.",
+		Example: "  cortex status\n  cortex events retry 01a20a8b-e7b4-7ce9-9a10-2b699f47bba1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id := events.ID(args[0])
 			if err := id.Validate(); err != nil {
 				return cmdutil.UsageError(cmd, err)
 			}
-			c, ping, err := a.Connect(cmd.Context())
-			if err != nil {
+			if err := a.RetryEvent(cmd.Context(), id); err != nil {
 				return err
 			}
-			is, err := parkedStill(cmd.Context(), c, id)
-			if err != nil {
-				return err
-			}
-			if !is {
-				return notParked(id)
-			}
-			if err := a.Producer(c, ping.Host).Retry(cmd.Context(), id); err != nil {
-				return err
-			}
-			return a.retried(cmd.Context(), c, id)
+			return a.PrintResult(map[string]any{"version": 1, "retried": id}, func(io.Writer) { a.Infof("the event was processed") })
 		},
 	}
 }
-
-func notParked(id events.ID) error {
-	return &events.Error{Op: "cli.retry", Kind: events.ErrNotFound, Subject: string(id), Err: errors.New("no parked event has this id"), Hint: "'cortex status' lists them"}
-}
-
-func parkedStill(ctx context.Context, c *client.Client, id events.ID) (bool, error) {
-	s, err := c.Status(ctx)
-	return slices.ContainsFunc(s.DeadLetters, func(p api.DeadLetterStatus) bool { return p.ID == id }), err
-}
-
-// retried waits until what was given to its handler again is not parked any more.
-func (a *commands) retried(ctx context.Context, c *client.Client, id events.ID) error {
-	for end := time.Now().Add(retryPatience); time.Now().Before(end); {
-		is, err := parkedStill(ctx, c, id)
-		if err != nil {
-			return err
-		}
-		if !is {
-			return a.PrintResult(map[string]any{"version": 1, "retried": id}, func(io.Writer) { a.Infof("its handler has done it now") })
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-	return &events.Error{Op: "cli.retry", Kind: events.ErrUnavailable, Subject: string(id), Err: errors.New("its handler did not take it"), Hint: "'cortex status' tells why, 'cortex logs' more"}
-}
-
-// retryPatience is how long a handler has for what it is given again.
-const retryPatience = 15 * time.Second

@@ -1,4 +1,5 @@
-// Package eventscmd TODO
+// Package eventscmd holds 'cortex events': list, follow and export the events of the log,
+// and retry failed ones.
 package eventscmd
 
 import (
@@ -7,8 +8,8 @@ import (
 	"cortex/cmd/cli/cmdutil"
 )
 
-// commands is the context with this group's commands as methods.
+// commands is the context, with this group's commands as methods.
 type commands struct{ *cmdutil.Context }
 
-// NewEvents makes the command.
+// NewEvents returns 'cortex events'.
 func NewEvents(c *cmdutil.Context) *cobra.Command { return newEvents(&commands{c}) }

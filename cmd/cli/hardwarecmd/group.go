@@ -1,4 +1,5 @@
-// Package hardwarecmd TODO
+// Package hardwarecmd holds 'cortex hardware': facts about this machine, recorded
+// snapshots, and recommended packages.
 package hardwarecmd
 
 import (
@@ -7,8 +8,8 @@ import (
 	"cortex/cmd/cli/cmdutil"
 )
 
-// commands is the context with this group's commands as methods.
+// commands is the context, with this group's commands as methods.
 type commands struct{ *cmdutil.Context }
 
-// NewHardware makes the command.
+// NewHardware returns 'cortex hardware'.
 func NewHardware(c *cmdutil.Context) *cobra.Command { return newHardware(&commands{c}) }

@@ -1,52 +1,53 @@
 package hardwarecmd
 
 import (
-	"cmp"
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/app"
 	"cortex/cmd/cli/cmdutil"
-	"cortex/cmd/client"
 	"cortex/cmd/output"
 	"cortex/events"
 	model "cortex/projections/hardware"
 )
 
-// surveyTimeout bounds how long a snapshot that was asked for may take.
-const surveyTimeout = 30 * time.Second
-
 func newHardware(a *commands) *cobra.Command {
 	var keys []string
 	cmd := &cobra.Command{
-		Use: "hardware [--facts KEY…]", Short: "What this machine is: processor, memory, graphics, disks, firmware, limits",
-		Long: `What this machine is, read now; no daemon and no root are needed. Every fact has a
-value, its source and how far it can be relied on, or says why it has no value.
-With --facts only those whose key is given or matches, where * stands for anything.
-
-  cortex hardware
-  cortex hardware --facts 'cpu.*' memory.total_b
-  cortex hardware --json`,
+		Use: "hardware [--facts KEY…]", Short: "Show the hardware of this machine",
+		Long: `Show the hardware of this machine: processor, memory, graphics, disks, firmware and limits. It
+is read now, without a daemon and without root. Every fact has a value, its source and its
+confidence, or the reason why the value is unknown. --facts shows the facts whose keys
+match; * matches anything.`,
+		Example: "  cortex hardware\n  cortex hardware --facts 'cpu.*' memory.total_b\n  cortex hardware --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && !cmd.Flags().Changed("facts") {
-				return cmdutil.UsageError(cmd, fmt.Errorf("there is no command 'hardware %s'", args[0]))
+				return cmdutil.UsageError(cmd, fmt.Errorf("no command 'hardware %s'", args[0]))
 			}
 			return a.hardware(cmd.Context(), append(keys, args...))
 		},
 	}
-	cmd.Flags().StringSliceVar(&keys, "facts", nil, "only these facts")
-	_ = cmd.RegisterFlagCompletionFunc("facts", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return a.factKeys(cmd), cobra.ShellCompDirectiveNoFileComp
-	})
+	cmd.Flags().StringSliceVar(&keys, "facts", nil, "show the facts with these keys (default: a summary)")
+	_ = cmd.RegisterFlagCompletionFunc("facts", a.completeFacts)
 	cmd.AddCommand(newHardwareHistory(a), newHardwareDiff(a), newHardwareRecommend(a), newHardwareSnapshot(a))
 	return cmd
+}
+
+func (a *commands) completeFacts(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	if a.LoadSettings() != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []string
+	if r, err := a.ReadHardware(context.Background()); err == nil {
+		for _, f := range r.Facts {
+			out = append(out, f.Key+"\t"+f.Value.String())
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
 // hardwareView is a reading as JSON.
@@ -58,27 +59,12 @@ type hardwareView struct {
 	Facts   []events.HardwareFact `json:"facts"`
 }
 
-func (a *commands) factKeys(cmd *cobra.Command) []string {
-	if a.LoadSettings() != nil {
-		return nil
-	}
-	r, err := a.ReadHardware(context.Background())
-	if err != nil {
-		return nil
-	}
-	var out []string
-	for _, f := range r.Facts {
-		out = append(out, f.Key+"\t"+f.Value.String())
-	}
-	return out
-}
-
 func (a *commands) hardware(ctx context.Context, keys []string) error {
 	r, err := a.ReadHardware(ctx)
 	if err != nil {
 		return err
 	}
-	facts, err := selectFacts(r.Facts, keys)
+	facts, err := app.SelectFacts(r.Facts, keys)
 	if err != nil {
 		return err
 	}
@@ -92,51 +78,17 @@ func (a *commands) hardware(ctx context.Context, keys []string) error {
 	})
 }
 
-// selectFacts keeps those that any key names; a key that names none is an error.
-func selectFacts(facts []events.HardwareFact, keys []string) ([]events.HardwareFact, error) {
-	if len(keys) == 0 {
-		return facts, nil
-	}
-	out := []events.HardwareFact{}
-	used := map[string]bool{}
-	for _, f := range facts {
-		for _, k := range keys {
-			if events.Kind(f.Key).Match(k) {
-				used[k] = true
-				if len(out) == 0 || out[len(out)-1].Key != f.Key {
-					out = append(out, f)
-				}
-			}
-		}
-	}
-	for _, k := range keys {
-		if !used[k] {
-			return nil, &events.Error{Op: "cli.hardware", Kind: events.ErrNotFound, Subject: k, Err: errors.New("this machine has no such fact"), Hint: "'cortex hardware --facts \"*\"' lists all"}
-		}
-	}
-	return out, nil
-}
-
-func (a *commands) readHardware(ctx context.Context, ask func(*model.Reader) error) error {
-	return a.ReadModel(ctx, model.Name, func(db *sql.DB) error { return ask(model.NewReader(db)) })
-}
-
 func newHardwareHistory(a *commands) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
-		Use: "history", Short: "List the hardware snapshots on record, newest last", Args: cmdutil.CheckArgs(cobra.NoArgs),
-		Long: `List the hardware snapshots on record, newest last. The daemon takes one when it
-starts and something is new, before a plan for drivers or firmware, and when asked
-by 'cortex hardware snapshot'.
-
-  cortex hardware history -n 5`,
+		Use: "history", Short: "List recorded hardware snapshots, newest last", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Long: `List the recorded hardware snapshots, newest last. The daemon records one when it starts and
+the hardware has changed, before it plans drivers or firmware, and at
+'cortex hardware snapshot'.`,
+		Example: "  cortex hardware history -n 5",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list := []model.SnapshotSummary{}
-			err := a.readHardware(cmd.Context(), func(r *model.Reader) (err error) {
-				list, err = r.List(cmd.Context(), limit)
-				return err
-			})
-			if err != nil && a.HasLog() { // a machine without a history has an empty one
+			list, err := a.HardwareSnapshots(cmd.Context(), limit)
+			if err != nil {
 				return err
 			}
 			return a.PrintResult(map[string]any{"version": model.FormatVersion, "snapshots": list}, func(w io.Writer) {
@@ -144,112 +96,42 @@ by 'cortex hardware snapshot'.
 			})
 		},
 	}
-	cmd.Flags().IntVarP(&limit, "limit", "n", 50, "at most so many, the newest; 0 for all")
+	cmd.Flags().IntVarP(&limit, "limit", "n", 50, "show at most N, newest first (0: all)")
 	return cmd
 }
 
 func newHardwareDiff(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "diff [A [B]]", Short: "What differs between two snapshots, or a snapshot and now", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(2)),
-		Long: `What differs in the stable facts of two snapshots. A and B are positions from
-'cortex hardware history', last, last-N, or now; without them last and now.
-
-  cortex hardware diff
-  cortex hardware diff last-1 last`,
+		Use: "diff [A [B]]", Short: "Compare two hardware snapshots", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(2)),
+		Long: `Compare the stable facts of two hardware snapshots. A and B are positions from
+'cortex hardware history', last, last-N, or now. The defaults are last and now.`,
+		Example:   "  cortex hardware diff\n  cortex hardware diff last-1 last",
 		ValidArgs: []string{"last", "last-1", "now"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			from, to := "last", "now"
-			if len(args) > 0 {
-				from = args[0]
-			}
-			if len(args) > 1 {
-				to = args[1]
-			}
-			before, err := a.factsOf(cmd.Context(), from)
+			refs := []string{"last", "now"}
+			copy(refs, args)
+			changes, err := a.HardwareDiff(cmd.Context(), refs[0], refs[1])
 			if err != nil {
 				return err
 			}
-			after, err := a.factsOf(cmd.Context(), to)
-			if err != nil {
-				return err
-			}
-			changes := events.DiffHardware(before, after)
-			return a.PrintResult(map[string]any{"version": 1, "from": from, "to": to, "changes": changes}, func(w io.Writer) {
+			return a.PrintResult(map[string]any{"version": 1, "from": refs[0], "to": refs[1], "changes": changes}, func(w io.Writer) {
 				output.HardwareDiff(w, changes)
 			})
 		},
 	}
 }
 
-// app.Facts gives the facts of what a person names.
-func (a *commands) factsOf(ctx context.Context, ref string) (facts []events.HardwareFact, err error) {
-	if ref == "now" {
-		r, err := a.ReadHardware(ctx)
-		return r.Facts, err
-	}
-	back, isLast := strings.CutPrefix(ref, "last")
-	n, err := strconv.ParseUint(strings.TrimPrefix(cmp.Or(back, "-0"), "-"), 10, 31)
-	if !isLast {
-		n, err = strconv.ParseUint(ref, 10, 63)
-	}
-	if err != nil || isLast && back != "" && back[0] != '-' {
-		return nil, &events.Error{Op: "cli.hardware", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", ref), Err: errors.New("is no snapshot"), Hint: "write a position from 'cortex hardware history', last, last-1 or now"}
-	}
-	err = a.readHardware(ctx, func(r *model.Reader) error {
-		at := events.Position(n)
-		if isLast {
-			list, err := r.List(ctx, int(n)+1)
+func newHardwareSnapshot(a *commands) *cobra.Command {
+	return &cobra.Command{
+		Use: "snapshot", Short: "Record a hardware snapshot now", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Long:    "Record a hardware snapshot now, even if the hardware has not changed.",
+		Example: "  cortex hardware snapshot",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			at, err := a.RecordHardware(cmd.Context())
 			if err != nil {
 				return err
 			}
-			if len(list) <= int(n) {
-				return &events.Error{Op: "cli.hardware", Kind: events.ErrNotFound, Subject: ref, Err: errors.New("there are not so many snapshots"), Hint: "see 'cortex hardware history'"}
-			}
-			at = list[0].Position
-		}
-		facts, err = r.Facts(ctx, at)
-		return err
-	})
-	return facts, err
-}
-
-func newHardwareSnapshot(a *commands) *cobra.Command {
-	return &cobra.Command{
-		Use: "snapshot", Short: "Put on record how the hardware is now", Args: cmdutil.CheckArgs(cobra.NoArgs),
-		Long: "Put on record how the hardware is now, also when nothing is new. It changes nothing on the machine.\n\n  cortex hardware snapshot",
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.snapshot(cmd.Context()) },
+			return a.PrintResult(map[string]any{"version": 1, "position": at}, func(w io.Writer) { fmt.Fprintf(w, "snapshot %d recorded\n", at) })
+		},
 	}
-}
-
-func (a *commands) snapshot(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, surveyTimeout)
-	defer cancel()
-	c, ping, err := a.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	status, err := c.Status(ctx)
-	if err != nil {
-		return err
-	}
-	id, err := a.Producer(c, ping.Host).RequestHardwareSnapshot(ctx)
-	if err != nil {
-		return err
-	}
-	sel := client.StreamOptions{After: status.Head, Kind: string(events.KindHardwareSnapshot), Follow: true}
-	for l, err := range c.Events(ctx, sel) {
-		if err != nil {
-			return err
-		}
-		if l.Event == nil || l.Event.Causation != id {
-			continue
-		}
-		if err := c.WaitProjected(ctx, l.Event.Position); err != nil {
-			return err
-		}
-		return a.PrintResult(map[string]any{"version": 1, "position": l.Event.Position}, func(w io.Writer) {
-			fmt.Fprintf(w, "snapshot %d is on record\n", l.Event.Position)
-		})
-	}
-	return &events.Error{Op: "cli.hardware", Kind: events.ErrUnavailable, Subject: "hardware snapshot", Err: errors.New("none came in time"), Hint: "see 'cortex status'"}
 }

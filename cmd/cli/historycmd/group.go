@@ -1,4 +1,5 @@
-// Package historycmd TODO
+// Package historycmd holds the commands that show what happened to packages and files:
+// history, show, packages, file and why. They read read models and change nothing.
 package historycmd
 
 import (
@@ -7,20 +8,20 @@ import (
 	"cortex/cmd/cli/cmdutil"
 )
 
-// commands is the context with this group's commands as methods.
+// commands is the context, with this group's commands as methods.
 type commands struct{ *cmdutil.Context }
 
-// NewHistory makes the command.
+// NewHistory returns 'cortex history'.
 func NewHistory(c *cmdutil.Context) *cobra.Command { return newHistory(&commands{c}) }
 
-// NewShow makes the command.
+// NewShow returns 'cortex show'.
 func NewShow(c *cmdutil.Context) *cobra.Command { return newShow(&commands{c}) }
 
-// NewPackages makes the command.
+// NewPackages returns 'cortex packages'.
 func NewPackages(c *cmdutil.Context) *cobra.Command { return newPackages(&commands{c}) }
 
-// NewFile makes the command.
+// NewFile returns 'cortex file'.
 func NewFile(c *cmdutil.Context) *cobra.Command { return newFile(&commands{c}) }
 
-// NewWhy makes the command.
+// NewWhy returns 'cortex why'.
 func NewWhy(c *cmdutil.Context) *cobra.Command { return newWhy(&commands{c}) }

@@ -1,7 +1,7 @@
 package historycmd
 
 import (
-	"database/sql"
+	"context"
 	"io"
 	"time"
 
@@ -14,78 +14,81 @@ import (
 	"cortex/projections/history"
 )
 
+// historyFlags are the flags of 'cortex history'.
+type historyFlags struct {
+	pkg, since, until, state, at string
+	limit                        int
+}
+
 func newHistory(a *commands) *cobra.Command {
-	var pkg, since, until, state, at string
-	var limit int
+	var o historyFlags
 	cmd := &cobra.Command{
 		Use: "history", Short: "List transactions, newest last", Args: cmdutil.CheckArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			f := history.Filter{State: events.TransactionState(state)}
-			if limit > 0 {
-				f.Limit = limit + 1 // one more, to see that there is more
-			}
-			var err error
-			if f.Since, err = app.ParseTime(since); err != nil {
-				return err
-			}
-			if f.Until, err = app.ParseTime(until); err != nil {
-				return err
-			}
-			if pkg != "" {
-				ref, err := events.ParsePackageRef(pkg)
-				if err != nil {
-					return err
-				}
-				f.Package = ref.Name
-			}
-			if err := app.CheckState(f.State); err != nil {
-				return err
-			}
-			var list []history.TransactionRow
-			err = a.ReadModelAt(cmd.Context(), at, history.Name, func(db *sql.DB) error {
-				list, err = history.NewReader(db).List(cmd.Context(), f)
-				return err
-			})
-			if err != nil && !a.HasLog() { // a machine without a history has an empty one
-				err = nil
-			}
-			if err != nil {
-				return err
-			}
-			if list == nil {
-				list = []history.TransactionRow{}
-			}
-			if limit > 0 && len(list) > limit {
-				list = list[:limit]
-				a.Infof("only the newest %d; '-n 0' shows all", limit)
-			}
-			return a.PrintResult(map[string]any{"version": history.FormatVersion, "transactions": list}, func(w io.Writer) {
-				output.History(w, list, time.Local)
-			})
-		},
+		Example: "  cortex history --package nginx\n  cortex history --status failed --since 7d\n  cortex history --at '2026-11-20 18:00'",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.history(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&pkg, "package", "", "only those that concern this package")
-	f.StringVar(&since, "since", "", "only those asked for since: a date, a time, or a span such as 2h or 7d")
-	f.StringVar(&until, "until", "", "only those asked for before")
-	f.StringVar(&at, "at", "", "as the history was then: a time, or a position in the log")
-	f.StringVar(&state, "status", "", "only those in this state: succeeded, failed, planned, …")
-	f.IntVarP(&limit, "limit", "n", 50, "at most so many, the newest; 0 for all")
+	f.StringVar(&o.pkg, "package", "", "show transactions that concern this package")
+	f.StringVar(&o.since, "since", "", "show transactions requested since this time: a date, a time, or an age such as 2h or 7d")
+	f.StringVar(&o.until, "until", "", "show transactions requested before this time")
+	f.StringVar(&o.at, "at", "", "show the history as it was at this time or position in the log")
+	f.StringVar(&o.state, "status", "", "show transactions in this state: succeeded, failed, planned, …")
+	f.IntVarP(&o.limit, "limit", "n", 50, "show at most N, newest first (0: all)")
 	_ = cmd.RegisterFlagCompletionFunc("status", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		var out []string
-		for _, s := range events.TransactionStates {
-			out = append(out, string(s))
-		}
-		return out, cobra.ShellCompDirectiveNoFileComp
+		return app.StateNames(), cobra.ShellCompDirectiveNoFileComp
 	})
 	_ = cmd.RegisterFlagCompletionFunc("package", a.CompletePackages)
 	return cmd
 }
 
+// filter checks the flags and returns the filter of the read model.
+func (o historyFlags) filter() (f history.Filter, err error) {
+	if f.Since, err = app.ParseTime(o.since); err != nil {
+		return f, err
+	}
+	if f.Until, err = app.ParseTime(o.until); err != nil {
+		return f, err
+	}
+	if o.pkg != "" {
+		ref, err := events.ParsePackageRef(o.pkg)
+		if err != nil {
+			return f, err
+		}
+		f.Package = ref.Name
+	}
+	if o.limit > 0 {
+		f.Limit = o.limit + 1 // the extra one shows that there are more
+	}
+	f.State = events.TransactionState(o.state)
+	return f, app.CheckState("--status", o.state)
+}
+
+func (a *commands) history(ctx context.Context, o historyFlags) error {
+	f, err := o.filter()
+	if err != nil {
+		return err
+	}
+	list, err := a.History(ctx, f, o.at)
+	if err != nil {
+		return err
+	}
+	if o.limit > 0 && len(list) > o.limit {
+		list = list[:o.limit]
+		a.Infof("only the newest %d are shown; to show all: cortex history -n 0", o.limit)
+	}
+	return a.PrintResult(map[string]any{"version": history.FormatVersion, "transactions": list}, func(w io.Writer) {
+		output.History(w, list, time.Local)
+	})
+}
+
 func newShow(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "Show everything about one transaction", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
-		Long:              "Show everything about one transaction: who asked, when, in what words, the plan, every package that changed, and each step with its output.\n\nID is a number from 'cortex history', last, last-N, the start of a UUID, or a plan id.",
+		Use: "show ID", Short: "Show one transaction in full", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Long: `Show one transaction in full: the user, the time, the command, the plan, every package that
+changed, and each step with its output.
+
+ID is a number from 'cortex history', last, last-N, the start of a UUID, or a plan id.`,
+		Example:           "  cortex show last\n  cortex show 12 --json",
 		ValidArgsFunction: a.CompleteTransactions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d, err := a.ResolveTransaction(cmd.Context(), args[0])

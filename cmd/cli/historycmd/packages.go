@@ -1,8 +1,6 @@
 package historycmd
 
 import (
-	"context"
-	"database/sql"
 	"errors"
 	"io"
 	"time"
@@ -17,19 +15,16 @@ import (
 
 func newPackages(a *commands) *cobra.Command {
 	var at string
-	var held, manual, automatic, all bool
-	var limit int
+	var manual, automatic, all bool
+	f := packages.Filter{Status: events.StatusInstalled}
 	cmd := &cobra.Command{
-		Use: "packages [NAME]", Short: "The machine's packages as the log has them, now or at any time", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
-		Long: `The machine's packages as the log has them, with the transaction that made each what
-it is; with --at, as they were then. In NAME * stands for anything.
-
-  cortex packages 'python3*'
-  cortex packages --at 2026-11-01 --manual
-  cortex packages --at 120 cowsay`,
+		Use: "packages [NAME]", Short: "List installed packages, now or at a past time", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
+		Long: `List the packages of this machine as the log records them, each with the transaction that
+last changed it. With --at, list them as they were at that time. In NAME, * matches
+anything.`,
+		Example:           "  cortex packages 'python3*'\n  cortex packages --at 2026-11-01 --manual\n  cortex packages --at 120 cowsay",
 		ValidArgsFunction: a.CompletePackages,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f := packages.Filter{Held: held, Limit: limit, Status: events.StatusInstalled}
 			if all {
 				f.Status = ""
 			}
@@ -44,30 +39,21 @@ it is; with --at, as they were then. In NAME * stands for anything.
 			case automatic:
 				f.Mark = packages.MarkAuto
 			}
-			return a.packages(cmd.Context(), f, at)
+			list, err := a.Packages(cmd.Context(), f, at)
+			if err != nil {
+				return err
+			}
+			return a.PrintResult(map[string]any{"version": packages.FormatVersion, "packages": list}, func(w io.Writer) {
+				output.Packages(w, list, time.Local)
+			})
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&at, "at", "", "as they were then: a time, or a position in the log")
-	flags.BoolVar(&held, "held", false, "only those on hold")
-	flags.BoolVar(&manual, "manual", false, "only those that were asked for")
-	flags.BoolVar(&automatic, "auto", false, "only those that came for others")
-	flags.BoolVar(&all, "all", false, "also those that are not installed whole")
-	flags.IntVarP(&limit, "limit", "n", 0, "at most so many")
+	flags.StringVar(&at, "at", "", "list packages as they were at this time or position in the log")
+	flags.BoolVar(&f.Held, "held", false, "list packages on hold")
+	flags.BoolVar(&manual, "manual", false, "list manually installed packages")
+	flags.BoolVar(&automatic, "auto", false, "list automatically installed packages")
+	flags.BoolVar(&all, "all", false, "list packages in any state, such as config-files")
+	flags.IntVarP(&f.Limit, "limit", "n", 0, "list at most N (0: all)")
 	return cmd
-}
-
-func (a *commands) packages(ctx context.Context, f packages.Filter, at string) error {
-	var list []packages.PackageRow
-	ask := func(db *sql.DB) (err error) {
-		list, err = packages.NewReader(db).List(ctx, f)
-		return err
-	}
-	err := a.ReadModelAt(ctx, at, packages.Name, ask)
-	if err != nil {
-		return err
-	}
-	return a.PrintResult(map[string]any{"version": packages.FormatVersion, "packages": list}, func(w io.Writer) {
-		output.Packages(w, list, time.Local)
-	})
 }

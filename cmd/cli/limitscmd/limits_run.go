@@ -12,7 +12,7 @@ import (
 	"cortex/cmd/app"
 	"cortex/cmd/cli/cmdutil"
 	"cortex/cmd/cli/iostreams"
-	"cortex/cmd/output"
+	"cortex/cmd/units"
 	"cortex/consumers/machine/limits"
 	"cortex/events"
 	model "cortex/projections/limits"
@@ -58,10 +58,10 @@ func (a *commands) runLimited(ctx context.Context, profile, backend string, argv
 		return err
 	}
 	if end.Usage.OOMKills > 0 {
-		a.Infof("note: %s killed a process because the memory limit of %s was reached", group.Backend, output.Bytes(group.Limits.MemoryBytes))
+		a.Infof("note: %s killed a process because the memory limit of %s was reached", group.Backend, units.Bytes(group.Limits.MemoryBytes))
 	}
 	if end.Left > 0 {
-		a.Infof("note: %s still running under limits; to remove the limits: cortex limits revert %s", output.Count(int(end.Left), "process"), group.Unit)
+		a.Infof("note: %s still running under limits; to remove the limits: cortex limits revert %s", units.Count(int(end.Left), "process"), group.Unit)
 	}
 	if end.Exit != 0 {
 		return iostreams.ExitCode(end.Exit)

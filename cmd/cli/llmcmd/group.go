@@ -1,4 +1,6 @@
-// Package llmcmd TODO
+// Package llmcmd holds the commands about AI models: 'cortex llm' configures providers,
+// 'cortex cache' manages cached answers, and 'cortex kvcache' saves the prompt caches of a
+// llama-server.
 package llmcmd
 
 import (
@@ -7,14 +9,14 @@ import (
 	"cortex/cmd/cli/cmdutil"
 )
 
-// commands is the context with this group's commands as methods.
+// commands is the context, with this group's commands as methods.
 type commands struct{ *cmdutil.Context }
 
-// NewLLM makes the command.
+// NewLLM returns 'cortex llm'.
 func NewLLM(c *cmdutil.Context) *cobra.Command { return newLLM(&commands{c}) }
 
-// NewCache makes the command.
+// NewCache returns 'cortex cache'.
 func NewCache(c *cmdutil.Context) *cobra.Command { return newCache(&commands{c}) }
 
-// NewKVCache makes the command.
+// NewKVCache returns 'cortex kvcache'.
 func NewKVCache(c *cmdutil.Context) *cobra.Command { return newKVCache(&commands{c}) }

@@ -1,44 +1,36 @@
 package llmcmd
 
 import (
-	"bufio"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
-	"time"
+	"slices"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
-	"cortex/cmd/api"
-	"cortex/cmd/app"
 	"cortex/cmd/cli/cmdutil"
 	"cortex/cmd/cli/iostreams"
-	"cortex/cmd/client"
-	"cortex/cmd/config"
 	"cortex/cmd/output"
 	"cortex/events"
-	spending "cortex/projections/usage"
 )
 
 func newLLM(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "llm COMMAND", Short: "The models that words are understood with: providers, keys, health, costs",
-		Long: `The models that words are understood with. Cortex needs none; with one it
-understands more. A provider is used when it has a key:
+		Use: "llm COMMAND", Short: "Configure AI models: providers, keys, costs",
+		Long: `Configure AI models. Cortex works without a model. With a model it understands more requests
+in words.
 
-  cortex llm key anthropic          (asks for it; kept in a file only root reads)
-  CORTEX_LLM_OLLAMA_MODEL=llama3.2  (a server of your own needs a model's name)
+A known provider is used when it has a key. A local server is used when it has a model name:
 
-Providers of your own are named in CORTEX_LLM_PROVIDERS, in the order in which they
-are asked, and set by CORTEX_LLM_NAME_URL, _MODEL, _PROTOCOL (anthropic or openai),
-_PRICE (dollars per million tokens asked and answered, such as 3/15), _RPM and _TPM.
-CORTEX_LLM_BUDGET_DAY and CORTEX_LLM_BUDGET_MONTH limit what may be spent. All of
-these may be in a file instead: see 'cortex config', llm.NAME.url and so on.`,
+  cortex llm key anthropic          (prompts for the key; only root can read the file)
+  CORTEX_LLM_OLLAMA_MODEL=llama3.2
+
+CORTEX_LLM_PROVIDERS names your own providers in the order of use. For each, set
+CORTEX_LLM_NAME_URL, _MODEL, _PROTOCOL (anthropic or openai), _PRICE (dollars per million
+input and output tokens, such as 3/15), _RPM and _TPM. CORTEX_LLM_BUDGET_DAY and
+CORTEX_LLM_BUDGET_MONTH limit the costs. You can also set these values in a file, as
+llm.NAME.url and so on; see 'cortex config'.`,
 		Args: cmdutil.CheckArgs(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newLLMProviders(a), newLLMHealth(a), newLLMUsage(a), newLLMTest(a), newLLMReplay(a), newLLMKey(a))
@@ -47,205 +39,81 @@ these may be in a file instead: see 'cortex config', llm.NAME.url and so on.`,
 
 func newLLMProviders(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "providers", Short: "List the providers that are known, and why one is not used", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "providers", Short: "List the providers, and why one is not used", Args: cmdutil.CheckArgs(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			all, err := a.Settings.ModelProviders(a.Env)
+			list, err := a.Providers()
 			if err != nil {
 				return err
 			}
-			var list []app.Provider
-			for _, p := range all {
-				list = append(list, a.Provider(p))
-			}
-			return a.PrintResult(map[string]any{"version": 1, "providers": list}, func(w io.Writer) { providers(w, list) })
+			return a.PrintResult(map[string]any{"version": 1, "providers": list}, func(w io.Writer) { output.Providers(w, list) })
 		},
 	}
-}
-
-func providers(w io.Writer, list []app.Provider) {
-	rows := [][]string{{"PROVIDER", "MODEL", "ADDRESS", "KEY", "PRICE", ""}}
-	for _, p := range list {
-		price := "not set"
-		if p.Price != "" {
-			price = "$" + p.Price
-		}
-		state := p.Why
-		if p.Used {
-			state = "used"
-		}
-		rows = append(rows, []string{p.Name, p.Model, p.URL, p.Key, price, state})
-	}
-	output.Table(w, rows)
 }
 
 func newLLMHealth(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "health", Short: "Look whether the providers would answer, and how words are understood now", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "health", Short: "Test whether the providers answer", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Long: "Test whether the providers answer, and show how requests in words are resolved at the moment.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, _, err := a.Connect(cmd.Context())
+			m, err := a.ProvidersHealth(cmd.Context(), true)
 			if err != nil {
 				return err
 			}
-			m, err := c.ModelProvidersStatus(cmd.Context(), true)
-			if err != nil {
-				return err
-			}
-			return a.PrintResult(map[string]any{"version": 1, "models": m}, func(w io.Writer) { health(w, m) })
+			return a.PrintResult(map[string]any{"version": 1, "models": m}, func(w io.Writer) { output.ProvidersHealth(w, m) })
 		},
 	}
-}
-
-// modes says in words what a mode means.
-var modes = map[events.LLMMode]string{
-	events.ModeFull: "a model answers", events.ModeCached: "answers given before, and the package lists",
-	events.ModeOffline: "the package lists, no model", events.ModeNames: "names only: there are no package lists",
-}
-
-func health(w io.Writer, m api.ModelProvidersStatus) {
-	fmt.Fprintf(w, "words are understood with: %s (%s)\n", modes[m.Mode], m.Mode)
-	if m.Problem != "" {
-		fmt.Fprintf(w, "wrongly set: %s\n", m.Problem)
-	}
-	found := map[string]string{}
-	for _, p := range m.Probes {
-		found[p.Name] = "answers"
-		if p.Error != "" {
-			found[p.Name] = p.Error
-		}
-	}
-	var rows [][]string
-	for _, h := range m.Providers {
-		state := h.State
-		if !h.RetryAt.IsZero() {
-			state += " until " + h.RetryAt.Local().Format("15:04:05")
-		}
-		rows = append(rows, []string{h.Name, h.Model, state, found[h.Name]})
-	}
-	output.Table(w, rows)
 }
 
 func newLLMUsage(a *commands) *cobra.Command {
 	var since string
 	cmd := &cobra.Command{
-		Use: "usage", Short: "Say what was asked and what it cost", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "usage", Short: "Show questions, answers and costs by day", Args: cmdutil.CheckArgs(cobra.NoArgs),
 		Example: "  cortex llm usage --since 2026-11-01\n  cortex llm usage --since 24h --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var from time.Time
-			if since != "" {
-				var err error
-				if from, err = app.ParseTime(since); err != nil {
-					return err
-				}
-			}
-			var report spending.Report
-			err := a.ReadModel(cmd.Context(), spending.Name, func(db *sql.DB) (err error) {
-				report, err = spending.NewReader(db).Report(cmd.Context(), from)
-				return err
-			})
+			report, err := a.ModelUsage(cmd.Context(), since)
 			if err != nil {
 				return err
 			}
 			return a.PrintResult(report, func(w io.Writer) { output.Usage(w, report) })
 		},
 	}
-	cmd.Flags().StringVar(&since, "since", "", "from this time on: a date, a time, or a span such as 24h")
+	cmd.Flags().StringVar(&since, "since", "", "start at this time: a date, a time, or an age such as 24h (default: all)")
 	return cmd
 }
 
-// testQuestion is what a provider is asked to see whether it works.
-const testQuestion = "Answer with the one word: ready"
-
 func newLLMTest(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "test [PROVIDER]", Short: "Ask a provider, or all, a tiny question", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, _, err := a.Connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			m, err := c.ModelProvidersStatus(cmd.Context(), false)
-			if err != nil {
-				return err
-			}
-			var names []string
-			for _, h := range m.Providers {
-				if len(args) == 0 || h.Name == args[0] {
-					names = append(names, h.Name)
-				}
-			}
-			if len(names) == 0 {
-				return &events.Error{Op: "cli.llmTest", Kind: events.ErrNotFound, Err: errors.New("no such provider can be used"), Hint: "'cortex llm providers' tells why"}
-			}
-			return a.testProviders(cmd.Context(), c, names)
-		},
+		Use: "test [PROVIDER]", Short: "Send a provider, or all, a short test question", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
+		Example: "  cortex llm test\n  cortex llm test near",
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.test(cmd.Context(), append(args, "")[0]) },
 	}
 }
 
-// testView is how a test went, as JSON.
-type testView struct {
-	Provider  string          `json:"provider"`
-	Model     string          `json:"model,omitempty"`
-	LatencyMs int64           `json:"latency_ms"`
-	Cost      int64           `json:"cost_uusd"`
-	Error     *events.Failure `json:"error,omitempty"`
-}
-
-func (a *commands) testProviders(ctx context.Context, c *client.Client, names []string) error {
-	var list []testView
-	var failed error
-	for _, name := range names {
-		start := time.Now()
-		reply, err := c.Ask(ctx, events.Question{Task: events.TaskConversation, Text: testQuestion, OnlyProvider: name}, nil)
-		v := testView{Provider: name, Model: reply.Model, LatencyMs: time.Since(start).Milliseconds(), Cost: reply.Cost}
-		if err != nil {
-			f := events.FailureOf(err)
-			v.Error, failed = &f, err
-		}
-		list = append(list, v)
+func (a *commands) test(ctx context.Context, name string) error {
+	list, err := a.TestProviders(ctx, name)
+	if err != nil {
+		return err
 	}
-	err := a.PrintResult(map[string]any{"version": 1, "tests": list}, func(w io.Writer) {
-		for _, v := range list {
-			if v.Error != nil {
-				fmt.Fprintf(w, "%s: %s\n", v.Provider, v.Error.Message)
-				continue
-			}
-			fmt.Fprintf(w, "%s: %s answers in %d ms, %s\n", v.Provider, v.Model, v.LatencyMs, output.MicroUSD(v.Cost))
+	err = a.PrintResult(map[string]any{"version": 1, "tests": list}, func(w io.Writer) { output.ProviderTests(w, list) })
+	for _, t := range slices.Backward(list) {
+		if t.Error != nil { // the last failure decides
+			return iostreams.ExitCode(t.Error.Kind.ExitCode())
 		}
-	})
-	if failed != nil {
-		return iostreams.ExitCode(events.KindOf(failed).ExitCode())
 	}
 	return err
 }
 
 func newLLMReplay(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "replay ID", Short: "Give an answer again as it was recorded, without a model", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
-		Long: `Give an answer again as it was recorded, without a model. ID is that of an llm event;
-'cortex events list --type "llm.*"' shows them.`,
+		Use: "replay ID", Short: "Print a recorded answer again", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Long:    "Print an answer from the log, without a model. ID is the id of an llm event.",
+		Example: "  cortex events list --type 'llm.*'\n  cortex llm replay 01a20a8b-e7b4-7ce9-9a10-2b699f47bba1",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, _, err := a.Connect(cmd.Context())
+			r, err := a.RecordedAnswer(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			for l, err := range c.Events(cmd.Context(), client.StreamOptions{Kind: string(events.KindLLMCompleted)}) {
-				if err != nil {
-					return err
-				}
-				if l.Event == nil || string(l.Event.ID) != args[0] && string(l.Event.Causation) != args[0] {
-					continue
-				}
-				f, err := events.Decode(l.Event.Event)
-				if err != nil {
-					return err
-				}
-				done, ok := f.(*events.LLMCompleted)
-				if !ok {
-					break
-				}
-				return a.PrintResult(map[string]any{"version": 1, "event": l.Event.ID, "at": l.Event.Time, "answer": done}, func(w io.Writer) { fmt.Fprintln(w, done.Answer) })
-			}
-			return &events.Error{Op: "cli.llmReplay", Kind: events.ErrNotFound, Subject: args[0], Err: errors.New("is no recorded answer"), Hint: "see: cortex events list --type 'llm.*'"}
+			return a.PrintResult(map[string]any{"version": 1, "event": r.Event, "at": r.At, "answer": r.Answer}, func(w io.Writer) { fmt.Fprintln(w, r.Answer.Answer) })
 		},
 	}
 }
@@ -253,49 +121,42 @@ func newLLMReplay(a *commands) *cobra.Command {
 func newLLMKey(a *commands) *cobra.Command {
 	var remove bool
 	cmd := &cobra.Command{
-		Use: "key PROVIDER", Short: "Save a provider's key, from the terminal or from standard input", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
-		Example: "  cortex llm key anthropic\n  cortex llm key openai < key.txt\n  cortex llm key openai --remove",
+		Use: "key PROVIDER", Short: "Store the key of a provider", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Long:    "Store the key of a provider. The command prompts for it, or reads it from standard input.",
+		Example: "  cortex llm key anthropic\n  cortex llm key openai <key.txt\n  cortex llm key openai --remove",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, err := config.ParseProviderName(args[0])
-			if err != nil {
-				return err
-			}
-			key := ""
-			if !remove {
-				if key, err = a.ReadSecret(cmd.Context(), "Key for "+name+": "); err != nil {
+			if remove {
+				if _, err := a.SaveProviderKey(args[0], ""); err != nil {
 					return err
 				}
-				if key == "" {
-					return &events.Error{Op: "cli.llmKey", Kind: events.ErrUsage, Err: errors.New("no key was given; nothing was changed")}
-				}
-			}
-			path, err := a.Settings.SaveModelKey(name, key, a.Env)
-			if err != nil {
-				return err
-			}
-			if remove {
-				a.Infof("no key is kept for %s", name)
+				a.Infof("key of %s removed", args[0])
 				return nil
 			}
-			a.Infof("kept in %s; 'cortex llm test %s' tries it", path, name)
-			return nil
+			return a.storeKey(cmd.Context(), args[0])
 		},
 	}
-	cmd.Flags().BoolVar(&remove, "remove", false, "keep no key for this provider")
+	cmd.Flags().BoolVar(&remove, "remove", false, "remove the stored key")
 	return cmd
 }
 
-// ReadSecret reads one line without showing it.
-func (a *commands) ReadSecret(ctx context.Context, prompt string) (string, error) {
-	if f, ok := a.Stdin.(*os.File); ok && iostreams.IsTerminal(f) {
-		fmt.Fprint(a.Stderr, prompt)
-		b, err := term.ReadPassword(int(f.Fd()))
-		fmt.Fprintln(a.Stderr)
-		return strings.TrimSpace(string(b)), errors.Join(err, ctx.Err())
+func (a *commands) storeKey(ctx context.Context, provider string) error {
+	if err := a.CheckProviderName(provider); err != nil {
+		return err
 	}
-	line, err := bufio.NewReader(io.LimitReader(a.Stdin, 8<<10)).ReadString('\n')
-	if errors.Is(err, io.EOF) {
-		err = nil
+	key, err := a.ReadSecret(ctx, "Key for "+provider+": ")
+	if err != nil {
+		return err
 	}
-	return strings.TrimSpace(line), err
+	if key == "" {
+		return &events.Error{
+			Op: "cli", Kind: events.ErrUsage, Subject: "key of " + provider, Err: errors.New("the key is empty; nothing was changed"),
+			Hint: "enter the key, or pass it on standard input; to remove a key: cortex llm key " + provider + " --remove",
+		}
+	}
+	path, err := a.SaveProviderKey(provider, key)
+	if err != nil {
+		return err
+	}
+	a.Infof("key stored in %s; to test it: cortex llm test %s", path, provider)
+	return nil
 }

@@ -1,4 +1,5 @@
-// Package shellcmd TODO
+// Package shellcmd holds 'cortex shell': completion and a key binding for bash, zsh and
+// fish.
 package shellcmd
 
 import (
@@ -7,8 +8,8 @@ import (
 	"cortex/cmd/cli/cmdutil"
 )
 
-// commands is the context with this group's commands as methods.
+// commands is the context, with this group's commands as methods.
 type commands struct{ *cmdutil.Context }
 
-// NewShell makes the command.
+// NewShell returns 'cortex shell'.
 func NewShell(c *cmdutil.Context) *cobra.Command { return newShell(&commands{c}) }

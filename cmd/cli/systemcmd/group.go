@@ -1,4 +1,6 @@
-// Package systemcmd TODO
+// Package systemcmd holds the commands that operate cortex itself: status, daemon, replay,
+// doctor, hooks, notify, logs and version, and the hidden commands that apt, dpkg and
+// systemd call.
 package systemcmd
 
 import (
@@ -7,35 +9,35 @@ import (
 	"cortex/cmd/cli/cmdutil"
 )
 
-// commands is the context with this group's commands as methods.
+// commands is the context, with this group's commands as methods.
 type commands struct{ *cmdutil.Context }
 
-// NewStatus makes the command.
+// NewStatus returns 'cortex status'.
 func NewStatus(c *cmdutil.Context) *cobra.Command { return newStatus(&commands{c}) }
 
-// NewDaemon makes the command.
+// NewDaemon returns 'cortex daemon'.
 func NewDaemon(c *cmdutil.Context) *cobra.Command { return newDaemon(&commands{c}) }
 
-// NewReplay makes the command.
+// NewReplay returns 'cortex replay'.
 func NewReplay(c *cmdutil.Context) *cobra.Command { return newReplay(&commands{c}) }
 
-// NewDoctor makes the command.
+// NewDoctor returns 'cortex doctor'.
 func NewDoctor(c *cmdutil.Context) *cobra.Command { return newDoctor(&commands{c}) }
 
-// NewHooks makes the command.
+// NewHooks returns 'cortex hooks'.
 func NewHooks(c *cmdutil.Context) *cobra.Command { return newHooks(&commands{c}) }
 
-// NewNotify makes the command.
+// NewNotify returns 'cortex notify'.
 func NewNotify(c *cmdutil.Context) *cobra.Command { return newNotify(&commands{c}) }
 
-// NewLogs makes the command.
+// NewLogs returns 'cortex logs'.
 func NewLogs(c *cmdutil.Context) *cobra.Command { return newLogs(&commands{c}) }
 
-// NewVersion makes the command.
+// NewVersion returns 'cortex version'.
 func NewVersion(c *cmdutil.Context) *cobra.Command { return newVersion(&commands{c}) }
 
-// NewHook makes the command.
+// NewHook returns the hidden 'cortex hook', which apt and dpkg call.
 func NewHook(c *cmdutil.Context) *cobra.Command { return newHook(&commands{c}) }
 
-// NewWorker makes the command.
+// NewWorker returns the hidden 'cortex worker', which systemd starts.
 func NewWorker(c *cmdutil.Context) *cobra.Command { return newWorker(&commands{c}) }

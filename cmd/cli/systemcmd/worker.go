@@ -1,6 +1,7 @@
 package systemcmd
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -9,24 +10,20 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cortex/cmd/adapters"
 	"cortex/cmd/cli/cmdutil"
 	"cortex/cmd/cli/iostreams"
 	"cortex/cmd/privexec"
 	"cortex/cmd/systemd"
-	"cortex/consumers/machine/apt"
-	"cortex/consumers/machine/blobstore"
-	"cortex/consumers/machine/confstate"
 	"cortex/events"
 )
 
-// workerIdle is after what time a worker leaves that has nothing to do.
-const workerIdle = time.Minute
+// workerIdleTimeout is when an idle worker exits.
+const workerIdleTimeout = time.Minute
 
-// newWorker is what the unit cortex-worker runs; see package worker.
+// newWorker is the command of the unit cortex-worker; see package privexec.
 func newWorker(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "worker", Short: "Start programs for the daemon, under systemd", Hidden: true, Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "worker", Short: "Start programs for the daemon under systemd", Hidden: true, Args: cmdutil.CheckArgs(cobra.NoArgs),
 		PersistentPreRunE: cmdutil.WithoutSettings,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := systemd.Listener(a.Env, os.Getpid())
@@ -34,76 +31,42 @@ func newWorker(a *commands) *cobra.Command {
 				return err
 			}
 			if l == nil {
-				return &events.Error{Op: "cli.worker", Kind: events.ErrUsage, Subject: "worker", Err: errors.New("systemd starts it, on its socket")}
+				return &events.Error{
+					Op: "cli", Kind: events.ErrUsage, Subject: "worker", Err: errors.New("no socket was passed; only systemd can start the worker"),
+					Hint: "run: systemctl start cortex-worker.socket",
+				}
 			}
-			return privexec.Serve(cmd.Context(), l, workerIdle, slog.New(slog.NewTextHandler(a.Stderr, nil)))
+			return privexec.Serve(cmd.Context(), l, workerIdleTimeout, slog.New(slog.NewTextHandler(a.Stderr, nil)))
 		},
 	}
-	cmd.AddCommand(&cobra.Command{
-		Use: "restore FILE", Short: "Carry out a restore step", Hidden: true, Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			err := a.LoadSettings()
-			if err == nil {
-				err = a.restore(cmd, args[0])
+	cmd.AddCommand(
+		newJob(a, "restore FILE", "Carry out a restore step", a.RunRestoreJob),
+		newJob(a, "limits FILE", "Apply or revert limits", func(ctx context.Context, file string) error {
+			applied, err := a.RunLimitsJob(ctx, file)
+			if err != nil {
+				return err
 			}
-			if err != nil { // for the daemon, not for a person
-				_ = json.NewEncoder(a.Stdout).Encode(events.FailureOf(err))
-				return iostreams.ExitCode(events.KindOf(err).ExitCode())
-			}
-			return nil
-		},
-	})
-	cmd.AddCommand(&cobra.Command{
-		Use: "limits FILE", Short: "Apply or revert limits", Hidden: true, Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			err := a.LoadSettings()
-			if err == nil {
-				err = a.changeLimits(cmd, args[0])
-			}
-			if err != nil { // for the daemon, not for a person
-				_ = json.NewEncoder(a.Stdout).Encode(events.FailureOf(err))
-				return iostreams.ExitCode(events.KindOf(err).ExitCode())
-			}
-			return nil
-		},
-	})
+			return json.NewEncoder(a.Stdout).Encode(applied)
+		}),
+	)
 	return cmd
 }
 
-// changeLimits changes limits for the daemon, and writes what was applied.
-func (a *commands) changeLimits(cmd *cobra.Command, path string) error {
-	if err := a.RequireRoot("changing limits"); err != nil {
-		return err
+// newJob returns a hidden command that carries out a job file of the daemon. The daemon reads
+// its error.
+func newJob(a *commands, use, short string, run func(ctx context.Context, file string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Hidden: true, Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := a.LoadSettings()
+			if err == nil {
+				err = run(cmd.Context(), args[0])
+			}
+			if err != nil {
+				_ = json.NewEncoder(a.Stdout).Encode(events.FailureOf(err))
+				return iostreams.ExitCode(events.KindOf(err).ExitCode())
+			}
+			return nil
+		},
 	}
-	job, err := privexec.ReadLimitsJob(path)
-	if err != nil {
-		return err
-	}
-	applied, err := job.Run(cmd.Context(), adapters.LimitsMachine(a.Settings))
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(a.Stdout).Encode(applied)
-}
-
-// restore does what the daemon may not do itself.
-func (a *commands) restore(cmd *cobra.Command, path string) error {
-	if err := a.RequireRoot("restoring"); err != nil {
-		return err
-	}
-	r, err := privexec.ReadRestoreJob(path)
-	if err != nil {
-		return err
-	}
-	v, err := blobstore.Open(a.Settings.BlobStoreDir())
-	if err != nil {
-		return err
-	}
-	machine := apt.New(apt.Config{Root: a.Settings.Root, WorkDir: a.Settings.WorkDir(), PlaceDeb: v.PlaceDeb, FindDeb: v.Deb})
-	k := confstate.New(a.Settings.Root, v, machine)
-	base, err := k.Load(r.BaseSnapshot)
-	if err != nil {
-		return err
-	}
-	return k.Restore(cmd.Context(), r.Step, base)
 }

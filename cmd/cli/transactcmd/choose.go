@@ -10,10 +10,11 @@ import (
 
 	"cortex/cmd/app"
 	"cortex/cmd/output"
+	"cortex/cmd/units"
 	"cortex/events"
 )
 
-// choose has every need answered: by --pick, by a name that leaves no choice, or
+// choose returns the packages for every need: by --pick, by an exact name, or by a question
 // on the terminal.
 func (a *commands) choose(ctx context.Context, w *installRequest, v app.Understanding) ([]events.PackageName, error) {
 	open := slices.DeleteFunc(slices.Clone(v.Needs), func(n events.Need) bool { return n.ExactName })
@@ -36,7 +37,7 @@ func (a *commands) choose(ctx context.Context, w *installRequest, v app.Understa
 			if !a.JSON {
 				output.Candidates(a.Stdout, []events.Need{n})
 			}
-			a.Infof("the plan is for the first, %s; --pick chooses another", n.Candidates[0].Name)
+			a.Infof("the plan is for the first candidate, %s; to choose another, pass --pick", n.Candidates[0].Name)
 			out = append(out, n.Candidates[0].Name)
 		case !a.Interactive():
 			if err := a.showCandidates(v); err != nil {
@@ -58,19 +59,18 @@ func (a *commands) choose(ctx context.Context, w *installRequest, v app.Understa
 		}
 	}
 	if len(out) == 0 && len(w.refs) == 0 {
-		return nil, &events.Error{Op: "cli.choose", Kind: events.ErrCancelled, Err: errors.New("nothing was chosen; nothing was changed")}
+		return nil, &events.Error{Op: "cli", Kind: events.ErrCancelled, Err: errors.New("nothing was chosen; nothing was changed")}
 	}
 	return out, nil
 }
 
-// picked reads --pick: for one need several choices are several packages, else
-// each need has one.
+// picked reads --pick. For one need it accepts several choices, otherwise one for each need.
 func picked(open []events.Need, pick []string) ([][]events.PackageName, error) {
 	if len(pick) == 0 {
 		return nil, nil
 	}
 	if len(open) == 0 || len(open) > 1 && len(pick) != len(open) {
-		return nil, &events.Error{Op: "cli.picked", Kind: events.ErrUsage, Subject: "--pick", Err: fmt.Errorf("%s for %s to choose for", output.Count(len(pick), "choice"), output.Count(len(open), "need")), Hint: "--candidates shows what there is to choose"}
+		return nil, &events.Error{Op: "cli", Kind: events.ErrUsage, Subject: "--pick", Err: fmt.Errorf("%s for %s", units.Count(len(pick), "choice"), units.Count(len(open), "need")), Hint: "pass one choice for each need; --candidates shows the needs"}
 	}
 	if len(open) == 1 {
 		names, err := choices(open[0], pick)
@@ -97,7 +97,7 @@ func choices(n events.Need, typed []string) ([]events.PackageName, error) {
 			at = slices.IndexFunc(n.Candidates, func(c events.Candidate) bool { return string(c.Name) == t })
 		}
 		if at < 0 || at >= len(n.Candidates) {
-			return nil, &events.Error{Op: "cli.choices", Kind: events.ErrUsage, Subject: strconv.Quote(t), Err: fmt.Errorf("is not among the candidates for %q", n.Phrase), Hint: fmt.Sprintf("a number from 1 to %d, or a name", len(n.Candidates))}
+			return nil, &events.Error{Op: "cli", Kind: events.ErrUsage, Subject: strconv.Quote(t), Err: fmt.Errorf("not a candidate for %q", n.Phrase), Hint: fmt.Sprintf("enter a number from 1 to %d, or a name", len(n.Candidates))}
 		}
 		if name := n.Candidates[at].Name; !slices.Contains(out, name) {
 			out = append(out, name)
@@ -106,8 +106,7 @@ func choices(n events.Need, typed []string) ([]events.PackageName, error) {
 	return out, nil
 }
 
-// askWhich asks on the terminal until the answer is one. Nothing chosen is an
-// answer too.
+// askWhich asks on the terminal until the answer is valid. An empty answer chooses nothing.
 func (a *commands) askWhich(ctx context.Context, n events.Need) ([]events.PackageName, error) {
 	for {
 		line, _, err := a.Prompt(ctx, fmt.Sprintf("Which? [1-%d, Enter for none] ", len(n.Candidates)))
@@ -130,8 +129,8 @@ func choiceNeeded(needs []events.Need) error {
 		}
 	}
 	return &events.Error{
-		Op: "cli.choose", Kind: events.ErrConfirmation, Err: errors.New("words may mean several packages and nobody is there to choose; nothing was changed"),
-		Hint: "name what is meant, for example: --pick " + strings.Join(names, ","),
+		Op: "cli", Kind: events.ErrConfirmation, Err: errors.New("several packages match, and there is no terminal to ask on; nothing was changed"),
+		Hint: "choose with --pick, for example: --pick " + strings.Join(names, ","),
 	}
 }
 

@@ -12,27 +12,27 @@ import (
 // commands is the context, with this group's commands as methods.
 type commands struct{ *cmdutil.Context }
 
-// NewInstall makes install and plan, which accept words besides names.
+// NewInstall returns install or plan.
 func NewInstall(c *cmdutil.Context, name, short string) *cobra.Command {
 	return newInstall(&commands{c}, name, short)
 }
 
-// NewVerb makes a command that takes names of packages.
+// NewVerb returns the command of a verb that takes package names.
 func NewVerb(c *cmdutil.Context, verb events.Verb, use, short string, args cobra.PositionalArgs) *cobra.Command {
 	return newVerb(&commands{c}, verb, use, short, args)
 }
 
-// NewApply makes 'cortex apply'.
+// NewApply returns 'cortex apply'.
 func NewApply(c *cmdutil.Context) *cobra.Command { return newApply(&commands{c}) }
 
-// NewUndo makes 'cortex undo'.
+// NewUndo returns 'cortex undo'.
 func NewUndo(c *cmdutil.Context) *cobra.Command { return newUndo(&commands{c}) }
 
-// NewRedo makes 'cortex redo'.
+// NewRedo returns 'cortex redo'.
 func NewRedo(c *cmdutil.Context) *cobra.Command { return newRedo(&commands{c}) }
 
-// NewRollback makes 'cortex rollback'.
+// NewRollback returns 'cortex rollback'.
 func NewRollback(c *cmdutil.Context) *cobra.Command { return newRollback(&commands{c}) }
 
-// NewAttach makes 'cortex attach'.
+// NewAttach returns 'cortex attach'.
 func NewAttach(c *cmdutil.Context) *cobra.Command { return newAttach(&commands{c}) }

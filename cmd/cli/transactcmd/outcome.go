@@ -10,7 +10,7 @@ import (
 	"cortex/cmd/app"
 	"cortex/cmd/cli/iostreams"
 	"cortex/cmd/output"
-	"cortex/consumers/machine/apt"
+	"cortex/cmd/units"
 	"cortex/events"
 )
 
@@ -77,7 +77,7 @@ func (a *commands) succeeded(t *events.Transaction, view resultView) error {
 		for _, step := range t.Steps {
 			took += time.Duration(step.DurationMs) * time.Millisecond
 		}
-		fmt.Fprintf(a.Stdout, "Done: transaction %d, %s in %s\n", t.Number, changed(t), output.Duration(took))
+		fmt.Fprintf(a.Stdout, "Done: transaction %d, %s in %s\n", t.Number, changed(t), units.Duration(took))
 		output.PackageChanges(a.Stdout, t.Changes)
 		if view.Exact != nil {
 			output.FileChanges(a.Stdout, t.Files)
@@ -106,14 +106,10 @@ func (a *commands) succeeded(t *events.Transaction, view resultView) error {
 // offerHold asks whether to hold the packages that went back to an older version: the next
 // upgrade would install the newer version again.
 func (a *commands) offerHold(ctx context.Context, t *events.Transaction) error {
-	var refs []events.PackageRef
+	refs := app.Downgraded(t)
 	var names []string
-	for _, c := range t.Changes {
-		older := c.Before.Installed() && c.After.Installed() && apt.CompareVersions(c.After.Version, c.Before.Version) < 0
-		if older && !c.After.Held() {
-			refs = append(refs, events.PackageRef{Name: c.Name, Arch: c.Arch})
-			names = append(names, string(c.Name))
-		}
+	for _, r := range refs {
+		names = append(names, string(r.Name))
 	}
 	switch {
 	case len(refs) == 0 || a.JSON:
@@ -132,9 +128,9 @@ func (a *commands) offerHold(ctx context.Context, t *events.Transaction) error {
 
 // changed counts what a transaction changed.
 func changed(t *events.Transaction) string {
-	text := output.Count(len(t.Changes), "package") + " changed"
+	text := units.Count(len(t.Changes), "package") + " changed"
 	if n := len(t.Files); n > 0 {
-		text += " and " + output.Count(n, "file") + " under /etc"
+		text += " and " + units.Count(n, "file") + " under /etc"
 	}
 	return text
 }

@@ -92,7 +92,7 @@ changes made outside cortex as far as they were recorded.`,
 			return a.revert(cmd, events.Intent{Verb: events.VerbRollback, RollbackTo: after, Options: o.Resolve(a.Context)}, how)
 		},
 	}
-	cmd.Flags().StringVar(&to, "to", "", "a transaction or a time")
+	cmd.Flags().StringVar(&to, "to", "", "return to the state after this transaction, or at this time (required)")
 	_ = cmd.RegisterFlagCompletionFunc("to", a.CompleteTransactions)
 	how.Flags(cmd)
 	o.Flags(cmd, events.VerbRollback)

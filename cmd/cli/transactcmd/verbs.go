@@ -12,12 +12,21 @@ import (
 	"cortex/producers/intent"
 )
 
-// newVerb makes a command that names packages.
+// verbExamples are the examples in the help of each verb.
+var verbExamples = map[events.Verb]string{
+	events.VerbRemove:  "  cortex remove cowsay\n  cortex remove cowsay --dry-run",
+	events.VerbPurge:   "  cortex purge nginx-light --dry-run\n  cortex purge nginx-light           undo restores its configuration",
+	events.VerbUpgrade: "  cortex upgrade\n  cortex upgrade openssl --yes",
+	events.VerbHold:    "  cortex hold linux-image-amd64",
+	events.VerbUnhold:  "  cortex unhold linux-image-amd64",
+}
+
+// newVerb returns a command that takes package names.
 func newVerb(a *commands, verb events.Verb, use, short string, args cobra.PositionalArgs) *cobra.Command {
 	var how Approval
 	var o Options
 	cmd := &cobra.Command{
-		Use: use, Short: short, Args: cmdutil.CheckArgs(args),
+		Use: use, Short: short, Args: cmdutil.CheckArgs(args), Example: verbExamples[verb],
 		ValidArgsFunction: a.CompleteInstalled,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			refs, err := intent.ParsePackages(args)
@@ -36,7 +45,7 @@ func newVerb(a *commands, verb events.Verb, use, short string, args cobra.Positi
 	return cmd
 }
 
-// newInstall makes install and plan, which understand words, too.
+// newInstall returns install or plan, which accept words besides names.
 func newInstall(a *commands, name, short string) *cobra.Command {
 	var how Approval
 	var o Options
@@ -45,10 +54,10 @@ func newInstall(a *commands, name, short string) *cobra.Command {
 		Use: name + ` NAME[:ARCH][=VERSION]…|"WORDS"…`, Short: short, Args: cmdutil.CheckArgs(cobra.MinimumNArgs(1)),
 		Long: short + `.
 
-An argument with a blank in it is words: they are looked up in the machine's own
-package lists, one thing after the other ("a web server and a database"). You see
-what may be meant and choose; nothing is installed that nobody chose. What you chose
-before for the same words comes first, and says so ('cortex memory').`,
+An argument with a blank is a request in words, such as "a web server and a database". Cortex
+looks the words up in the package lists, shows the packages that match, and asks you to choose.
+It installs only what you choose. Packages that you chose before for the same words come first
+(see 'cortex memory').`,
 		Example:           "  cortex " + name + " nginx\n  cortex " + name + ` "something to edit PDFs"` + "\n  cortex " + name + ` "a web server for static sites" --pick nginx`,
 		ValidArgsFunction: a.CompletePackages,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -65,11 +74,11 @@ before for the same words comes first, and says so ('cortex memory').`,
 	return cmd
 }
 
-// install sorts names from words, has the words resolved, and transacts.
+// install resolves the words, and transacts.
 func (a *commands) install(ctx context.Context, w *installRequest, args []string, o events.Options, how Approval) error {
 	err := w.sort(args)
 	if err == nil {
-		err = a.unknown(ctx, w)
+		err = a.moveUnknown(ctx, w)
 	}
 	if err != nil {
 		return err
@@ -81,7 +90,7 @@ func (a *commands) install(ctx context.Context, w *installRequest, args []string
 			return err
 		}
 	case len(w.pick) > 0 || w.candidates:
-		return &events.Error{Op: "cli.install", Kind: events.ErrUsage, Err: errors.New("--pick and --candidates are for words, and these are names")}
+		return &events.Error{Op: "cli", Kind: events.ErrUsage, Subject: "--pick, --candidates", Err: errors.New("they apply only to requests in words, and the arguments are names")}
 	}
 	in := events.Intent{Verb: events.VerbInstall, Packages: refs, Options: o, Chosen: w.chosen}
 	if err := in.Validate(); err != nil {
@@ -99,24 +108,24 @@ type Options struct {
 // Flags registers the flags that verb has.
 func (o *Options) Flags(cmd *cobra.Command, verb events.Verb) {
 	f := cmd.Flags()
-	f.DurationVar(&o.lock, "lock-timeout", 0, "how long to wait for another package manager (default 2m0s, or CORTEX_LOCK_TIMEOUT)")
+	f.DurationVar(&o.lock, "lock-timeout", 0, "wait at most this long for another package manager (default 2m0s, or CORTEX_LOCK_TIMEOUT)")
 	switch verb {
 	case events.VerbInstall:
-		f.BoolVar(&o.Reinstall, "reinstall", false, "install again what is installed")
-		f.BoolVar(&o.NoRecommends, "no-recommends", false, "without recommended packages")
+		f.BoolVar(&o.Reinstall, "reinstall", false, "install packages again that are installed")
+		f.BoolVar(&o.NoRecommends, "no-recommends", false, "do not install recommended packages")
 	case events.VerbUpgrade, events.VerbImport:
-		f.BoolVar(&o.NoRecommends, "no-recommends", false, "without recommended packages")
+		f.BoolVar(&o.NoRecommends, "no-recommends", false, "do not install recommended packages")
 	case events.VerbHold, events.VerbUnhold:
 		return
 	case events.VerbUndo, events.VerbRedo, events.VerbRollback:
-		f.StringArrayVar(&o.Force, "force", nil, "restore this path although somebody changed it since")
-		f.BoolVar(&o.Hold, "hold", false, "hold what goes back to an older version, so that the next upgrade leaves it")
+		f.StringArrayVar(&o.Force, "force", nil, "restore PATH even though it was changed after the transaction")
+		f.BoolVar(&o.Hold, "hold", false, "hold packages that return to an older version, so that the next upgrade keeps them")
 		if verb == events.VerbUndo {
-			f.BoolVar(&o.Cascade, "cascade", false, "take back later transactions that stand in the way, too")
+			f.BoolVar(&o.Cascade, "cascade", false, "also undo later transactions that conflict")
 		}
 	case events.VerbRemove, events.VerbPurge, events.VerbObserved:
 	}
-	f.BoolVar(&o.AllowHeld, "allow-change-held-packages", false, "may change packages on hold")
+	f.BoolVar(&o.AllowHeld, "allow-change-held-packages", false, "allow changes of packages on hold")
 }
 
 // Resolve returns the options, with defaults from the settings.

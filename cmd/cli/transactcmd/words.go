@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,37 +12,36 @@ import (
 
 	"cortex/cmd/app"
 	"cortex/cmd/cli/cmdutil"
-	"cortex/cmd/openindex"
 	"cortex/cmd/output"
 	"cortex/events"
 	"cortex/producers/intent"
 )
 
-// installRequest is what install and plan were asked for: packages by name, and words.
+// installRequest is the arguments of install and plan: packages by name, and words.
 type installRequest struct {
 	refs       []events.PackageRef
 	words      []string
-	pick       []string // one choice for each need, or all choices for the only one
-	candidates bool     // only show
-	first      bool     // nothing will run: the first candidate will do
+	pick       []string // one choice for each need, or all choices for the only need
+	candidates bool     // only show the candidates
+	first      bool     // a dry run: take the first candidate
 	app.ModelOptions
 	chosen []events.Choice
 }
 
 func (w *installRequest) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringSliceVar(&w.pick, "pick", nil, "choose for words: the number or the name of a candidate, for each need one")
-	f.BoolVar(&w.candidates, "candidates", false, "show what the words may mean, and stop")
+	f.StringSliceVar(&w.pick, "pick", nil, "choose a candidate by number or name, one for each need")
+	f.BoolVar(&w.candidates, "candidates", false, "show the packages that match the words, and stop")
 	cmdutil.ModelFlags(f, &w.ModelOptions)
 }
 
-// sort tells names from words: what holds a blank is words.
+// sort separates names from words: an argument with a blank is words.
 func (w *installRequest) sort(args []string) error {
 	var names []string
 	for _, arg := range args {
 		if strings.ContainsAny(strings.TrimSpace(arg), " \t\n") {
 			if len(arg) > events.MaxTextBytes {
-				return &events.Error{Op: "cli.words", Kind: events.ErrUsage, Subject: "the words", Err: fmt.Errorf("%d bytes are more than %d", len(arg), events.MaxTextBytes)}
+				return &events.Error{Op: "cli", Kind: events.ErrUsage, Subject: "words", Err: fmt.Errorf("%d bytes; at most %d are allowed", len(arg), events.MaxTextBytes)}
 			}
 			w.words = append(w.words, arg)
 			continue
@@ -55,57 +53,34 @@ func (w *installRequest) sort(args []string) error {
 	return err
 }
 
-// unknown moves names that no index knows to the words: they may be misspelt, or
-// be a word after all. It does so only where somebody chooses: a script's typing
-// error is an error, whether an index is ready or not.
-func (a *commands) unknown(ctx context.Context, w *installRequest) error {
+// moveUnknown moves names that no index knows to the words: they may be misspelt, or words.
+// It does so only if a person chooses. In a script a misspelt name is an error, whether there
+// is an index or not.
+func (a *commands) moveUnknown(ctx context.Context, w *installRequest) error {
 	if !a.Interactive() && !w.candidates && len(w.pick) == 0 {
 		return nil
 	}
-	c := openindex.OpenFresh(ctx, openindex.LocationFor(a.Settings, a.Env))
-	if c == nil {
-		return nil
+	known, unknown, err := a.KnownPackages(ctx, w.refs)
+	if err != nil {
+		return err
 	}
-	defer c.Close()
-	var known []events.PackageRef
-	for _, ref := range w.refs {
-		has := ref.Arch != "" || ref.Version != ""
-		if !has {
-			var err error
-			if has, err = c.Has(ctx, ref.Name); err != nil {
-				return err
-			}
-		}
-		if !has && !a.installed(ref.Name) {
-			w.words = append(w.words, string(ref.Name))
-			continue
-		}
-		known = append(known, ref)
-	}
-	w.refs = known
+	w.refs, w.words = known, append(w.words, unknown...)
 	return nil
 }
 
-// installed reports whether dpkg has files of a package, wherever it came from.
-func (a *commands) installed(name events.PackageName) bool {
-	info := filepath.Join(a.Settings.Root, "var/lib/dpkg/info")
-	found, err := filepath.Glob(filepath.Join(info, string(name)+":*.list"))
-	return app.PathExists(filepath.Join(info, string(name)+".list")) || err == nil && len(found) > 0
-}
-
-// chosen turns the words into packages, with a person's choice. It returns no
-// packages when there is nothing left to do.
+// chosen returns the packages for the words, as the user chooses. It returns none if nothing
+// is left to do.
 func (a *commands) chosen(ctx context.Context, w *installRequest) ([]events.PackageRef, error) {
 	view, err := a.Understand(ctx, w.words, w.ModelOptions)
 	if err != nil {
 		return nil, err
 	}
 	if len(view.Needs) == 0 {
-		return nil, &events.Error{Op: "cli.chosen", Kind: events.ErrNotFound, Subject: "the words", Err: errors.New(strings.Join(append(view.Notes, "nothing to install is asked for"), "; "))}
+		return nil, &events.Error{Op: "cli", Kind: events.ErrNotFound, Subject: "words", Err: errors.New(strings.Join(append(view.Notes, "they name nothing to install"), "; "))}
 	}
 	for _, n := range view.Needs {
 		if len(n.Candidates) == 0 {
-			return nil, &events.Error{Op: "cli.chosen", Kind: events.ErrNotFound, Subject: strconv.Quote(n.Phrase), Err: errors.New("no package fits"), Hint: "other words may find one; 'apt-get update' brings the lists up to date"}
+			return nil, &events.Error{Op: "cli", Kind: events.ErrNotFound, Subject: strconv.Quote(n.Phrase), Err: errors.New("no package matches"), Hint: "try other words, or update the package lists: apt-get update"}
 		}
 	}
 	if w.ShowPrompt {
@@ -142,7 +117,7 @@ func (a *commands) showCandidates(v app.Understanding) error {
 	return nil
 }
 
-// showOrigin prints where candidates are from, and the notes.
+// showOrigin prints the source of the candidates, and the notes.
 func (a *commands) showOrigin(v app.Understanding) {
 	a.Infof("%s", v.Origin)
 	if len(v.Unknown) > 0 {

@@ -27,7 +27,11 @@ func documents(t *testing.T) map[string]string {
 	return out
 }
 
-// TestPathsInDocumentsExist holds that each path of the repository in a document exists.
+// planned are folders that docs/architecture.md names for changes to come.
+var planned = []string{"cmd/web", "cmd/fleet", "cmd/mcp", "consumers/machine/dnf"}
+
+// TestPathsInDocumentsExist holds that each path of the repository in a document exists,
+// and that planned folders do not exist yet.
 func TestPathsInDocumentsExist(t *testing.T) {
 	path := regexp.MustCompile("(?:[`( ]|\\./)((?:events|producers|consumers|projections|embedded|internal|cmd|packaging|docs)/[\\w./*{},-]*\\w)")
 	checkMentions(t, path, 60, func(name string) bool {
@@ -35,7 +39,7 @@ func TestPathsInDocumentsExist(t *testing.T) {
 			return true // several paths in one
 		}
 		found, err := filepath.Glob(filepath.Join("..", name))
-		return err == nil && len(found) > 0
+		return err == nil && (len(found) > 0) != slices.Contains(planned, name)
 	})
 }
 

@@ -52,19 +52,25 @@ func readRetired(t *testing.T) retired {
 // without the name of the module, and that the new ones exist.
 func TestRetiredImportPaths(t *testing.T) {
 	r := readRetired(t)
-	var old []string
 	for from, to := range r.paths {
-		old = append(old, regexp.QuoteMeta(strings.TrimPrefix(from, module)))
 		if _, err := os.Stat(filepath.Join("..", strings.TrimPrefix(to, module))); err != nil {
 			t.Errorf("CHANGELOG.md: the new path of %s: %v", from, err)
 		}
 	}
-	mention := regexp.MustCompile(`(?:^|[^\w/.-]|\./|\b` + module + `)(` + strings.Join(old, "|") + `)(?:$|[^\w.-]|\.\W|\.$)`)
 	forEachText(t, func(name, text string) {
-		for _, m := range mention.FindAllStringSubmatch(text, -1) {
-			t.Errorf("%s mentions %s, which is %s now", name, m[1], r.paths[module+m[1]])
+		for mention := range strings.FieldsFuncSeq(text, func(c rune) bool { return !isPathRune(c) }) {
+			at := strings.TrimPrefix(strings.TrimLeft(strings.TrimPrefix(mention, "./"), "."), module)
+			for ; strings.LastIndex(at, "/") > 0; at = at[:strings.LastIndex(at, "/")] {
+				if to, ok := r.paths[module+strings.TrimRight(at, "./")]; ok {
+					t.Errorf("%s mentions %s, which is %s now", name, mention, to)
+				}
+			}
 		}
 	})
+}
+
+func isPathRune(c rune) bool {
+	return c == '/' || c == '.' || c == '-' || c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
 // TestRetiredIdentifiers holds that no package declares an exported identifier that it
@@ -75,7 +81,7 @@ func TestRetiredIdentifiers(t *testing.T) {
 	for from, to := range r.paths {
 		oldPath[to] = from
 	}
-	var mentions []string
+	mentions := map[string]bool{} // package.Identifier
 	for pkg, idents := range r.idents {
 		declared := declarations(t, filepath.Join("..", strings.TrimPrefix(pkg, module)))
 		if len(declared) == 0 {
@@ -91,17 +97,19 @@ func TestRetiredIdentifiers(t *testing.T) {
 				t.Errorf("%s declares %s, which is %s now", pkg, was, now)
 			}
 			if !isMember && !reused[was] {
-				mentions = append(mentions, path.Base(pkg)+`\.`+was)
+				mentions[path.Base(pkg)+"."+was] = true
 				if from := oldPath[pkg]; from != "" {
-					mentions = append(mentions, path.Base(from)+`\.`+was)
+					mentions[path.Base(from)+"."+was] = true
 				}
 			}
 		}
 	}
-	mention := regexp.MustCompile(`\b(?:` + strings.Join(mentions, "|") + `)\b`)
+	qualified := regexp.MustCompile(`\b[a-z]\w*\.[A-Z]\w*\b`)
 	forEachText(t, func(name, text string) {
-		for _, m := range mention.FindAllString(prose(t, name, text), -1) {
-			t.Errorf("%s mentions %s, which has another name now", name, m)
+		for _, m := range qualified.FindAllString(prose(t, name, text), -1) {
+			if mentions[m] {
+				t.Errorf("%s mentions %s, which has another name now", name, m)
+			}
 		}
 	})
 }

@@ -83,7 +83,7 @@ resolver-report: ## measure how often a search finds an accepted package, in LIS
 	$(GO) test -count 1 -v -run '^TestReport$$' ./embedded/pkgindex -lists $${LISTS:-/var/lib/apt/lists}
 
 stress: deps ## run the concurrency tests with ten times the load and the race detector (as root)
-	@set -o pipefail; CORTEX_STRESS=long CORTEX_TESTBED=require $(GO) test -race -count 1 -timeout 30m -v -run '^Test(AHundred|TheReadModels|AThousand|Readers|ManyCommands|Twenty|Questions)' ./cmd/stress ./cmd/output ./cmd/cortex ./producers/hardware ./consumers/llm/ask | grep -E '^(---|ok|FAIL|panic)|_test.go:|DATA RACE'
+	@set -o pipefail; CORTEX_STRESS=long CORTEX_TESTBED=require $(GO) test -race -count 1 -timeout 30m -v -run '^Test(AHundred|TheReadModels|AThousand|Readers|ManyCommands|Twenty|Questions)' ./cmd/stress ./cmd/cortex ./producers/hardware ./consumers/llm/ask | grep -E '^(---|ok|FAIL|panic)|_test.go:|DATA RACE'
 
 crash: deps ## run every test in docs/faults.md in its long form, with N random crashes (default 60) from SEED (as root)
 	@names=$$(grep -oE 'Test[A-Za-z0-9]+' docs/faults.md | sort -u | paste -sd '|'); log=$$(mktemp); set -o pipefail; \

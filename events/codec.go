@@ -28,7 +28,7 @@ func DecodeStrict(e Event) (Fact, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := f.(*Unknown); ok {
+	if _, ok := f.(*UnknownFact); ok {
 		return nil, corruptError(e, fmt.Errorf("unknown kind of fact %q", e.Kind))
 	}
 	if unknownField != "" {
@@ -56,7 +56,7 @@ func (r registry) decode(e Event) (f Fact, unknownField string, err error) {
 	case !known && (!e.Kind.wellFormed() || !json.Valid(e.Data)):
 		return nil, "", corruptError(e, errors.New("not a kind with JSON data"))
 	case !known:
-		return &Unknown{StoredKind: e.Kind, Data: e.Data, CortexVersion: e.CortexVersion}, "", nil
+		return &UnknownFact{StoredKind: e.Kind, Data: e.Data, CortexVersion: e.CortexVersion}, "", nil
 	}
 	f = entry.Fact()
 	if strictErr := decodeStrict(data, f); strictErr != nil {

@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// Entry is the registry's line for one kind. Decoding, the lists of kinds,
+// KindEntry is the registry's line for one kind. Decoding, the lists of kinds,
 // docs/events.md, the samples and the golden files follow from it.
-type Entry struct {
+type KindEntry struct {
 	Kind Kind
 	// Exactly one of Fact, Request and Upcast is set. Fact and Request return an
 	// empty value to decode into; Upcast turns an old version into the next one.
@@ -45,7 +45,7 @@ const (
 )
 
 // entries is the registry: one line for each kind. To add a kind, see CONTRIBUTING.
-var entries = []Entry{
+var entries = []KindEntry{
 	// Requests: they ask.
 	{Kind: KindPerVerb, Request: func() Request { return &TransactionRequest{} }, Noun: nounTransaction, Appenders: []string{"producers/intent"}, Readers: []string{"consumers/commands"}},
 	{Kind: KindApproveRequested, Request: func() Request { return &ApproveRequest{} }, Noun: nounTransaction, Appenders: []string{"producers/intent"}, Readers: []string{"consumers/commands"}},
@@ -104,7 +104,7 @@ var entries = []Entry{
 }
 
 // Registry returns every line of the registry. The caller must not change them.
-func Registry() []Entry { return slices.Clone(entries) }
+func Registry() []KindEntry { return slices.Clone(entries) }
 
 // FactKinds lists the kind of every fact, in no particular order.
 func FactKinds() []Kind { return kindsOf(standardRegistry().facts) }
@@ -125,9 +125,9 @@ func UndoMayNeed(k Kind) bool {
 
 // registry is the table by kind.
 type registry struct {
-	facts, requests map[Kind]Entry
-	neverNeeded     map[string]bool  // by kind without version
-	latest          map[string]Entry // the facts, by kind without version
+	facts, requests map[Kind]KindEntry
+	neverNeeded     map[string]bool      // by kind without version
+	latest          map[string]KindEntry // the facts, by kind without version
 }
 
 // standardRegistry is built at its first use, which keeps it out of the start of the program.
@@ -140,8 +140,8 @@ var standardRegistry = sync.OnceValue(func() registry {
 })
 
 // newRegistry indexes a table and checks that its lines are complete.
-func newRegistry(table []Entry) (registry, error) {
-	r := registry{facts: map[Kind]Entry{}, requests: map[Kind]Entry{}, neverNeeded: map[string]bool{}, latest: map[string]Entry{}}
+func newRegistry(table []KindEntry) (registry, error) {
+	r := registry{facts: map[Kind]KindEntry{}, requests: map[Kind]KindEntry{}, neverNeeded: map[string]bool{}, latest: map[string]KindEntry{}}
 	for _, line := range table {
 		for _, e := range line.perVerb() {
 			if err := r.add(e); err != nil {
@@ -161,11 +161,11 @@ func newRegistry(table []Entry) (registry, error) {
 }
 
 // perVerb is the line once for each verb when it stands for all of them.
-func (e Entry) perVerb() []Entry {
+func (e KindEntry) perVerb() []KindEntry {
 	if e.Kind != KindPerVerb {
-		return []Entry{e}
+		return []KindEntry{e}
 	}
-	lines := make([]Entry, len(Verbs))
+	lines := make([]KindEntry, len(Verbs))
 	for i, v := range Verbs {
 		lines[i] = e
 		lines[i].Kind = RequestedKind(v)
@@ -173,7 +173,7 @@ func (e Entry) perVerb() []Entry {
 	return lines
 }
 
-func (r registry) add(e Entry) error {
+func (r registry) add(e KindEntry) error {
 	byKind := r.facts
 	if e.Request != nil {
 		byKind = r.requests
@@ -209,7 +209,7 @@ func (r registry) add(e Entry) error {
 	return nil
 }
 
-func kindsOf(entries map[Kind]Entry) []Kind {
+func kindsOf(entries map[Kind]KindEntry) []Kind {
 	kinds := make([]Kind, 0, len(entries))
 	for k := range entries {
 		kinds = append(kinds, k)

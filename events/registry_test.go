@@ -23,7 +23,7 @@ import (
 var writeDocs = flag.Bool("write-docs", false, "write the tables of kinds into docs/events.md")
 
 // typeOf is the type that a line decodes into.
-func typeOf(e events.Entry) reflect.Type {
+func typeOf(e events.KindEntry) reflect.Type {
 	if e.Request != nil {
 		return reflect.TypeOf(e.Request()).Elem()
 	}

@@ -21,7 +21,7 @@ const maxUpcasts = 100
 
 // upcast returns the registry's line and the event's data for the latest version of
 // its kind; ok is false when the kind is not in the registry.
-func (r registry) upcast(k Kind, data json.RawMessage) (e Entry, latest json.RawMessage, ok bool, err error) {
+func (r registry) upcast(k Kind, data json.RawMessage) (e KindEntry, latest json.RawMessage, ok bool, err error) {
 	for range maxUpcasts {
 		if e, ok = r.facts[k]; !ok || e.Upcast == nil {
 			return e, data, ok, nil

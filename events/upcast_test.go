@@ -28,8 +28,8 @@ func upcastRebooted(data json.RawMessage) (json.RawMessage, error) {
 }
 
 // rebootLines are the two lines that the made-up kind has in the registry.
-func rebootLines() []Entry {
-	return []Entry{
+func rebootLines() []KindEntry {
+	return []KindEntry{
 		{Kind: "machine.rebooted.v1", Upcast: &Upcaster{To: "machine.rebooted.v2", Data: upcastRebooted}, Noun: nounMachine, Appenders: []string{"x"}, Readers: []string{"x"}, Undo: UndoIgnores},
 		{Kind: "machine.rebooted.v2", Fact: func() Fact { return &rebooted{} }, Noun: nounMachine, Appenders: []string{"x"}, Readers: []string{"x"}, Undo: UndoIgnores},
 	}
@@ -60,17 +60,17 @@ func TestUpcasterTurnsAnOldVersionIntoTheLatest(t *testing.T) {
 }
 
 func TestRegistryRefusesIncompleteLines(t *testing.T) {
-	for name, change := range map[string]func([]Entry) []Entry{
-		"no form":          func(l []Entry) []Entry { l[1].Fact = nil; return l },
-		"two forms":        func(l []Entry) []Entry { l[0].Fact = l[1].Fact; return l },
-		"no noun":          func(l []Entry) []Entry { l[1].Noun = ""; return l },
-		"no appender":      func(l []Entry) []Entry { l[1].Appenders = nil; return l },
-		"no reader":        func(l []Entry) []Entry { l[1].Readers = nil; return l },
-		"no need of undo":  func(l []Entry) []Entry { l[1].Undo = ""; return l },
-		"twice":            func(l []Entry) []Entry { return append(l, l[1]) },
-		"malformed kind":   func(l []Entry) []Entry { l[1].Kind = "machine.rebooted"; return l },
-		"upcast to itself": func(l []Entry) []Entry { l[0].Upcast.To = l[0].Kind; return l },
-		"upcast to none":   func(l []Entry) []Entry { return l[:1] },
+	for name, change := range map[string]func([]KindEntry) []KindEntry{
+		"no form":          func(l []KindEntry) []KindEntry { l[1].Fact = nil; return l },
+		"two forms":        func(l []KindEntry) []KindEntry { l[0].Fact = l[1].Fact; return l },
+		"no noun":          func(l []KindEntry) []KindEntry { l[1].Noun = ""; return l },
+		"no appender":      func(l []KindEntry) []KindEntry { l[1].Appenders = nil; return l },
+		"no reader":        func(l []KindEntry) []KindEntry { l[1].Readers = nil; return l },
+		"no need of undo":  func(l []KindEntry) []KindEntry { l[1].Undo = ""; return l },
+		"twice":            func(l []KindEntry) []KindEntry { return append(l, l[1]) },
+		"malformed kind":   func(l []KindEntry) []KindEntry { l[1].Kind = "machine.rebooted"; return l },
+		"upcast to itself": func(l []KindEntry) []KindEntry { l[0].Upcast.To = l[0].Kind; return l },
+		"upcast to none":   func(l []KindEntry) []KindEntry { return l[:1] },
 	} {
 		if _, err := newRegistry(change(rebootLines())); err == nil {
 			t.Errorf("%s: accepted", name)

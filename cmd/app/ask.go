@@ -19,8 +19,8 @@ import (
 	"cortex/projections/history"
 )
 
-// Answer is an answer as JSON.
-type Answer struct {
+// QuestionAnswer is an answer as JSON.
+type QuestionAnswer struct {
 	Version  int               `json:"version"`
 	Mode     events.LLMMode    `json:"mode"`
 	Text     string            `json:"answer,omitempty"` // of the model
@@ -38,11 +38,11 @@ type Answer struct {
 // there is a model, from the model's answer. onDelta receives the answer while it arrives;
 // a delta with Restart starts the answer over. With ShowPrompt nothing is asked and the
 // prompt is returned in Answer.Prompt. It fails with ErrNotFound if nothing is found.
-func (s *Service) Ask(ctx context.Context, text string, opts ModelOptions, onDelta func(router.Delta)) (Answer, error) {
+func (s *Service) Ask(ctx context.Context, text string, opts ModelOptions, onDelta func(router.Delta)) (QuestionAnswer, error) {
 	found := s.gatherEvidence(ctx, text)
 	q := events.Question{Task: classifyQuestion(text), Text: text, Machine: s.MachineLine(ctx), Evidence: found, OnlyProvider: opts.Provider}
 	q.Scope = answers.Scope{Release: q.Machine, Schema: ask.SchemaVersion}.Hash()
-	answer := Answer{Version: 1, Mode: events.ModeOffline, Origin: "found without a model", Evidence: found}
+	answer := QuestionAnswer{Version: 1, Mode: events.ModeOffline, Origin: "found without a model", Evidence: found}
 	if err := q.Validate(); err != nil {
 		return answer, err
 	}

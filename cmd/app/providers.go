@@ -13,9 +13,9 @@ import (
 	"cortex/projections/usage"
 )
 
-// Provider is a configured model provider, and whether it is used. Its JSON form is part
+// ProviderInfo is a configured model provider, and whether it is used. Its JSON form is part
 // of 'cortex llm providers --json'.
-type Provider struct {
+type ProviderInfo struct {
 	Name     string `json:"name"`
 	Protocol string `json:"protocol"`
 	URL      string `json:"url"`
@@ -29,20 +29,20 @@ type Provider struct {
 }
 
 // Providers lists the known providers.
-func (s *Service) Providers() ([]Provider, error) {
+func (s *Service) Providers() ([]ProviderInfo, error) {
 	all, err := s.Settings.ModelProviders(s.Env)
 	if err != nil {
 		return nil, err
 	}
-	var list []Provider
+	var list []ProviderInfo
 	for _, p := range all {
 		list = append(list, s.describeProvider(p))
 	}
 	return list, nil
 }
 
-func (s *Service) describeProvider(p config.ModelProvider) Provider {
-	v := Provider{Name: p.Name, Protocol: p.Protocol, URL: p.URL, Model: p.Model, Price: p.Price, RPM: p.RPM, TPM: p.TPM, Key: "none"}
+func (s *Service) describeProvider(p config.ModelProvider) ProviderInfo {
+	v := ProviderInfo{Name: p.Name, Protocol: p.Protocol, URL: p.URL, Model: p.Model, Price: p.Price, RPM: p.RPM, TPM: p.TPM, Key: "none"}
 	key, from, err := s.Settings.ModelKey(p.Name, s.Env)
 	if key != "" {
 		v.Key = from

@@ -22,8 +22,8 @@ const (
 	AnswerTimeout = 10 * time.Second
 )
 
-// Approval is how a plan is approved.
-type Approval struct {
+// ApprovalMode is how a plan is approved.
+type ApprovalMode struct {
 	Yes       bool // approved in advance
 	DryRun    bool // never: the plan is only shown
 	ExactPlan bool // approved by its id: a stale plan is not planned again
@@ -81,7 +81,7 @@ type Outcome struct {
 // Transact takes an intent from the request to its end: plan, approval, run, outcome. A
 // stale plan is made again, unless exactly that plan was approved. A transaction that was
 // refused, denied, cancelled or interrupted is an error; a failed one is an outcome.
-func (s *Service) Transact(ctx context.Context, in events.Intent, how Approval, ui Frontend) (Outcome, error) {
+func (s *Service) Transact(ctx context.Context, in events.Intent, how ApprovalMode, ui Frontend) (Outcome, error) {
 	c, ping, err := s.Connect(ctx)
 	if err != nil {
 		return Outcome{}, err
@@ -127,7 +127,7 @@ func (s *Service) ApplyPlan(ctx context.Context, plan events.PlanID, ui Frontend
 		return Outcome{}, err
 	}
 	w := &watch{
-		service: s, client: c, producer: s.Producer(c, ping.Host), ping: ping, approval: Approval{ExactPlan: true},
+		service: s, client: c, producer: s.Producer(c, ping.Host), ping: ping, approval: ApprovalMode{ExactPlan: true},
 		commandLine: "cortex apply " + string(plan), id: t.ID, ui: ui, t: &events.Transaction{},
 	}
 	return w.follow(ctx)
@@ -199,7 +199,7 @@ type watch struct {
 	client      *client.Client
 	producer    intent.Producer
 	ping        api.Ping
-	approval    Approval
+	approval    ApprovalMode
 	commandLine string
 	id          events.TransactionID
 	ui          Frontend

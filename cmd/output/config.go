@@ -9,8 +9,8 @@ import (
 	"cortex/events"
 )
 
-// Settings prints the settings as TOML; with origin also what sets each value, as a comment.
-func Settings(w io.Writer, list app.ConfigListing, origin bool) {
+// ConfigListing prints the settings as TOML; with origin also what sets each value, as a comment.
+func ConfigListing(w io.Writer, list app.ConfigListing, origin bool) {
 	var rows [][]string
 	for _, s := range list.Settings {
 		value := s.Value

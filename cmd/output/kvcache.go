@@ -96,15 +96,15 @@ func CacheSizes(w io.Writer, c app.CacheSizing) {
 
 // SavedState prints a saved state, and what was removed for it.
 func SavedState(w io.Writer, r slotcache.SaveResult) {
-	State(w, r.Entry)
+	SlotState(w, r.Entry)
 	for _, e := range r.Evicted {
 		fmt.Fprintf(w, "evicted %s, %d tokens\n", e.ID, e.Tokens)
 	}
 	expiredStates(w, r.Expired)
 }
 
-// State prints a state on one line.
-func State(w io.Writer, e slotcache.CacheEntry) {
+// SlotState prints a state on one line.
+func SlotState(w io.Writer, e slotcache.CacheEntry) {
 	fmt.Fprintf(w, "%s  %d tokens, %s\n", e.ID, e.Tokens, units.Bytes(e.Bytes))
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 // Providers prints model providers, and why one is not used.
-func Providers(w io.Writer, list []app.Provider) {
+func Providers(w io.Writer, list []app.ProviderInfo) {
 	rows := [][]string{{"PROVIDER", "MODEL", "ADDRESS", "KEY", "PRICE", "STATE"}}
 	for _, p := range list {
 		price := "not set"

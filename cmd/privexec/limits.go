@@ -31,9 +31,9 @@ func (j LimitsJob) Run(ctx context.Context, m *limits.Machine) (events.LimitsApp
 	return events.LimitsApplied{}, m.Revert(ctx, *j.Revert)
 }
 
-// Limiter is a machine that applies and reverts limits through the worker. It reads groups
+// LimitsMachine is a machine that applies and reverts limits through the worker. It reads groups
 // and notes itself.
-type Limiter struct {
+type LimitsMachine struct {
 	*limits.Machine
 	start   apt.StartFunc
 	program string // path of cortex
@@ -42,24 +42,24 @@ type Limiter struct {
 
 // NewLimiter returns a machine that changes limits by running the cortex executable program
 // through start. Both processes must be able to use workDir.
-func NewLimiter(m *limits.Machine, start apt.StartFunc, program, workDir string) *Limiter {
-	return &Limiter{m, start, program, workDir}
+func NewLimiter(m *limits.Machine, start apt.StartFunc, program, workDir string) *LimitsMachine {
+	return &LimitsMachine{m, start, program, workDir}
 }
 
 // Apply is [limits.Machine.Apply] in the worker.
-func (l *Limiter) Apply(ctx context.Context, a events.LimitsApply, who events.Actor) (events.LimitsApplied, error) {
+func (l *LimitsMachine) Apply(ctx context.Context, a events.LimitsApply, who events.Actor) (events.LimitsApplied, error) {
 	return l.do(ctx, LimitsJob{Apply: &a, Actor: who})
 }
 
 // Revert is [limits.Machine.Revert] in the worker.
-func (l *Limiter) Revert(ctx context.Context, g limits.Group) error {
+func (l *LimitsMachine) Revert(ctx context.Context, g limits.Group) error {
 	_, err := l.do(ctx, LimitsJob{Revert: &g})
 	return err
 }
 
 // do runs a job in the worker. When ctx ends it kills the process of the job; the note of
 // the job records which limits it began to apply.
-func (l *Limiter) do(ctx context.Context, j LimitsJob) (applied events.LimitsApplied, err error) {
+func (l *LimitsMachine) do(ctx context.Context, j LimitsJob) (applied events.LimitsApplied, err error) {
 	b, err := json.Marshal(j)
 	if err != nil {
 		return applied, err
@@ -100,7 +100,7 @@ func limitsError(err error) error {
 	return &events.Error{Op: "privexec.Limiter", Kind: events.ErrUnavailable, Subject: "worker", Err: err, Hint: "see 'journalctl -u cortex-worker'"}
 }
 
-// ReadLimitsJob reads the job that a [Limiter] wrote.
+// ReadLimitsJob reads the job that a [LimitsMachine] wrote.
 func ReadLimitsJob(path string) (j LimitsJob, err error) {
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -45,8 +45,8 @@ func (c Config) validate() error {
 	return nil
 }
 
-// Client makes the HTTP calls of a provider: what all protocols share.
-type Client struct {
+// HTTPClient makes the HTTP calls of a provider: what all protocols share.
+type HTTPClient struct {
 	cfg       Config
 	client    *http.Client
 	authorize func(h http.Header, key string)
@@ -54,7 +54,7 @@ type Client struct {
 
 // NewClient returns a client. authorize sets the protocol's headers; key is "" when
 // there is none.
-func NewClient(c Config, authorize func(h http.Header, key string)) (*Client, error) {
+func NewClient(c Config, authorize func(h http.Header, key string)) (*HTTPClient, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
@@ -67,28 +67,28 @@ func NewClient(c Config, authorize func(h http.Header, key string)) (*Client, er
 	c.URL = strings.TrimRight(c.URL, "/")
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 8
-	return &Client{cfg: c, authorize: authorize, client: &http.Client{
+	return &HTTPClient{cfg: c, authorize: authorize, client: &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
 
 // Close closes idle connections.
-func (c *Client) Close() { c.client.CloseIdleConnections() }
+func (c *HTTPClient) Close() { c.client.CloseIdleConnections() }
 
 // Name implements [Provider].
-func (c *Client) Name() string { return c.cfg.Name }
+func (c *HTTPClient) Name() string { return c.cfg.Name }
 
 // Model implements [Provider].
-func (c *Client) Model() string { return c.cfg.Model }
+func (c *HTTPClient) Model() string { return c.cfg.Model }
 
-func (c *Client) newError(class ErrorClass, err error) *CallError {
+func (c *HTTPClient) newError(class ErrorClass, err error) *CallError {
 	return &CallError{Provider: c.cfg.Name, Class: class, Err: err}
 }
 
 // withIdleTimeout returns a context that is cancelled when received was not called
 // for as long as the idle timeout.
-func (c *Client) withIdleTimeout(ctx context.Context) (watched context.Context, received, end func()) {
+func (c *HTTPClient) withIdleTimeout(ctx context.Context) (watched context.Context, received, end func()) {
 	watched, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(c.cfg.IdleTimeout, func() { cancel(errIdleTimeout) })
 	return watched, func() { timer.Reset(c.cfg.IdleTimeout) }, func() {
@@ -100,7 +100,7 @@ func (c *Client) withIdleTimeout(ctx context.Context) (watched context.Context, 
 var errIdleTimeout = errors.New("the server sent nothing for too long")
 
 // classifyTransport returns the error of a connection that failed.
-func (c *Client) classifyTransport(ctx context.Context, err error) *CallError {
+func (c *HTTPClient) classifyTransport(ctx context.Context, err error) *CallError {
 	switch {
 	case errors.Is(context.Cause(ctx), errIdleTimeout):
 		return c.newError(TimedOut, errIdleTimeout)
@@ -116,7 +116,7 @@ func (c *Client) classifyTransport(ctx context.Context, err error) *CallError {
 
 // Get sends a request without a body, and discards the response. The error is a
 // [CallError].
-func (c *Client) Get(ctx context.Context, path string) error {
+func (c *HTTPClient) Get(ctx context.Context, path string) error {
 	ctx, _, end := c.withIdleTimeout(ctx)
 	defer end()
 	resp, failed := c.send(ctx, http.MethodGet, path, nil)
@@ -131,7 +131,7 @@ func (c *Client) Get(ctx context.Context, path string) error {
 }
 
 // send sends a request; body may be nil. The status of the response is 200.
-func (c *Client) send(ctx context.Context, method, path string, body any) (*http.Response, *CallError) {
+func (c *HTTPClient) send(ctx context.Context, method, path string, body any) (*http.Response, *CallError) {
 	var payload io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -165,7 +165,7 @@ func (c *Client) send(ctx context.Context, method, path string, body any) (*http
 }
 
 // classifyResponse returns the error of a response whose status is not 200.
-func (c *Client) classifyResponse(resp *http.Response) *CallError {
+func (c *HTTPClient) classifyResponse(resp *http.Response) *CallError {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 8<<10))
 	message := errorMessage(body)
 	e := c.newError(Unavailable, errors.New(message))

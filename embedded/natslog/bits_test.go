@@ -84,7 +84,7 @@ func byteStep() int {
 // every event.
 func TestEveryFlippedBitIsFound(t *testing.T) {
 	dir, want := stock(t)
-	paths := append(blocks(t, dir), natslog.Files(dir, natslog.FactsStream).DescriptionPath(), natslog.Files(dir, natslog.FactsStream).ChecksumPath(), manifestFile(dir))
+	paths := append(blocks(t, dir), natslog.StreamFiles(dir, natslog.FactsStream).DescriptionPath(), natslog.StreamFiles(dir, natslog.FactsStream).ChecksumPath(), manifestFile(dir))
 	step, found, harmless := bitStep(), atomic.Int64{}, atomic.Int64{}
 	var wg sync.WaitGroup
 	const workers = 2

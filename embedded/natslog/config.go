@@ -57,7 +57,7 @@ type Config struct {
 	verifyNewest  uint64               // see defaultVerifyNewest
 	syncFile      func(*os.File) error // of the log's blocks
 	serverVersion string               // of the linked nats-server
-	files         filestore.Store      // set by openFiles; unused with a cluster
+	files         filestore.StoreDir   // set by openFiles; unused with a cluster
 }
 
 func (c *Config) setDefaults() {

@@ -23,8 +23,8 @@ func (b *Broker) ServerConfig() *server.JetStreamConfig { return b.engine.srv.Je
 // Dir returns the state directory.
 func (b *Broker) Dir() string { return b.cfg.Dir }
 
-// Files returns the server's files of a stream.
-func Files(dir, stream string) filestore.Stream {
+// StreamFiles returns the server's files of a stream.
+func StreamFiles(dir, stream string) filestore.Stream {
 	cfg := Config{Dir: dir}
 	cfg.setDefaults()
 	if err := cfg.openFiles(); err != nil {

@@ -76,7 +76,7 @@ func write(t testing.TB, path string, b []byte) {
 // blocks returns the paths of the facts' block files, oldest first.
 func blocks(t testing.TB, dir string) []string {
 	t.Helper()
-	found, err := natslog.Files(dir, natslog.FactsStream).Blocks()
+	found, err := natslog.StreamFiles(dir, natslog.FactsStream).Blocks()
 	check(t, err)
 	if len(found) == 0 {
 		t.Fatal("no blocks: the test looks at the wrong place")

@@ -11,7 +11,7 @@ import (
 
 // fileError converts an error of package filestore to a [corruptError] about the file.
 func fileError(err error) error {
-	var e *filestore.Error
+	var e *filestore.CorruptError
 	if errors.As(err, &e) {
 		return corruptError(e.Path, e.Err)
 	}

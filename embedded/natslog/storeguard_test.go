@@ -80,7 +80,7 @@ func descriptionDamages() map[string]damage {
 		}
 	}
 	stream := func(name string, path func(filestore.Stream) string) func(dir string) string {
-		return func(dir string) string { return path(natslog.Files(dir, name)) }
+		return func(dir string) string { return path(natslog.StreamFiles(dir, name)) }
 	}
 	description, checksum := stream(natslog.FactsStream, filestore.Stream.DescriptionPath), stream(natslog.FactsStream, filestore.Stream.ChecksumPath)
 	remove := func(path func(dir string) string) func(*testing.T, string) {
@@ -433,7 +433,7 @@ func TestCreateRestartsAfterInterruption(t *testing.T) {
 		"complete but for the manifest": func(string) {},
 		"without the log":               func(dir string) { check(t, os.RemoveAll(filepath.Join(dir, "log"))) },
 		"without any fact":              func(dir string) { check(t, os.Truncate(lastBlock(t, dir), 0)) },
-		"with one stream":               func(dir string) { check(t, os.RemoveAll(natslog.Files(dir, natslog.RequestsStream).Dir())) },
+		"with one stream":               func(dir string) { check(t, os.RemoveAll(natslog.StreamFiles(dir, natslog.RequestsStream).Dir())) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := image(t, dir)

@@ -110,7 +110,7 @@ func (c *chainVerifier) verifyBlock(b filestore.Block, newest bool) error {
 	if damage == nil || newest && errors.Is(damage, filestore.ErrTorn) {
 		return nil // the server cuts a torn end off; an event that was acknowledged is in the manifest
 	}
-	var cause *filestore.Error
+	var cause *filestore.CorruptError
 	if errors.As(damage, &cause) {
 		damage = cause.Err
 	}

@@ -90,7 +90,7 @@ type TransactionDetail struct {
 	Packages       []events.PackageRef    `json:"packages,omitempty"`
 	Options        events.Options         `json:"options,omitzero"`
 	Chosen         []events.Choice        `json:"chosen,omitempty"` // for a phrase
-	Approval       *Approval              `json:"approval,omitempty"`
+	Approval       *ApprovalRow           `json:"approval,omitempty"`
 	Plan           *PlanRow               `json:"plan,omitempty"`
 	Steps          []StepRow              `json:"steps"`
 	PackageChanges []events.PackageChange `json:"package_changes"`
@@ -100,8 +100,8 @@ type TransactionDetail struct {
 	Recovered      []string               `json:"recovered,omitempty"` // commands that repaired dpkg
 }
 
-// Approval records who approved the plan, and how.
-type Approval struct {
+// ApprovalRow records who approved the plan, and how.
+type ApprovalRow struct {
 	Actor events.Actor `json:"actor"`
 	How   string       `json:"how"`
 	At    time.Time    `json:"at"`
@@ -150,8 +150,8 @@ type HandlerDeadLetter struct {
 	Attempts       int                  `json:"attempts"`
 }
 
-// Totals counts the rows of the read model.
-type Totals struct {
+// TransactionTotals counts the rows of the read model.
+type TransactionTotals struct {
 	Transactions          int                             `json:"transactions"`
 	ByState               map[events.TransactionState]int `json:"by_state"`
 	HandlerDeadLetters    int                             `json:"parked"`

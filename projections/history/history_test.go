@@ -252,7 +252,7 @@ func TestShortcutsAgreeWithTheList(t *testing.T) {
 			rt.Fatalf("dead letters: %v, %v, not %v", open, err, parked)
 		}
 		totals, err := reader.Totals(context.Background())
-		want := history.Totals{Transactions: len(transactions), ByState: states, HandlerDeadLetters: len(parked), Position: events.Position(len(records))}
+		want := history.TransactionTotals{Transactions: len(transactions), ByState: states, HandlerDeadLetters: len(parked), Position: events.Position(len(records))}
 		if diff := cmp.Diff(want, totals); err != nil || diff != "" {
 			rt.Fatalf("counts: %v\n%s", err, diff)
 		}

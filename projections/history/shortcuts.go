@@ -95,9 +95,9 @@ func scanDeadLetter(rows *sql.Rows) (d HandlerDeadLetter, err error) {
 	return d, err
 }
 
-// Totals counts the rows of the read model.
-func (r *Reader) Totals(ctx context.Context) (Totals, error) {
-	totals := Totals{ByState: map[events.TransactionState]int{}}
+// TransactionTotals counts the rows of the read model.
+func (r *Reader) Totals(ctx context.Context) (TransactionTotals, error) {
+	totals := TransactionTotals{ByState: map[events.TransactionState]int{}}
 	err := r.tables.Each(ctx, `SELECT state, count(*) FROM transactions GROUP BY state`, nil, func(rows *sql.Rows) error {
 		var state events.TransactionState
 		var n int

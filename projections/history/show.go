@@ -38,7 +38,7 @@ func (r *Reader) details(ctx context.Context, d *TransactionDetail) error {
 			d.Plan = &plan
 		}
 		if how != "" || by != "" {
-			d.Approval = &Approval{How: how, At: timeFromNanos(at)}
+			d.Approval = &ApprovalRow{How: how, At: timeFromNanos(at)}
 			if err := parseJSON(by, &d.Approval.Actor); err != nil {
 				return err
 			}

@@ -72,7 +72,7 @@ func (a *commands) ask(ctx context.Context, text string, opts app.ModelOptions) 
 }
 
 // printEvidence prints the facts that were found without a model.
-func (a *commands) printEvidence(out io.Writer, answer app.Answer) {
+func (a *commands) printEvidence(out io.Writer, answer app.QuestionAnswer) {
 	for _, e := range answer.Evidence {
 		fmt.Fprintf(out, "%s:\n", e.Source)
 		for line := range strings.Lines(e.Text) {

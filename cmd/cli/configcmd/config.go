@@ -49,7 +49,7 @@ the file or variable that sets each value.`,
 			if err != nil {
 				return err
 			}
-			return a.PrintResult(list, func(w io.Writer) { output.Settings(w, list, origin) })
+			return a.PrintResult(list, func(w io.Writer) { output.ConfigListing(w, list, origin) })
 		},
 	}
 	cmd.Flags().BoolVar(&origin, "origin", false, "show the file or variable that sets each value")

@@ -43,8 +43,8 @@ on another machine.`,
 
 // importFlags are the flags of 'cortex config import'.
 type importFlags struct {
-	how                            transactcmd.Approval
-	options                        transactcmd.Options
+	how                            transactcmd.ApprovalFlags
+	options                        transactcmd.PlanFlags
 	anyVersion, skipFiles, refresh bool
 }
 
@@ -103,7 +103,7 @@ func (a *commands) importFiles(ctx context.Context, want manifest.Document, o im
 	return true, nil
 }
 
-func (a *commands) importRequest(ctx context.Context, request events.Manifest, o events.Options, how transactcmd.Approval) error {
+func (a *commands) importRequest(ctx context.Context, request events.Manifest, o events.Options, how transactcmd.ApprovalFlags) error {
 	in := events.Intent{Verb: events.VerbImport, Manifest: &request, Options: o}
 	if err := in.Validate(); err != nil {
 		return err

@@ -55,7 +55,7 @@ func newKVEvict(a *commands) *cobra.Command {
 			}
 			return a.PrintResult(map[string]any{"version": 1, "evicted": evicted}, func(w io.Writer) {
 				for _, e := range evicted {
-					output.State(w, e)
+					output.SlotState(w, e)
 				}
 			})
 		},

@@ -16,7 +16,7 @@ that the plan would differ, nothing runs and the exit code is 6.`,
 		Example:           "  cortex install cowsay --dry-run    shows a plan and its id\n  cortex apply 4356b85bbf9e          runs exactly that plan",
 		ValidArgsFunction: a.CompletePlans,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ui := a.frontend(Approval{Approval: app.Approval{ExactPlan: true}})
+			ui := a.frontend(ApprovalFlags{ApprovalMode: app.ApprovalMode{ExactPlan: true}})
 			out, err := a.ApplyPlan(cmd.Context(), events.PlanID(args[0]), ui)
 			return a.finish(cmd.Context(), out, err)
 		},

@@ -19,7 +19,7 @@ own command.`,
 			if len(args) == 1 {
 				ref = args[0]
 			}
-			out, err := a.Attach(cmd.Context(), ref, a.frontend(Approval{}))
+			out, err := a.Attach(cmd.Context(), ref, a.frontend(ApprovalFlags{}))
 			return a.finish(cmd.Context(), out, err)
 		},
 	}

@@ -123,7 +123,7 @@ func (a *commands) offerHold(ctx context.Context, t *events.Transaction) error {
 		return nil // the undo itself is done
 	}
 	in := events.Intent{Verb: events.VerbHold, Packages: refs, Options: events.Options{LockWaitSec: t.Intent.Options.LockWaitSec}}
-	return a.transact(ctx, in, Approval{Approval: app.Approval{Yes: true}})
+	return a.transact(ctx, in, ApprovalFlags{ApprovalMode: app.ApprovalMode{Yes: true}})
 }
 
 // changed counts what a transaction changed.

@@ -19,14 +19,14 @@ import (
 	"cortex/events"
 )
 
-// Approval is how a plan is approved, and how it is shown.
-type Approval struct {
-	app.Approval
+// ApprovalFlags is how a plan is approved, and how it is shown.
+type ApprovalFlags struct {
+	app.ApprovalMode
 	ShowDiff bool // show what changes inside files
 }
 
 // Flags registers --yes and --dry-run.
-func (how *Approval) Flags(cmd *cobra.Command) {
+func (how *ApprovalFlags) Flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVarP(&how.Yes, "yes", "y", false, "approve the plan without a question")
 	f.BoolVarP(&how.DryRun, "dry-run", "s", false, "show the plan and its id, and change nothing")
@@ -35,12 +35,12 @@ func (how *Approval) Flags(cmd *cobra.Command) {
 }
 
 // Run takes an intent from the request to its end and prints what happens.
-func Run(ctx context.Context, c *cmdutil.Context, in events.Intent, how Approval) error {
+func Run(ctx context.Context, c *cmdutil.Context, in events.Intent, how ApprovalFlags) error {
 	return (&commands{c}).transact(ctx, in, how)
 }
 
-func (a *commands) transact(ctx context.Context, in events.Intent, how Approval) error {
-	out, err := a.Transact(ctx, in, how.Approval, a.frontend(how))
+func (a *commands) transact(ctx context.Context, in events.Intent, how ApprovalFlags) error {
+	out, err := a.Transact(ctx, in, how.ApprovalMode, a.frontend(how))
 	return a.finish(ctx, out, err)
 }
 
@@ -49,14 +49,14 @@ func (a *commands) transact(ctx context.Context, in events.Intent, how Approval)
 type frontend struct {
 	*iostreams.IO
 	printDiffs func(io.Writer, []events.FileChange)
-	approval   Approval
+	approval   ApprovalFlags
 	show       output.ProgressRenderer
 	stops      []context.CancelFunc
 }
 
 var _ app.Frontend = (*frontend)(nil)
 
-func (a *commands) frontend(how Approval) *frontend {
+func (a *commands) frontend(how ApprovalFlags) *frontend {
 	return &frontend{IO: a.IO, printDiffs: a.PrintDiffs, approval: how, show: a.Renderer()}
 }
 

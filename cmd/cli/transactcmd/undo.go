@@ -34,8 +34,8 @@ func newRedo(a *commands) *cobra.Command {
 }
 
 func newRevert(a *commands, verb events.Verb, use, short string) *cobra.Command {
-	var how Approval
-	var o Options
+	var how ApprovalFlags
+	var o PlanFlags
 	args := cobra.MaximumNArgs(1)
 	if verb == events.VerbUndo {
 		args = cobra.ArbitraryArgs
@@ -67,8 +67,8 @@ func newRevert(a *commands, verb events.Verb, use, short string) *cobra.Command 
 }
 
 func newRollback(a *commands) *cobra.Command {
-	var how Approval
-	var o Options
+	var how ApprovalFlags
+	var o PlanFlags
 	var to string
 	cmd := &cobra.Command{
 		Use: "rollback --to ID|TIME", Short: "Return to the state at a transaction or time", Args: cmdutil.CheckArgs(cobra.NoArgs),
@@ -100,7 +100,7 @@ changes made outside cortex as far as they were recorded.`,
 }
 
 // revert runs an undo, redo or rollback. A dry run shows diffs.
-func (a *commands) revert(cmd *cobra.Command, in events.Intent, how Approval) error {
+func (a *commands) revert(cmd *cobra.Command, in events.Intent, how ApprovalFlags) error {
 	if err := in.Validate(); err != nil {
 		return err
 	}

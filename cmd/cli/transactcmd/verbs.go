@@ -23,8 +23,8 @@ var verbExamples = map[events.Verb]string{
 
 // newVerb returns a command that takes package names.
 func newVerb(a *commands, verb events.Verb, use, short string, args cobra.PositionalArgs) *cobra.Command {
-	var how Approval
-	var o Options
+	var how ApprovalFlags
+	var o PlanFlags
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: cmdutil.CheckArgs(args), Example: verbExamples[verb],
 		ValidArgsFunction: a.CompleteInstalled,
@@ -47,8 +47,8 @@ func newVerb(a *commands, verb events.Verb, use, short string, args cobra.Positi
 
 // newInstall returns install or plan, which accept words besides names.
 func newInstall(a *commands, name, short string) *cobra.Command {
-	var how Approval
-	var o Options
+	var how ApprovalFlags
+	var o PlanFlags
 	var w installRequest
 	cmd := &cobra.Command{
 		Use: name + ` NAME[:ARCH][=VERSION]…|"WORDS"…`, Short: short, Args: cmdutil.CheckArgs(cobra.MinimumNArgs(1)),
@@ -75,7 +75,7 @@ It installs only what you choose. Packages that you chose before for the same wo
 }
 
 // install resolves the words, and transacts.
-func (a *commands) install(ctx context.Context, w *installRequest, args []string, o events.Options, how Approval) error {
+func (a *commands) install(ctx context.Context, w *installRequest, args []string, o events.Options, how ApprovalFlags) error {
 	err := w.sort(args)
 	if err == nil {
 		err = a.moveUnknown(ctx, w)
@@ -99,14 +99,14 @@ func (a *commands) install(ctx context.Context, w *installRequest, args []string
 	return a.transact(ctx, in, how)
 }
 
-// Options are the flags that change how a plan is made.
-type Options struct {
+// PlanFlags are the flags that change how a plan is made.
+type PlanFlags struct {
 	events.Options
 	lock time.Duration
 }
 
 // Flags registers the flags that verb has.
-func (o *Options) Flags(cmd *cobra.Command, verb events.Verb) {
+func (o *PlanFlags) Flags(cmd *cobra.Command, verb events.Verb) {
 	f := cmd.Flags()
 	f.DurationVar(&o.lock, "lock-timeout", 0, "wait at most this long for another package manager (default 2m0s, or CORTEX_LOCK_TIMEOUT)")
 	switch verb {
@@ -129,7 +129,7 @@ func (o *Options) Flags(cmd *cobra.Command, verb events.Verb) {
 }
 
 // Resolve returns the options, with defaults from the settings.
-func (o *Options) Resolve(c *cmdutil.Context) events.Options {
+func (o *PlanFlags) Resolve(c *cmdutil.Context) events.Options {
 	wait := o.lock
 	if wait == 0 {
 		wait = c.Settings.LockTimeout

@@ -24,11 +24,11 @@ type Block struct {
 func (s Stream) Blocks() ([]Block, error) {
 	blocks, err := s.listBlocks()
 	if err != nil {
-		return nil, &Error{s.BlockDir(), err}
+		return nil, &CorruptError{s.BlockDir(), err}
 	}
 	for i := range blocks {
 		if err := blocks[i].stat(); err != nil {
-			return nil, &Error{blocks[i].Path, err}
+			return nil, &CorruptError{blocks[i].Path, err}
 		}
 	}
 	return blocks, nil
@@ -98,11 +98,11 @@ var ErrTorn = errors.New("the end of the file is an interrupted write")
 func (b Block) Read() ([]Message, error) {
 	buf, err := os.ReadFile(b.Path)
 	if err != nil {
-		return nil, &Error{b.Path, err}
+		return nil, &CorruptError{b.Path, err}
 	}
 	checksum, err := newChecksum(fmt.Sprintf("%s-%d", b.stream, b.index))
 	if err != nil {
-		return nil, &Error{b.Path, err}
+		return nil, &CorruptError{b.Path, err}
 	}
 	var out []Message
 	for offset := 0; offset < len(buf); {
@@ -115,7 +115,7 @@ func (b Block) Read() ([]Message, error) {
 			if isTorn(buf, offset) {
 				err = fmt.Errorf("%w: %w", ErrTorn, err)
 			}
-			return out, &Error{b.Path, err}
+			return out, &CorruptError{b.Path, err}
 		}
 		if m.Seq&tombstoneBit == 0 {
 			out = append(out, m)

@@ -5,7 +5,7 @@
 // It promises:
 //
 //   - [Open] accepts only the nats-server versions that this package was tested
-//     with. Every other function needs a [Store], so no file is read without
+//     with. Every other function needs a [StoreDir], so no file is read without
 //     this check.
 //   - It never creates, changes or removes one of the server's files. It takes
 //     no lock, so the server may append while it reads.

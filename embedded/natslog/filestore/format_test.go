@@ -325,7 +325,7 @@ func TestReadDistinguishesATornEndFromDamage(t *testing.T) {
 			if err == nil || errors.Is(err, filestore.ErrTorn) != tc.torn {
 				t.Errorf("Read returns %v", err)
 			}
-			var e *filestore.Error
+			var e *filestore.CorruptError
 			if !errors.As(err, &e) || e.Path != path {
 				t.Errorf("the error does not name the file: %v", err)
 			}
@@ -354,7 +354,7 @@ func TestCreatedMatchesTheServer(t *testing.T) {
 			}
 		}
 		check(t, os.Remove(path))
-		var e *filestore.Error
+		var e *filestore.CorruptError
 		if _, err := s.Created(); !errors.As(err, &e) || e.Path != path || !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("without %s: %v", path, err)
 		}

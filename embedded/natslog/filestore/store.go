@@ -17,41 +17,41 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// Error reports a file or directory of the server that cannot be read, or that
+// CorruptError reports a file or directory of the server that cannot be read, or that
 // does not hold what the server wrote.
-type Error struct {
+type CorruptError struct {
 	Path string
 	Err  error
 }
 
-// Error implements error.
-func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
+// CorruptError implements error.
+func (e *CorruptError) Error() string { return e.Path + ": " + e.Err.Error() }
 
 // Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *CorruptError) Unwrap() error { return e.Err }
 
-// Store is the storage directory of a server. The zero value is not usable.
-type Store struct{ dir string }
+// StoreDir is the storage directory of a server. The zero value is not usable.
+type StoreDir struct{ dir string }
 
 // Open returns the store in dir, the StoreDir of the server's options. version is
 // that of the linked server; Open returns a [*VersionError] when this package was
 // not tested with it. The directory need not exist yet.
-func Open(dir, version string) (Store, error) {
+func Open(dir, version string) (StoreDir, error) {
 	if err := CheckVersion(version); err != nil {
-		return Store{}, err
+		return StoreDir{}, err
 	}
-	return Store{dir}, nil
+	return StoreDir{dir}, nil
 }
 
 // Stream returns the files of the named stream in the server's global account.
 // They need not exist yet.
-func (s Store) Stream(name string) Stream {
+func (s StoreDir) Stream(name string) Stream {
 	return Stream{name, filepath.Join(s.dir, server.JetStreamStoreDir, server.DEFAULT_GLOBAL_ACCOUNT, "streams", name)}
 }
 
 // Sync syncs every file and directory of the store. It is for new streams: the
 // server does not sync their descriptions or the directories that it creates.
-func (s Store) Sync() error {
+func (s StoreDir) Sync() error {
 	return filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() && !d.Type().IsRegular() {
 			return err
@@ -85,23 +85,23 @@ func (s Stream) BlockDir() string { return filepath.Join(s.dir, "msgs") }
 func (s Stream) Created() (time.Time, error) {
 	description, err := os.ReadFile(s.DescriptionPath())
 	if err != nil {
-		return time.Time{}, &Error{s.DescriptionPath(), err}
+		return time.Time{}, &CorruptError{s.DescriptionPath(), err}
 	}
 	checksum, err := os.ReadFile(s.ChecksumPath())
 	if err != nil {
-		return time.Time{}, &Error{s.ChecksumPath(), err}
+		return time.Time{}, &CorruptError{s.ChecksumPath(), err}
 	}
 	sum, err := newChecksum(s.name)
 	if err != nil {
-		return time.Time{}, &Error{s.DescriptionPath(), err}
+		return time.Time{}, &CorruptError{s.DescriptionPath(), err}
 	}
 	_, _ = sum.Write(description)
 	if !bytes.Equal(checksum, hex.AppendEncode(nil, sum.Sum(nil))) {
-		return time.Time{}, &Error{s.DescriptionPath(), errors.New("the stream's description does not match its checksum")}
+		return time.Time{}, &CorruptError{s.DescriptionPath(), errors.New("the stream's description does not match its checksum")}
 	}
 	var info struct{ Created time.Time }
 	if err := json.Unmarshal(description, &info); err != nil {
-		return time.Time{}, &Error{s.DescriptionPath(), fmt.Errorf("decode the stream's description: %w", err)}
+		return time.Time{}, &CorruptError{s.DescriptionPath(), fmt.Errorf("decode the stream's description: %w", err)}
 	}
 	return info.Created, nil
 }

@@ -17,7 +17,7 @@ type SyncError struct {
 	Err  error
 }
 
-// Error implements error.
+// CorruptError implements error.
 func (e *SyncError) Error() string { return "sync " + e.Path + ": " + e.Err.Error() }
 
 // Unwrap returns the cause.

@@ -13,7 +13,7 @@ func TestedVersions() []string { return []string{"2.15.2"} }
 // VersionError reports a nats-server version that this package was not tested with.
 type VersionError struct{ Version string }
 
-// Error implements error.
+// CorruptError implements error.
 func (e *VersionError) Error() string {
 	return fmt.Sprintf("the file format of nats-server %s is unknown (tested: %s)", e.Version, strings.Join(TestedVersions(), ", "))
 }

@@ -2,10 +2,10 @@ package app
 
 import (
 	"context"
-	"cortex/cmd/parts"
+	"cortex/cmd/adapters"
 	"cortex/producers/hardware"
 )
 
 func (s *Service) ReadHardware(ctx context.Context) (hardware.Reading, error) {
-	return parts.HardwareCollector(s.Settings).Collect(ctx)
+	return adapters.HardwareCollector(s.Settings).Collect(ctx)
 }

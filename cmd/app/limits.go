@@ -14,8 +14,9 @@ import (
 	"syscall"
 	"time"
 
+	"cortex/cmd/adapters"
 	"cortex/cmd/client"
-	"cortex/cmd/parts"
+	"cortex/cmd/ids"
 	"cortex/consumers/machine/limits"
 	"cortex/events"
 	model "cortex/projections/limits"
@@ -171,7 +172,7 @@ func (s *Service) finishLimited(ctx context.Context, applied events.LimitsApplie
 	err = errors.Join(err, child.gate.Close())
 	end.Exit = child.wait()
 	var gone error
-	end.Usage, gone = parts.LimitsMachine(s.Settings).Usage(ctx, limits.Group{LimitsApplied: applied})
+	end.Usage, gone = adapters.LimitsMachine(s.Settings).Usage(ctx, limits.Group{LimitsApplied: applied})
 	if gone == nil && end.Usage.Pids > 0 {
 		end.Left = end.Usage.Pids
 		return end, err
@@ -185,7 +186,7 @@ func (s *Service) finishLimited(ctx context.Context, applied events.LimitsApplie
 
 // NewLimitUnit names a group of processes unlike every other.
 func NewLimitUnit(profile string) string {
-	id := strings.ReplaceAll(string(parts.NewID()), "-", "")
+	id := strings.ReplaceAll(string(ids.New()), "-", "")
 	return "cortex-" + profile + "-" + id[len(id)-8:]
 }
 

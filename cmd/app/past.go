@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"cortex/cmd/client"
-	"cortex/cmd/parts"
+	"cortex/cmd/readmodels"
 	"cortex/embedded/sqlite"
 	"cortex/events"
 	"cortex/projections"
@@ -120,7 +120,7 @@ func (s *Service) ReadModelPast(ctx context.Context, until Instant, name string,
 // BuildPast builds a read model as it was at an instant, in a directory that is
 // gone afterwards.
 func (s *Service) BuildPast(ctx context.Context, until Instant, name string, use func(*projections.ReadModel) error) (err error) {
-	p, err := parts.ProjectionByName(name)
+	p, err := readmodels.ByName(name)
 	if err != nil {
 		return err
 	}

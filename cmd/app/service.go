@@ -23,7 +23,8 @@ import (
 	"cortex/cmd/api"
 	"cortex/cmd/client"
 	"cortex/cmd/config"
-	"cortex/cmd/parts"
+	"cortex/cmd/ids"
+	"cortex/cmd/programs"
 	"cortex/consumers/policy"
 	"cortex/events"
 	"cortex/producers/intent"
@@ -147,7 +148,7 @@ func (s *Service) Dial() *client.Client {
 
 // Producer returns the producer that files requests with the daemon.
 func (s *Service) Producer(c *client.Client, host events.HostID) intent.Producer {
-	return intent.Producer{Host: host, Submitter: c, Now: time.Now, NewID: parts.NewID}
+	return intent.Producer{Host: host, Submitter: c, Now: time.Now, NewID: ids.New}
 }
 
 // HasLog reports whether the state directory holds a log.
@@ -178,10 +179,10 @@ func (s *Service) sudoHint() string { return "run: sudo cortex " + strings.Join(
 // BecomeEngine replaces this process by the program with the broker, with the same
 // arguments. It returns only if that fails.
 func (s *Service) BecomeEngine() error {
-	path, err := parts.FindProgram(EngineName)
+	path, err := programs.Find(EngineName)
 	if err != nil {
 		return &events.Error{
-			Op: "app.BecomeEngine", Kind: events.ErrNotFound, Subject: EngineName, Err: errors.New("the program is not installed beside cortex or in " + parts.LibexecDir),
+			Op: "app.BecomeEngine", Kind: events.ErrNotFound, Subject: EngineName, Err: errors.New("the program is not installed beside cortex or in " + programs.LibexecDir),
 			Hint: "install it, or build cortex with the broker: go build ./cmd/cortex",
 		}
 	}

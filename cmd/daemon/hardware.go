@@ -3,14 +3,14 @@ package daemon
 import (
 	"context"
 
+	"cortex/cmd/adapters"
 	"cortex/cmd/config"
-	"cortex/cmd/parts"
 	"cortex/consumers/hwsnapshot"
 	"cortex/events"
 )
 
 func hardwareProbe(s config.Settings) hwsnapshot.HardwareProbe {
-	c := parts.HardwareCollector(s)
+	c := adapters.HardwareCollector(s)
 	return func(ctx context.Context, why events.HardwareSnapshotReason) (*events.HardwareSnapshot, error) {
 		r, err := c.Collect(ctx)
 		if err != nil {

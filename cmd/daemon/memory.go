@@ -9,7 +9,7 @@ import (
 
 	"cortex/cmd/api"
 	"cortex/cmd/config"
-	"cortex/cmd/parts"
+	"cortex/cmd/ids"
 	"cortex/consumers/recorder"
 	"cortex/embedded/cryptoshred"
 	"cortex/events"
@@ -45,7 +45,7 @@ func (r memoryWriter) update(ctx context.Context, who events.Actor, m api.Memory
 func (r memoryWriter) prepareFact(ctx context.Context, uid int, m api.MemoryChange) (events.Fact, error) {
 	switch {
 	case m.Preference != "":
-		sealed, err := r.keys.Seal(uid, parts.NewID(), events.Redact(events.SanitizeLine(m.Preference, events.MaxPreferenceBytes)))
+		sealed, err := r.keys.Seal(uid, ids.New(), events.Redact(events.SanitizeLine(m.Preference, events.MaxPreferenceBytes)))
 		return &events.PreferenceStated{UID: uid, Text: sealed}, err
 	case m.DismissSuggestion != "":
 		return &events.SuggestionDismissed{UID: uid, Suggestion: m.DismissSuggestion}, nil

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"cortex/cmd/api"
-	"cortex/cmd/parts"
+	"cortex/cmd/ids"
 	"cortex/consumers/recorder"
 	"cortex/embedded/cryptoshred"
 	"cortex/events"
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestWhatIsSaidIsSealedAndForgottenByItsPersonOnly(t *testing.T) {
 	log := memlog.New("01940000-0000-7000-8000-0000000000ff")
 	k := cryptoshred.New(t.TempDir())
-	r := memoryWriter{&recorder.Recorder{Log: log, Now: time.Now, NewID: parts.NewID}, k}
+	r := memoryWriter{&recorder.Recorder{Log: log, Now: time.Now, NewID: ids.New}, k}
 	me := events.Actor{UID: os.Geteuid(), Program: "cortex"}
 	other := events.Actor{UID: me.UID + 1, Program: "cortex"}
 	at, err := r.update(t.Context(), me, api.MemoryChange{Preference: "no mail servers"})

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"cortex/cmd/api"
-	"cortex/cmd/parts"
+	"cortex/cmd/readmodels"
 	"cortex/projections"
 	"cortex/projections/history"
 )
@@ -59,7 +59,7 @@ func (in *server) Replay(ctx context.Context, name string, verify bool) ([]api.R
 		}
 	}
 	if len(chosen) == 0 {
-		_, err := parts.ProjectionByName(name)
+		_, err := readmodels.ByName(name)
 		return nil, err
 	}
 	if verify {

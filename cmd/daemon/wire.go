@@ -16,7 +16,8 @@ import (
 
 	"cortex/cmd/api"
 	"cortex/cmd/config"
-	"cortex/cmd/parts"
+	"cortex/cmd/ids"
+	"cortex/cmd/readmodels"
 	"cortex/consumers"
 	"cortex/consumers/commands"
 	"cortex/consumers/executor"
@@ -73,7 +74,7 @@ var _ api.Daemon = (*server)(nil)
 func assemble(ctx context.Context, s config.Settings, build string, logger *slog.Logger) (*server, error) {
 	name, _ := os.Hostname()
 	b, err := natslog.Open(ctx, natslog.Config{
-		Dir: s.StateDir, Machine: name, Build: build, Create: true, Now: time.Now, NewID: parts.NewID, Logger: logger,
+		Dir: s.StateDir, Machine: name, Build: build, Create: true, Now: time.Now, NewID: ids.New, Logger: logger,
 		Cluster: NATSCluster(s), Listen: s.NATS.Listen,
 	})
 	if err != nil {
@@ -95,7 +96,7 @@ func (in *server) openReadModels(ctx context.Context) error {
 	open := func(ctx context.Context, path string) (projections.Store, error) {
 		return sqlite.Open(ctx, sqlite.Config{Path: path, PoolSize: in.settings.PoolSize})
 	}
-	for _, p := range parts.Projections() {
+	for _, p := range readmodels.Definitions() {
 		m, err := projections.New(p, open, projections.Config{
 			Dir: in.settings.ReadModelsDir(), Now: time.Now,
 			OnDeadLetter: func(d projections.DeadLetter) {
@@ -128,7 +129,7 @@ func (in *server) isNewLog(ctx context.Context) bool {
 func (in *server) wire(build string, v *blobstore.Blobs) {
 	log, s := in.broker.Log(), in.settings
 	sc := &recorder.Recorder{
-		Log: log, Now: time.Now, NewID: parts.NewID,
+		Log: log, Now: time.Now, NewID: ids.New,
 		Actor: events.Actor{UID: s.UID, Program: "cortexd", PID: os.Getpid()}, Version: build,
 	}
 	start := starter(s)

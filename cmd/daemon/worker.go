@@ -3,9 +3,10 @@ package daemon
 import (
 	"os"
 
+	"cortex/cmd/adapters"
 	"cortex/cmd/config"
-	"cortex/cmd/parts"
 	"cortex/cmd/privexec"
+	"cortex/cmd/programs"
 	"cortex/consumers/executor"
 	"cortex/consumers/limiter"
 	"cortex/consumers/machine/apt"
@@ -30,14 +31,14 @@ func newRestorer(s config.Settings, k *confstate.Snapshots, start apt.StartFunc)
 	if start == nil {
 		return k
 	}
-	return privexec.NewRestorer(k, start, parts.CommandPath, s.WorkDir())
+	return privexec.NewRestorer(k, start, programs.CommandPath, s.WorkDir())
 }
 
 // newLimitsMachine returns what applies limits: this process, or the worker for it.
 func newLimitsMachine(s config.Settings, start apt.StartFunc) limiter.Machine {
-	m := parts.LimitsMachine(s)
+	m := adapters.LimitsMachine(s)
 	if start == nil {
 		return m
 	}
-	return privexec.NewLimiter(m, start, parts.CommandPath, s.WorkDir())
+	return privexec.NewLimiter(m, start, programs.CommandPath, s.WorkDir())
 }

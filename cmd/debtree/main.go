@@ -19,7 +19,7 @@ import (
 
 	"cortex/cmd/cli"
 	"cortex/cmd/cli/systemcmd"
-	"cortex/cmd/parts"
+	"cortex/cmd/programs"
 )
 
 func main() {
@@ -46,7 +46,7 @@ func run(args []string) error {
 		return err
 	}
 	root := cli.Root()
-	for path, content := range systemcmd.DropIns(parts.CommandPath) {
+	for path, content := range systemcmd.DropIns(programs.CommandPath) {
 		if err := writeFile(dir, path, []byte(content)); err != nil {
 			return err
 		}

@@ -10,7 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"cortex/cmd/parts"
+	"cortex/cmd/ids"
 	"cortex/consumers/recorder"
 	"cortex/embedded/natslog"
 	"cortex/embedded/sqlite"
@@ -39,7 +39,7 @@ func check(tb testing.TB, err error) {
 // openLog opens the log in dir, and makes it the first time.
 func openLog(tb testing.TB, dir string, now func() time.Time) *natslog.Broker {
 	tb.Helper()
-	b, err := natslog.Open(context.Background(), natslog.Config{Dir: dir, Create: true, Now: now, NewID: parts.NewID})
+	b, err := natslog.Open(context.Background(), natslog.Config{Dir: dir, Create: true, Now: now, NewID: ids.New})
 	check(tb, err)
 	tb.Cleanup(func() { check(tb, b.Close()) })
 	return b
@@ -47,8 +47,8 @@ func openLog(tb testing.TB, dir string, now func() time.Time) *natslog.Broker {
 
 // request appends the fact that opens transaction n.
 func request(l events.Log, now func() time.Time, n int, words string) (events.Record, error) {
-	s := recorder.Recorder{Log: l, Now: now, NewID: parts.NewID, Actor: events.Actor{User: "root", Program: "cortex"}}
-	t := &events.Transaction{ID: events.TransactionID(parts.NewID())}
+	s := recorder.Recorder{Log: l, Now: now, NewID: ids.New, Actor: events.Actor{User: "root", Program: "cortex"}}
+	t := &events.Transaction{ID: events.TransactionID(ids.New())}
 	return s.AppendToTransaction(context.Background(), recorder.Cause{}, t, &events.Requested{Number: n, Intent: events.Intent{
 		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: events.PackageName(fmt.Sprintf("package-%d", n%50))}}, CommandLine: words,
 	}})

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"cortex/cmd/parts"
+	"cortex/cmd/ids"
 	"cortex/consumers/machine/blobstore"
 	"cortex/embedded/natslog"
 	"cortex/events"
@@ -33,7 +33,7 @@ func appending(dir string) int {
 }
 
 func serve(dir string) error {
-	b, err := natslog.Open(context.Background(), natslog.Config{Dir: dir, Create: true, MaxBytes: 120_000, Now: time.Now, NewID: parts.NewID})
+	b, err := natslog.Open(context.Background(), natslog.Config{Dir: dir, Create: true, MaxBytes: 120_000, Now: time.Now, NewID: ids.New})
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func serve(dir string) error {
 			_, err = request(b.Log(), time.Now, n, strings.Repeat("words ", 500))
 		case "request":
 			var e events.Event
-			id := parts.NewID()
+			id := ids.New()
 			if e, err = events.NewRequestEvent(events.Event{
 				ID: id, Host: b.Host(), Subject: events.TransactionSubject(events.TransactionID(id)), Transaction: events.TransactionID(id), Time: time.Now(),
 			}, &events.CancelRequest{Reason: "for a test"}); err == nil {

@@ -5,7 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"cortex/cmd/parts"
+	"cortex/cmd/ids"
+	"cortex/cmd/readmodels"
 	"cortex/embedded/sqlite"
 	"cortex/events"
 	"cortex/events/memlog"
@@ -50,10 +51,10 @@ func exact(i int) string { return fmt.Sprintf("%032x", i) }
 // cache is one of so many short answers; long ones would not all be kept.
 func cache(b *testing.B, entries int) *answers.Reader {
 	b.Helper()
-	log := memlog.New(events.HostID(parts.NewID()))
+	log := memlog.New(events.HostID(ids.New()))
 	for i := range entries {
 		e, err := events.NewFactEvent(events.Event{
-			ID: parts.NewID(), Host: log.Host(), Subject: events.LogSubject(log.Host()), Time: time.Now(), Actor: events.Actor{Program: "cortex"},
+			ID: ids.New(), Host: log.Host(), Subject: events.LogSubject(log.Host()), Time: time.Now(), Actor: events.Actor{Program: "cortex"},
 		}, &events.LLMCompleted{Task: events.TaskInstall, Provider: "local", Model: "m", Question: "q", Answer: "a", Scope: "here", ExactKey: exact(i)})
 		if err == nil {
 			_, err = log.Append(b.Context(), e, events.NoExpectation)
@@ -62,7 +63,7 @@ func cache(b *testing.B, entries int) *answers.Reader {
 			b.Fatal(err)
 		}
 	}
-	p, err := parts.ProjectionByName(answers.Name)
+	p, err := readmodels.ByName(answers.Name)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -13,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"cortex/cmd/parts"
+	"cortex/cmd/ids"
+	"cortex/cmd/readmodels"
 	"cortex/consumers/recorder"
 	"cortex/embedded/natslog"
 	"cortex/embedded/sqlite"
@@ -55,7 +56,7 @@ func BenchmarkRebuild(b *testing.B) {
 	var models []*projections.ReadModel
 	finished := map[string][]table{}
 	rows := 0
-	for _, p := range parts.Projections() {
+	for _, p := range readmodels.Definitions() {
 		m := model(b, p, log)
 		models, finished[p.Name] = append(models, m), contents(b, m.Path())
 		for _, t := range finished[p.Name] {
@@ -67,7 +68,7 @@ func BenchmarkRebuild(b *testing.B) {
 	b.Run("rows-of-all", func(b *testing.B) {
 		for b.Loop() {
 			dir := b.TempDir()
-			all := parts.Projections()
+			all := readmodels.Definitions()
 			if err := crowd(len(all), func(i int) error {
 				p := all[i]
 				return insertRows(b.Context(), filepath.Join(dir, p.Name), p.Schema, finished[p.Name])
@@ -117,9 +118,9 @@ func write(b *testing.B, dir string, n int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := &recorder.Recorder{Log: br.Log(), Now: time.Now, NewID: parts.NewID, Actor: events.Actor{User: "root", Program: "cortex"}}
+	s := &recorder.Recorder{Log: br.Log(), Now: time.Now, NewID: ids.New, Actor: events.Actor{User: "root", Program: "cortex"}}
 	for written, i := 1, 1; written < n; i++ {
-		t := &events.Transaction{ID: events.TransactionID(parts.NewID())}
+		t := &events.Transaction{ID: events.TransactionID(ids.New())}
 		for _, f := range installation(i) {
 			if _, err := s.AppendToTransaction(b.Context(), recorder.Cause{}, t, f); err != nil {
 				b.Fatal(err)

@@ -16,7 +16,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"cortex/cmd/parts"
+	"cortex/cmd/ids"
+	"cortex/cmd/readmodels"
 	"cortex/consumers/projector"
 	"cortex/consumers/recorder"
 	"cortex/embedded/natslog"
@@ -50,18 +51,18 @@ type rig struct {
 func newRig(tb testing.TB, names ...string) *rig {
 	tb.Helper()
 	dir := tb.TempDir()
-	b, err := natslog.Open(tb.Context(), natslog.Config{Dir: dir, Create: true, Now: time.Now, NewID: parts.NewID})
+	b, err := natslog.Open(tb.Context(), natslog.Config{Dir: dir, Create: true, Now: time.Now, NewID: ids.New})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	r := &rig{tb: tb, broker: b, models: map[string]*projections.ReadModel{}}
-	r.scribe = &recorder.Recorder{Log: b.Log(), Now: time.Now, NewID: parts.NewID, Actor: events.Actor{User: "root", Program: "cortex"}}
+	r.scribe = &recorder.Recorder{Log: b.Log(), Now: time.Now, NewID: ids.New, Actor: events.Actor{User: "root", Program: "cortex"}}
 	open := func(ctx context.Context, path string) (projections.Store, error) {
 		return sqlite.Open(ctx, sqlite.Config{Path: path, PoolSize: 8})
 	}
 	var follow []projector.ReadModel
 	for _, name := range names {
-		p, err := parts.ProjectionByName(name)
+		p, err := readmodels.ByName(name)
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -97,7 +98,7 @@ func newRig(tb testing.TB, names ...string) *rig {
 // request appends the fact that opens a transaction, and gives its place.
 func (r *rig) request(ctx context.Context) (events.Position, error) {
 	n := int(r.number.Add(1))
-	t := &events.Transaction{ID: events.TransactionID(parts.NewID())}
+	t := &events.Transaction{ID: events.TransactionID(ids.New())}
 	rec, err := r.scribe.AppendToTransaction(ctx, recorder.Cause{}, t, &events.Requested{Number: n, Intent: events.Intent{
 		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: events.PackageName(fmt.Sprintf("package-%d", n%200))}}, CommandLine: "cortex install",
 	}})
@@ -190,7 +191,7 @@ func TestAHundredPublishersLoseNothing(t *testing.T) {
 // how long it goes on; in the end it is nothing.
 func TestTheReadModelsKeepUp(t *testing.T) {
 	var names []string
-	for _, p := range parts.Projections() {
+	for _, p := range readmodels.Definitions() {
 		names = append(names, p.Name)
 	}
 	r := newRig(t, names...)

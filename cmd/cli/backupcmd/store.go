@@ -11,8 +11,8 @@ import (
 
 	"cortex/cmd/app"
 	"cortex/cmd/cli/cmdutil"
+	"cortex/cmd/ids"
 	"cortex/cmd/output"
-	"cortex/cmd/parts"
 	"cortex/consumers/machine/apt"
 	"cortex/consumers/machine/blobstore"
 	"cortex/consumers/recorder"
@@ -168,7 +168,7 @@ func (a *commands) storeFetch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := retention.New(&recorder.Recorder{Now: time.Now, NewID: parts.NewID}, v, apt.New(apt.Config{Root: a.Settings.Root, WorkDir: a.Settings.WorkDir()}))
+	c := retention.New(&recorder.Recorder{Now: time.Now, NewID: ids.New}, v, apt.New(apt.Config{Root: a.Settings.Root, WorkDir: a.Settings.WorkDir()}))
 	got, failed := 0, 0
 	err = c.PrefetchDebs(ctx, max(a.Settings.StoreBudget, 1), nil, func(f retention.FetchAttempt) {
 		if f.Err != nil {

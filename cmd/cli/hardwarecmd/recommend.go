@@ -7,9 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/adapters"
 	"cortex/cmd/cli/cmdutil"
 	"cortex/cmd/output"
-	"cortex/cmd/parts"
 	"cortex/consumers/machine/apt"
 	"cortex/events"
 	"cortex/producers/hardware"
@@ -43,7 +43,7 @@ type recommendView struct {
 }
 
 func (a *commands) recommend(ctx context.Context, missing bool) error {
-	collector := parts.HardwareCollector(a.Settings)
+	collector := adapters.HardwareCollector(a.Settings)
 	r, err := collector.Collect(ctx)
 	if err != nil {
 		return err

@@ -10,10 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/adapters"
 	"cortex/cmd/app"
 	"cortex/cmd/cli/cmdutil"
 	"cortex/cmd/output"
-	"cortex/cmd/parts"
 	"cortex/consumers/machine/limits"
 	"cortex/events"
 	model "cortex/projections/limits"
@@ -160,7 +160,7 @@ func newLimitsList(a *commands) *cobra.Command {
 // present adds the state of the groups on this machine.
 func (a *commands) present(ctx context.Context, groups []model.LimitedGroup) []output.LimitGroup {
 	out := []output.LimitGroup{}
-	machine := parts.LimitsMachine(a.Settings)
+	machine := adapters.LimitsMachine(a.Settings)
 	for _, g := range groups {
 		v := output.LimitGroup{LimitedGroup: g, State: "ended"}
 		if g.Reverted == nil {
@@ -200,7 +200,7 @@ group are those that were recorded when it started.`,
 			if err != nil {
 				return err
 			}
-			b, err := limits.Detect(parts.LimitsConfig(a.Settings), backend)
+			b, err := limits.Detect(adapters.LimitsConfig(a.Settings), backend)
 			if err != nil {
 				return err
 			}

@@ -18,7 +18,7 @@ import (
 	"cortex/cmd/client"
 	"cortex/cmd/doctor"
 	"cortex/cmd/output"
-	"cortex/cmd/parts"
+	"cortex/cmd/programs"
 	"cortex/consumers/machine/apt"
 	"cortex/events"
 	"cortex/projections/history"
@@ -67,7 +67,7 @@ func (a *commands) daemonIs(ctx context.Context, c *client.Client) []doctor.Find
 	switch {
 	case errors.Is(err, events.ErrUnavailable):
 		if a.Engine.Run == nil {
-			if _, err := parts.FindProgram(app.EngineName); err != nil {
+			if _, err := programs.Find(app.EngineName); err != nil {
 				return doctor.ProblemFinding(err.Error(), "install cortex again: it comes with "+app.EngineName)
 			}
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cortex/cmd/cli/cmdutil"
-	"cortex/cmd/parts"
+	"cortex/cmd/ids"
 	"cortex/consumers/machine/apt"
 	"cortex/consumers/machine/blobstore"
 	"cortex/consumers/machine/confstate"
@@ -84,7 +84,7 @@ type watching struct {
 func (w *watching) before(ctx context.Context, byApt bool) error {
 	pid, argv := caller(os.Getppid())
 	o := events.Observation{
-		ID: parts.NewID(), Program: argv[0], Command: intent.CommandLine(argv), Started: time.Now(),
+		ID: ids.New(), Program: argv[0], Command: intent.CommandLine(argv), Started: time.Now(),
 		Actor: events.Actor{UID: w.UID, LoginUID: loginUID(), SudoUser: w.Env("SUDO_USER"), Program: argv[0], PID: pid},
 	}
 	var err error

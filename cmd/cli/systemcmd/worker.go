@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cortex/cmd/adapters"
 	"cortex/cmd/cli/cmdutil"
 	"cortex/cmd/cli/iostreams"
-	"cortex/cmd/parts"
 	"cortex/cmd/privexec"
 	"cortex/cmd/systemd"
 	"cortex/consumers/machine/apt"
@@ -79,7 +79,7 @@ func (a *commands) changeLimits(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	applied, err := job.Run(cmd.Context(), parts.LimitsMachine(a.Settings))
+	applied, err := job.Run(cmd.Context(), adapters.LimitsMachine(a.Settings))
 	if err != nil {
 		return err
 	}

@@ -1,16 +1,17 @@
-package parts
+package adapters
 
 import (
 	"cortex/cmd/config"
 	"cortex/consumers/machine/limits"
 )
 
-// LimitsMachine is what applies limits on this machine, and reads how groups are.
+// LimitsMachine returns the object that applies limits on this machine and reads the
+// resource use of their groups.
 func LimitsMachine(s config.Settings) *limits.Machine {
 	return limits.NewMachine(LimitsConfig(s), s.LimitsDir())
 }
 
-// LimitsConfig is what back ends for limits need to know.
+// LimitsConfig returns the configuration of the limits back ends.
 func LimitsConfig(s config.Settings) limits.Config {
 	return limits.Config{Root: "/", UID: s.UID, Run: limits.RunCommand}
 }

@@ -10,30 +10,30 @@ import (
 	"cortex/events"
 )
 
-// AskLine is one line of the answer to a question; exactly one field is set. A
-// reply or an error is the last.
+// AskLine is one line of the answer to a question. Exactly one field is set. A line with
+// a reply or an error ends the stream.
 type AskLine struct {
 	Delta *router.Delta   `json:"delta,omitempty"`
 	Reply *events.Reply   `json:"reply,omitempty"`
 	Error *events.Failure `json:"error,omitempty"`
 }
 
-// ModelProvidersStatus is how the providers of models are.
+// ModelProvidersStatus is the state of the model providers.
 type ModelProvidersStatus struct {
 	Mode      events.LLMMode          `json:"mode"`
-	Problem   string                  `json:"problem,omitempty"` // with what is set
+	Problem   string                  `json:"problem,omitempty"` // with the settings
 	Providers []router.ProviderHealth `json:"providers"`
 	Probes    []ProbeResult           `json:"probes,omitempty"`
 }
 
-// ProbeResult is what a look at one provider found.
+// ProbeResult is the result of probing one provider.
 type ProbeResult struct {
 	Name  string `json:"name"`
 	Error string `json:"error,omitempty"`
 }
 
-// postAsk streams the answer. When the caller goes, the question is given up.
-func (d *SocketServer) postAsk(w http.ResponseWriter, r *http.Request, who events.Actor) error {
+// postAsk streams the answer. It cancels the question when the caller disconnects.
+func (srv *SocketServer) postAsk(w http.ResponseWriter, r *http.Request, who events.Actor) error {
 	var q events.Question
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 		return &events.Error{Op: "api.postAsk", Kind: events.ErrUsage, Err: fmt.Errorf("not a question: %w", err)}
@@ -52,7 +52,7 @@ func (d *SocketServer) postAsk(w http.ResponseWriter, r *http.Request, who event
 			w.(http.Flusher).Flush()
 		}
 	}
-	reply, err := d.backend.Ask(r.Context(), who, q, func(delta router.Delta) { write(AskLine{Delta: &delta}) })
+	reply, err := srv.backend.Ask(r.Context(), who, q, func(delta router.Delta) { write(AskLine{Delta: &delta}) })
 	if err != nil {
 		f := events.FailureOf(err)
 		write(AskLine{Error: &f})
@@ -62,8 +62,8 @@ func (d *SocketServer) postAsk(w http.ResponseWriter, r *http.Request, who event
 	return nil
 }
 
-func (d *SocketServer) getModels(w http.ResponseWriter, r *http.Request, _ events.Actor) error {
-	m, err := d.backend.ModelProvidersStatus(r.Context(), r.FormValue("probe") == "true")
+func (srv *SocketServer) getModels(w http.ResponseWriter, r *http.Request, _ events.Actor) error {
+	m, err := srv.backend.ModelProvidersStatus(r.Context(), r.FormValue("probe") == "true")
 	if err != nil {
 		return err
 	}

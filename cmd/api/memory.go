@@ -12,18 +12,18 @@ import (
 	"cortex/events"
 )
 
-// MemoryChange is what somebody wants remembered or forgotten about themselves; exactly
+// MemoryChange asks the daemon to remember or forget something about the caller. Exactly
 // one field is set.
 type MemoryChange struct {
-	Preference        string   `json:"state,omitempty"`   // a preference
-	DismissSuggestion string   `json:"dismiss,omitempty"` // a suggestion
-	Forget            []string `json:"forget,omitempty"`  // memories, by name
+	Preference        string   `json:"state,omitempty"`   // text to remember
+	DismissSuggestion string   `json:"dismiss,omitempty"` // name of a suggestion to dismiss
+	Forget            []string `json:"forget,omitempty"`  // names of items to forget
 	ForgetAll         bool     `json:"forget_all,omitempty"`
 }
 
 var memoryNamePattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[pcf][1-9][0-9]{0,18}(\.[0-9]{1,4})?$`) })
 
-// Validate reports every problem, joined.
+// Validate returns all problems, joined, as one ErrUsage error.
 func (m MemoryChange) Validate() error {
 	var errs []error
 	set := 0
@@ -33,13 +33,13 @@ func (m MemoryChange) Validate() error {
 		}
 	}
 	if set != 1 {
-		errs = append(errs, errors.New("one thing at a time"))
+		errs = append(errs, errors.New("exactly one of state, dismiss, forget and forget_all must be set"))
 	}
 	if len(m.Preference) > events.MaxPreferenceBytes {
-		errs = append(errs, fmt.Errorf("a preference of %d bytes is more than %d", len(m.Preference), events.MaxPreferenceBytes))
+		errs = append(errs, fmt.Errorf("the preference has %d bytes; at most %d are allowed", len(m.Preference), events.MaxPreferenceBytes))
 	}
 	if len(m.Forget) > events.MaxMemoriesForgotten {
-		errs = append(errs, fmt.Errorf("%d memories are more than %d", len(m.Forget), events.MaxMemoriesForgotten))
+		errs = append(errs, fmt.Errorf("%d items cannot be forgotten at once; at most %d are allowed", len(m.Forget), events.MaxMemoriesForgotten))
 	}
 	names := slices.Clone(m.Forget)
 	if m.DismissSuggestion != "" {
@@ -47,25 +47,25 @@ func (m MemoryChange) Validate() error {
 	}
 	for _, n := range names {
 		if !memoryNamePattern().MatchString(n) {
-			errs = append(errs, fmt.Errorf("%q is no memory", n))
+			errs = append(errs, fmt.Errorf("invalid name %q of a remembered item", n))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return &events.Error{Op: "api.Memo.Validate", Kind: events.ErrUsage, Err: err, Hint: "'cortex memory show' names them"}
+		return &events.Error{Op: "api.MemoryChange.Validate", Kind: events.ErrUsage, Err: err, Hint: "'cortex memory show' lists the names"}
 	}
 	return nil
 }
 
-// postMemory serves anybody, each about themselves.
-func (d *SocketServer) postMemory(w http.ResponseWriter, r *http.Request, who events.Actor) error {
+// postMemory changes the items about the caller.
+func (srv *SocketServer) postMemory(w http.ResponseWriter, r *http.Request, who events.Actor) error {
 	var m MemoryChange
 	if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
-		return &events.Error{Op: "api.postMemory", Kind: events.ErrUsage, Err: fmt.Errorf("not a memo: %w", err)}
+		return &events.Error{Op: "api.postMemory", Kind: events.ErrUsage, Err: fmt.Errorf("not a change of memory: %w", err)}
 	}
 	if err := m.Validate(); err != nil {
 		return err
 	}
-	at, err := d.backend.UpdateMemory(r.Context(), who, m)
+	at, err := srv.backend.UpdateMemory(r.Context(), who, m)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 
 type peerKey struct{}
 
-// withPeer asks the kernel who is at the other end of a connection.
+// withPeer stores the peer credentials of a connection in its context.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
 	conn, ok := c.(*net.UnixConn)
 	if !ok {
@@ -38,7 +38,8 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, peerKey{}, *cred)
 }
 
-// peerActor gives the caller as an actor; ok is false when the kernel did not say.
+// peerActor returns the caller as an actor. ok is false if the kernel reported no peer
+// credentials.
 func peerActor(r *http.Request) (events.Actor, bool) {
 	cred, ok := r.Context().Value(peerKey{}).(unix.Ucred)
 	if !ok {
@@ -53,14 +54,14 @@ func peerActor(r *http.Request) (events.Actor, bool) {
 	return a, true
 }
 
-// Headers in which a caller that is root says from where it was called. A daemon whose
-// rights are bounded cannot see that by itself.
+// Headers in which a caller that is root names its terminal and the user who called sudo.
+// A sandboxed daemon cannot read them from /proc.
 const (
 	HeaderTTY      = "Cortex-Tty"
 	HeaderSudoUser = "Cortex-Sudo-User"
 )
 
-// addRootHeaders adds what root says about itself where the kernel did not let us look.
+// addRootHeaders adds the headers of a caller that is root where /proc had no value.
 func addRootHeaders(a *events.Actor, h http.Header) {
 	if a.UID != 0 {
 		return
@@ -73,11 +74,11 @@ func addRootHeaders(a *events.Actor, h http.Header) {
 	}
 }
 
-// addProcessDetails adds what the caller's process says about itself. All of it is for
-// people; nothing is decided by it.
+// addProcessDetails adds details from the caller's process directory. They are for display
+// only: no decision depends on them.
 func addProcessDetails(a *events.Actor, proc string) {
 	if b, err := os.ReadFile(filepath.Join(proc, "loginuid")); err == nil {
-		// 4294967295 stands for "not set"
+		// 4294967295 means "not set"
 		if n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 32); err == nil && n != 1<<32-1 {
 			a.LoginUID = int(n)
 		}
@@ -97,7 +98,7 @@ func addProcessDetails(a *events.Actor, proc string) {
 	}
 }
 
-// sanitize keeps foreign text short and free of anything but plain characters.
+// sanitize cuts s to most bytes and replaces every character that is not printable ASCII.
 func sanitize(s string, most int) string {
 	s = strings.Map(func(r rune) rune {
 		if r < '!' || r > '~' {

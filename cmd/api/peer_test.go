@@ -7,7 +7,7 @@ import (
 	"cortex/events"
 )
 
-func TestOnlyRootIsBelievedWhereItWasCalled(t *testing.T) {
+func TestRootHeadersAreAcceptedFromRootOnly(t *testing.T) {
 	h := http.Header{}
 	h.Set(HeaderTTY, "pts/3\n")
 	h.Set(HeaderSudoUser, "alice")
@@ -19,11 +19,11 @@ func TestOnlyRootIsBelievedWhereItWasCalled(t *testing.T) {
 	seen := events.Actor{UID: 0, TTY: "pts/1", SudoUser: "bob"}
 	addRootHeaders(&seen, h)
 	if seen.TTY != "pts/1" || seen.SudoUser != "bob" {
-		t.Errorf("what the kernel showed was replaced: %+v", seen)
+		t.Errorf("headers replaced the values of /proc: %+v", seen)
 	}
 	other := events.Actor{UID: 1000}
 	addRootHeaders(&other, h)
 	if other.TTY != "" || other.SudoUser != "" {
-		t.Errorf("somebody else was believed: %+v", other)
+		t.Errorf("headers of another user were accepted: %+v", other)
 	}
 }

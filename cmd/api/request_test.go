@@ -13,7 +13,7 @@ import (
 	"cortex/events"
 )
 
-// requestStore is a daemon that counts the stored requests.
+// requestStore is a Daemon that counts the submitted requests.
 type requestStore struct {
 	Daemon
 	stored int
@@ -26,7 +26,7 @@ func (s *requestStore) Submit(context.Context, events.Event) (events.Position, e
 	return 1, nil
 }
 
-func TestRequestWithUnknownPartsIsRefusedBeforeItIsStored(t *testing.T) {
+func TestPostRequestRefusesUnknownParts(t *testing.T) {
 	id := events.ID("01940000-0000-7000-8000-0000000000aa")
 	e, err := events.NewRequestEvent(events.Event{
 		ID: id, Host: "01940000-0000-7000-8000-000000000001", Subject: events.TransactionSubject(events.TransactionID(id)),
@@ -58,12 +58,12 @@ func TestRequestWithUnknownPartsIsRefusedBeforeItIsStored(t *testing.T) {
 		t.Errorf("%d requests were stored", store.stored)
 	}
 	if err := post(good); err != nil || store.stored != 1 {
-		t.Errorf("a good request: %v, %d stored", err, store.stored)
+		t.Errorf("a valid request: %v, %d stored", err, store.stored)
 	}
 }
 
-// TestEventLineIsReadByOldClients: clients of the first versions refuse an event with an
-// unknown attribute, so that the version is beside the event.
+// Clients of the first versions refuse an event with an unknown attribute. The version is
+// therefore beside the event.
 func TestEventLineIsReadByOldClients(t *testing.T) {
 	r := events.Record{Event: events.Event{
 		ID: "01940000-0000-7000-8000-000000000009", Kind: events.KindCancelled, Host: "01940000-0000-7000-8000-000000000001",

@@ -19,7 +19,7 @@ import (
 	"cortex/events"
 )
 
-// Limits of the door.
+// Limits of the server.
 const (
 	maxBody        = 1 << 20
 	headerTimeout  = 5 * time.Second
@@ -27,134 +27,141 @@ const (
 	maxConnections = 256
 )
 
-// Daemon is the daemon behind the door. It is safe for concurrent use.
+// Daemon is the part of the daemon that the server calls. It is safe for concurrent use.
 type Daemon interface {
 	Host() events.HostID
 	// MayChange reports whether uid may change the machine.
 	MayChange(uid int) bool
-	// Submit stores a request durably and gives its place.
+	// Submit stores a request durably and returns its position.
 	Submit(ctx context.Context, e events.Event) (events.Position, error)
 	Read(ctx context.Context, q events.Query) iter.Seq2[events.Record, error]
 	Follow(ctx context.Context, q events.Query) iter.Seq2[events.Record, error]
-	// Progress gives the progress of a transaction until ctx is done; then the
-	// channel is closed.
+	// Progress returns a channel with the progress of a transaction. It is closed when
+	// ctx is done.
 	Progress(ctx context.Context, t events.TransactionID) <-chan events.Progress
 	// WaitProjected returns once every read model has reached p.
 	WaitProjected(ctx context.Context, p events.Position) error
 	Head(ctx context.Context) (events.Link, error)
 	Status(ctx context.Context) (DaemonStatus, error)
 	Replay(ctx context.Context, projection string, verify bool) ([]ReplayResult, error)
-	// CollectGarbage drops from the vault what nothing needs; transactions that ended
-	// before forget lose what only they need.
+	// CollectGarbage removes from the blob store all blobs that no undo needs. Transactions
+	// that ended before forget can no longer be undone: their blobs are removed as well.
 	CollectGarbage(ctx context.Context, forget time.Time) (*events.GarbageCollected, error)
-	// RecordExternalChanges takes in what the hooks of apt and dpkg wrote down.
+	// RecordExternalChanges records the changes that the hooks of apt and dpkg have spooled.
 	RecordExternalChanges(ctx context.Context) error
-	// Ask puts a question to a model, or answers it from the cache; delta receives
-	// parts of the answer as they come.
+	// Ask answers a question from the cache or through a model. It calls delta with each
+	// part of the answer as it arrives.
 	Ask(ctx context.Context, who events.Actor, q events.Question, delta func(router.Delta)) (events.Reply, error)
-	// ModelProvidersStatus tells how the providers of models are; with probe it looks first.
+	// ModelProvidersStatus returns the state of the model providers. With probe it first
+	// sends a request to each of them.
 	ModelProvidersStatus(ctx context.Context, probe bool) (ModelProvidersStatus, error)
-	// UpdateMemory takes what somebody wants remembered or forgotten about themselves,
-	// and gives the place of the fact that says so.
+	// UpdateMemory remembers or forgets an item about who, and returns the position of
+	// the fact.
 	UpdateMemory(ctx context.Context, who events.Actor, m MemoryChange) (events.Position, error)
-	// StartupNotes tells what happened at the start that people should know.
+	// StartupNotes returns messages about the start-up for the user.
 	StartupNotes() []string
-	// Stop asks the daemon to leave once nothing runs.
+	// Stop makes the daemon stop when no transaction runs.
 	Stop()
 }
 
-// permission is what a caller may do.
+// permission is what a route needs.
 type permission int
 
 const (
-	permRead   permission = iota // anybody
-	permPlan                     // anybody: what changes nothing
-	permChange                   // whom the backend lets
-	permAsk                      // who pays: the daemon's own user, and whom the backend lets
+	permRead   permission = iota // read state and history
+	permPlan                     // submit requests that do not change the machine
+	permOwn                      // change items about the caller
+	permAsk                      // spend the owner's model budget
+	permChange                   // change the machine or its history
 )
 
-// Authorize is the whole of authorisation.
-func Authorize(r permission, mayChange bool) bool {
-	switch r {
-	case permRead, permPlan:
+// Authorize reports whether a caller has a permission. owner is true if the caller is the
+// user that the daemon runs as; mayChange is the result of [Daemon.MayChange].
+func Authorize(need permission, owner, mayChange bool) bool {
+	switch need {
+	case permRead, permPlan, permOwn:
 		return true
-	case permChange, permAsk:
+	case permAsk:
+		return owner || mayChange
+	case permChange:
 		return mayChange
 	}
 	return false
 }
 
-// SocketServer serves a backend.
+// SocketServer serves the API of a [Daemon] on a socket.
 type SocketServer struct {
 	backend           Daemon
 	ping              Ping
 	logger            *slog.Logger
 	server            *http.Server
 	connections       atomic.Int64
-	connectionChanged chan struct{} // told when open changes
+	connectionChanged chan struct{} // receives when connections changes
 	notesOnce         sync.Once
 }
 
-// New returns a door; [SocketServer.Serve] opens it.
+// New returns a server; [SocketServer.Serve] starts it.
 func New(b Daemon, build string, pid, uid int, logger *slog.Logger) *SocketServer {
-	d := &SocketServer{
+	srv := &SocketServer{
 		backend: b, logger: logger, connectionChanged: make(chan struct{}, 1),
 		ping: Ping{Protocol: ProtocolVersion, Build: build, PID: pid, UID: uid, Host: b.Host()},
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/ping", d.guard(permRead, d.getPing))
-	mux.HandleFunc("POST /v1/requests", d.guard(permPlan, d.postRequest))
-	mux.HandleFunc("GET /v1/events", d.guard(permRead, d.getEvents))
-	mux.HandleFunc("GET /v1/wait", d.guard(permRead, d.getWait))
-	mux.HandleFunc("GET /v1/status", d.guard(permRead, d.getStatus))
-	mux.HandleFunc("POST /v1/replay", d.guard(permChange, d.postReplay))
-	mux.HandleFunc("POST /v1/collect", d.guard(permChange, d.postCollect))
-	mux.HandleFunc("POST /v1/ask", d.guard(permAsk, d.postAsk))
-	mux.HandleFunc("POST /v1/memory", d.guard(permPlan, d.postMemory))
-	mux.HandleFunc("GET /v1/models", d.guard(permRead, d.getModels))
-	mux.HandleFunc("POST /v1/observe", d.guard(permChange, d.postObserve))
-	mux.HandleFunc("POST /v1/stop", d.guard(permChange, d.postStop))
-	d.server = &http.Server{
+	mux.HandleFunc("GET /v1/ping", srv.guard(permRead, srv.getPing))
+	mux.HandleFunc("POST /v1/requests", srv.guard(permPlan, srv.postRequest))
+	mux.HandleFunc("GET /v1/events", srv.guard(permRead, srv.getEvents))
+	mux.HandleFunc("GET /v1/wait", srv.guard(permRead, srv.getWait))
+	mux.HandleFunc("GET /v1/status", srv.guard(permRead, srv.getStatus))
+	mux.HandleFunc("POST /v1/replay", srv.guard(permChange, srv.postReplay))
+	mux.HandleFunc("POST /v1/collect", srv.guard(permChange, srv.postCollect))
+	mux.HandleFunc("POST /v1/ask", srv.guard(permAsk, srv.postAsk))
+	mux.HandleFunc("POST /v1/memory", srv.guard(permOwn, srv.postMemory))
+	mux.HandleFunc("GET /v1/models", srv.guard(permRead, srv.getModels))
+	mux.HandleFunc("POST /v1/observe", srv.guard(permChange, srv.postObserve))
+	mux.HandleFunc("POST /v1/stop", srv.guard(permChange, srv.postStop))
+	srv.server = &http.Server{
 		Handler: mux, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: 16 << 10,
-		ConnContext: withPeer, ConnState: d.trackConnection,
+		ConnContext: withPeer, ConnState: srv.trackConnection,
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
-	return d
+	return srv
 }
 
-func (d *SocketServer) trackConnection(_ net.Conn, s http.ConnState) {
+func (srv *SocketServer) trackConnection(_ net.Conn, s http.ConnState) {
 	switch s {
 	case http.StateNew:
-		d.connections.Add(1)
+		srv.connections.Add(1)
 	case http.StateClosed, http.StateHijacked:
-		d.connections.Add(-1)
+		srv.connections.Add(-1)
 	case http.StateActive, http.StateIdle:
 		return
 	}
 	select {
-	case d.connectionChanged <- struct{}{}:
+	case srv.connectionChanged <- struct{}{}:
 	default:
 	}
 }
 
-// ConnectionCount is how many connections there are; Moved is told when that changes.
-func (d *SocketServer) ConnectionCount() int               { return int(d.connections.Load()) }
-func (d *SocketServer) ConnectionChanges() <-chan struct{} { return d.connectionChanged }
+// ConnectionCount returns the number of open connections.
+func (srv *SocketServer) ConnectionCount() int { return int(srv.connections.Load()) }
 
-// Serve answers until ctx is done, then closes what is open.
-func (d *SocketServer) Serve(ctx context.Context, l net.Listener) error {
-	d.server.BaseContext = func(net.Listener) context.Context { return ctx }
+// ConnectionChanges returns a channel that receives when the number of connections changes.
+func (srv *SocketServer) ConnectionChanges() <-chan struct{} { return srv.connectionChanged }
+
+// Serve serves l until ctx is done, then closes all connections.
+func (srv *SocketServer) Serve(ctx context.Context, l net.Listener) error {
+	srv.server.BaseContext = func(net.Listener) context.Context { return ctx }
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		<-ctx.Done()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		if d.server.Shutdown(grace) != nil {
-			_ = d.server.Close()
+		if srv.server.Shutdown(grace) != nil {
+			_ = srv.server.Close()
 		}
 	}()
-	err := d.server.Serve(l)
+	err := srv.server.Serve(l)
 	if errors.Is(err, http.ErrServerClosed) {
 		<-done
 		return nil
@@ -164,35 +171,37 @@ func (d *SocketServer) Serve(ctx context.Context, l net.Listener) error {
 
 type handler func(w http.ResponseWriter, r *http.Request, who events.Actor) error
 
-// guard establishes who calls and what they may do before anything else.
-func (d *SocketServer) guard(need permission, h handler) http.HandlerFunc {
+// guard identifies the caller and checks the permission before it calls h.
+func (srv *SocketServer) guard(need permission, h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		who, ok := peerActor(r)
 		var err error
 		switch {
 		case !ok:
-			err = &events.Error{Op: "api.guard", Kind: events.ErrConfirmation, Err: errors.New("the kernel did not say who is calling")}
-		case d.connections.Load() > maxConnections:
+			err = &events.Error{Op: "api.guard", Kind: events.ErrConfirmation, Err: errors.New("the kernel reported no credentials of the caller")}
+		case srv.connections.Load() > maxConnections:
 			err = &events.Error{Op: "api.guard", Kind: events.ErrUnavailable, Err: errors.New("too many connections"), Hint: "try again in a moment"}
-		case need == permAsk && who.UID == d.ping.UID:
-			err = h(w, r, who)
-		case !Authorize(need, d.backend.MayChange(who.UID)):
+		case !srv.authorize(need, who):
 			err = forbidden(who)
 		default:
 			err = h(w, r, who)
 		}
 		if err != nil {
-			d.writeError(w, err)
+			srv.writeError(w, err)
 		}
 	}
+}
+
+func (srv *SocketServer) authorize(need permission, who events.Actor) bool {
+	return Authorize(need, who.UID == srv.ping.UID, srv.backend.MayChange(who.UID))
 }
 
 func forbidden(who events.Actor) error {
 	return &events.Error{Op: "api.guard", Kind: events.ErrConfirmation, Err: fmt.Errorf("user %s may not change this machine", who.User), Hint: "run the command with sudo"}
 }
 
-func (d *SocketServer) writeError(w http.ResponseWriter, err error) {
+func (srv *SocketServer) writeError(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
 	switch events.KindOf(err) {
 	case events.ErrUsage:
@@ -219,14 +228,14 @@ func writeJSON(w http.ResponseWriter, v any) error {
 	return json.NewEncoder(w).Encode(v)
 }
 
-func (d *SocketServer) getPing(w http.ResponseWriter, _ *http.Request, who events.Actor) error {
-	p := d.ping
-	p.MayChange = d.backend.MayChange(who.UID)
-	d.notesOnce.Do(func() { p.StartupNotes = d.backend.StartupNotes() }) // told once, to the first who asks
+func (srv *SocketServer) getPing(w http.ResponseWriter, _ *http.Request, who events.Actor) error {
+	p := srv.ping
+	p.MayChange = srv.backend.MayChange(who.UID)
+	srv.notesOnce.Do(func() { p.StartupNotes = srv.backend.StartupNotes() }) // shown once, to the first caller
 	return writeJSON(w, p)
 }
 
-func (d *SocketServer) postRequest(w http.ResponseWriter, r *http.Request, who events.Actor) error {
+func (srv *SocketServer) postRequest(w http.ResponseWriter, r *http.Request, who events.Actor) error {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return &events.Error{Op: "api.postRequest", Kind: events.ErrUsage, Err: fmt.Errorf("read the request: %w", err)}
@@ -235,47 +244,47 @@ func (d *SocketServer) postRequest(w http.ResponseWriter, r *http.Request, who e
 	if err != nil {
 		return err
 	}
-	if req.MayChangeMachine() && !Authorize(permChange, d.backend.MayChange(who.UID)) {
+	if req.MayChangeMachine() && !srv.authorize(permChange, who) {
 		return forbidden(who)
 	}
-	e.Actor, e.Host = who, d.backend.Host()
-	position, err := d.backend.Submit(r.Context(), e)
+	e.Actor, e.Host = who, srv.backend.Host()
+	position, err := srv.backend.Submit(r.Context(), e)
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, PositionReply{position})
 }
 
-func (d *SocketServer) getWait(w http.ResponseWriter, r *http.Request, _ events.Actor) error {
+func (srv *SocketServer) getWait(w http.ResponseWriter, r *http.Request, _ events.Actor) error {
 	p, err := parsePosition(r, "position")
 	if err != nil {
 		return err
 	}
-	if err := d.backend.WaitProjected(r.Context(), p); err != nil {
+	if err := srv.backend.WaitProjected(r.Context(), p); err != nil {
 		return err
 	}
 	return writeJSON(w, PositionReply{p})
 }
 
-func (d *SocketServer) getStatus(w http.ResponseWriter, r *http.Request, who events.Actor) error {
-	s, err := d.backend.Status(r.Context())
+func (srv *SocketServer) getStatus(w http.ResponseWriter, r *http.Request, who events.Actor) error {
+	s, err := srv.backend.Status(r.Context())
 	if err != nil {
 		return err
 	}
-	s.Ping = d.ping
-	s.MayChange = d.backend.MayChange(who.UID)
+	s.Ping = srv.ping
+	s.MayChange = srv.backend.MayChange(who.UID)
 	return writeJSON(w, s)
 }
 
-func (d *SocketServer) postReplay(w http.ResponseWriter, r *http.Request, _ events.Actor) error {
-	done, err := d.backend.Replay(r.Context(), r.FormValue("projection"), r.FormValue("verify") == "true")
+func (srv *SocketServer) postReplay(w http.ResponseWriter, r *http.Request, _ events.Actor) error {
+	done, err := srv.backend.Replay(r.Context(), r.FormValue("projection"), r.FormValue("verify") == "true")
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, done)
 }
 
-func (d *SocketServer) postCollect(w http.ResponseWriter, r *http.Request, _ events.Actor) error {
+func (srv *SocketServer) postCollect(w http.ResponseWriter, r *http.Request, _ events.Actor) error {
 	var forget time.Time
 	if v := r.FormValue("forget"); v != "" {
 		t, err := time.Parse(time.RFC3339Nano, v)
@@ -284,22 +293,22 @@ func (d *SocketServer) postCollect(w http.ResponseWriter, r *http.Request, _ eve
 		}
 		forget = t
 	}
-	done, err := d.backend.CollectGarbage(r.Context(), forget)
+	done, err := srv.backend.CollectGarbage(r.Context(), forget)
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, done)
 }
 
-func (d *SocketServer) postObserve(w http.ResponseWriter, r *http.Request, _ events.Actor) error {
-	if err := d.backend.RecordExternalChanges(r.Context()); err != nil {
+func (srv *SocketServer) postObserve(w http.ResponseWriter, r *http.Request, _ events.Actor) error {
+	if err := srv.backend.RecordExternalChanges(r.Context()); err != nil {
 		return err
 	}
 	return writeJSON(w, struct{}{})
 }
 
-func (d *SocketServer) postStop(w http.ResponseWriter, _ *http.Request, _ events.Actor) error {
-	d.backend.Stop()
+func (srv *SocketServer) postStop(w http.ResponseWriter, _ *http.Request, _ events.Actor) error {
+	srv.backend.Stop()
 	return writeJSON(w, struct{}{})
 }
 

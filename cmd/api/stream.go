@@ -9,8 +9,8 @@ import (
 	"cortex/events"
 )
 
-// getEvents streams facts, and the progress of one transaction.
-func (d *SocketServer) getEvents(w http.ResponseWriter, r *http.Request, _ events.Actor) error {
+// getEvents streams facts and the progress of one transaction.
+func (srv *SocketServer) getEvents(w http.ResponseWriter, r *http.Request, _ events.Actor) error {
 	after, err := parsePosition(r, "after")
 	if err != nil {
 		return err
@@ -21,17 +21,17 @@ func (d *SocketServer) getEvents(w http.ResponseWriter, r *http.Request, _ event
 		if err := txn.Validate(); err != nil {
 			return &events.Error{Op: "api.getEvents", Kind: events.ErrUsage, Subject: "transaction", Err: err}
 		}
-		// What a handler gave up on belongs to the transaction too.
+		// A dead letter belongs to the transaction of the message.
 		q.Filters = []string{
-			events.FactFilter(d.backend.Host(), events.TransactionSubject(txn)),
-			events.KindFilter(d.backend.Host(), events.KindDeadLettered),
+			events.FactFilter(srv.backend.Host(), events.TransactionSubject(txn)),
+			events.KindFilter(srv.backend.Host(), events.KindDeadLettered),
 		}
 	}
 	s := eventStream{w: w, encode: json.NewEncoder(w), kind: r.FormValue("kind"), transaction: txn}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
 	if r.FormValue("follow") != "true" {
-		for rec, err := range d.backend.Read(r.Context(), q) {
+		for rec, err := range srv.backend.Read(r.Context(), q) {
 			if !s.writeRecord(rec, err) {
 				break
 			}
@@ -39,13 +39,13 @@ func (d *SocketServer) getEvents(w http.ResponseWriter, r *http.Request, _ event
 		return nil
 	}
 	s.flush()
-	d.followEvents(r.Context(), &s, q)
+	srv.followEvents(r.Context(), &s, q)
 	return nil
 }
 
-// followEvents merges facts, progress and heartbeats into one stream: one goroutine
-// for each source, one writer.
-func (d *SocketServer) followEvents(ctx context.Context, s *eventStream, q events.Query) {
+// followEvents merges facts, progress and heartbeats into one stream. Each source has a
+// goroutine; only this one writes.
+func (srv *SocketServer) followEvents(ctx context.Context, s *eventStream, q events.Query) {
 	ctx, cancel := context.WithCancel(ctx)
 	type item struct {
 		rec      events.Record
@@ -65,7 +65,7 @@ func (d *SocketServer) followEvents(ctx context.Context, s *eventStream, q event
 	}
 	go func() {
 		defer func() { ended <- struct{}{} }()
-		for rec, err := range d.backend.Follow(ctx, q) {
+		for rec, err := range srv.backend.Follow(ctx, q) {
 			if !send(item{rec: rec, err: err}) || err != nil {
 				return
 			}
@@ -75,7 +75,7 @@ func (d *SocketServer) followEvents(ctx context.Context, s *eventStream, q event
 		sources++
 		go func() {
 			defer func() { ended <- struct{}{} }()
-			for p := range d.backend.Progress(ctx, s.transaction) {
+			for p := range srv.backend.Progress(ctx, s.transaction) {
 				if !send(item{progress: &p}) {
 					return
 				}
@@ -102,7 +102,7 @@ func (d *SocketServer) followEvents(ctx context.Context, s *eventStream, q event
 				ok = s.writeRecord(i.rec, i.err)
 			}
 		case <-beat.C:
-			head, err := d.backend.Head(ctx)
+			head, err := srv.backend.Head(ctx)
 			if err != nil {
 				head = events.Link{}
 			}
@@ -115,7 +115,7 @@ func (d *SocketServer) followEvents(ctx context.Context, s *eventStream, q event
 	}
 }
 
-// eventStream writes lines.
+// eventStream writes the lines of one response.
 type eventStream struct {
 	w           http.ResponseWriter
 	encode      *json.Encoder

@@ -6,20 +6,20 @@ import (
 	"cortex/events"
 )
 
-// ProtocolVersion is the version of this interface. A client of another version asks
-// the daemon to leave and starts its own.
+// ProtocolVersion is the version of this interface. A client of another version stops
+// the daemon and starts its own.
 const ProtocolVersion = 1
 
-// Ping answers who is there.
+// Ping identifies the daemon.
 type Ping struct {
 	Protocol int           `json:"protocol"`
 	Build    string        `json:"build"`
 	PID      int           `json:"pid"`
 	UID      int           `json:"uid"` // of the daemon
 	Host     events.HostID `json:"host"`
-	// MayChange: whether the caller may change the machine through it.
+	// MayChange is true if the caller may change the machine through this daemon.
 	MayChange    bool     `json:"may_change"`
-	StartupNotes []string `json:"notes,omitempty"` // what happened at its start, for people
+	StartupNotes []string `json:"notes,omitempty"` // messages about its start-up, for the user
 }
 
 // StreamLine is one line of the event stream. Exactly one of Event, Progress,
@@ -54,28 +54,28 @@ func (l *StreamLine) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// PositionReply answers a request.
+// PositionReply is the reply to a submitted request.
 type PositionReply struct {
 	Position events.Position `json:"position"` // in the stream of requests
 }
 
-// DaemonStatus is how the daemon is.
+// DaemonStatus is the state of the daemon.
 type DaemonStatus struct {
 	Ping
 	StateDir           string             `json:"state"` // directory
 	Head               events.Position    `json:"head"`
 	LogBytes           uint64             `json:"log_b"`
 	FreeBytes          uint64             `json:"free_b"`
-	NATSServers        string             `json:"servers,omitempty"`   // that keep the log, when it is not the daemon
-	NATSListen         string             `json:"listening,omitempty"` // where NATS clients hear facts
+	NATSServers        string             `json:"servers,omitempty"`   // of an external cluster that stores the log; "" for the daemon's own
+	NATSListen         string             `json:"listening,omitempty"` // address at which NATS clients read facts
 	Writable           bool               `json:"writable"`
-	Problem            string             `json:"problem,omitempty"` // why it is not
-	TransactionRunning bool               `json:"running"`           // a transaction is being carried out
+	Problem            string             `json:"problem,omitempty"` // the reason if it is not
+	TransactionRunning bool               `json:"running"`           // a transaction is running
 	Projections        []ProjectionStatus `json:"projections"`
 	DeadLetters        []DeadLetterStatus `json:"parked,omitempty"`
 }
 
-// ProjectionStatus is how far a read model is.
+// ProjectionStatus is the progress of a read model.
 type ProjectionStatus struct {
 	Name     string          `json:"name"`
 	Position events.Position `json:"position"`
@@ -83,15 +83,15 @@ type ProjectionStatus struct {
 	Problem  string          `json:"problem,omitempty"`
 }
 
-// DeadLetterStatus is a message that its handler gave up on.
+// DeadLetterStatus is a message that its handler could not process.
 type DeadLetterStatus struct {
-	ID        events.ID      `json:"id"` // of the parked fact
+	ID        events.ID      `json:"id"` // of the dead-letter fact
 	Handler   string         `json:"handler"`
 	EventKind events.Kind    `json:"kind"`
 	Failure   events.Failure `json:"failure"`
 }
 
-// ReplayResult is what a replay did to one read model.
+// ReplayResult is the result of a replay for one read model.
 type ReplayResult struct {
 	Projection  string   `json:"projection"`
 	Events      int      `json:"events"`
@@ -100,7 +100,7 @@ type ReplayResult struct {
 	DurationMs  int64    `json:"duration_ms"`
 }
 
-// errorBody is the body of an error.
+// errorBody is the body of an error response.
 type errorBody struct {
 	Error events.Failure `json:"error"`
 }

@@ -1,9 +1,9 @@
-// Package askcontext finds out, for a question in words, what this machine knows that
-// bears on it: ports, packages, history, hardware, disks.
+// Package askcontext collects facts about this machine that are relevant to a question in
+// natural language: open ports, packages, history, hardware and free disk space.
 //
-// It promises to change nothing, to see no more than its user may, and to say of
-// every finding where it is from. It understands words roughly; what it finds is
-// shown as found, and never as the answer.
+// It promises: it changes nothing; it reads only what its user may read; each finding
+// names its source. It selects findings by keywords, so they are context for an answer
+// and not the answer.
 package askcontext
 
 import (
@@ -24,7 +24,7 @@ import (
 	"cortex/projections/history"
 )
 
-// Limits of what is found.
+// Limits of the collected context.
 const (
 	maxPackages     = 5
 	maxTransactions = 8
@@ -32,7 +32,7 @@ const (
 	maxText         = 4 << 10
 )
 
-// ContextSources are what is asked. Nil functions are not asked.
+// ContextSources are the sources of the context. Nil functions are skipped.
 type ContextSources struct {
 	Root     string
 	Machine  *apt.Machine
@@ -41,7 +41,7 @@ type ContextSources struct {
 	Hardware func(context.Context) ([]events.HardwareFact, error)
 }
 
-// Gather finds what bears on a question.
+// Gather collects the context of a question.
 func Gather(ctx context.Context, s ContextSources, question string) []events.Evidence {
 	words := splitWords(question)
 	var out []events.Evidence
@@ -84,7 +84,8 @@ func containsAny(words []string, any string) bool {
 	return slices.ContainsFunc(strings.Fields(any), func(w string) bool { return slices.Contains(words, w) })
 }
 
-// portsAskedAbout reports whether a question is about ports, and which.
+// portsAskedAbout reports whether a question is about ports, and returns the port numbers
+// in it.
 func portsAskedAbout(question string, words []string) (numbers []uint16, about bool) {
 	about = containsAny(words, "port ports listening listen listens socket sockets bind")
 	if !about {
@@ -98,12 +99,12 @@ func portsAskedAbout(question string, words []string) (numbers []uint16, about b
 	return numbers, true
 }
 
-// ports tells who listens.
+// ports lists the processes that listen.
 func (s ContextSources) ports(ctx context.Context, numbers []uint16) events.Evidence {
 	e := events.Evidence{Source: "/proc/net"}
 	all, err := ports.Listeners(s.Root)
 	if err != nil {
-		e.Text = "not found out: " + err.Error()
+		e.Text = "unavailable: " + err.Error()
 		return e
 	}
 	var lines []string
@@ -114,7 +115,7 @@ func (s ContextSources) ports(ctx context.Context, numbers []uint16) events.Evid
 		line := fmt.Sprintf("%s %s: ", l.Protocol, l.Address)
 		switch {
 		case l.PID == 0:
-			line += "a process of another user (root sees which)"
+			line += "a process of another user (root can see which)"
 		default:
 			line += fmt.Sprintf("%s, process %d", l.Program, l.PID)
 			if name := s.Machine.OwningPackage(ctx, l.Program); name != "" {
@@ -127,14 +128,14 @@ func (s ContextSources) ports(ctx context.Context, numbers []uint16) events.Evid
 	}
 	for _, n := range numbers {
 		if !slices.ContainsFunc(all, func(l ports.Listener) bool { return l.Address.Port() == n }) {
-			lines = append(lines, fmt.Sprintf("nobody listens on port %d", n))
+			lines = append(lines, fmt.Sprintf("no process listens on port %d", n))
 		}
 	}
 	e.Text = strings.Join(lines, "\n")
 	return e
 }
 
-// packages tells of the packages that a question names.
+// packages describes the packages that a question names.
 func (s ContextSources) packages(ctx context.Context, question string) []events.Evidence {
 	inv, err := s.Machine.Inventory(ctx)
 	if err != nil {
@@ -155,18 +156,18 @@ func (s ContextSources) packages(ctx context.Context, question string) []events.
 			continue
 		}
 		seen[w] = true
-		st, there := installed[name]
+		st, isInstalled := installed[name]
 		var c events.Candidate
 		offered := false
 		if s.Catalog != nil {
 			c, offered, _ = s.Catalog.Get(ctx, name)
 		}
-		if !there && !offered {
+		if !isInstalled && !offered {
 			continue
 		}
 		text := string(name) + ": "
 		switch {
-		case there:
+		case isInstalled:
 			text += "installed, version " + string(st.Version)
 			if st.Auto {
 				text += ", automatically"
@@ -186,7 +187,7 @@ func (s ContextSources) packages(ctx context.Context, question string) []events.
 	return out
 }
 
-// commonWords are words that are packages' names and hardly ever meant as such.
+// commonWords are package names that are ordinary words in a question.
 var commonWords = func() map[string]bool {
 	out := map[string]bool{}
 	for w := range strings.FieldsSeq("a at be by do does for from get has have how in install installed is it last me my not of on open or out run running sl so that the this time to up use used uses what when where which who why will with file make man more less find") {
@@ -202,7 +203,7 @@ func (s ContextSources) recentTransactions(ctx context.Context) events.Evidence 
 	return events.Evidence{}
 }
 
-// transactions tells what happened, the newest first.
+// transactions lists transactions, the newest first.
 func (s ContextSources) transactions(ctx context.Context, f history.Filter, source string) []events.Evidence {
 	if s.History == nil {
 		return nil
@@ -231,14 +232,14 @@ func (s ContextSources) hardware(ctx context.Context) events.Evidence {
 	}
 	facts, err := s.Hardware(ctx)
 	if err != nil {
-		return events.Evidence{Source: "hardware", Text: "not found out: " + err.Error()}
+		return events.Evidence{Source: "hardware", Text: "unavailable: " + err.Error()}
 	}
 	var b strings.Builder
 	output.Hardware(&b, facts)
 	return events.Evidence{Source: "hardware", Text: b.String()}
 }
 
-// diskSpace tells how full the file system of the root is.
+// diskSpace returns the free space of the root file system.
 func (s ContextSources) diskSpace() events.Evidence {
 	var st unix.Statfs_t
 	if err := unix.Statfs(s.Root, &st); err != nil {
@@ -248,7 +249,7 @@ func (s ContextSources) diskSpace() events.Evidence {
 	return events.Evidence{Source: "statfs /", Text: fmt.Sprintf("/ has %.1f GB of %.1f GB free", float64(st.Bavail*unit)/1e9, float64(st.Blocks*unit)/1e9)}
 }
 
-// candidates are packages that fit the words, when nothing else is known.
+// candidates lists packages that match the question if no other source has findings.
 func (s ContextSources) candidates(ctx context.Context, question string) events.Evidence {
 	if s.Catalog == nil {
 		return events.Evidence{}

@@ -1,15 +1,14 @@
-// Package auditsink copies facts, one line each, to a file or to syslog, and knows
-// after any end of its process where to go on.
+// Package auditsink copies facts, one a line, to a file or to syslog. After a restart it
+// continues after the last copied fact.
 //
-// It promises of a file: every fact is in it once, whole and in order, however
-// often the process was killed or the file rotated away. A line is synced before
-// the position is written; at the start what the file's own last line says wins
-// over an older position, and half a line is taken away. Facts are checked against
-// the chain: a hole or a change ends the copying with events.ErrCorrupt.
+// It promises for a file: it contains every fact once, complete and in order, even if the
+// process was killed or the file was rotated several times. A line is synced before the
+// checkpoint is written. At the start, the last line of the file overrides an older
+// checkpoint, and an incomplete last line is removed. Run verifies the hash chain: a gap or
+// a change ends the copy with events.ErrCorrupt.
 //
-// Of syslog, which confirms nothing, it promises the same but for one fact, which
-// can be sent again when the process was killed right after sending it; its
-// position tells.
+// Syslog does not acknowledge messages. If the process is killed right after it sent a
+// fact, it can send this fact again; the position in the message identifies the duplicate.
 package auditsink
 
 import (
@@ -24,8 +23,8 @@ import (
 // maxBatch bounds how many lines are synced together.
 const maxBatch = 256
 
-// Checkpoint is how far a sink got: the last fact that is in it. The zero Mark is before
-// the first.
+// Checkpoint identifies the last fact in a sink. The zero value is the position before the
+// first fact.
 type Checkpoint struct {
 	Host     events.HostID   `json:"host"`
 	Position events.Position `json:"position"`
@@ -34,18 +33,18 @@ type Checkpoint struct {
 
 func checkpointOf(r events.Record) Checkpoint { return Checkpoint{r.Host, r.Position, r.Hash.String()} }
 
-// Sink is where facts go. It is used by one goroutine.
+// Sink is a destination of facts. Only one goroutine may use it.
 type Sink interface {
-	// Checkpoint is the last fact that is in the sink.
+	// Checkpoint returns the last fact in the sink.
 	Checkpoint() Checkpoint
-	// Write brings facts in, durably, and remembers that they are.
+	// Write stores facts durably and advances the checkpoint.
 	Write(records []events.Record) error
-	// Close gives the sink up.
+	// Close closes the sink.
 	Close() error
 }
 
-// RecordSource gives the facts after a position, in order, until ctx is done or there
-// are no more.
+// RecordSource yields the facts after a position in order, until ctx is done or the log
+// ends.
 type RecordSource func(ctx context.Context, after events.Position) iter.Seq2[events.Record, error]
 
 // Run copies from source into sink until the source ends, and returns its error.
@@ -68,7 +67,7 @@ func Run(ctx context.Context, source RecordSource, sink Sink) error {
 	}()
 	err := copyBatches(records, sink)
 	cancel()
-	for range records { // until the reader has ended
+	for range records { // wait for the reader to end
 	}
 	select {
 	case sourceErr := <-failed:
@@ -78,7 +77,8 @@ func Run(ctx context.Context, source RecordSource, sink Sink) error {
 	return err
 }
 
-// copyBatches writes what comes, together with what has come meanwhile.
+// copyBatches writes records in batches: each has the records that arrived during the write
+// of the one before.
 func copyBatches(records <-chan events.Record, sink Sink) error {
 	for r := range records {
 		list := []events.Record{r}
@@ -104,18 +104,18 @@ func copyBatches(records <-chan events.Record, sink Sink) error {
 	return nil
 }
 
-// verifyChain makes sure that the records follow the mark and each other.
-func verifyChain(m Checkpoint, list []events.Record) error {
-	prev := events.Link{Position: m.Position}
-	if m.Position > 0 {
+// verifyChain verifies that the records follow the checkpoint and each other.
+func verifyChain(c Checkpoint, list []events.Record) error {
+	prev := events.Link{Position: c.Position}
+	if c.Position > 0 {
 		var err error
-		if prev.Hash, err = events.ParseHash(m.Hash); err != nil {
-			return corruptError(m.Position, err)
+		if prev.Hash, err = events.ParseHash(c.Hash); err != nil {
+			return corruptError(c.Position, err)
 		}
 	}
 	for _, r := range list {
-		if m.Host != "" && r.Host != m.Host {
-			return corruptError(r.Position, fmt.Errorf("it is of host %s, what was copied before of %s", r.Host, m.Host))
+		if c.Host != "" && r.Host != c.Host {
+			return corruptError(r.Position, fmt.Errorf("the event is of host %s, the earlier ones are of host %s", r.Host, c.Host))
 		}
 		if err := r.Verify(prev); err != nil {
 			return err
@@ -126,5 +126,5 @@ func verifyChain(m Checkpoint, list []events.Record) error {
 }
 
 func corruptError(p events.Position, err error) error {
-	return &events.Error{Op: "follower", Kind: events.ErrCorrupt, Subject: fmt.Sprintf("event %d", p), Err: err, Hint: "run 'cortex audit verify'"}
+	return &events.Error{Op: "auditsink.Run", Kind: events.ErrCorrupt, Subject: fmt.Sprintf("event %d", p), Err: err, Hint: "run 'cortex audit verify'"}
 }

@@ -23,10 +23,10 @@ import (
 	"cortex/events/memlog"
 )
 
-// TestMain lets the test program be the follower that is killed.
+// TestMain runs the test binary as a copier that a test kills.
 func TestMain(m *testing.M) {
-	if from := os.Getenv("FOLLOW_FROM"); from != "" {
-		if err := beFollower(from, os.Getenv("FOLLOW_TO")); err != nil {
+	if from := os.Getenv("COPY_FROM"); from != "" {
+		if err := runCopier(from, os.Getenv("COPY_TO")); err != nil {
 			os.Stderr.WriteString(err.Error())
 			os.Exit(1)
 		}
@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// beFollower copies the lines of one file into another.
-func beFollower(from, to string) error {
+// runCopier copies the events of one file into another.
+func runCopier(from, to string) error {
 	b, err := os.ReadFile(from)
 	if err != nil {
 		return err
@@ -53,10 +53,10 @@ func beFollower(from, to string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(auditsink.Run(context.Background(), of(list), sink), sink.Close())
+	return errors.Join(auditsink.Run(context.Background(), sourceOf(list), sink), sink.Close())
 }
 
-func of(list []events.Record) auditsink.RecordSource {
+func sourceOf(list []events.Record) auditsink.RecordSource {
 	return func(ctx context.Context, after events.Position) iter.Seq2[events.Record, error] {
 		return func(yield func(events.Record, error) bool) {
 			for _, r := range list {
@@ -98,26 +98,25 @@ func read(t *testing.T, path string) []byte {
 	return b
 }
 
-func follow(t *testing.T, list []events.Record, path string) {
+func copyTo(t *testing.T, list []events.Record, path string) {
 	t.Helper()
 	sink, err := auditsink.OpenFileSink(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(auditsink.Run(t.Context(), of(list), sink), sink.Close()); err != nil {
+	if err := errors.Join(auditsink.Run(t.Context(), sourceOf(list), sink), sink.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestACopyCutOffAnywhereGoesOn: a kill leaves the file cut off at any byte, and
-// a position that may be as old as any earlier line.
-func TestACopyCutOffAnywhereGoesOn(t *testing.T) {
+// A kill can truncate the file at any byte and leave the checkpoint of any earlier line.
+func TestFileSinkContinuesAfterTruncation(t *testing.T) {
 	list := facts(t, 2)
 	want := lines(t, list)
 	positions := []string{""}
 	for n := range list {
 		path := filepath.Join(t.TempDir(), "f")
-		follow(t, list[:n+1], path)
+		copyTo(t, list[:n+1], path)
 		positions = append(positions, string(read(t, auditsink.CheckpointPath(path))))
 	}
 	dir := t.TempDir()
@@ -134,15 +133,15 @@ func TestACopyCutOffAnywhereGoesOn(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			follow(t, list, path)
+			copyTo(t, list, path)
 			if got := read(t, path); !bytes.Equal(got, want) {
-				t.Fatalf("cut off at byte %d with position %d:\n%s", cut, known, got)
+				t.Fatalf("truncated at byte %d with checkpoint %d:\n%s", cut, known, got)
 			}
 		}
 	}
 }
 
-// cuts are some places inside of lines and all around their ends.
+// cuts returns some offsets inside lines and all offsets around their ends.
 func cuts(b []byte) []int {
 	var out []int
 	for n := range len(b) + 1 {
@@ -153,7 +152,7 @@ func cuts(b []byte) []int {
 	return out
 }
 
-func TestAFollowerThatIsKilledAgainAndAgainCopiesEachFactOnce(t *testing.T) {
+func TestFileSinkKilledProcessCopiesEachFactOnce(t *testing.T) {
 	list := facts(t, 3000)
 	dir := t.TempDir()
 	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
@@ -164,9 +163,9 @@ func TestAFollowerThatIsKilledAgainAndAgainCopiesEachFactOnce(t *testing.T) {
 	killed := 0
 	for done := false; !done; {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "FOLLOW_FROM="+from, "FOLLOW_TO="+to)
-		var told bytes.Buffer
-		cmd.Stderr = &told
+		cmd.Env = append(os.Environ(), "COPY_FROM="+from, "COPY_TO="+to)
+		var errOut bytes.Buffer
+		cmd.Stderr = &errOut
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +175,7 @@ func TestAFollowerThatIsKilledAgainAndAgainCopiesEachFactOnce(t *testing.T) {
 		if info, err := os.Stat(to); err == nil {
 			grown += info.Size()
 		}
-		if killed < 8 { // when it has written so much more
+		if killed < 8 { // kill it when the file has this size
 			for {
 				if info, err := os.Stat(to); err == nil && info.Size() >= grown {
 					break
@@ -194,16 +193,16 @@ func TestAFollowerThatIsKilledAgainAndAgainCopiesEachFactOnce(t *testing.T) {
 		}
 		err := <-ended
 		done = err == nil
-		if !done && told.Len() > 0 {
-			t.Fatalf("%v: %s", err, told.String())
+		if !done && errOut.Len() > 0 {
+			t.Fatalf("%v: %s", err, errOut.String())
 		}
 	}
 	if !bytes.Equal(read(t, to), read(t, from)) {
-		t.Error("the copy is not what was copied")
+		t.Error("the copy differs from the source")
 	}
 }
 
-func TestARotatedFileIsLeftAndTheCopyGoesOn(t *testing.T) {
+func TestFileSinkContinuesAfterRotation(t *testing.T) {
 	list := facts(t, 5)
 	path := filepath.Join(t.TempDir(), "f")
 	sink, err := auditsink.OpenFileSink(path)
@@ -228,24 +227,24 @@ func TestARotatedFileIsLeftAndTheCopyGoesOn(t *testing.T) {
 	if err := sink.Close(); err != nil {
 		t.Fatal(err)
 	}
-	follow(t, list, path)
+	copyTo(t, list, path)
 	got := append(append(read(t, path+".1"), read(t, path+".2")...), read(t, path)...)
 	if !bytes.Equal(got, lines(t, list)) {
 		t.Errorf("%s", got)
 	}
 }
 
-func TestWhatDoesNotFollowIsNotCopied(t *testing.T) {
+func TestRunRefusesBrokenChain(t *testing.T) {
 	list := facts(t, 5)
 	changed := append([]events.Record(nil), list...)
 	changed[3].Actor.UID++
-	for name, bad := range map[string][]events.Record{"a hole": append(append([]events.Record(nil), list[:2]...), list[3:]...), "a change": changed} {
+	for name, bad := range map[string][]events.Record{"a gap": append(append([]events.Record(nil), list[:2]...), list[3:]...), "a change": changed} {
 		path := filepath.Join(t.TempDir(), "f")
 		sink, err := auditsink.OpenFileSink(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := auditsink.Run(t.Context(), of(bad), sink); !errors.Is(err, events.ErrCorrupt) {
+		if err := auditsink.Run(t.Context(), sourceOf(bad), sink); !errors.Is(err, events.ErrCorrupt) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err := sink.Close(); err != nil {
@@ -254,14 +253,14 @@ func TestWhatDoesNotFollowIsNotCopied(t *testing.T) {
 	}
 }
 
-func TestAFileIsFollowedIntoByOneAndIsNoOthers(t *testing.T) {
+func TestOpenFileSinkRefusesLockedAndForeignFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	sink, err := auditsink.OpenFileSink(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := auditsink.OpenFileSink(path); !errors.Is(err, events.ErrConflict) {
-		t.Errorf("a second follower: %v", err)
+		t.Errorf("a second sink: %v", err)
 	}
 	if err := sink.Close(); err != nil {
 		t.Fatal(err)
@@ -270,14 +269,14 @@ func TestAFileIsFollowedIntoByOneAndIsNoOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := auditsink.OpenFileSink(path); !errors.Is(err, events.ErrUsage) {
-		t.Errorf("somebody's file: %v", err)
+		t.Errorf("a file without events: %v", err)
 	}
 	if string(read(t, path)) != "my diary\n" {
-		t.Error("it was changed")
+		t.Error("the file was changed")
 	}
 }
 
-func TestSyslogGetsEachFactOnce(t *testing.T) {
+func TestSyslogSinkSendsEachFactOnce(t *testing.T) {
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "log")
 	server, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
@@ -291,7 +290,7 @@ func TestSyslogGetsEachFactOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(auditsink.Run(t.Context(), of(part), sink), sink.Close()); err != nil {
+		if err := errors.Join(auditsink.Run(t.Context(), sourceOf(part), sink), sink.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 // maxLineBytes bounds a line of the file: an event with its envelope.
 const maxLineBytes = 2*events.MaxEventBytes + events.MaxHeaderBytes
 
-// FileSink is a sink that appends CloudEvents, one JSON object a line, to a file. Use
+// FileSink appends facts to a file, one CloudEvents JSON object a line. Create one with
 // [OpenFileSink].
 type FileSink struct {
 	path       string
@@ -29,12 +29,12 @@ type FileSink struct {
 
 var _ Sink = (*FileSink)(nil)
 
-// CheckpointPath is where the position of a copy in the file at path is kept.
+// CheckpointPath returns the path of the checkpoint of the file at path.
 func CheckpointPath(path string) string { return path + ".position" }
 
-// OpenFileSink opens or makes the file, takes half a line at its end away, and finds
-// out how far it got. A second follower of the same file is ErrConflict; a file
-// that ends with something else than a fact is ErrUsage.
+// OpenFileSink opens or creates the file, removes an incomplete last line, and determines
+// the checkpoint. It fails with ErrConflict if another process copies into the same file,
+// and with ErrUsage if the last line is not an event.
 func OpenFileSink(path string) (*FileSink, error) {
 	lock, err := acquireLock(path + ".lock")
 	if err != nil {
@@ -56,20 +56,20 @@ func acquireLock(path string) (*os.File, error) {
 		return nil, unavailableError(path, err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close() // nothing was written
-		return nil, &events.Error{Op: "auditsink.OpenFile", Kind: events.ErrConflict, Subject: path, Err: errors.New("another process follows into the same file")}
+		_ = f.Close() // the file is empty
+		return nil, &events.Error{Op: "auditsink.OpenFileSink", Kind: events.ErrConflict, Subject: path, Err: errors.New("another process copies into the same file")}
 	}
 	return f, nil
 }
 
 func unavailableError(path string, err error) error {
-	return &events.Error{Op: "follower", Kind: events.ErrUnavailable, Subject: path, Err: err}
+	return &events.Error{Op: "auditsink.Write", Kind: events.ErrUnavailable, Subject: path, Err: err}
 }
 
-// reopen opens the file that has the name now and looks at its end.
+// reopen opens the current file at the path and reads its last line.
 func (s *FileSink) reopen() error {
 	if s.file != nil {
-		_ = s.file.Close() // what is in it was synced
+		_ = s.file.Close() // its content is synced
 	}
 	var err error
 	if s.file, err = os.OpenFile(s.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600); err != nil {
@@ -90,10 +90,10 @@ func (s *FileSink) reopen() error {
 	}
 	var r events.Record
 	if err := json.Unmarshal(last, &r); err != nil {
-		return &events.Error{Op: "auditsink.OpenFile", Kind: events.ErrUsage, Subject: s.path, Err: fmt.Errorf("its last line is no event: %w", err), Hint: "name a new file"}
+		return &events.Error{Op: "auditsink.OpenFileSink", Kind: events.ErrUsage, Subject: s.path, Err: fmt.Errorf("the last line is not an event: %w", err), Hint: "use a new file"}
 	}
 	if s.checkpoint.Host != "" && s.checkpoint.Host != r.Host {
-		return &events.Error{Op: "auditsink.OpenFile", Kind: events.ErrUsage, Subject: s.path, Err: fmt.Errorf("it holds events of host %s", r.Host), Hint: "name a new file"}
+		return &events.Error{Op: "auditsink.OpenFileSink", Kind: events.ErrUsage, Subject: s.path, Err: fmt.Errorf("the file has events of host %s", r.Host), Hint: "use a new file"}
 	}
 	if r.Position > s.checkpoint.Position {
 		s.checkpoint = checkpointOf(r)
@@ -101,7 +101,7 @@ func (s *FileSink) reopen() error {
 	return nil
 }
 
-// lastLine gives the last whole line of a file and where it ends.
+// lastLine returns the last complete line of a file and the offset of its end.
 func lastLine(f *os.File) (line []byte, end int64, err error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -116,7 +116,7 @@ func lastLine(f *os.File) (line []byte, end int64, err error) {
 	i := bytes.LastIndexByte(b, '\n')
 	if i < 0 {
 		if from > 0 {
-			return nil, 0, errors.New("its last line has no end")
+			return nil, 0, errors.New("the last line is too long")
 		}
 		return nil, 0, nil
 	}
@@ -128,9 +128,9 @@ func (s *FileSink) Checkpoint() Checkpoint { return s.checkpoint }
 
 // Write implements [Sink].
 func (s *FileSink) Write(records []events.Record) error {
-	if moved, err := s.rotated(); err != nil {
+	if rotated, err := s.rotated(); err != nil {
 		return unavailableError(s.path, err)
-	} else if moved {
+	} else if rotated {
 		if err := s.reopen(); err != nil {
 			return err
 		}
@@ -152,9 +152,9 @@ func (s *FileSink) Write(records []events.Record) error {
 	return writeCheckpoint(CheckpointPath(s.path), s.checkpoint)
 }
 
-// rotated reports whether the file has another name now, or none: it was rotated.
+// rotated reports whether the open file was renamed or removed.
 func (s *FileSink) rotated() (bool, error) {
-	ours, err := s.file.Stat()
+	opened, err := s.file.Stat()
 	if err != nil {
 		return false, err
 	}
@@ -162,7 +162,7 @@ func (s *FileSink) rotated() (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
-	return err == nil && !os.SameFile(ours, named), err
+	return err == nil && !os.SameFile(opened, named), err
 }
 
 // Close implements [Sink].
@@ -174,25 +174,25 @@ func (s *FileSink) Close() error {
 	return errors.Join(append(errs, s.lock.Close())...)
 }
 
-// readCheckpoint reads a position; a file that is missing is the zero Mark.
+// readCheckpoint reads a checkpoint. It returns the zero value if the file does not exist.
 func readCheckpoint(path string) (Checkpoint, error) {
-	var m Checkpoint
+	var c Checkpoint
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return m, nil
+		return c, nil
 	}
 	if err != nil {
-		return m, unavailableError(path, err)
+		return c, unavailableError(path, err)
 	}
-	if err := json.Unmarshal(b, &m); err != nil {
-		return m, &events.Error{Op: "auditsink.readMark", Kind: events.ErrCorrupt, Subject: path, Err: err}
+	if err := json.Unmarshal(b, &c); err != nil {
+		return c, &events.Error{Op: "auditsink.readCheckpoint", Kind: events.ErrCorrupt, Subject: path, Err: err}
 	}
-	return m, nil
+	return c, nil
 }
 
-// writeCheckpoint replaces the position, durably.
-func writeCheckpoint(path string, m Checkpoint) error {
-	b, err := json.Marshal(m)
+// writeCheckpoint durably replaces a checkpoint.
+func writeCheckpoint(path string, c Checkpoint) error {
+	b, err := json.Marshal(c)
 	if err != nil {
 		return unavailableError(path, err)
 	}

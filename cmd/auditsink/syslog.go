@@ -11,8 +11,8 @@ import (
 	"cortex/events"
 )
 
-// SyslogSink is a sink that sends a short JSON object for each fact, without its data,
-// to the socket of the machine's syslog. Use [OpenSyslogSink].
+// SyslogSink sends a short JSON object for each fact, without its data, to the syslog socket
+// of the machine. Create one with [OpenSyslogSink].
 type SyslogSink struct {
 	conn           net.Conn
 	checkpointPath string
@@ -22,18 +22,18 @@ type SyslogSink struct {
 
 var _ Sink = (*SyslogSink)(nil)
 
-// The priority of messages: facility authpriv (10), severity notice (5).
+// priority is facility authpriv (10), severity notice (5).
 const priority = 10<<3 | 5
 
-// OpenSyslogSink connects to the socket, such as /dev/log; the position is kept in the
-// file named.
-func OpenSyslogSink(socket, position string) (*SyslogSink, error) {
-	lock, err := acquireLock(position + ".lock")
+// OpenSyslogSink connects to a socket such as /dev/log. It stores the checkpoint in the file
+// checkpoint.
+func OpenSyslogSink(socket, checkpoint string) (*SyslogSink, error) {
+	lock, err := acquireLock(checkpoint + ".lock")
 	if err != nil {
 		return nil, err
 	}
-	s := &SyslogSink{checkpointPath: position, lock: lock}
-	if s.checkpoint, err = readCheckpoint(position); err == nil {
+	s := &SyslogSink{checkpointPath: checkpoint, lock: lock}
+	if s.checkpoint, err = readCheckpoint(checkpoint); err == nil {
 		s.conn, err = net.Dial("unixgram", socket)
 	}
 	if err != nil {
@@ -45,7 +45,7 @@ func OpenSyslogSink(socket, position string) (*SyslogSink, error) {
 // Checkpoint implements [Sink].
 func (s *SyslogSink) Checkpoint() Checkpoint { return s.checkpoint }
 
-// syslogMessage is what is sent of a fact.
+// syslogMessage is the message for one fact.
 type syslogMessage struct {
 	Position    events.Position      `json:"position"`
 	ID          events.ID            `json:"id"`
@@ -57,14 +57,14 @@ type syslogMessage struct {
 	Hash        string               `json:"hash"`
 }
 
-// Write implements [Sink]. The position is written after each message.
+// Write implements [Sink]. It writes the checkpoint after each message.
 func (s *SyslogSink) Write(records []events.Record) error {
 	for _, r := range records {
 		b, err := json.Marshal(syslogMessage{r.Position, r.ID, r.Kind, r.Time.UTC(), r.Subject.String(), r.Transaction, r.Actor, r.Hash.String()})
 		if err != nil {
 			return unavailableError("syslog", err)
 		}
-		// The form that local programs send: priority, time, program[process].
+		// The format of local programs: priority, time, program[process].
 		_, err = fmt.Fprintf(s.conn, "<%d>%s cortex[%d]: %s", priority, r.Time.Local().Format(time.Stamp), os.Getpid(), b)
 		if err != nil {
 			return unavailableError("syslog", err)

@@ -12,7 +12,8 @@ import (
 	"cortex/events"
 )
 
-// Ask puts a question. It is put once: a daemon that dies takes the answer along.
+// Ask sends a question to the daemon. It does not retry: if the daemon dies, the answer
+// is lost.
 func (c *Client) Ask(ctx context.Context, q events.Question, delta func(router.Delta)) (events.Reply, error) {
 	body, err := json.Marshal(q)
 	if err != nil {
@@ -30,7 +31,7 @@ func (c *Client) Ask(ctx context.Context, q events.Question, delta func(router.D
 			if ctx.Err() != nil {
 				return events.Reply{}, ctx.Err()
 			}
-			return events.Reply{}, c.unresponsiveError(errors.New("it went before the answer was whole"))
+			return events.Reply{}, c.unresponsiveError(errors.New("the connection ended before the answer was complete"))
 		}
 		switch {
 		case l.Reply != nil:
@@ -43,7 +44,8 @@ func (c *Client) Ask(ctx context.Context, q events.Question, delta func(router.D
 	}
 }
 
-// ModelProvidersStatus asks how the providers of models are; with probe they are looked at.
+// ModelProvidersStatus returns the state of the model providers. With probe the daemon
+// first sends a request to each of them.
 func (c *Client) ModelProvidersStatus(ctx context.Context, probe bool) (m api.ModelProvidersStatus, err error) {
 	return m, c.call(ctx, http.MethodGet, "/v1/models?probe="+strconv.FormatBool(probe), nil, &m)
 }

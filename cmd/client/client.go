@@ -1,9 +1,9 @@
-// Package client talks to the daemon and starts one when nobody answers.
+// Package client calls the daemon's API and starts a daemon if none runs.
 //
-// It promises: a request that was accepted is stored once, however often the
-// daemon dies meanwhile, because it is sent again with the same id; following a
-// transaction goes on where it stopped, in a new daemon if need be; somebody is
-// alive only when it answers, never because a process or a file exists.
+// It promises: an accepted request is stored once, even if the daemon dies several times,
+// because the client repeats it with the same id; a followed transaction continues at the
+// last received event, in a new daemon if necessary; a daemon counts as running only if it
+// answers, not because a process or a file exists.
 package client
 
 import (
@@ -26,31 +26,33 @@ import (
 	"cortex/events"
 )
 
-// Limits of patience.
+// Timeouts.
 const (
 	pingTimeout   = 3 * time.Second
-	answerTimeout = 30 * time.Second // for a daemon to answer, over all attempts
+	answerTimeout = 30 * time.Second // for an answer, over all attempts
 	retryInterval = 20 * time.Millisecond
 )
 
-// DaemonStarter brings up a daemon and returns once it answers, or why it cannot.
+// DaemonStarter starts a daemon. It returns when the daemon answers, or the reason why it
+// did not start.
 type DaemonStarter func(ctx context.Context) error
 
 // Client is a connection to a daemon. It is safe for concurrent use.
 type Client struct {
-	// OnUnresponsive is called, when it is set before the first call, once somebody
-	// listens who does not answer, with how long that is waited for.
-	OnUnresponsive func(patience time.Duration)
+	// OnUnresponsive is called at most once for each call, if the socket accepts a
+	// connection but the daemon does not answer. timeout is how long the client waits.
+	// Set it before the first call.
+	OnUnresponsive func(timeout time.Duration)
 
 	settings config.Settings
 	start    DaemonStarter
 	http     *http.Client
 	build    string
-	tty      string // where we were called, "" without a terminal
-	sudoUser string // who called sudo, "" without it
+	tty      string // terminal of this process, "" without one
+	sudoUser string // user who called sudo, "" without sudo
 }
 
-// New returns a client; start may be nil, then it never starts a daemon.
+// New returns a client. With a nil start it never starts a daemon.
 func New(s config.Settings, build string, start DaemonStarter) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", s.Socket)
@@ -66,10 +68,10 @@ func New(s config.Settings, build string, start DaemonStarter) *Client {
 	}
 }
 
-// Close gives up idle connections, so that the daemon may leave.
+// Close closes idle connections, so that an idle daemon can stop.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Ping asks who is there. Nobody is an ErrUnavailable error.
+// Ping identifies the daemon. It fails with ErrUnavailable if none answers.
 func (c *Client) Ping(ctx context.Context) (api.Ping, error) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
@@ -78,7 +80,7 @@ func (c *Client) Ping(ctx context.Context) (api.Ping, error) {
 	return p, err
 }
 
-// Submit files a request and returns its place among the requests.
+// Submit submits a request and returns its position in the stream of requests.
 func (c *Client) Submit(ctx context.Context, e events.Event) (events.Position, error) {
 	body, err := json.Marshal(events.Record{Event: e})
 	if err != nil {
@@ -91,20 +93,21 @@ func (c *Client) Submit(ctx context.Context, e events.Event) (events.Position, e
 	return accepted.Position, err
 }
 
-// WaitProjected returns once the read models have reached p.
+// WaitProjected returns when the read models have reached p.
 func (c *Client) WaitProjected(ctx context.Context, p events.Position) error {
 	return c.callWithRetry(ctx, func() error {
 		return c.call(ctx, http.MethodGet, "/v1/wait?position="+strconv.FormatUint(uint64(p), 10), nil, &api.PositionReply{})
 	})
 }
 
-// Status asks how the daemon is; it starts none.
+// Status returns the state of the daemon. It does not start one.
 func (c *Client) Status(ctx context.Context) (api.DaemonStatus, error) {
 	var s api.DaemonStatus
 	return s, c.call(ctx, http.MethodGet, "/v1/status", nil, &s)
 }
 
-// Replay rebuilds the named read model, or all; with verify it compares instead.
+// Replay rebuilds the named read model, or all of them for "". With verify it compares
+// them with a rebuild instead.
 func (c *Client) Replay(ctx context.Context, projection string, verify bool) ([]api.ReplayResult, error) {
 	var done []api.ReplayResult
 	q := url.Values{"projection": {projection}, "verify": {strconv.FormatBool(verify)}}
@@ -114,7 +117,7 @@ func (c *Client) Replay(ctx context.Context, projection string, verify bool) ([]
 	return done, err
 }
 
-// CollectGarbage drops from the vault what nothing needs; see custodian.Collect.
+// CollectGarbage removes unneeded blobs; see [api.Daemon].
 func (c *Client) CollectGarbage(ctx context.Context, forget time.Time) (done events.GarbageCollected, err error) {
 	q := url.Values{}
 	if !forget.IsZero() {
@@ -123,14 +126,14 @@ func (c *Client) CollectGarbage(ctx context.Context, forget time.Time) (done eve
 	return done, c.call(ctx, http.MethodPost, "/v1/collect?"+q.Encode(), nil, &done)
 }
 
-// RecordExternalChanges tells a daemon that runs to take in what hooks wrote down; it starts
-// none.
+// RecordExternalChanges makes a running daemon record the changes that the hooks have
+// spooled. It does not start one.
 func (c *Client) RecordExternalChanges(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/v1/observe", nil, &struct{}{})
 }
 
-// Stop asks the daemon to leave once nothing runs, and waits until its process is
-// gone: a door that is closed does not mean that the store is.
+// Stop makes the daemon stop when no transaction runs, and waits for the end of its
+// process: the store can still be open after the socket is closed.
 func (c *Client) Stop(ctx context.Context) error {
 	p, err := c.Ping(ctx)
 	if err != nil {
@@ -148,13 +151,13 @@ func (c *Client) Stop(ctx context.Context) error {
 	return nil
 }
 
-// processExists reports whether there is such a process; one of another user counts.
+// processExists reports whether a process exists, of this or another user.
 func processExists(pid int) bool {
 	err := syscall.Kill(pid, 0)
 	return err == nil || errors.Is(err, syscall.EPERM)
 }
 
-// callWithRetry repeats a call while nobody answers, starting a daemon in between.
+// callWithRetry repeats a call until a daemon answers. It starts one if necessary.
 func (c *Client) callWithRetry(ctx context.Context, call func() error) error {
 	deadline := time.Now().Add(answerTimeout)
 	for {
@@ -184,7 +187,7 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte, int
 	return nil
 }
 
-// do sends a request and turns error answers into errors.
+// do sends an HTTP request. It returns an error response as an error.
 func (c *Client) do(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://cortex"+path, bytes.NewReader(body))
 	if err != nil {
@@ -208,15 +211,15 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 		Error events.Failure `json:"error"`
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&f); err != nil || f.Error.Kind == "" {
-		return nil, c.unresponsiveError(fmt.Errorf("it answered %s", resp.Status))
+		return nil, c.unresponsiveError(fmt.Errorf("unexpected response: %s", resp.Status))
 	}
 	return nil, f.Error.AsError()
 }
 
-// unresponsiveError is the error of a daemon that does not answer.
+// unresponsiveError returns the error for a daemon that does not answer.
 func (c *Client) unresponsiveError(err error) error {
-	var deny *net.OpError
-	if errors.As(err, &deny) && errors.Is(err, errPermission) {
+	var dialErr *net.OpError
+	if errors.As(err, &dialErr) && errors.Is(err, errPermission) {
 		return &events.Error{Op: "client.do", Kind: events.ErrConfirmation, Subject: c.settings.Socket, Err: err, Hint: "run the command with sudo"}
 	}
 	return &events.Error{Op: "client.do", Kind: events.ErrUnavailable, Subject: "daemon", Err: err, Hint: "see 'cortex status' and " + c.settings.LogFile()}

@@ -20,19 +20,19 @@ import (
 
 var errPermission = fs.ErrPermission
 
-// EnsureRunning returns once a daemon answers, starting one if need be: ask; if nobody
-// answers take the start lock, ask again, and only then start. Many commands at
-// once thus start one daemon. Where somebody listens who does not answer (a daemon
-// that was stopped, or has no time), it waits for half a minute, says so through
-// Silent, and never starts a second one beside it.
+// EnsureRunning returns when a daemon answers, and starts one if necessary. It pings; if no
+// daemon answers it takes the start lock, pings again, and only then starts one. Concurrent
+// commands thus start one daemon. If a process holds the socket but does not answer (a
+// suspended or overloaded daemon), EnsureRunning calls OnUnresponsive, waits for half a
+// minute, and never starts a second daemon.
 func (c *Client) EnsureRunning(ctx context.Context) (api.Ping, error) {
 	deadline := time.Now().Add(answerTimeout)
-	told := false
+	reported := false
 	for {
 		p, err := c.Ping(ctx)
 		silent := errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
-		if silent && !told && c.OnUnresponsive != nil {
-			told = true
+		if silent && !reported && c.OnUnresponsive != nil {
+			reported = true
 			c.OnUnresponsive(answerTimeout)
 		}
 		if err == nil && p.Protocol == api.ProtocolVersion {
@@ -42,9 +42,9 @@ func (c *Client) EnsureRunning(ctx context.Context) (api.Ping, error) {
 			return p, err
 		}
 		if silent && time.Now().Before(deadline) {
-			continue // somebody listens: systemd, whose daemon is about to be ready
+			continue // systemd holds the socket, and its daemon is about to be ready
 		}
-		if err == nil { // another version: it leaves when it has nothing to do
+		if err == nil { // another version: it stops when its transaction has ended
 			if err := c.Stop(ctx); err != nil {
 				return p, err
 			}
@@ -52,8 +52,8 @@ func (c *Client) EnsureRunning(ctx context.Context) (api.Ping, error) {
 		err = c.startOnce(ctx)
 		if silent && errors.Is(err, events.ErrConflict) {
 			return p, &events.Error{
-				Op: "client.Ensure", Kind: events.ErrUnavailable, Subject: "daemon", Err: fmt.Errorf("it is there and does not answer: %w", err),
-				Hint: "was it stopped ('kill -CONT' lets it go on), or is the machine very busy? see " + c.settings.LogFile(),
+				Op: "client.EnsureRunning", Kind: events.ErrUnavailable, Subject: "daemon", Err: fmt.Errorf("the daemon runs but does not answer: %w", err),
+				Hint: "the process may be suspended ('kill -CONT' resumes it) or the machine overloaded; see " + c.settings.LogFile(),
 			}
 		}
 		if err != nil && (!isRetryable(err) || time.Now().After(deadline)) {
@@ -65,9 +65,9 @@ func (c *Client) EnsureRunning(ctx context.Context) (api.Ping, error) {
 	}
 }
 
-// isRetryable: somebody else may own the store for a moment, and a daemon that was
-// killed while it started may start the next time. One that says why it does not start
-// would say so again.
+// isRetryable reports whether another start can succeed: another process held the store
+// for a moment, or the daemon was killed while it started. A daemon that reported why it
+// does not start would fail again.
 func isRetryable(err error) bool {
 	return errors.Is(err, events.ErrConflict) || errors.Is(err, errExitedBeforeReady)
 }
@@ -79,12 +79,12 @@ func (c *Client) startOnce(ctx context.Context) error {
 	}
 	defer unlock()
 	if _, err := c.Ping(ctx); err == nil {
-		return nil // somebody was faster
+		return nil // another command started it
 	}
 	return c.start(ctx)
 }
 
-// acquireStartLock takes the lock that only one starter holds.
+// acquireStartLock waits for the lock that serialises starts of a daemon.
 func acquireStartLock(ctx context.Context, s config.Settings) (unlock func(), err error) {
 	if err := CreateStateDir(s); err != nil {
 		return nil, err
@@ -109,8 +109,8 @@ func acquireStartLock(ctx context.Context, s config.Settings) (unlock func(), er
 	}
 }
 
-// CreateStateDir creates the state directory: readable by all where it is the
-// system's, so that history can be read without rights.
+// CreateStateDir creates the state directory. The system's is readable by all users, so
+// that they can read the history.
 func CreateStateDir(s config.Settings) error {
 	mode := fs.FileMode(0o700)
 	if s.IsSystem() {
@@ -128,20 +128,20 @@ func stateError(s config.Settings, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		e.Kind, e.Hint = events.ErrConfirmation, "run the command with sudo"
 	case errors.Is(err, syscall.EROFS):
-		e.Hint = "make that disk writable; nothing was changed, and 'cortex history' works as it is"
+		e.Hint = "remount the file system read-write; nothing was changed, and 'cortex history' still works"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		e.Kind, e.Hint = events.ErrFull, "make room on that disk; nothing was changed"
 	}
 	return e
 }
 
-// NewDaemonStarter starts this program as a daemon in a session of its own and waits until
-// it says that it is ready, or why not.
+// NewDaemonStarter returns a starter that runs this executable as a daemon in a new session
+// and waits until it reports that it is ready, or why it does not start.
 func NewDaemonStarter(s config.Settings) DaemonStarter {
 	return func(ctx context.Context) error {
 		exe, err := os.Readlink("/proc/self/exe")
 		if err != nil {
-			return fmt.Errorf("find this program: %w", err)
+			return fmt.Errorf("find this executable: %w", err)
 		}
 		if strings.HasSuffix(exe, " (deleted)") {
 			exe = "/proc/self/exe"
@@ -166,7 +166,7 @@ func NewDaemonStarter(s config.Settings) DaemonStarter {
 		if err != nil {
 			return fmt.Errorf("start daemon: %w", err)
 		}
-		go func() { _ = cmd.Wait() }() // it outlives us, or its end is told by the pipe
+		go func() { _ = cmd.Wait() }() // the daemon outlives this process, or the pipe reports its end
 		return awaitReady(ctx, r, s)
 	}
 }

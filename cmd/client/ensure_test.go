@@ -19,17 +19,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A socket of systemd's takes callers before the daemon behind it is ready.
-func TestNoDaemonIsStartedWhileSomebodyListens(t *testing.T) {
+// A socket of systemd accepts connections before the daemon behind it is ready.
+func TestEnsureRunningWaitsForDaemonBehindSocket(t *testing.T) {
 	dir := t.TempDir()
 	s := config.Settings{StateDir: dir, Socket: filepath.Join(dir, "d.sock")}
 	l, err := net.Listen("unix", s.Socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var asked atomic.Int32
+	var requests atomic.Int32
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if asked.Add(1) <= 2 { // once more than a start looks
+		if requests.Add(1) <= 2 { // one more than the pings of a start
 			<-r.Context().Done() // the caller gave up
 			return
 		}
@@ -42,7 +42,7 @@ func TestNoDaemonIsStartedWhileSomebodyListens(t *testing.T) {
 		<-ended
 	}()
 	c := client.New(s, "test", func(context.Context) error {
-		return errors.New("somebody listens already")
+		return errors.New("the socket is in use")
 	})
 	defer c.Close()
 	if p, err := c.EnsureRunning(t.Context()); err != nil || p.PID != 42 {

@@ -17,12 +17,12 @@ import (
 // maxLineBytes bounds one line of the stream: an event with its envelope.
 const maxLineBytes = 2*events.MaxEventBytes + events.MaxHeaderBytes
 
-// StreamOptions says which events to read.
+// StreamOptions selects the events to read.
 type StreamOptions struct {
 	After       events.Position
 	Transaction events.TransactionID // "" for all
 	Kind        string               // pattern; "" for all
-	Follow      bool                 // wait for more
+	Follow      bool                 // wait for new events
 }
 
 func (s StreamOptions) query() string {
@@ -39,8 +39,8 @@ func (s StreamOptions) query() string {
 	return "/v1/events?" + v.Encode()
 }
 
-// Events gives the lines of the daemon's event stream. When following and the
-// daemon goes away, it goes on in the next one after the last event it gave.
+// Events returns the lines of the daemon's event stream. With Follow it reconnects if the
+// daemon dies, and continues after the last event that it yielded.
 func (c *Client) Events(ctx context.Context, s StreamOptions) iter.Seq2[api.StreamLine, error] {
 	return func(yield func(api.StreamLine, error) bool) {
 		for {
@@ -65,9 +65,9 @@ func (c *Client) Events(ctx context.Context, s StreamOptions) iter.Seq2[api.Stre
 	}
 }
 
-var errReaderDone = errors.New("the reader has enough")
+var errReaderDone = errors.New("the reader stopped")
 
-// stream reads one connection to its end and moves s.After along.
+// stream reads one connection to its end and advances s.After.
 func (c *Client) stream(ctx context.Context, s *StreamOptions, yield func(api.StreamLine, error) bool) error {
 	resp, err := c.do(ctx, http.MethodGet, s.query(), nil)
 	if err != nil {
@@ -79,7 +79,7 @@ func (c *Client) stream(ctx context.Context, s *StreamOptions, yield func(api.St
 	for lines.Scan() {
 		var l api.StreamLine
 		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
-			return c.unresponsiveError(err) // cut off in the middle of a line
+			return c.unresponsiveError(err) // the line is incomplete
 		}
 		if l.Error != nil {
 			return l.Error.AsError()

@@ -9,8 +9,8 @@ import (
 	"cortex/events"
 )
 
-// UpdateMemory has something remembered or forgotten about the caller, and returns once
-// every read model shows it.
+// UpdateMemory remembers or forgets an item about the caller. It returns when every read
+// model shows the change.
 func (c *Client) UpdateMemory(ctx context.Context, m api.MemoryChange) (events.Position, error) {
 	body, err := json.Marshal(m)
 	if err != nil {

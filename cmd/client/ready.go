@@ -13,13 +13,13 @@ import (
 	"cortex/events"
 )
 
-// ReadyFDEnv names the environment variable that holds the descriptor on which a
-// started daemon says that it is ready.
+// ReadyFDEnv is the environment variable with the number of the file descriptor on which a
+// started daemon reports that it is ready.
 const ReadyFDEnv = "CORTEX_READY_FD"
 
-// ReadyNotifier tells whoever started this process, on the descriptor that
-// [ReadyFDEnv] names, that it is ready or why not. Without the variable it does
-// nothing.
+// ReadyNotifier returns a function that reports the start to the parent process: nil for
+// ready, or why the daemon does not start. fd is the value of [ReadyFDEnv]; with an
+// invalid value the function does nothing.
 func ReadyNotifier(fd string) func(error) {
 	var n uintptr
 	if _, err := fmt.Sscanf(fd, "%d", &n); err != nil || n < 3 {
@@ -36,21 +36,21 @@ func ReadyNotifier(fd string) func(error) {
 	}
 }
 
-// errExitedBeforeReady: it said nothing.
-var errExitedBeforeReady = errors.New("it ended before it was ready")
+// errExitedBeforeReady means that the daemon ended without a report.
+var errExitedBeforeReady = errors.New("the daemon ended before it was ready")
 
-// awaitReady reads what the daemon says: "ready", or its failure as JSON. Nothing
-// means that it died.
+// awaitReady reads the daemon's report: "ready", or its failure as JSON. An empty report
+// means that the daemon died.
 func awaitReady(ctx context.Context, r *os.File, s config.Settings) error {
-	said := make(chan string, 1)
+	report := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(r).ReadString('\n')
-		said <- strings.TrimSpace(line)
+		report <- strings.TrimSpace(line)
 	}()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case line := <-said:
+	case line := <-report:
 		if line == "ready" {
 			return nil
 		}

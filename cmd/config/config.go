@@ -1,8 +1,9 @@
-// Package config says where things are and how long to wait, from files, from
-// the environment and from who runs us. It promises that every value it returns
-// was checked, and that an error names the variable, or the line and column, to
-// mend; that root takes nothing from a file that somebody else could have written;
-// and that what looks like a secret is refused and not repeated.
+// Package config loads the settings from files, environment variables and the user id, and
+// derives the paths of the state from them.
+//
+// It promises: it validates every value that it returns; an error names the variable, or
+// the file, line and column, to correct; root ignores files that another user could have
+// written; it refuses values that look like secrets and never repeats them.
 package config
 
 import (
@@ -19,13 +20,13 @@ import (
 	"cortex/events"
 )
 
-// The places of the system's own daemon, which runs as root.
+// Paths of the system's daemon, which runs as root.
 const (
 	SystemStateDir = "/var/lib/cortex"
 	SystemSocket   = "/run/cortex/cortexd.sock"
 )
 
-// Limits and defaults of what can be set.
+// Limits and defaults of the settings.
 const (
 	DefaultPoolSize         = 4
 	DefaultModelConcurrency = 8
@@ -36,79 +37,79 @@ const (
 	maxSocketPath           = 100     // of the 107 bytes the kernel allows
 )
 
-// Settings are the values in force.
+// Settings are the effective values.
 type Settings struct {
 	StateDir         string        // the state directory
-	Socket           string        // the daemon's door
-	Root             string        // the machine's root directory; "/" but for images and tests
-	UID              int           // who runs us
-	PoolSize         int           // read connections to each read model
-	ModelConcurrency int           // questions to models at once
-	IdleTimeout      time.Duration // after which an idle daemon leaves; 0 never
-	LockTimeout      time.Duration // for another package manager
-	StoreBudget      int64         // bytes up to which package files of what is installed are fetched; 0 fetches none
-	NATS             NATS          // where the log is kept, and who may listen
+	Socket           string        // the daemon's socket
+	Root             string        // root directory of the machine; not "/" for images and tests
+	UID              int           // user of this process
+	PoolSize         int           // read connections for each read model
+	ModelConcurrency int           // concurrent questions to models
+	IdleTimeout      time.Duration // after which an idle daemon stops; 0 for never
+	LockTimeout      time.Duration // for the lock of another package manager
+	StoreBudget      int64         // bytes of package files to prefetch for installed packages; 0 disables it
+	NATS             NATS          // external servers of the log, and the address for readers
 
-	systemStateDir string            // the state directory of the machine's own daemon
-	modelSettings  map[string]string // what is set about models, by variable
+	systemStateDir string            // state directory of the system's daemon
+	modelSettings  map[string]string // settings of models, by variable
 }
 
-// MemoryKeysDir is where the keys of what people said lie.
+// MemoryKeysDir is the directory of the keys that encrypt remembered items.
 func (s Settings) MemoryKeysDir() string { return filepath.Join(s.StateDir, "memory-keys") }
 
-// ReadModelsDir is where the read models lie.
+// ReadModelsDir is the directory of the read models.
 func (s Settings) ReadModelsDir() string { return filepath.Join(s.StateDir, "read") }
 
-// WorkDir is where outputs of running steps lie.
+// WorkDir is the directory of the output of running steps.
 func (s Settings) WorkDir() string { return filepath.Join(s.StateDir, "work") }
 
-// LimitsDir holds a note of every group of processes under limits.
+// LimitsDir is the directory with a note for every group of processes under limits.
 func (s Settings) LimitsDir() string { return filepath.Join(s.StateDir, "limits") }
 
-// BlobStoreDir is where the contents lie that an undo needs.
+// BlobStoreDir is the directory of the blobs that an undo needs.
 func (s Settings) BlobStoreDir() string { return filepath.Join(s.StateDir, "vault") }
 
-// SpoolDir is where the hooks of apt and dpkg write down what they see.
+// SpoolDir is the directory in which the hooks of apt and dpkg spool their records.
 func (s Settings) SpoolDir() string { return filepath.Join(s.StateDir, "spool") }
 
-// PackageIndexFile is where the index of packages lies that words are looked up in.
+// PackageIndexFile is the path of the package index, which is used for search.
 func (s Settings) PackageIndexFile() string { return filepath.Join(s.StateDir, "catalog.db") }
 
-// DescriptionListsDir is where package lists lie that apt itself does not fetch: those with long
-// descriptions, of 'cortex catalog fetch'.
+// DescriptionListsDir is the directory of the Translation files that 'cortex catalog fetch'
+// fetches: package lists with long descriptions.
 func (s Settings) DescriptionListsDir() string { return filepath.Join(s.StateDir, "lists") }
 
-// AuditDir is where the key lies that signs heads of the log, and the heads.
+// AuditDir is the directory of the signed tree heads of the log and of their key.
 func (s Settings) AuditDir() string { return filepath.Join(s.StateDir, "audit") }
 
-// BackupsDir is where backups lie unless they are told to lie elsewhere.
+// BackupsDir is the default directory of backups.
 func (s Settings) BackupsDir() string { return filepath.Join(s.StateDir, "backups") }
 
-// LogFile is where a detached daemon writes its log.
+// LogFile is the path of the log of a detached daemon.
 func (s Settings) LogFile() string { return filepath.Join(s.StateDir, "daemon.log") }
 
-// IsSystem reports whether this is the machine's own state and not a person's.
+// IsSystem reports whether the state directory is the system's and not a user's own.
 func (s Settings) IsSystem() bool { return s.StateDir == s.systemStateDir }
 
-// MayChange reports whether uid may change the machine through a daemon that has
-// these settings: only root may, and only when the daemon itself is root.
+// MayChange reports whether uid may change the machine through a daemon with these
+// settings: only root may, and only if the daemon runs as root.
 func (s Settings) MayChange(uid int) bool { return uid == 0 && s.UID == 0 }
 
-// SystemFile holds the machine's settings.
+// SystemFile is the path of the system's configuration file.
 const SystemFile = "/etc/cortex/cortex.toml"
 
-// PolicyDir holds the rules of policy, below the root.
+// PolicyDir is the directory of the policy rules, relative to the root directory.
 const PolicyDir = "/etc/cortex/policy.d"
 
-// Sources are where settings come from. Later ones win: defaults, the machine's
-// file, the person's file, the environment.
+// Sources are the sources of settings. Each overrides the ones before it: defaults, the
+// system's file, the user's file, the environment.
 type Sources struct {
 	Env        func(string) string
-	UID        int    // of the process; root has no file of its own
-	SystemFile string // the machine's file
+	UID        int    // user of the process; root has no user file
+	SystemFile string // path of the system's file
 }
 
-// UserFile is the file of the person's own settings, "" for root and without a home.
+// UserFile is the path of the user's file. It is "" for root and for a user without a home.
 func (src Sources) UserFile() string {
 	if src.UID == 0 {
 		return ""
@@ -122,7 +123,7 @@ func (src Sources) UserFile() string {
 	return ""
 }
 
-// Files lists the files that are read, the one that wins last.
+// Files returns the paths of the files to read. Each overrides the ones before it.
 func (src Sources) Files() []string {
 	files := []string{src.SystemFile}
 	if user := src.UserFile(); user != "" {
@@ -131,15 +132,15 @@ func (src Sources) Files() []string {
 	return files
 }
 
-// Origin is where a value comes from.
+// Origin is the source of a value.
 type Origin struct {
-	File   string // "" when it is not from a file
+	File   string // "" if it is not from a file
 	Line   int    // in File, from 1
 	Column int    // in File, from 1, in bytes
-	Env    string // "" when it is not from the environment
+	Env    string // "" if it is not from the environment
 }
 
-// String names the place: FILE:LINE, the variable, or "default".
+// String returns FILE:LINE, the name of the variable, or "default".
 func (o Origin) String() string {
 	switch {
 	case o.File != "":
@@ -150,14 +151,14 @@ func (o Origin) String() string {
 	return "default"
 }
 
-// Load gives the values in force. Every problem is an ErrUsage error of its own
-// that names the variable, or the place in the file; see [ReadFile].
+// Load returns the effective values. Each problem is a separate ErrUsage error that names
+// the variable or the place in the file; see [ReadFile].
 func Load(src Sources) (Settings, error) {
 	s, _, err := LoadWithOrigins(src)
 	return s, err
 }
 
-// ModelEnv is an environment with what files say of models for what it does not set.
+// ModelEnv returns an environment that falls back to the files' settings of models.
 func (s Settings) ModelEnv(env func(string) string) func(string) string {
 	return func(name string) string {
 		if v := env(name); v != "" {
@@ -167,7 +168,7 @@ func (s Settings) ModelEnv(env func(string) string) func(string) string {
 	}
 }
 
-// LoadWithOrigins is [Load] that also tells, for each key that was set, where.
+// LoadWithOrigins is [Load] that also returns the origin of each setting.
 func LoadWithOrigins(src Sources) (Settings, map[string]Origin, error) {
 	s := Settings{Root: "/", UID: src.UID, PoolSize: DefaultPoolSize, ModelConcurrency: DefaultModelConcurrency, IdleTimeout: DefaultIdleTimeout, LockTimeout: events.DefaultLockWait, StoreBudget: DefaultStoreBudget, systemStateDir: SystemStateDir}
 	origins := map[string]Origin{}
@@ -181,9 +182,9 @@ func LoadWithOrigins(src Sources) (Settings, map[string]Origin, error) {
 		for _, e := range entries {
 			k, err := FindSetting(e.Name)
 			if err != nil {
-				continue // found by ReadFile
+				continue // reported by ReadFile
 			}
-			_ = k.set(&s, e.Value) // checked by ReadFile
+			_ = k.set(&s, e.Value) // validated by ReadFile
 			if _, known := origins[e.Name]; !known && !slices.ContainsFunc(keys, func(x SettingSpec) bool { return x.Name == e.Name }) {
 				keys = append(keys, k)
 			}
@@ -199,11 +200,11 @@ func LoadWithOrigins(src Sources) (Settings, map[string]Origin, error) {
 			continue
 		}
 		if looksSecret(k.Name, v) {
-			errs = append(errs, &events.Error{Op: "config.Load", Kind: events.ErrUsage, Subject: k.EnvName(), Err: errors.New("it looks like a secret, and secrets do not belong into settings")})
+			errs = append(errs, &events.Error{Op: "config.Load", Kind: events.ErrUsage, Subject: k.EnvName(), Err: errors.New("the value looks like a secret, and settings must not contain secrets")})
 			continue
 		}
 		if err := k.set(&s, v); err != nil {
-			errs = append(errs, &events.Error{Op: "config.Load", Kind: events.ErrUsage, Subject: k.EnvName(), Err: fmt.Errorf("%q is not %w", v, err)})
+			errs = append(errs, &events.Error{Op: "config.Load", Kind: events.ErrUsage, Subject: k.EnvName(), Err: fmt.Errorf("invalid value %q: must be %w", v, err)})
 		}
 		origins[k.Name] = Origin{Env: k.EnvName()}
 	}
@@ -212,19 +213,20 @@ func LoadWithOrigins(src Sources) (Settings, map[string]Origin, error) {
 	return s, origins, errors.Join(errs...)
 }
 
-// resolvePaths finds the state directory and the socket. Somebody who is not root uses
-// the system's where it is, to read and to plan, and otherwise one of their own.
+// resolvePaths determines the state directory and the socket. A user other than root uses
+// the system's state directory, to read and to plan, if it exists, and an own one
+// otherwise.
 func (s *Settings) resolvePaths(src Sources, origins map[string]Origin) {
 	if s.StateDir == "" {
 		s.StateDir = s.systemStateDir
 	}
-	ours := origins["state_dir"] == Origin{} || origins["state_dir"].File == src.SystemFile
-	if s.UID != 0 && ours && !exists(s.ReadModelsDir()) {
+	isDefault := origins["state_dir"] == Origin{} || origins["state_dir"].File == src.SystemFile
+	if s.UID != 0 && isDefault && !exists(s.ReadModelsDir()) {
 		s.StateDir = userStateDir(src.Env)
 		delete(origins, "state_dir")
 	}
 	if origins["socket"].File == src.SystemFile && !s.IsSystem() {
-		s.Socket = "" // the machine's socket is that of the machine's state
+		s.Socket = "" // the system's socket belongs to the system's state directory
 		delete(origins, "socket")
 	}
 	if s.Socket == "" {
@@ -239,7 +241,7 @@ func (s *Settings) resolvePaths(src Sources, origins map[string]Origin) {
 	}
 }
 
-// ForUser gives the settings of somebody's own daemon instead of the system's.
+// ForUser returns the settings of the user's own daemon instead of the system's.
 func (s Settings) ForUser(env func(string) string) Settings {
 	s.StateDir = userStateDir(env)
 	s.Socket = filepath.Join(s.StateDir, "cortexd.sock")

@@ -10,7 +10,7 @@ import (
 	"cortex/cmd/config"
 )
 
-// load reads no file.
+// load reads the environment only.
 func load(env func(string) string, uid int) (config.Settings, error) {
 	return config.Load(config.Sources{Env: env, UID: uid, SystemFile: "/nonexistent/cortex.toml"})
 }
@@ -23,7 +23,7 @@ func env(pairs ...string) func(string) string {
 	return func(k string) string { return m[k] }
 }
 
-func TestRootUsesTheSystemsPlaces(t *testing.T) {
+func TestLoadAsRootUsesSystemPaths(t *testing.T) {
 	s, err := load(env(), 0)
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func TestRootUsesTheSystemsPlaces(t *testing.T) {
 	}
 }
 
-func TestOthersHaveTheirOwn(t *testing.T) {
+func TestLoadAsUserUsesOwnPaths(t *testing.T) {
 	s, err := load(env("HOME", "/home/ada", "CORTEX_STATE_DIR", "/home/ada/x"), 1000)
 	if err != nil {
 		t.Fatal(err)
@@ -46,14 +46,14 @@ func TestOthersHaveTheirOwn(t *testing.T) {
 	}
 }
 
-func TestValuesAreRead(t *testing.T) {
+func TestLoadReadsEnvironment(t *testing.T) {
 	s, err := load(env("CORTEX_DB_POOL_SIZE", "7", "CORTEX_IDLE_TIMEOUT", "5s", "CORTEX_LOCK_TIMEOUT", "1m", "CORTEX_ROOT", "/mnt"), 0)
 	if err != nil || s.PoolSize != 7 || s.IdleTimeout != 5*time.Second || s.LockTimeout != time.Minute || s.Root != "/mnt" {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
 
-func TestWrongValuesNameTheirVariable(t *testing.T) {
+func TestLoadErrorNamesVariable(t *testing.T) {
 	for name, value := range map[string]string{
 		"CORTEX_DB_POOL_SIZE": "0", "CORTEX_IDLE_TIMEOUT": "soon", "CORTEX_LOCK_TIMEOUT": "-1s",
 		"CORTEX_ROOT": "mnt", "CORTEX_STATE_DIR": "here", "CORTEX_SOCKET": "/" + strings.Repeat("x", 101),
@@ -64,7 +64,7 @@ func TestWrongValuesNameTheirVariable(t *testing.T) {
 	}
 }
 
-func TestLongSocketPathsAreMadeShort(t *testing.T) {
+func TestLoadShortensLongSocketPath(t *testing.T) {
 	long := "/" + strings.Repeat("d", 120)
 	s, err := load(env("CORTEX_STATE_DIR", long), 0)
 	if err != nil || len(s.Socket) > 100 || !filepath.IsAbs(s.Socket) {
@@ -76,7 +76,7 @@ func TestLongSocketPathsAreMadeShort(t *testing.T) {
 	}
 }
 
-// file writes a file of settings into a directory of its own.
+// file writes a configuration file into a new directory.
 func file(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "cortex", "cortex.toml")
@@ -86,7 +86,7 @@ func file(t *testing.T, text string) string {
 	return path
 }
 
-// needsRoot: whose files root reads depends on who owns them.
+// needsRoot skips the test for other users: root reads only files that root owns.
 func needsRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -94,7 +94,7 @@ func needsRoot(t *testing.T) {
 	}
 }
 
-func TestLaterSourcesWin(t *testing.T) {
+func TestLoadLaterSourcesOverride(t *testing.T) {
 	needsRoot(t)
 	system := file(t, "db_pool_size = 2\nidle_timeout = \"2s\"\nlock_timeout = \"2s\"\n")
 	own := file(t, "# mine\nidle_timeout = \"3s\"\nlock_timeout = \"3s\"\n")
@@ -115,11 +115,11 @@ func TestLaterSourcesWin(t *testing.T) {
 	}
 	src.UID = 0
 	if s, err := config.Load(src); err != nil || s.IdleTimeout != 2*time.Second {
-		t.Errorf("root reads a person's file: %+v, %v", s, err)
+		t.Errorf("root reads a user's file: %+v, %v", s, err)
 	}
 }
 
-func TestTheMachinesStateIsTheSystems(t *testing.T) {
+func TestLoadSystemFileSetsSystemState(t *testing.T) {
 	needsRoot(t)
 	state := t.TempDir()
 	system := file(t, "state_dir = \""+state+"\"\nsocket = \"/run/other.sock\"\n")
@@ -127,20 +127,20 @@ func TestTheMachinesStateIsTheSystems(t *testing.T) {
 	if err != nil || !s.IsSystem() || s.StateDir != state || s.Socket != "/run/other.sock" {
 		t.Errorf("%+v, %v", s, err)
 	}
-	person := config.Sources{Env: env("HOME", "/home/ada"), UID: 1000, SystemFile: system}
-	s, err = config.Load(person)
+	user := config.Sources{Env: env("HOME", "/home/ada"), UID: 1000, SystemFile: system}
+	s, err = config.Load(user)
 	if err != nil || s.IsSystem() || s.StateDir != "/home/ada/.local/state/cortex" || s.Socket != s.StateDir+"/cortexd.sock" {
-		t.Errorf("without read models a person has their own: %+v, %v", s, err)
+		t.Errorf("without read models a user has an own state directory: %+v, %v", s, err)
 	}
 	if err := os.Mkdir(filepath.Join(state, "read"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = config.Load(person); err != nil || !s.IsSystem() || s.Socket != "/run/other.sock" {
-		t.Errorf("with read models a person uses the machine's: %+v, %v", s, err)
+	if s, err = config.Load(user); err != nil || !s.IsSystem() || s.Socket != "/run/other.sock" {
+		t.Errorf("with read models a user reads the system's: %+v, %v", s, err)
 	}
 }
 
-func TestEveryKeyCanBeSetAndTakenBack(t *testing.T) {
+func TestSetAndUnsetEverySetting(t *testing.T) {
 	needsRoot(t)
 	for _, k := range config.SettingSpecs() {
 		s, err := load(env(), 0)
@@ -149,7 +149,7 @@ func TestEveryKeyCanBeSetAndTakenBack(t *testing.T) {
 		}
 		text, err := config.Set("f", []byte("# kept"), k.Name, k.Value(s))
 		if err != nil {
-			t.Errorf("%s: its own default is refused: %v", k.Name, err)
+			t.Errorf("%s: the default is refused: %v", k.Name, err)
 			continue
 		}
 		again, err := config.Load(config.Sources{Env: env(), SystemFile: file(t, string(text))})
@@ -163,7 +163,7 @@ func TestEveryKeyCanBeSetAndTakenBack(t *testing.T) {
 	}
 }
 
-func TestFilesSetProvidersOfModels(t *testing.T) {
+func TestLoadReadsModelProviders(t *testing.T) {
 	needsRoot(t)
 	system := file(t, "[llm]\nproviders = \"near\"\nbudget_day = \"2.5\"\n[llm.near]\nurl = \"http://127.0.0.1:1\"\nmodel = \"m\"\nrpm = 7\n")
 	e := env("CORTEX_LLM_NEAR_MODEL", "other")

@@ -17,11 +17,11 @@ import (
 	"cortex/internal/atomicfile"
 )
 
-// Set gives the text of a file with one setting changed or added, everything else
-// as it was. It fails with ErrUsage when the value is wrong or the file is.
+// Set returns the text of a file with one setting changed or added and the other text
+// unchanged. It fails with ErrUsage if the value or the file is invalid.
 func Set(path string, text []byte, name, value string) ([]byte, error) {
 	if looksSecret(name, value) {
-		return nil, &events.Error{Op: "config.Set", Kind: events.ErrUsage, Subject: name, Err: errors.New("this looks like a secret, and secrets do not belong into settings"), Hint: "'cortex llm key' keeps keys of models; others belong into a file that only its owner can read"}
+		return nil, &events.Error{Op: "config.Set", Kind: events.ErrUsage, Subject: name, Err: errors.New("the value looks like a secret, and settings must not contain secrets"), Hint: "store the key of a model with 'cortex llm key', and another secret in a file that only its owner can read"}
 	}
 	k, err := FindSetting(name)
 	if err != nil {
@@ -29,7 +29,7 @@ func Set(path string, text []byte, name, value string) ([]byte, error) {
 	}
 	var s Settings
 	if err := k.set(&s, value); err != nil {
-		return nil, &events.Error{Op: "config.Set", Kind: events.ErrUsage, Subject: name, Err: fmt.Errorf("%q is not %w", value, err)}
+		return nil, &events.Error{Op: "config.Set", Kind: events.ErrUsage, Subject: name, Err: fmt.Errorf("invalid value %q: must be %w", value, err)}
 	}
 	if _, err := Parse(path, text); err != nil {
 		return nil, err
@@ -42,9 +42,9 @@ func Set(path string, text []byte, name, value string) ([]byte, error) {
 	return out, err
 }
 
-// setValue writes value where name is, or else beside its like: after another key of the
-// same table, under the table's header, before the first header for what is in no
-// table, and otherwise in a table of its own at the end.
+// setValue replaces the value of name. A new setting goes after the last key of its table,
+// or under the table's header. A setting without a table goes before the first header.
+// If the table does not exist, setValue appends it to the text.
 func setValue(path string, text []byte, name, value string) []byte {
 	entries, headers, _ := scan(path, text)
 	parent := name[:strings.LastIndexByte(name, '.')+1]
@@ -78,7 +78,7 @@ func setValue(path string, text []byte, name, value string) []byte {
 	return slices.Insert(slices.Clone(text), at, []byte(line)...)
 }
 
-// lineEnd is where the line after the one at a place begins.
+// lineEnd returns the start of the line after the one at offset at.
 func lineEnd(text []byte, at int) int {
 	if end := bytes.IndexByte(text[at:], '\n'); end >= 0 {
 		return at + end + 1
@@ -86,8 +86,8 @@ func lineEnd(text []byte, at int) int {
 	return len(text)
 }
 
-// Unset gives the text of a file without a setting, also without one that is
-// unknown or wrong, and says whether it was there.
+// Unset returns the text of a file without a setting, and whether the setting was there.
+// The setting may be unknown or invalid.
 func Unset(path string, text []byte, name string) ([]byte, bool, error) {
 	var any map[string]any
 	if err := toml.Unmarshal(text, &any); err != nil {
@@ -104,8 +104,8 @@ func Unset(path string, text []byte, name string) ([]byte, bool, error) {
 	return slices.Delete(slices.Clone(text), from, to), true, nil
 }
 
-// WriteFile replaces a file of settings at once, making its directory when there is
-// none. What a link names is replaced, not the link.
+// WriteFile atomically replaces a configuration file and creates its directory. It follows
+// a symbolic link and replaces the target.
 func WriteFile(path string, text []byte) error {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
@@ -121,7 +121,7 @@ func writeError(path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	e := &events.Error{Op: "config.Write", Kind: events.ErrUnavailable, Subject: path, Err: err}
+	e := &events.Error{Op: "config.WriteFile", Kind: events.ErrUnavailable, Subject: path, Err: err}
 	if errors.Is(err, fs.ErrPermission) {
 		e.Kind, e.Hint = events.ErrConfirmation, "run the command with sudo"
 	}

@@ -15,10 +15,10 @@ import (
 	"cortex/events"
 )
 
-// maxFileBytes bounds a file of settings.
+// maxFileBytes bounds a configuration file.
 const maxFileBytes = 64 << 10
 
-// FileEntry is one line of a file of settings.
+// FileEntry is one setting in a configuration file.
 type FileEntry struct {
 	Name                 string
 	Value                string // without quotes
@@ -26,19 +26,19 @@ type FileEntry struct {
 	isNumber             bool
 	valueStart, valueEnd int    // the bytes of the value
 	nameStart            int    // the first byte of the name
-	table                string // the table it is in, with a dot at its end, or ""
+	table                string // its table, with a final dot, or ""
 }
 
-// header is a line [NAME] of a file.
+// header is the header [NAME] of a table.
 type header struct {
-	name      string // with a dot at its end
+	name      string // with a final dot
 	nameStart int    // the first byte of its name
 }
 
-// ReadFile reads a file of settings for the user uid. A file that is not there
-// has no entries. Root takes nothing from a file that others could have written.
-// Each problem is an ErrUsage error of its own, with FILE:LINE:COLUMN as its
-// subject; the entries that have none are given all the same.
+// ReadFile reads a configuration file for the user uid. A missing file has no entries. For
+// root it refuses a file that another user could have written. Each problem is a separate
+// ErrUsage error with FILE:LINE:COLUMN as its subject; ReadFile still returns the valid
+// entries.
 func ReadFile(path string, uid int) ([]FileEntry, error) {
 	b, err := ReadFileText(path, uid)
 	if b == nil || err != nil {
@@ -47,24 +47,24 @@ func ReadFile(path string, uid int) ([]FileEntry, error) {
 	return Parse(path, b)
 }
 
-// ReadFileText gives what a file of settings holds, as [ReadFile] would read it; nil when
-// there is no such file.
+// ReadFileText returns the text of a configuration file after the checks of [ReadFile]. It
+// returns nil if the file does not exist.
 func ReadFileText(path string, uid int) ([]byte, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return nil, nil
 	case errors.Is(err, fs.ErrPermission) && uid != 0:
-		return nil, nil // in somebody else's directory: sudo -u keeps HOME
+		return nil, nil // the directory belongs to another user: sudo -u keeps HOME
 	case err != nil:
 		return nil, fileError(path, err, "")
 	case !info.Mode().IsRegular():
-		return nil, fileError(path, errors.New("is not a file"), "")
+		return nil, fileError(path, errors.New("not a regular file"), "")
 	case info.Size() > maxFileBytes:
-		return nil, fileError(path, fmt.Errorf("is larger than %d bytes", maxFileBytes), "")
+		return nil, fileError(path, fmt.Errorf("larger than %d bytes", maxFileBytes), "")
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && uid == 0 && (st.Uid != 0 || info.Mode()&0o022 != 0) {
-		return nil, fileError(path, errors.New("others than root can write to it"), "run: chown root "+path+" && chmod go-w "+path)
+		return nil, fileError(path, errors.New("users other than root can write to it"), "run: chown root "+path+" && chmod go-w "+path)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -84,7 +84,7 @@ func fileError(path string, err error, hint string) error {
 	return &events.Error{Op: "config.ReadFile", Kind: events.ErrUsage, Subject: path, Err: err, Hint: hint}
 }
 
-// parseError is one thing wrong at a place of a file.
+// parseError returns the error for a problem at a place of a file.
 func parseError(path string, line, column int, hint, format string, args ...any) error {
 	return &events.Error{
 		Op: "config.Parse", Kind: events.ErrUsage, Subject: fmt.Sprintf("%s:%d:%d", path, line, column),
@@ -92,8 +92,8 @@ func parseError(path string, line, column int, hint, format string, args ...any)
 	}
 }
 
-// Parse reads the text of a file of settings; see [ReadFile]. Values that are
-// secrets are refused and never repeated.
+// Parse reads the text of a configuration file; see [ReadFile]. It refuses values that look
+// like secrets and never repeats them.
 func Parse(path string, text []byte) ([]FileEntry, error) {
 	var any map[string]any
 	if err := toml.Unmarshal(text, &any); err != nil {
@@ -116,7 +116,7 @@ func Parse(path string, text []byte) ([]FileEntry, error) {
 	return good, errors.Join(errs...)
 }
 
-// scan finds the entries of a text that is TOML.
+// scan finds the entries of a valid TOML text.
 func scan(path string, text []byte) (entries []FileEntry, headers []header, errs []error) {
 	p := unstable.Parser{}
 	p.Reset(text)
@@ -138,12 +138,12 @@ func scan(path string, text []byte) (entries []FileEntry, headers []header, errs
 			table = name + "."
 			headers = append(headers, header{table, int(first.Offset)})
 			if name != "llm" && name != "nats" && !strings.HasPrefix(name, "llm.") {
-				errs = append(errs, parseError(path, at.Line, at.Column, "", "there is no table %q", name))
+				errs = append(errs, parseError(path, at.Line, at.Column, "", "unknown table %q", name))
 			}
 			continue
 		case unstable.KeyValue:
 		default:
-			errs = append(errs, parseError(path, at.Line, at.Column, "", "%q is a list of tables, and no setting is", name))
+			errs = append(errs, parseError(path, at.Line, at.Column, "", "%q is an array of tables; no setting is one", name))
 			table = name + "."
 			continue
 		}
@@ -158,7 +158,7 @@ func scan(path string, text []byte) (entries []FileEntry, headers []header, errs
 		case unstable.Integer:
 			e.Value, e.isNumber = strings.ReplaceAll(string(v.Data), "_", ""), true
 		default:
-			errs = append(errs, parseError(path, at.Line, at.Column, "", "%s is neither a text in quotes nor a whole number", e.Name))
+			errs = append(errs, parseError(path, at.Line, at.Column, "", "%s must be a quoted string or an integer", e.Name))
 			continue
 		}
 		entries = append(entries, e)
@@ -166,33 +166,33 @@ func scan(path string, text []byte) (entries []FileEntry, headers []header, errs
 	return entries, headers, errs
 }
 
-// validate says what is wrong with an entry.
+// validate returns the problem of an entry, or nil.
 func (e FileEntry) validate(path string) error {
 	if looksSecret(e.Name, e.Value) {
-		return parseError(path, e.Line, e.Column, "'cortex llm key' keeps keys of models; others belong into a file that only its owner can read", "%s looks like a secret, and secrets do not belong into settings", e.Name)
+		return parseError(path, e.Line, e.Column, "store the key of a model with 'cortex llm key', and another secret in a file that only its owner can read", "%s looks like a secret, and settings must not contain secrets", e.Name)
 	}
 	k, err := FindSetting(e.Name)
 	if err != nil {
-		return parseError(path, e.Line, e.Column, events.HintOf(err), "there is no setting %q", e.Name)
+		return parseError(path, e.Line, e.Column, events.HintOf(err), "unknown setting %q", e.Name)
 	}
 	if k.IsNumber != e.isNumber {
-		want := "a text in quotes"
+		want := "a quoted string"
 		if k.IsNumber {
 			want = "a number without quotes"
 		}
-		return parseError(path, e.Line, e.Column, "", "%s is %s", e.Name, want)
+		return parseError(path, e.Line, e.Column, "", "%s must be %s", e.Name, want)
 	}
 	var s Settings
 	if err := k.set(&s, e.Value); err != nil {
-		return parseError(path, e.Line, e.Column, "", "%s: %q is not %w", e.Name, e.Value, err)
+		return parseError(path, e.Line, e.Column, "", "%s: invalid value %q: must be %w", e.Name, e.Value, err)
 	}
 	return nil
 }
 
-// looksSecret reports whether a setting is one by its name or by the form of its value. The
-// name of a file that holds one is none.
+// looksSecret reports whether the name of a setting or the form of its value suggests a
+// secret. The name of a file with a secret is not a secret.
 func looksSecret(name, value string) bool {
-	if name == "nats.url" && strings.Contains(value, "@") { // what stands alone before it is a token
+	if name == "nats.url" && strings.Contains(value, "@") { // a user without a password is a token
 		return true
 	}
 	for _, part := range strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return r == '.' || r == '_' || r == '-' }) {

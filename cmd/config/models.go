@@ -17,25 +17,25 @@ import (
 	"cortex/internal/atomicfile"
 )
 
-// ModelProvider is how a model is reached, as it was set.
+// ModelProvider has the settings of one model provider.
 type ModelProvider struct {
 	Name     string
 	Protocol string // anthropic or openai
 	URL      string
 	Model    string
-	RPM, TPM int    // per minute; 0 is no limit
-	Price    string // "3/15", dollars per million tokens; "" when nobody said
-	NeedsKey bool   // it is of no use without one
+	RPM, TPM int    // requests and tokens per minute; 0 is unlimited
+	Price    string // "3/15", dollars per million tokens; "" if unknown
+	NeedsKey bool   // it cannot be used without a key
 }
 
-// ModelSettings is everything about models that can be set.
+// ModelSettings are all settings of models.
 type ModelSettings struct {
 	Providers                    []ModelProvider
-	BudgetPerDay, BudgetPerMonth string // dollars; "" is no limit
+	BudgetPerDay, BudgetPerMonth string // dollars; "" is unlimited
 }
 
-// knownProviders are the providers that need nothing but a key. A model's name can be set;
-// these are what is asked for otherwise.
+// knownProviders are the providers that need only a key. Their models are defaults that a
+// setting can override.
 var knownProviders = []ModelProvider{
 	{Name: "anthropic", Protocol: "anthropic", URL: "https://api.anthropic.com", Model: "claude-sonnet-4-5", NeedsKey: true},
 	{Name: "openai", Protocol: "openai", URL: "https://api.openai.com/v1", Model: "gpt-5-mini", NeedsKey: true},
@@ -43,18 +43,18 @@ var knownProviders = []ModelProvider{
 	{Name: "ollama", Protocol: "openai", URL: "http://127.0.0.1:11434/v1", Price: "0/0"},
 }
 
-// ParseProviderName checks the name of a provider: it becomes part of variables
-// and of a file's name.
+// ParseProviderName checks the name of a provider. The name becomes part of environment
+// variables and of a file name.
 func ParseProviderName(name string) (string, error) {
-	wrong := func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }
-	if name == "" || len(name) > 31 || strings.ContainsFunc(name, wrong) || name[0] < 'a' {
-		return "", &events.Error{Op: "config.ParseProviderName", Kind: events.ErrUsage, Subject: strconv.Quote(name), Err: errors.New("is not the name of a provider"), Hint: "small letters, digits and hyphens"}
+	invalid := func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }
+	if name == "" || len(name) > 31 || strings.ContainsFunc(name, invalid) || name[0] < 'a' {
+		return "", &events.Error{Op: "config.ParseProviderName", Kind: events.ErrUsage, Subject: strconv.Quote(name), Err: errors.New("invalid name of a provider"), Hint: "use lower-case letters, digits and hyphens"}
 	}
 	return name, nil
 }
 
-// LoadModelSettings reads what is set about models. Those that cannot be used – without a
-// model, or without the key that they need – are left out.
+// LoadModelSettings reads the settings of models. It leaves out providers that cannot be
+// used: those without a model, and those without a key that they need.
 func (s Settings) LoadModelSettings(env func(string) string) (ModelSettings, error) {
 	env = s.ModelEnv(env)
 	all, err := modelProviders(env)
@@ -77,8 +77,8 @@ func (s Settings) LoadModelSettings(env func(string) string) (ModelSettings, err
 	return m, err
 }
 
-// ModelProviders gives every provider that is known or set, usable or not, in the
-// order in which they are asked.
+// ModelProviders returns every known or configured provider, usable or not, in the order
+// in which they are used.
 func (s Settings) ModelProviders(env func(string) string) ([]ModelProvider, error) {
 	return modelProviders(s.ModelEnv(env))
 }
@@ -108,7 +108,7 @@ func modelProviders(env func(string) string) ([]ModelProvider, error) {
 	return out, errors.Join(errs...)
 }
 
-// applyEnv takes what the environment says of a provider.
+// applyEnv applies the environment's settings of a provider.
 func (p *ModelProvider) applyEnv(env func(string) string) error {
 	prefix := "CORTEX_LLM_" + router.EnvName(p.Name) + "_"
 	var errs []error
@@ -119,23 +119,23 @@ func (p *ModelProvider) applyEnv(env func(string) string) error {
 			return "", false
 		}
 		if err := providerSettings[what].check(v); err != nil {
-			errs = append(errs, &events.Error{Op: "config.LoadModels", Kind: events.ErrUsage, Subject: variable, Err: fmt.Errorf("%q is not %w", v, err)})
+			errs = append(errs, &events.Error{Op: "config.LoadModelSettings", Kind: events.ErrUsage, Subject: variable, Err: fmt.Errorf("invalid value %q: must be %w", v, err)})
 		}
 		return v, true
 	}
 	for what, into := range map[string]*string{"url": &p.URL, "model": &p.Model, "price": &p.Price, "protocol": &p.Protocol} {
 		if v, ok := value(what); ok {
 			*into = v
-			p.NeedsKey = p.NeedsKey && what != "url" // a server of one's own may want none
+			p.NeedsKey = p.NeedsKey && what != "url" // a user's own server may not need one
 		}
 	}
 	for what, into := range map[string]*int{"rpm": &p.RPM, "tpm": &p.TPM} {
 		if v, ok := value(what); ok {
-			*into, _ = parseRate(v) // checked
+			*into, _ = parseRate(v) // validated by value
 		}
 	}
 	if p.Model != "" && p.URL == "" {
-		errs = append(errs, &events.Error{Op: "config.LoadModels", Kind: events.ErrUsage, Subject: prefix + "URL", Err: errors.New("is missing, and the provider has a model"), Hint: "set llm." + p.Name + ".url"})
+		errs = append(errs, &events.Error{Op: "config.LoadModelSettings", Kind: events.ErrUsage, Subject: prefix + "URL", Err: errors.New("not set, but the provider has a model"), Hint: "set llm." + p.Name + ".url"})
 	}
 	return errors.Join(errs...)
 }
@@ -154,11 +154,12 @@ func (s Settings) ModelKeysDir(env func(string) string) string {
 	return filepath.Join(env("HOME"), ".config", "cortex", "keys")
 }
 
-// maxKeyBytes bounds a key.
+// maxKeyBytes bounds the key of a provider.
 const maxKeyBytes = 4 << 10
 
-// ModelKey finds a provider's key, and tells where: a credential of the service manager,
-// a file that only its owner reads, or the environment. No key is "".
+// ModelKey returns a provider's key and its source: a credential of the service manager, a
+// file that only its owner can read, or an environment variable. It returns "" if there
+// is no key.
 func (s Settings) ModelKey(name string, env func(string) string) (key, from string, err error) {
 	if dir := env("CREDENTIALS_DIRECTORY"); filepath.IsAbs(dir) {
 		path := filepath.Join(dir, "cortex-"+name+"-key")
@@ -179,49 +180,50 @@ func (s Settings) ModelKey(name string, env func(string) string) (key, from stri
 	return "", "", nil
 }
 
-// readKeyFile reads a file that holds a key. One that others may read is refused.
+// readKeyFile reads the key in a file. If strict it refuses a file that other users can
+// read.
 func readKeyFile(path string, uid int, strict bool) (string, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
 	if err != nil {
-		return "", &events.Error{Op: "config.Key", Kind: events.ErrUsage, Subject: path, Err: err}
+		return "", &events.Error{Op: "config.ModelKey", Kind: events.ErrUsage, Subject: path, Err: err}
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return "", &events.Error{Op: "config.Key", Kind: events.ErrUsage, Subject: path, Err: err}
+		return "", &events.Error{Op: "config.ModelKey", Kind: events.ErrUsage, Subject: path, Err: err}
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if strict && (!info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 || !ok || int(owner.Uid) != uid) {
-		return "", &events.Error{Op: "config.Key", Kind: events.ErrUsage, Subject: path, Err: errors.New("a key's file must be its user's own and readable by nobody else"), Hint: "run: chmod 600 " + path}
+		return "", &events.Error{Op: "config.ModelKey", Kind: events.ErrUsage, Subject: path, Err: fmt.Errorf("the key file must be owned by user %d and readable only by its owner", uid), Hint: fmt.Sprintf("run: chown %d %s && chmod 600 %s", uid, path, path)}
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxKeyBytes))
 	if err != nil {
-		return "", &events.Error{Op: "config.Key", Kind: events.ErrUsage, Subject: path, Err: err}
+		return "", &events.Error{Op: "config.ModelKey", Kind: events.ErrUsage, Subject: path, Err: err}
 	}
 	return strings.TrimSpace(string(b)), nil
 }
 
-// SaveModelKey puts a key into its file; "" removes it.
+// SaveModelKey writes a key to its file. An empty key removes the file.
 func (s Settings) SaveModelKey(name, key string, env func(string) string) (path string, err error) {
 	dir := s.ModelKeysDir(env)
 	path = filepath.Join(dir, name)
 	if key == "" {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return path, fmt.Errorf("remove a key: %w", err)
+			return path, fmt.Errorf("remove the key: %w", err)
 		}
 		return path, nil
 	}
 	if len(key) > maxKeyBytes || strings.ContainsAny(key, " \t\r\n\x00") {
-		return path, &events.Error{Op: "config.SaveKey", Kind: events.ErrUsage, Subject: "the key", Err: errors.New("is not one line without blanks")}
+		return path, &events.Error{Op: "config.SaveModelKey", Kind: events.ErrUsage, Subject: "key", Err: fmt.Errorf("must be one line of at most %d bytes without blanks", maxKeyBytes)}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return path, fmt.Errorf("make the keys' directory: %w", err)
+		return path, fmt.Errorf("create the directory of keys: %w", err)
 	}
 	if err := atomicfile.Write(path, []byte(key+"\n"), atomicfile.Options{Mode: 0o600, Temp: "." + name + "-*"}); err != nil {
-		return path, fmt.Errorf("save a key: %w", err)
+		return path, fmt.Errorf("save the key: %w", err)
 	}
 	return path, nil
 }

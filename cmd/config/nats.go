@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -13,19 +12,19 @@ import (
 	"cortex/events"
 )
 
-// NATS is where the log is kept, when servers of others keep it, and where others may
-// listen to the facts.
+// NATS has the settings of an external cluster that stores the log, and the address at
+// which NATS clients read facts.
 type NATS struct {
-	URL      string // servers that keep the log, by commas; "" is one in our process
-	CA       string // file of who may vouch for them; "" is the system's authorities
-	Cert     string // file of our certificate
-	Key      string // file of its key
+	URL      string // servers of the cluster, separated by commas; "" for the daemon's own server
+	CA       string // file of the certificate authorities; "" for the system's
+	Cert     string // file of the daemon's certificate
+	Key      string // file of the certificate's key
 	Creds    string // file of a user's JWT and seed, or of a seed
-	Replicas int    // how many servers keep each stream; 0 leaves it to how many there are
-	Listen   string // HOST:PORT of the loopback where clients listen to facts; "" nowhere
+	Replicas int    // replicas of each stream; 0 depends on the size of the cluster
+	Listen   string // loopback HOST:PORT for NATS clients; "" for none
 }
 
-// natsSettings lists the settings of NATS.
+// natsSettings returns the settings of NATS.
 func natsSettings() []SettingSpec {
 	file := func(name, about string, of func(*NATS) *string) SettingSpec {
 		return SettingSpec{
@@ -41,17 +40,17 @@ func natsSettings() []SettingSpec {
 		}
 	}
 	return []SettingSpec{
-		file("nats.ca_file", "who may vouch for those servers, in PEM; default the system's authorities", func(n *NATS) *string { return &n.CA }),
-		file("nats.cert_file", "the daemon's certificate for those servers, in PEM", func(n *NATS) *string { return &n.Cert }),
-		file("nats.creds_file", "the daemon's credentials for those servers: a JWT and seed, or a seed; mode 0600", func(n *NATS) *string { return &n.Creds }),
+		file("nats.ca_file", "certificate authorities of the cluster, in PEM; default the system's", func(n *NATS) *string { return &n.CA }),
+		file("nats.cert_file", "the daemon's certificate for the cluster, in PEM", func(n *NATS) *string { return &n.Cert }),
+		file("nats.creds_file", "the daemon's credentials for the cluster: a JWT and seed, or a seed; mode 0600", func(n *NATS) *string { return &n.Creds }),
 		file("nats.key_file", "the key of nats.cert_file", func(n *NATS) *string { return &n.Key }),
 		{
-			Name: "nats.listen", Description: "where NATS clients on this machine may listen to facts, such as 127.0.0.1:4222; default nowhere",
+			Name: "nats.listen", Description: "loopback address at which NATS clients read facts, such as 127.0.0.1:4222; default none",
 			set: func(s *Settings, v string) error { s.NATS.Listen = v; return checkLoopback(v) },
 			get: func(s Settings) string { return s.NATS.Listen },
 		},
 		{
-			Name: "nats.replicas", Description: "how many of those servers keep the log, from 1 to 5; 0 is 3 where there are so many", IsNumber: true,
+			Name: "nats.replicas", Description: "replicas of the log in the cluster, from 1 to 5; 0 for 3 in a cluster of that size", IsNumber: true,
 			set: func(s *Settings, v string) (err error) {
 				if s.NATS.Replicas, err = strconv.Atoi(v); err != nil || s.NATS.Replicas < 0 || s.NATS.Replicas > 5 {
 					return errors.New("a number from 0 to 5")
@@ -61,28 +60,28 @@ func natsSettings() []SettingSpec {
 			get: func(s Settings) string { return strconv.Itoa(s.NATS.Replicas) },
 		},
 		{
-			Name: "nats.url", Description: "NATS servers that keep the log, by commas; default one in the daemon itself",
+			Name: "nats.url", Description: "servers of a NATS cluster that stores the log, separated by commas; default the daemon's own server",
 			set: func(s *Settings, v string) error { s.NATS.URL = v; return checkServers(v) },
 			get: func(s Settings) string { return s.NATS.URL },
 		},
 	}
 }
 
-// checkCombination reports settings that exclude or need each other.
+// checkCombination reports settings that exclude or require each other.
 func (n NATS) checkCombination() error {
 	fail := func(name, what string) error {
 		return &events.Error{Op: "config.Load", Kind: events.ErrUsage, Subject: name, Err: errors.New(what)}
 	}
 	switch {
 	case n.URL != "" && n.Listen != "":
-		return fail("nats.listen", "must not be set together with nats.url: clients connect to those servers")
+		return fail("nats.listen", "must not be set together with nats.url: clients connect to the cluster")
 	case n.URL != "" && (n.Cert == "") != (n.Key == ""):
 		return fail("nats.cert_file", "must be set together with nats.key_file")
 	}
 	return nil
 }
 
-// checkServers checks a list of addresses. A password in one is refused elsewhere, as a secret.
+// checkServers checks a list of addresses. [looksSecret] refuses a password in one.
 func checkServers(v string) error {
 	if v == "" {
 		return nil
@@ -96,7 +95,7 @@ func checkServers(v string) error {
 	return nil
 }
 
-// checkLoopback checks an address that only this machine reaches.
+// checkLoopback checks that an address is a loopback address.
 func checkLoopback(v string) error {
 	if v == "" {
 		return nil
@@ -106,7 +105,7 @@ func checkLoopback(v string) error {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if a, e := netip.ParseAddr(host); err != nil || e != nil || !a.IsLoopback() {
-		return fmt.Errorf("an address of this machine alone, such as 127.0.0.1:4222 (others listen at servers of nats.url)")
+		return errors.New("a loopback address, such as 127.0.0.1:4222 (clients on other machines need a cluster, nats.url)")
 	}
 	return nil
 }

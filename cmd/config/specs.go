@@ -15,37 +15,37 @@ import (
 	"cortex/internal/editdistance"
 )
 
-// SettingSpec is one thing that can be set, in a file or in the environment.
+// SettingSpec describes one setting of a file or the environment.
 type SettingSpec struct {
-	Name        string // as it is written in a file
-	Description string // for people, lower case
+	Name        string // name in a file
+	Description string // for the user, lower case
 	IsNumber    bool   // written without quotes in a file
 
-	set func(s *Settings, v string) error // what v must be, when it is not
+	set func(s *Settings, v string) error // the error completes "must be …"
 	get func(s Settings) string
 }
 
-// EnvName is the environment variable that sets the key.
+// EnvName is the environment variable of the setting.
 func (k SettingSpec) EnvName() string {
 	return "CORTEX_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(k.Name))
 }
 
-// Value is what the key is in s, as it is written in a file but without quotes.
+// Value returns the setting's value in s in the form of a file, without quotes.
 func (k SettingSpec) Value(s Settings) string { return k.get(s) }
 
-// SettingSpecs lists everything that can be set, by name, but for the settings of single
-// providers of models: llm.NAME.url, model, protocol, price, rpm and tpm.
+// SettingSpecs returns all settings by name, except those of single model providers:
+// llm.NAME.url, model, protocol, price, rpm and tpm.
 func SettingSpecs() []SettingSpec {
 	return slices.Concat([]SettingSpec{
-		poolSetting("db_pool_size", "read connections to each read model", func(s *Settings) *int { return &s.PoolSize }),
-		durationSetting("idle_timeout", "after how long an idle daemon leaves; 0s never", MaxIdleTimeout, func(s *Settings) *time.Duration { return &s.IdleTimeout }),
-		durationSetting("lock_timeout", "how long to wait for another package manager; --lock-timeout wins", events.MaxLockWait, func(s *Settings) *time.Duration { return &s.LockTimeout }),
-		modelSetting("llm.budget_day", "dollars that models may cost in a day", checkAmount),
-		modelSetting("llm.budget_month", "dollars that models may cost in a month", checkAmount),
-		modelSetting("llm.providers", "providers of models, in the order in which they are asked, by commas", checkProviders),
+		poolSetting("db_pool_size", "read connections for each read model", func(s *Settings) *int { return &s.PoolSize }),
+		durationSetting("idle_timeout", "time after which an idle daemon stops; 0s for never", MaxIdleTimeout, func(s *Settings) *time.Duration { return &s.IdleTimeout }),
+		durationSetting("lock_timeout", "time to wait for another package manager; --lock-timeout overrides it", events.MaxLockWait, func(s *Settings) *time.Duration { return &s.LockTimeout }),
+		modelSetting("llm.budget_day", "budget for models in dollars per day", checkAmount),
+		modelSetting("llm.budget_month", "budget for models in dollars per month", checkAmount),
+		modelSetting("llm.providers", "model providers in the order of use, separated by commas", checkProviders),
 	}, natsSettings(), []SettingSpec{
 		{
-			Name: "root", Description: "the root directory of the machine, for images",
+			Name: "root", Description: "root directory of the machine, for images",
 			set: func(s *Settings, v string) error {
 				s.Root = filepath.Clean(v)
 				return checkAbsolute(v)
@@ -53,7 +53,7 @@ func SettingSpecs() []SettingSpec {
 			get: func(s Settings) string { return s.Root },
 		},
 		{
-			Name: "socket", Description: "the daemon's socket",
+			Name: "socket", Description: "socket of the daemon",
 			set: func(s *Settings, v string) error {
 				if s.Socket = v; !filepath.IsAbs(v) || len(v) > maxSocketPath {
 					return fmt.Errorf("an absolute path of at most %d bytes", maxSocketPath)
@@ -63,7 +63,7 @@ func SettingSpecs() []SettingSpec {
 			get: func(s Settings) string { return s.Socket },
 		},
 		{
-			Name: "state_dir", Description: "where history and what an undo needs are kept",
+			Name: "state_dir", Description: "directory of the history and of the data that an undo needs",
 			set: func(s *Settings, v string) error {
 				s.StateDir = filepath.Clean(v)
 				return checkAbsolute(v)
@@ -71,7 +71,7 @@ func SettingSpecs() []SettingSpec {
 			get: func(s Settings) string { return s.StateDir },
 		},
 		{
-			Name: "store_budget", Description: "bytes up to which package files of what is installed are fetched; 0 fetches none", IsNumber: true,
+			Name: "store_budget", Description: "bytes of package files to prefetch for installed packages; 0 disables it", IsNumber: true,
 			set: func(s *Settings, v string) (err error) {
 				if s.StoreBudget, err = strconv.ParseInt(v, 10, 64); err != nil || s.StoreBudget < 0 {
 					return errors.New("a number of bytes, 0 or more")
@@ -80,7 +80,7 @@ func SettingSpecs() []SettingSpec {
 			},
 			get: func(s Settings) string { return strconv.FormatInt(s.StoreBudget, 10) },
 		},
-		poolSetting("thread_pool_size", "questions to models at once", func(s *Settings) *int { return &s.ModelConcurrency }),
+		poolSetting("thread_pool_size", "concurrent questions to models", func(s *Settings) *int { return &s.ModelConcurrency }),
 	})
 }
 
@@ -91,7 +91,7 @@ func checkAbsolute(v string) error {
 	return nil
 }
 
-// modelSetting is a setting that [Settings.LoadModelSettings] reads.
+// modelSetting returns a setting that [Settings.LoadModelSettings] reads.
 func modelSetting(name, about string, check func(v string) error) SettingSpec {
 	k := SettingSpec{Name: name, Description: about}
 	variable := k.EnvName()
@@ -119,7 +119,7 @@ func checkAmount(v string) error {
 func checkProviders(v string) error {
 	for _, name := range splitProviders(v) {
 		if _, err := ParseProviderName(name); err != nil {
-			return errors.New("a list of names by commas, each of small letters, digits and hyphens")
+			return errors.New("a list of names separated by commas, each of lower-case letters, digits and hyphens")
 		}
 	}
 	return nil
@@ -129,29 +129,29 @@ func splitProviders(v string) []string {
 	return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-// providerSettings are the settings llm.NAME.WHAT, by WHAT. check has the daemon's parser
-// of the value, or the parser itself.
+// providerSettings are the settings llm.NAME.WHAT, by WHAT. check uses the parser with which
+// the daemon reads the value.
 var providerSettings = map[string]struct {
 	about    string
 	isNumber bool
 	check    func(v string) error
 }{
-	"model": {"the model that is asked for", false, func(string) error { return nil }}, // only the provider knows its models
-	"price": {"dollars per million tokens asked and answered, such as 3/15", false, func(v string) error {
+	"model": {"name of the model", false, func(string) error { return nil }}, // only the provider knows its models
+	"price": {"dollars per million input and output tokens, such as 3/15", false, func(v string) error {
 		if _, err := router.ParsePrice(v); err != nil && v != "" {
-			return errors.New("a price such as 3/15, dollars per million tokens asked and answered")
+			return errors.New("a price such as 3/15, dollars per million input and output tokens")
 		}
 		return nil
 	}},
-	"protocol": {"anthropic or openai", false, func(v string) error {
+	"protocol": {"protocol: anthropic or openai", false, func(v string) error {
 		if v != "anthropic" && v != "openai" {
 			return errors.New("anthropic or openai")
 		}
 		return nil
 	}},
-	"rpm": {"the most requests in a minute", true, checkRate},
-	"tpm": {"the most tokens in a minute", true, checkRate},
-	"url": {"where the provider answers", false, func(v string) error {
+	"rpm": {"maximum of requests per minute", true, checkRate},
+	"tpm": {"maximum of tokens per minute", true, checkRate},
+	"url": {"address of the provider", false, func(v string) error {
 		if llm.ValidateURL(v) != nil {
 			return errors.New("an address such as http://127.0.0.1:8080/v1, without a user")
 		}
@@ -172,7 +172,7 @@ func parseRate(v string) (int, error) {
 	return int(n), nil
 }
 
-// providerSetting gives the key llm.NAME.WHAT of a provider of models.
+// providerSetting returns the setting llm.NAME.WHAT of a model provider.
 func providerSetting(name string) (SettingSpec, bool) {
 	parts := strings.Split(name, ".")
 	if len(parts) != 3 || parts[0] != "llm" {
@@ -218,8 +218,8 @@ func durationSetting(name, about string, most time.Duration, of func(*Settings) 
 	}
 }
 
-// FindSetting gives the key of this name. It fails with ErrUsage, and a hint when one of
-// a similar name exists.
+// FindSetting returns the setting with this name. It fails with ErrUsage, and with a hint
+// if a setting with a similar name exists.
 func FindSetting(name string) (SettingSpec, error) {
 	if k, ok := providerSetting(name); ok {
 		return k, nil
@@ -233,7 +233,7 @@ func FindSetting(name string) (SettingSpec, error) {
 			near = k.Name
 		}
 	}
-	e := &events.Error{Op: "config.Find", Kind: events.ErrUsage, Subject: strconv.Quote(name), Err: errors.New("there is no such setting"), Hint: "'cortex config show' lists all"}
+	e := &events.Error{Op: "config.FindSetting", Kind: events.ErrUsage, Subject: strconv.Quote(name), Err: errors.New("unknown setting"), Hint: "'cortex config show' lists all settings"}
 	if near != "" {
 		e.Hint = "did you mean " + near + "?"
 	}

@@ -1,7 +1,6 @@
-// Cortex-nvml asks NVIDIA's management library about its devices and prints what
-// it tells as JSON. It is a program of its own for two reasons: cortex stays one
-// static file, which cannot load libraries; and what the driver's library does
-// wrong ends this process and not the daemon.
+// Cortex-nvml queries NVIDIA's management library and prints a report of its devices as
+// JSON. It is a separate program for two reasons: cortex is a static executable, which
+// cannot load libraries; and a crash of the driver's library must not end the daemon.
 package main
 
 import (
@@ -19,7 +18,7 @@ func main() {
 	}
 }
 
-// run asks the library that the dynamic linker finds, or the one at a path.
+// run queries the library at the path in args, or the one that the dynamic linker finds.
 func run(args []string) error {
 	path := nvml.Library
 	if len(args) > 0 {

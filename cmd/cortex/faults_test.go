@@ -85,7 +85,7 @@ func TestAStoppedDaemonIsWaitedForAndNothingIsLost(t *testing.T) {
 	if long() { // until it gives up
 		began := time.Now()
 		r := m.must(1, "install", "sl", "--yes")
-		if took := time.Since(began); took > time.Minute || !strings.Contains(r.err, "it is there and does not answer") {
+		if took := time.Since(began); took > time.Minute || !strings.Contains(r.err, "the daemon runs but does not answer") {
 			t.Errorf("after %s:\n%s", took, r.err)
 		}
 		if r := m.must(1, "daemon", "run"); !strings.Contains(r.err, "another cortex daemon owns it") {

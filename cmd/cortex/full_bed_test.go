@@ -75,7 +75,7 @@ func TestAReadOnlyStateDirectoryIsSaidAndLosesNothing(t *testing.T) {
 	m.remount(state, unix.MS_RDONLY)
 	began := time.Now()
 	r := m.must(1, "install", "cowsay", "--yes")
-	if !strings.Contains(r.err, "read-only file system") || !strings.Contains(r.err, "hint: make that disk writable") {
+	if !strings.Contains(r.err, "read-only file system") || !strings.Contains(r.err, "hint: remount the file system read-write") {
 		t.Errorf("it says:\n%s", r.err)
 	}
 	if took := time.Since(began); took > 20*time.Second {

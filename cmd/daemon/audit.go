@@ -11,23 +11,23 @@ import (
 	"cortex/projections/audit"
 )
 
-// wireTreeHeads makes the auditor over the read model of the tree.
-func (in *server) wireTreeHeads(sc *recorder.Recorder) {
-	tree := treeReader{server: in}
-	for _, m := range in.readModels {
+// wireTreeHeads creates the signer of tree heads over the audit read model.
+func (srv *server) wireTreeHeads(rec *recorder.Recorder) {
+	tree := treeReader{server: srv}
+	for _, m := range srv.readModels {
 		if m.Name() == audit.Name {
 			tree.model = m
 		}
 	}
-	in.treeHeads = treehead.New(sc, tree, treehead.Config{
-		Dir: treehead.Dir(in.settings.AuditDir()),
+	srv.treeHeads = treehead.New(rec, tree, treehead.Config{
+		Dir: treehead.Dir(srv.settings.AuditDir()),
 		Report: func(err error) {
-			in.logger.Error("the log is not signed", "error", err)
+			srv.logger.Error("tree head signing failed", "error", err)
 		},
 	})
 }
 
-// treeReader answers the auditor from the read model.
+// treeReader reads the tree from the audit read model.
 type treeReader struct {
 	server *server
 	model  *projections.ReadModel
@@ -35,12 +35,12 @@ type treeReader struct {
 
 var _ treehead.TreeReader = treeReader{}
 
-// WaitFor implements [treeHeads.Tree].
+// WaitFor implements [treehead.TreeReader].
 func (t treeReader) WaitFor(ctx context.Context, p events.Position) error {
 	return t.server.projector.WaitFor(ctx, p)
 }
 
-// Root implements [treeHeads.Tree].
+// Root implements [treehead.TreeReader].
 func (t treeReader) Root(ctx context.Context, size events.Position) (root events.Hash, err error) {
 	err = t.model.Read(ctx, func(db *sql.DB) error {
 		root, err = audit.NewReader(db).Root(ctx, size)

@@ -1,10 +1,9 @@
-// Package daemon is the one process that owns the state directory: broker,
-// workers and read models behind a door.
+// Package daemon runs the process that owns the state directory: the log, the consumers,
+// the read models and the API server.
 //
-// It promises: one daemon for a state directory; it is ready when its door
-// answers; it leaves when nobody has needed it for a while and nothing runs, and
-// when it is asked to, after the transaction that is running has ended. It never
-// kills apt.
+// It promises: a state directory has at most one daemon; a ready daemon answers on its
+// socket; an idle daemon stops after the idle timeout; a daemon that is told to stop first
+// waits for the running transaction. It never kills apt.
 package daemon
 
 import (
@@ -25,62 +24,63 @@ import (
 	"cortex/events"
 )
 
-// takeoverTimeout is how long a new daemon waits for one that is leaving.
+// takeoverTimeout is how long a new daemon waits for another one to stop.
 const takeoverTimeout = 5 * time.Second
 
-// Run is the daemon's life. It calls ready once: with nil when the door answers,
-// or with why it cannot. Cancelling ctx lets it leave in order.
+// Run runs the daemon until it stops. It calls ready once: with nil when the socket
+// answers, or with the reason why the daemon does not start. Cancelling ctx stops the
+// daemon after the running transaction.
 func Run(ctx context.Context, s config.Settings, build string, logger *slog.Logger, ready func(error)) error {
-	in, err := assembleWithRetry(ctx, s, build, logger)
+	srv, err := assembleWithRetry(ctx, s, build, logger)
 	if err != nil {
 		ready(err)
 		return err
 	}
-	defer in.Close()
+	defer srv.Close()
 	l, err := listen(s)
 	if err != nil {
 		ready(err)
 		return err
 	}
-	d := api.New(in, build, os.Getpid(), s.UID, logger)
-	logger.Info("daemon is up", "state", s.StateDir, "socket", s.Socket, "build", build)
+	d := api.New(srv, build, os.Getpid(), s.UID, logger)
+	logger.Info("daemon started", "state", s.StateDir, "socket", s.Socket, "build", build)
 	ready(nil)
 	if err := systemd.Notify(os.Getenv, "READY=1"); err != nil {
-		logger.Warn("systemd does not know that the daemon is ready", "error", err)
+		logger.Warn("systemd readiness notification failed", "error", err)
 	}
 
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
-	open, closeDoor := context.WithCancel(context.WithoutCancel(ctx))
-	defer closeDoor()
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
 	var g errgroup.Group
 	g.Go(func() error {
-		defer in.Stop() // what cannot work must not seem to
-		return in.Run(work)
+		defer srv.Stop() // stop the whole daemon if one part ends
+		return srv.Run(work)
 	})
 	g.Go(func() error {
-		defer in.Stop()
-		return d.Serve(open, l)
+		defer srv.Stop()
+		return d.Serve(serving, l)
 	})
 	g.Go(func() error {
-		awaitShutdown(ctx, s, d, in, logger)
-		in.drain()
-		closeDoor()
+		awaitShutdown(ctx, s, d, srv, logger)
+		srv.drain()
+		stopServing()
 		stopWork()
 		return nil
 	})
 	err = g.Wait()
-	logger.Info("daemon leaves", "error", err)
+	logger.Info("daemon stopped", "error", err)
 	return err
 }
 
-// assembleWithRetry opens the inside, waiting a moment for another daemon to leave.
+// assembleWithRetry assembles the server. It waits a moment for another daemon to stop.
 func assembleWithRetry(ctx context.Context, s config.Settings, build string, logger *slog.Logger) (*server, error) {
 	deadline := time.Now().Add(takeoverTimeout)
 	for {
-		in, err := assemble(ctx, s, build, logger)
+		srv, err := assemble(ctx, s, build, logger)
 		if !errors.Is(err, events.ErrConflict) || time.Now().After(deadline) {
-			return in, err
+			return srv, err
 		}
 		select {
 		case <-ctx.Done():
@@ -90,10 +90,10 @@ func assembleWithRetry(ctx context.Context, s config.Settings, build string, log
 	}
 }
 
-// listen takes the socket from systemd or opens it. The caller owns the store, so
-// a socket that is there already belongs to no other daemon: it is a dead one's, or
-// systemd's, which must stay. It is made for its owner alone and opened to others
-// afterwards, never the other way round.
+// listen returns the socket that systemd passed, or creates one. The caller owns the store,
+// so an existing socket does not belong to a running daemon: it is a leftover, which
+// listen removes, or systemd's, which it must keep. A new socket is first accessible to its
+// owner only, so that no other user connects before its mode is set.
 func listen(s config.Settings) (net.Listener, error) {
 	fail := func(err error) (net.Listener, error) {
 		return nil, &events.Error{Op: "daemon.listen", Kind: events.ErrUnavailable, Subject: s.Socket, Err: err}
@@ -105,7 +105,7 @@ func listen(s config.Settings) (net.Listener, error) {
 	}
 	if c, err := net.Dial("unix", s.Socket); err == nil {
 		c.Close()
-		return nil, &events.Error{Op: "daemon.listen", Kind: events.ErrUsage, Subject: s.Socket, Err: errors.New("systemd listens there and starts the daemon itself"), Hint: "'systemctl stop cortexd.socket' first, or run the command without --embedded"}
+		return nil, &events.Error{Op: "daemon.listen", Kind: events.ErrUsage, Subject: s.Socket, Err: errors.New("systemd listens on this socket and starts the daemon itself"), Hint: "run 'systemctl stop cortexd.socket' first, or run the command without --embedded"}
 	}
 	dirMode, mode := os.FileMode(0o700), os.FileMode(0o600)
 	if s.IsSystem() {
@@ -130,13 +130,13 @@ func listen(s config.Settings) (net.Listener, error) {
 	return l, nil
 }
 
-// awaitShutdown returns when the daemon should leave: told to, or idle for long.
-func awaitShutdown(ctx context.Context, s config.Settings, d *api.SocketServer, in *server, logger *slog.Logger) {
+// awaitShutdown returns when the daemon must stop: on request, or after the idle timeout.
+func awaitShutdown(ctx context.Context, s config.Settings, d *api.SocketServer, srv *server, logger *slog.Logger) {
 	var idle <-chan time.Time
 	tick := time.NewTicker(max(10*time.Millisecond, s.IdleTimeout/4+time.Millisecond))
 	defer tick.Stop()
 	for {
-		if s.IdleTimeout > 0 && d.ConnectionCount() == 0 && !in.Busy() {
+		if s.IdleTimeout > 0 && d.ConnectionCount() == 0 && !srv.Busy() {
 			if idle == nil {
 				idle = time.After(s.IdleTimeout)
 			}
@@ -146,17 +146,17 @@ func awaitShutdown(ctx context.Context, s config.Settings, d *api.SocketServer, 
 		select {
 		case <-ctx.Done():
 			return
-		case <-in.stopped:
+		case <-srv.stopped:
 			return
 		case <-idle:
-			if d.ConnectionCount() == 0 && !in.Busy() {
-				logger.Info("nobody needs the daemon", "for", s.IdleTimeout)
+			if d.ConnectionCount() == 0 && !srv.Busy() {
+				logger.Info("daemon idle, stopping", "idle", s.IdleTimeout)
 				return
 			}
 			idle = nil
 		case <-d.ConnectionChanges():
 			idle = nil
-		case <-tick.C: // look again whether it is busy
+		case <-tick.C: // check again whether the daemon is busy
 		}
 	}
 }

@@ -11,17 +11,17 @@ import (
 
 func hardwareProbe(s config.Settings) hwsnapshot.HardwareProbe {
 	c := adapters.HardwareCollector(s)
-	return func(ctx context.Context, why events.HardwareSnapshotReason) (*events.HardwareSnapshot, error) {
+	return func(ctx context.Context, reason events.HardwareSnapshotReason) (*events.HardwareSnapshot, error) {
 		r, err := c.Collect(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return r.Snapshot(why), nil
+		return r.Snapshot(reason), nil
 	}
 }
 
-// reportSnapshotFailure tells that the hardware could not be put on record; everything else
-// goes on.
-func (in *server) reportSnapshotFailure(err error) {
-	in.logger.Error("no hardware snapshot", "error", err)
+// reportSnapshotFailure logs that a hardware snapshot was not recorded. A failed snapshot
+// does not stop a transaction.
+func (srv *server) reportSnapshotFailure(err error) {
+	srv.logger.Error("hardware snapshot failed", "error", err)
 }

@@ -10,29 +10,29 @@ import (
 	"cortex/cmd/openindex"
 )
 
-// When the index of packages is looked at, and how politely it is made.
+// Schedule and priority of the builds of the package index.
 const (
-	indexStartDelay = 5 * time.Second // the daemon's start
+	indexStartDelay = 5 * time.Second // after the start of the daemon
 	indexInterval   = time.Minute
 	indexNice       = 15
 )
 
-// maintainIndex makes the index of packages when apt's lists changed. It is made in a
-// process of its own: that needs much memory for some seconds, and a daemon that
-// keeps it would be a heavy one. The daemon does not stay for it.
-func (in *server) maintainIndex(ctx context.Context) {
-	place := openindex.LocationFor(in.settings, os.Getenv)
+// maintainIndex rebuilds the package index when apt's lists have changed. A child process
+// builds it, because a build needs much memory for a few seconds and the daemon would not
+// return that memory to the system. A build does not delay an idle exit.
+func (srv *server) maintainIndex(ctx context.Context) {
+	location := openindex.LocationFor(srv.settings, os.Getenv)
 	for wait := indexStartDelay; sleep(ctx, wait) == nil; wait = indexInterval {
-		if c := openindex.OpenFresh(ctx, place); c != nil {
+		if c := openindex.OpenFresh(ctx, location); c != nil {
 			_ = c.Close()
 			continue
 		}
-		if openindex.HasNoLists(place) || in.Busy() {
+		if openindex.HasNoLists(location) || srv.Busy() {
 			continue
 		}
 		self, err := os.Executable()
 		if err != nil {
-			in.logger.Warn("the index of packages is not made", "error", err)
+			srv.logger.Warn("package index build failed", "error", err)
 			return
 		}
 		cmd := exec.CommandContext(ctx, self, "catalog", "build", "--quiet")
@@ -43,7 +43,7 @@ func (in *server) maintainIndex(ctx context.Context) {
 			err = cmd.Wait()
 		}
 		if err != nil && ctx.Err() == nil {
-			in.logger.Warn("the index of packages is not made", "error", err)
+			srv.logger.Warn("package index build failed", "error", err)
 			return
 		}
 	}

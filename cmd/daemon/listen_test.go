@@ -10,7 +10,7 @@ import (
 	"cortex/events"
 )
 
-func TestASocketThatSomebodyServesIsNotTakenAway(t *testing.T) {
+func TestListenKeepsSocketInUse(t *testing.T) {
 	s := config.Settings{Socket: filepath.Join(t.TempDir(), "d.sock"), StateDir: t.TempDir()}
 	l, err := net.Listen("unix", s.Socket)
 	if err != nil {

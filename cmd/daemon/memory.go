@@ -15,59 +15,60 @@ import (
 	"cortex/events"
 )
 
-// memoryWriter writes what people want remembered about themselves into the log, and
-// destroys the keys of what is to be forgotten. What they say never goes through
-// the stream of requests, where it would lie in the clear.
+// memoryWriter appends the facts about remembered items, and destroys the keys of forgotten
+// ones. The text of an item never goes through the stream of requests, because requests
+// are not encrypted.
 type memoryWriter struct {
 	recorder *recorder.Recorder
 	keys     cryptoshred.Keys
 }
 
-func newMemoryWriter(sc *recorder.Recorder, s config.Settings) memoryWriter {
-	return memoryWriter{sc, cryptoshred.New(s.MemoryKeysDir())}
+func newMemoryWriter(rec *recorder.Recorder, s config.Settings) memoryWriter {
+	return memoryWriter{rec, cryptoshred.New(s.MemoryKeysDir())}
 }
 
-// UpdateMemory implements [door.Backend].
-func (in *server) UpdateMemory(ctx context.Context, who events.Actor, m api.MemoryChange) (events.Position, error) {
-	return in.memoryWriter.update(ctx, who, m)
+// UpdateMemory implements [api.Daemon].
+func (srv *server) UpdateMemory(ctx context.Context, who events.Actor, m api.MemoryChange) (events.Position, error) {
+	return srv.memoryWriter.update(ctx, who, m)
 }
 
-func (r memoryWriter) update(ctx context.Context, who events.Actor, m api.MemoryChange) (events.Position, error) {
-	f, err := r.prepareFact(ctx, who.UID, m)
+func (w memoryWriter) update(ctx context.Context, who events.Actor, m api.MemoryChange) (events.Position, error) {
+	f, err := w.prepareFact(ctx, who.UID, m)
 	if err != nil {
 		return 0, err
 	}
-	rec, err := r.recorder.Append(ctx, recorder.Cause{}.WithActor(who), events.MachineSubject(r.recorder.Log.Host()), f, events.NoExpectation)
+	rec, err := w.recorder.Append(ctx, recorder.Cause{}.WithActor(who), events.MachineSubject(w.recorder.Log.Host()), f, events.NoExpectation)
 	return rec.Position, err
 }
 
-// prepareFact does what must be done before a fact is true, and gives it.
-func (r memoryWriter) prepareFact(ctx context.Context, uid int, m api.MemoryChange) (events.Fact, error) {
+// prepareFact returns the fact of a change. It first seals the text, or destroys the keys,
+// so that the fact is true when it is appended.
+func (w memoryWriter) prepareFact(ctx context.Context, uid int, m api.MemoryChange) (events.Fact, error) {
 	switch {
 	case m.Preference != "":
-		sealed, err := r.keys.Seal(uid, ids.New(), events.Redact(events.SanitizeLine(m.Preference, events.MaxPreferenceBytes)))
+		sealed, err := w.keys.Seal(uid, ids.New(), events.Redact(events.SanitizeLine(m.Preference, events.MaxPreferenceBytes)))
 		return &events.PreferenceStated{UID: uid, Text: sealed}, err
 	case m.DismissSuggestion != "":
 		return &events.SuggestionDismissed{UID: uid, Suggestion: m.DismissSuggestion}, nil
 	case m.ForgetAll:
-		if err := r.keys.DestroyAll(uid); err != nil {
+		if err := w.keys.DestroyAll(uid); err != nil {
 			return nil, fmt.Errorf("destroy the keys: %w", err)
 		}
 		return &events.MemoryForgotten{UID: uid, All: true}, nil
 	}
-	ids, err := r.statedKeys(ctx, uid, m.Forget)
+	ids, err := w.statedKeys(ctx, uid, m.Forget)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.keys.Destroy(uid, ids...); err != nil {
+	if err := w.keys.Destroy(uid, ids...); err != nil {
 		return nil, fmt.Errorf("destroy the keys: %w", err)
 	}
 	return &events.MemoryForgotten{UID: uid, Entries: m.Forget}, nil
 }
 
-// statedKeys finds the keys of memories that were stated, in the facts they are named
-// for: p12 is at position 12.
-func (r memoryWriter) statedKeys(ctx context.Context, uid int, names []string) ([]events.ID, error) {
+// statedKeys returns the keys of stated preferences. The name of a preference contains the
+// position of its fact: p12 is at position 12.
+func (w memoryWriter) statedKeys(ctx context.Context, uid int, names []string) ([]events.ID, error) {
 	var out []events.ID
 	for _, name := range names {
 		digits, stated := strings.CutPrefix(name, "p")
@@ -78,7 +79,7 @@ func (r memoryWriter) statedKeys(ctx context.Context, uid int, names []string) (
 		if err != nil {
 			return nil, memoryNotFound(name)
 		}
-		key, err := r.keyAt(ctx, uid, events.Position(at))
+		key, err := w.keyAt(ctx, uid, events.Position(at))
 		if err != nil {
 			return nil, err
 		}
@@ -90,10 +91,10 @@ func (r memoryWriter) statedKeys(ctx context.Context, uid int, names []string) (
 	return out, nil
 }
 
-// keyAt is the key of what a person said at a position; "" when it was not they, or
-// nothing was said there.
-func (r memoryWriter) keyAt(ctx context.Context, uid int, at events.Position) (events.ID, error) {
-	for rec, err := range r.recorder.Log.Read(ctx, events.Query{After: at - 1}) {
+// keyAt returns the key of the preference that uid stated at a position. It returns "" if
+// the event belongs to another user or is not a preference.
+func (w memoryWriter) keyAt(ctx context.Context, uid int, at events.Position) (events.ID, error) {
+	for rec, err := range w.recorder.Log.Read(ctx, events.Query{After: at - 1}) {
 		if err != nil {
 			return "", err
 		}
@@ -113,5 +114,5 @@ func (r memoryWriter) keyAt(ctx context.Context, uid int, at events.Position) (e
 }
 
 func memoryNotFound(name string) error {
-	return &events.Error{Op: "daemon.remember", Kind: events.ErrNotFound, Subject: name, Err: errors.New("you said nothing by this name"), Hint: "'cortex memory show' names them"}
+	return &events.Error{Op: "daemon.UpdateMemory", Kind: events.ErrNotFound, Subject: name, Err: errors.New("no remembered item of yours has this name"), Hint: "'cortex memory show' lists the names"}
 }

@@ -20,9 +20,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// What a person says reaches the log sealed only, and only that person has it
-// forgotten.
-func TestWhatIsSaidIsSealedAndForgottenByItsPersonOnly(t *testing.T) {
+// A preference is sealed in the log, and only its owner can forget it.
+func TestUpdateMemorySealsPreferenceAndOnlyOwnerForgets(t *testing.T) {
 	log := memlog.New("01940000-0000-7000-8000-0000000000ff")
 	k := cryptoshred.New(t.TempDir())
 	r := memoryWriter{&recorder.Recorder{Log: log, Now: time.Now, NewID: ids.New}, k}
@@ -32,37 +31,37 @@ func TestWhatIsSaidIsSealedAndForgottenByItsPersonOnly(t *testing.T) {
 	if err != nil || at != 1 {
 		t.Fatal(at, err)
 	}
-	var said events.PreferenceStated
+	var stated events.PreferenceStated
 	for rec, err := range log.Read(t.Context(), events.Query{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		if strings.Contains(string(rec.Data), "mail") {
-			t.Errorf("in the clear: %s", rec.Data)
+			t.Errorf("the preference is not encrypted: %s", rec.Data)
 		}
-		if err := json.Unmarshal(rec.Data, &said); err != nil {
+		if err := json.Unmarshal(rec.Data, &stated); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if text, _ := k.Unseal(me.UID, said.Text); text != "no mail servers" {
-		t.Errorf("said %q", text)
+	if text, _ := k.Unseal(me.UID, stated.Text); text != "no mail servers" {
+		t.Errorf("the preference is %q", text)
 	}
 	if _, err := r.update(t.Context(), other, api.MemoryChange{Forget: []string{"p1"}}); !errors.Is(err, events.ErrNotFound) {
-		t.Errorf("another: %v", err)
+		t.Errorf("another user: %v", err)
 	}
 	if _, err := r.update(t.Context(), other, api.MemoryChange{ForgetAll: true}); err != nil {
 		t.Error(err)
 	}
-	if _, ok := k.Unseal(me.UID, said.Text); !ok {
-		t.Error("another destroyed the key")
+	if _, ok := k.Unseal(me.UID, stated.Text); !ok {
+		t.Error("another user destroyed the key")
 	}
 	if _, err := r.update(t.Context(), me, api.MemoryChange{Forget: []string{"p2"}}); !errors.Is(err, events.ErrNotFound) {
-		t.Errorf("where nothing was said: %v", err)
+		t.Errorf("a position without a preference: %v", err)
 	}
 	if _, err := r.update(t.Context(), me, api.MemoryChange{Forget: []string{"p1", "c7"}}); err != nil {
 		t.Error(err)
 	}
-	if _, ok := k.Unseal(me.UID, said.Text); ok {
-		t.Error("the key is still there")
+	if _, ok := k.Unseal(me.UID, stated.Text); ok {
+		t.Error("the key still exists")
 	}
 }

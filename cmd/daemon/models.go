@@ -24,13 +24,13 @@ import (
 	"cortex/projections/answers"
 )
 
-// llmProviders is the way to the models: made of what is set, and made anew when a key
-// comes or goes.
+// llmProviders holds the router to the model providers. It rebuilds the router when the
+// settings or the keys change.
 type llmProviders struct {
 	settings  config.Settings
 	env       func(string) string
 	budget    *router.Budget
-	configErr error // of what is set
+	configErr error // the problem of the settings, if any
 
 	mu         sync.Mutex
 	configured config.ModelSettings
@@ -38,8 +38,8 @@ type llmProviders struct {
 	closers    []interface{ Close() }
 }
 
-// newLLMProviders reads what is set. What is set wrongly is told to who asks, and keeps
-// no one from installing by name.
+// newLLMProviders reads the settings of models. An invalid setting is reported by Ask and
+// the status; it does not prevent an installation by name.
 func newLLMProviders(s config.Settings, env func(string) string) *llmProviders {
 	m := &llmProviders{settings: s, env: env}
 	set, err := s.LoadModelSettings(env)
@@ -56,12 +56,12 @@ func parseBudget(v, name string) (int64, error) {
 	}
 	n, err := router.ParseUSD(v)
 	if err != nil {
-		return 0, &events.Error{Op: "daemon.amount", Kind: events.ErrUsage, Subject: name, Err: err}
+		return 0, &events.Error{Op: "daemon.parseBudget", Kind: events.ErrUsage, Subject: name, Err: err}
 	}
 	return n, nil
 }
 
-// currentRouter gives the router to the providers that can be used now, or nil.
+// currentRouter returns a router to the usable providers, or nil if there are none.
 func (m *llmProviders) currentRouter() *router.ProviderRouter {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -98,7 +98,7 @@ func (m *llmProviders) newBackend(p config.ModelProvider) (router.PricedProvider
 	var err error
 	if p.Price != "" {
 		if b.Price, err = router.ParsePrice(p.Price); err != nil {
-			return b, &events.Error{Op: "daemon.backend", Kind: events.ErrUsage, Subject: "CORTEX_LLM_" + router.EnvName(p.Name) + "_PRICE", Err: err}
+			return b, &events.Error{Op: "daemon.newBackend", Kind: events.ErrUsage, Subject: "CORTEX_LLM_" + router.EnvName(p.Name) + "_PRICE", Err: err}
 		}
 	}
 	switch p.Protocol {
@@ -116,7 +116,7 @@ func (m *llmProviders) newBackend(p config.ModelProvider) (router.PricedProvider
 	return b, err
 }
 
-// Close gives up idle connections.
+// Close closes idle connections.
 func (m *llmProviders) Close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -130,11 +130,11 @@ func (m *llmProviders) close() {
 	m.closers = nil
 }
 
-// answerCache finds answers in the read model of answers.
+// answerCache finds answers in the answers read model.
 type answerCache struct{ path string }
 
-func (k answerCache) withReader(ctx context.Context, f func(*answers.Reader) error) error {
-	db, err := sqlite.OpenReader(ctx, k.path, 1)
+func (c answerCache) withReader(ctx context.Context, f func(*answers.Reader) error) error {
+	db, err := sqlite.OpenReader(ctx, c.path, 1)
 	if err != nil {
 		return err
 	}
@@ -142,9 +142,9 @@ func (k answerCache) withReader(ctx context.Context, f func(*answers.Reader) err
 	return errors.Join(f(r), r.Close(), db.Close())
 }
 
-// Find implements [asker.Cache].
-func (k answerCache) Find(ctx context.Context, scope, exact, canon string) (found ask.StoredAnswer, ok bool, err error) {
-	err = k.withReader(ctx, func(r *answers.Reader) error {
+// Find implements [ask.Cache].
+func (c answerCache) Find(ctx context.Context, scope, exact, canon string) (found ask.StoredAnswer, ok bool, err error) {
+	err = c.withReader(ctx, func(r *answers.Reader) error {
 		a, how, hit, err := r.Lookup(ctx, answers.LookupKeys{Scope: scope, ExactKey: exact, CanonicalKey: canon, Now: time.Now()})
 		found, ok = ask.StoredAnswer{Event: a.ID, Answer: a.Answer, Model: a.Model, Match: string(how)}, hit
 		return err
@@ -152,10 +152,10 @@ func (k answerCache) Find(ctx context.Context, scope, exact, canon string) (foun
 	return found, ok, err
 }
 
-// Empty implements [asker.Cache].
-func (k answerCache) Empty(ctx context.Context) bool {
+// Empty implements [ask.Cache].
+func (c answerCache) Empty(ctx context.Context) bool {
 	n := int64(0)
-	err := k.withReader(ctx, func(r *answers.Reader) error {
+	err := c.withReader(ctx, func(r *answers.Reader) error {
 		t, err := r.Totals(ctx)
 		n = t.Answers
 		return err
@@ -163,30 +163,30 @@ func (k answerCache) Empty(ctx context.Context) bool {
 	return err != nil || n == 0
 }
 
-// newAsker makes the one who asks the models, and the way there.
-func newAsker(sc *recorder.Recorder, s config.Settings, logger *slog.Logger) (*ask.Asker, *llmProviders) {
-	way := newLLMProviders(s, os.Getenv)
-	place := openindex.LocationFor(s, os.Getenv)
-	return ask.New(sc, ask.Config{
-		Router: way.currentRouter, Budget: way.budget, Now: time.Now,
+// newAsker returns the asker and the providers that it uses.
+func newAsker(rec *recorder.Recorder, s config.Settings, logger *slog.Logger) (*ask.Asker, *llmProviders) {
+	providers := newLLMProviders(s, os.Getenv)
+	location := openindex.LocationFor(s, os.Getenv)
+	return ask.New(rec, ask.Config{
+		Router: providers.currentRouter, Budget: providers.budget, Now: time.Now,
 		Cache:           answerCache{filepath.Join(s.ReadModelsDir(), answers.Name+".db")},
-		HasPackageIndex: func() bool { return !openindex.HasNoLists(place) },
-		Report:          func(err error) { logger.Warn("a change of mode is not on record", "error", err) },
-	}), way
+		HasPackageIndex: func() bool { return !openindex.HasNoLists(location) },
+		Report:          func(err error) { logger.Warn("LLM mode change not recorded", "error", err) },
+	}), providers
 }
 
-// Ask implements [door.Backend].
-func (in *server) Ask(ctx context.Context, who events.Actor, q events.Question, delta func(router.Delta)) (events.Reply, error) {
-	return in.asker.Ask(ctx, who, q, delta)
+// Ask implements [api.Daemon].
+func (srv *server) Ask(ctx context.Context, who events.Actor, q events.Question, delta func(router.Delta)) (events.Reply, error) {
+	return srv.asker.Ask(ctx, who, q, delta)
 }
 
-// ModelProvidersStatus implements [door.Backend].
-func (in *server) ModelProvidersStatus(ctx context.Context, probe bool) (api.ModelProvidersStatus, error) {
-	out := api.ModelProvidersStatus{Mode: in.asker.Mode(ctx)}
-	if in.llmProviders.configErr != nil {
-		out.Problem = in.llmProviders.configErr.Error()
+// ModelProvidersStatus implements [api.Daemon].
+func (srv *server) ModelProvidersStatus(ctx context.Context, probe bool) (api.ModelProvidersStatus, error) {
+	out := api.ModelProvidersStatus{Mode: srv.asker.Mode(ctx)}
+	if srv.llmProviders.configErr != nil {
+		out.Problem = srv.llmProviders.configErr.Error()
 	}
-	if r := in.llmProviders.currentRouter(); r != nil {
+	if r := srv.llmProviders.currentRouter(); r != nil {
 		if probe {
 			ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 			defer cancel()
@@ -203,5 +203,5 @@ func (in *server) ModelProvidersStatus(ctx context.Context, probe bool) (api.Mod
 	return out, nil
 }
 
-// probeTimeout bounds how long providers may take to say that they are there.
+// probeTimeout bounds the probe of all providers.
 const probeTimeout = 10 * time.Second

@@ -5,7 +5,8 @@ import (
 	"cortex/embedded/natslog"
 )
 
-// NATSCluster is the servers of others that keep the log, nil when the daemon keeps it.
+// NATSCluster returns the configuration of the external cluster that stores the log, or nil
+// if the daemon stores it.
 func NATSCluster(s config.Settings) *natslog.ClusterConfig {
 	n := s.NATS
 	if n.URL == "" {

@@ -9,7 +9,7 @@ import (
 	"cortex/cmd/config"
 )
 
-// settingValues has values of every setting: those that are right, and those that are not.
+// settingValues has valid and invalid values of every setting.
 var settingValues = map[string]struct{ right, wrong []string }{
 	"db_pool_size":      {[]string{"1", "64"}, []string{"0", "65", "-1", "many"}},
 	"idle_timeout":      {[]string{"0s", "90s", "24h"}, []string{"25h", "-1s", "90", "soon"}},
@@ -37,8 +37,8 @@ var settingValues = map[string]struct{ right, wrong []string }{
 	"thread_pool_size":  {[]string{"1", "64"}, []string{"0", "65"}},
 }
 
-// TestConfigCheckAgreesWithDaemon gives each value to 'cortex config check', as a line of a
-// file and as a variable, and to the code of the daemon that uses it.
+// TestConfigCheckAgreesWithDaemon passes each value to 'cortex config check', as a line of a
+// file and as a variable, and to the daemon's code that uses it.
 func TestConfigCheckAgreesWithDaemon(t *testing.T) {
 	for _, k := range config.SettingSpecs() {
 		if _, ok := settingValues[k.Name]; !ok {
@@ -86,7 +86,7 @@ func checkSetting(t *testing.T, name, value string, right bool) {
 		t.Errorf("%s=%q: %v", k.EnvName(), value, err)
 	}
 	if !strings.HasPrefix(name, "llm.") {
-		return // the daemon takes these from Load
+		return // the daemon reads these with Load
 	}
 	m := newLLMProviders(s, get)
 	defer m.Close()
@@ -95,7 +95,7 @@ func checkSetting(t *testing.T, name, value string, right bool) {
 	}
 }
 
-// TestConfigCheckReportsCombinations is about settings that exclude or need each other.
+// TestConfigCheckReportsCombinations tests settings that exclude or require each other.
 func TestConfigCheckReportsCombinations(t *testing.T) {
 	for _, tc := range []struct {
 		env   []string
@@ -104,7 +104,7 @@ func TestConfigCheckReportsCombinations(t *testing.T) {
 		{[]string{"CORTEX_NATS_URL=tls://h:1", "CORTEX_NATS_LISTEN=127.0.0.1:1"}, false},
 		{[]string{"CORTEX_NATS_URL=tls://h:1", "CORTEX_NATS_CERT_FILE=/c"}, false},
 		{[]string{"CORTEX_NATS_URL=tls://h:1", "CORTEX_NATS_CERT_FILE=/c", "CORTEX_NATS_KEY_FILE=/k"}, true},
-		{[]string{"CORTEX_NATS_LISTEN=127.0.0.1:1", "CORTEX_NATS_CERT_FILE=/c"}, true}, // without servers, it is not used
+		{[]string{"CORTEX_NATS_LISTEN=127.0.0.1:1", "CORTEX_NATS_CERT_FILE=/c"}, true}, // not used without a cluster
 		{[]string{"CORTEX_LLM_PROVIDERS=near", "CORTEX_LLM_NEAR_MODEL=m"}, false},
 	} {
 		get := func(variable string) string {

@@ -12,33 +12,33 @@ import (
 	"cortex/projections/history"
 )
 
-// Status implements [door.Backend].
-func (in *server) Status(ctx context.Context) (api.DaemonStatus, error) {
-	h := in.broker.Health(ctx)
+// Status implements [api.Daemon].
+func (srv *server) Status(ctx context.Context) (api.DaemonStatus, error) {
+	h := srv.broker.Health(ctx)
 	s := api.DaemonStatus{
-		StateDir: in.settings.StateDir, Head: h.Head.Position, LogBytes: h.Facts.Bytes + h.Requests.Bytes,
-		FreeBytes: uint64(max(0, h.FreeDisk)), Writable: h.Writable, TransactionRunning: in.executor.Running(),
-		NATSServers: in.settings.NATS.URL, NATSListen: in.broker.ListenAddr(),
+		StateDir: srv.settings.StateDir, Head: h.Head.Position, LogBytes: h.Facts.Bytes + h.Requests.Bytes,
+		FreeBytes: uint64(max(0, h.FreeDisk)), Writable: h.Writable, TransactionRunning: srv.executor.Running(),
+		NATSServers: srv.settings.NATS.URL, NATSListen: srv.broker.ListenAddr(),
 	}
 	if h.Problem != nil {
 		s.Problem = h.Problem.Error()
 	}
-	for _, p := range in.projector.Status(ctx) {
+	for _, p := range srv.projector.Status(ctx) {
 		v := api.ProjectionStatus{Name: p.Name, Position: p.Position, Lag: p.Lag}
 		if p.Err != nil {
 			v.Problem = p.Err.Error()
 		}
 		s.Projections = append(s.Projections, v)
 	}
-	parked, err := in.deadLetters(ctx)
-	for _, p := range parked {
+	letters, err := srv.deadLetters(ctx)
+	for _, p := range letters {
 		s.DeadLetters = append(s.DeadLetters, api.DeadLetterStatus{ID: p.ID, Handler: p.Handler, EventKind: p.Kind, Failure: p.Failure})
 	}
 	return s, err
 }
 
-func (in *server) deadLetters(ctx context.Context) (list []history.HandlerDeadLetter, err error) {
-	for _, m := range in.readModels {
+func (srv *server) deadLetters(ctx context.Context) (list []history.HandlerDeadLetter, err error) {
+	for _, m := range srv.readModels {
 		if m.Name() != history.Name {
 			continue
 		}
@@ -50,10 +50,10 @@ func (in *server) deadLetters(ctx context.Context) (list []history.HandlerDeadLe
 	return list, err
 }
 
-// Replay implements [door.Backend].
-func (in *server) Replay(ctx context.Context, name string, verify bool) ([]api.ReplayResult, error) {
+// Replay implements [api.Daemon].
+func (srv *server) Replay(ctx context.Context, name string, verify bool) ([]api.ReplayResult, error) {
 	var chosen []*projections.ReadModel
-	for _, m := range in.readModels {
+	for _, m := range srv.readModels {
 		if name == "" || m.Name() == name {
 			chosen = append(chosen, m)
 		}
@@ -63,15 +63,15 @@ func (in *server) Replay(ctx context.Context, name string, verify bool) ([]api.R
 		return nil, err
 	}
 	if verify {
-		return in.verify(ctx, chosen)
+		return srv.verify(ctx, chosen)
 	}
-	return in.rebuild(ctx, chosen)
+	return srv.rebuild(ctx, chosen)
 }
 
-func (in *server) verify(ctx context.Context, models []*projections.ReadModel) (done []api.ReplayResult, err error) {
+func (srv *server) verify(ctx context.Context, models []*projections.ReadModel) (done []api.ReplayResult, err error) {
 	for _, m := range models {
 		start := time.Now()
-		d, err := m.VerifyAgainst(ctx, in.broker.Log())
+		d, err := m.VerifyAgainst(ctx, srv.broker.Log())
 		if err != nil {
 			return done, err
 		}
@@ -90,15 +90,16 @@ func (in *server) verify(ctx context.Context, models []*projections.ReadModel) (
 	return done, nil
 }
 
-// rebuild rebuilds all at once, so that each took as long as all.
-func (in *server) rebuild(ctx context.Context, models []*projections.ReadModel) (done []api.ReplayResult, err error) {
+// rebuild rebuilds the models in one pass over the log. Each result has the duration of the
+// whole pass.
+func (srv *server) rebuild(ctx context.Context, models []*projections.ReadModel) (done []api.ReplayResult, err error) {
 	start := time.Now()
-	if err := projections.RebuildAll(ctx, in.broker.Log(), models...); err != nil {
+	if err := projections.RebuildAll(ctx, srv.broker.Log(), models...); err != nil {
 		return nil, err
 	}
 	took := time.Since(start).Milliseconds()
 	for _, m := range models {
-		if err := in.projector.Resume(m.Name()); err != nil { // it may have stopped at what is mended now
+		if err := srv.projector.Resume(m.Name()); err != nil { // it may have stopped at a problem that the rebuild fixed
 			return done, err
 		}
 		at, err := m.Checkpoint(ctx)

@@ -42,7 +42,7 @@ import (
 	"cortex/projections"
 )
 
-// server is everything in the daemon but its door, wired by hand.
+// server has all parts of the daemon except the API server.
 type server struct {
 	settings     config.Settings
 	broker       *natslog.Broker
@@ -62,7 +62,7 @@ type server struct {
 	startupNotes []string
 
 	stopOnce sync.Once
-	stopped  chan struct{} // closed when somebody asked the daemon to leave
+	stopped  chan struct{} // closed when the daemon must stop
 
 	mu           sync.Mutex
 	recoveryDone bool
@@ -70,7 +70,7 @@ type server struct {
 
 var _ api.Daemon = (*server)(nil)
 
-// assemble opens the store and wires workers and read models. Nothing runs yet.
+// assemble opens the store and connects consumers and read models. It starts none of them.
 func assemble(ctx context.Context, s config.Settings, build string, logger *slog.Logger) (*server, error) {
 	name, _ := os.Hostname()
 	b, err := natslog.Open(ctx, natslog.Config{
@@ -80,175 +80,176 @@ func assemble(ctx context.Context, s config.Settings, build string, logger *slog
 	if err != nil {
 		return nil, err
 	}
-	in := &server{settings: s, broker: b, logger: logger, stopped: make(chan struct{})}
-	if err := in.openReadModels(ctx); err != nil {
-		return nil, errors.Join(err, in.Close())
+	srv := &server{settings: s, broker: b, logger: logger, stopped: make(chan struct{})}
+	if err := srv.openReadModels(ctx); err != nil {
+		return nil, errors.Join(err, srv.Close())
 	}
 	v, err := blobstore.Open(s.BlobStoreDir())
 	if err != nil {
-		return nil, errors.Join(err, in.Close())
+		return nil, errors.Join(err, srv.Close())
 	}
-	in.wire(build, v)
-	return in, nil
+	srv.wire(build, v)
+	return srv, nil
 }
 
-func (in *server) openReadModels(ctx context.Context) error {
+func (srv *server) openReadModels(ctx context.Context) error {
 	open := func(ctx context.Context, path string) (projections.Store, error) {
-		return sqlite.Open(ctx, sqlite.Config{Path: path, PoolSize: in.settings.PoolSize})
+		return sqlite.Open(ctx, sqlite.Config{Path: path, PoolSize: srv.settings.PoolSize})
 	}
 	for _, p := range readmodels.Definitions() {
 		m, err := projections.New(p, open, projections.Config{
-			Dir: in.settings.ReadModelsDir(), Now: time.Now,
+			Dir: srv.settings.ReadModelsDir(), Now: time.Now,
 			OnDeadLetter: func(d projections.DeadLetter) {
-				in.logger.Error("fact put aside", "model", p.Name, "letter", d.String())
+				srv.logger.Error("dead letter", "model", p.Name, "letter", d.String())
 			},
 		})
 		if err != nil {
 			return err
 		}
-		in.readModels = append(in.readModels, m)
-		if err := m.Open(ctx, in.broker.Log()); err != nil {
+		srv.readModels = append(srv.readModels, m)
+		if err := m.Open(ctx, srv.broker.Log()); err != nil {
 			return err
 		}
-		if why := m.RebuildReason(); why != "" && !in.isNewLog(ctx) {
-			in.logger.Warn(why)
-			in.startupNotes = append(in.startupNotes, why)
+		if reason := m.RebuildReason(); reason != "" && !srv.isNewLog(ctx) {
+			srv.logger.Warn("read model rebuilt", "model", p.Name, "reason", reason)
+			srv.startupNotes = append(srv.startupNotes, reason)
 		}
 	}
 	return nil
 }
 
-// isNewLog reports whether the log holds nothing but its own first fact: then there
-// is nothing to tell about what had to be built.
-func (in *server) isNewLog(ctx context.Context) bool {
-	head, err := in.broker.Log().Head(ctx)
+// isNewLog reports whether the log has at most its first fact. The read models of a new log
+// are built without a note to the user.
+func (srv *server) isNewLog(ctx context.Context) bool {
+	head, err := srv.broker.Log().Head(ctx)
 	return err == nil && head.Position <= 1
 }
 
-// wire connects the workers.
-func (in *server) wire(build string, v *blobstore.Blobs) {
-	log, s := in.broker.Log(), in.settings
-	sc := &recorder.Recorder{
+// wire connects the consumers.
+func (srv *server) wire(build string, v *blobstore.Blobs) {
+	log, s := srv.broker.Log(), srv.settings
+	rec := &recorder.Recorder{
 		Log: log, Now: time.Now, NewID: ids.New,
 		Actor: events.Actor{UID: s.UID, Program: "cortexd", PID: os.Getpid()}, Version: build,
 	}
 	start := starter(s)
-	machine := apt.New(apt.Config{Root: s.Root, WorkDir: s.WorkDir(), PlaceDeb: v.PlaceDeb, FindDeb: v.Deb, Start: start, Logger: in.logger})
-	keep := confstate.New(s.Root, v, machine)
-	in.retention = retention.New(sc, v, machine)
-	book := inventory.New(log)
-	register := recorder.NewSequence(log)
-	watch := external.New(sc, register, book, v, keep, external.Config{
-		SpoolDir: s.SpoolDir(), Logger: in.logger, ProcessAlive: processExists,
+	machine := apt.New(apt.Config{Root: s.Root, WorkDir: s.WorkDir(), PlaceDeb: v.PlaceDeb, FindDeb: v.Deb, Start: start, Logger: srv.logger})
+	snapshots := confstate.New(s.Root, v, machine)
+	srv.retention = retention.New(rec, v, machine)
+	installed := inventory.New(log)
+	sequence := recorder.NewSequence(log)
+	observer := external.New(rec, sequence, installed, v, snapshots, external.Config{
+		SpoolDir: s.SpoolDir(), Logger: srv.logger, ProcessAlive: processExists,
 		TakeSnapshot: func(ctx context.Context) (events.StateSnapshot, error) {
-			return keep.CaptureState(ctx, machine.Inventory)
+			return snapshots.CaptureState(ctx, machine.Inventory)
 		},
 	})
-	in.recovery = recovery.New(sc, book, machine, keep, watch)
-	laws := NewPolicy(s)
-	plans := planner.New(sc, machine, keep, v, laws, planner.Config{MayRefresh: s.UID == 0, OnProgress: in.broker.SendProgress})
-	in.executor = executor.New(sc, machine, newRestorer(s, keep, start), v, plans, laws, in.recovery, executor.Config{MayRun: s.UID == 0, OnProgress: in.broker.SendProgress})
-	in.hwSnapshots = hwsnapshot.New(sc, hardwareProbe(s))
-	in.asker, in.llmProviders = newAsker(sc, s, in.logger)
-	in.memoryWriter = newMemoryWriter(sc, s)
-	in.limiter = limiter.New(sc, newLimitsMachine(s, start), in.logger)
-	in.router = consumers.NewRouter(sc, in.subscribe, in.broker.ReadMessage, consumers.Config{Logger: in.logger})
-	in.router.Add(consumers.Handlers(log.Host(), consumers.HandleFuncs{
-		Commands: commands.New(sc, register, commands.Config{
+	srv.recovery = recovery.New(rec, installed, machine, snapshots, observer)
+	rules := NewPolicy(s)
+	plans := planner.New(rec, machine, snapshots, v, rules, planner.Config{MayRefresh: s.UID == 0, OnProgress: srv.broker.SendProgress})
+	srv.executor = executor.New(rec, machine, newRestorer(s, snapshots, start), v, plans, rules, srv.recovery, executor.Config{MayRun: s.UID == 0, OnProgress: srv.broker.SendProgress})
+	srv.hwSnapshots = hwsnapshot.New(rec, hardwareProbe(s))
+	srv.asker, srv.llmProviders = newAsker(rec, s, srv.logger)
+	srv.memoryWriter = newMemoryWriter(rec, s)
+	srv.limiter = limiter.New(rec, newLimitsMachine(s, start), srv.logger)
+	srv.router = consumers.NewRouter(rec, srv.subscribe, srv.broker.ReadMessage, consumers.Config{Logger: srv.logger})
+	srv.router.Add(consumers.Handlers(log.Host(), consumers.HandleFuncs{
+		Commands: commands.New(rec, sequence, commands.Config{
 			MayChange:        func(a events.Actor) bool { return s.MayChange(a.UID) },
-			RetryDeadLetter:  in.router.Retry,
-			SnapshotHardware: in.hwSnapshots.RecordOnRequest,
-			HandleLimits:     in.limiter.Handle,
+			RetryDeadLetter:  srv.router.Retry,
+			SnapshotHardware: srv.hwSnapshots.RecordOnRequest,
+			HandleLimits:     srv.limiter.Handle,
 		}).Handle,
-		Planner:     in.hwSnapshots.SnapshotBeforePlan(plans.Handle, in.reportSnapshotFailure),
-		Executor:    in.executor.Handle,
-		Compensator: undo.NewCompensator(sc, book).Handle,
+		Planner:     srv.hwSnapshots.SnapshotBeforePlan(plans.Handle, srv.reportSnapshotFailure),
+		Executor:    srv.executor.Handle,
+		Compensator: undo.NewCompensator(rec, installed).Handle,
 	})...)
 	var models []projector.ReadModel
-	for _, m := range in.readModels {
+	for _, m := range srv.readModels {
 		models = append(models, m)
 	}
-	in.projector = projector.New(log, models, projector.Config{
+	srv.projector = projector.New(log, models, projector.Config{
 		Report: func(model string, err error) {
-			in.logger.Error("read model stands still", "model", model, "error", err)
+			srv.logger.Error("read model stopped", "model", model, "error", err)
 		},
 	})
-	in.wireTreeHeads(sc)
+	srv.wireTreeHeads(rec)
 }
 
-func (in *server) subscribe(name, _ string) (message.Subscriber, error) {
-	return in.broker.Subscriber(natslog.SubscriberConfig{Durable: name}), nil
+func (srv *server) subscribe(name, _ string) (message.Subscriber, error) {
+	return srv.broker.Subscriber(natslog.SubscriberConfig{Durable: name}), nil
 }
 
-// Run makes history and machine agree, then works until ctx is done.
-func (in *server) Run(ctx context.Context) error {
+// Run reconciles the history with the machine, then runs all parts until ctx is done.
+func (srv *server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return in.projector.Run(ctx) })
+	g.Go(func() error { return srv.projector.Run(ctx) })
 	g.Go(func() error {
-		in.treeHeads.Run(ctx)
+		srv.treeHeads.Run(ctx)
 		return nil
 	})
 	g.Go(func() error {
-		in.prefetchDebs(ctx)
+		srv.prefetchDebs(ctx)
 		return nil
 	})
 	g.Go(func() error {
-		in.maintainIndex(ctx)
+		srv.maintainIndex(ctx)
 		return nil
 	})
 	g.Go(func() error {
-		in.limiter.Run(ctx)
+		srv.limiter.Run(ctx)
 		return nil
 	})
-	g.Go(func() error { return in.asker.Run(ctx) })
+	g.Go(func() error { return srv.asker.Run(ctx) })
 	g.Go(func() error {
-		if err := in.recovery.Run(ctx); err != nil {
+		if err := srv.recovery.Run(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return fmt.Errorf("reconcile: %w", err)
 		}
-		if err := in.hwSnapshots.RecordAtStart(ctx); err != nil && ctx.Err() == nil {
-			in.reportSnapshotFailure(err)
+		if err := srv.hwSnapshots.RecordAtStart(ctx); err != nil && ctx.Err() == nil {
+			srv.reportSnapshotFailure(err)
 		}
-		in.mu.Lock()
-		in.recoveryDone = true
-		in.mu.Unlock()
-		return in.router.Run(ctx)
+		srv.mu.Lock()
+		srv.recoveryDone = true
+		srv.mu.Unlock()
+		return srv.router.Run(ctx)
 	})
 	return g.Wait()
 }
 
-// How politely package files of what is installed are fetched.
+// Schedule of the prefetch of package files.
 const (
-	prefetchStartDelay = 20 * time.Second // the daemon's start
+	prefetchStartDelay = 20 * time.Second // after the start of the daemon
 	prefetchInterval   = 2 * time.Second
 )
 
-// prefetchDebs gets the package files of what is installed while they can be had, slowly
-// and only while nothing else goes on. The daemon does not stay for it.
-func (in *server) prefetchDebs(ctx context.Context) {
-	if in.settings.UID != 0 || in.settings.StoreBudget == 0 || sleep(ctx, prefetchStartDelay) != nil {
+// prefetchDebs fetches the package files of installed packages while the sources still offer
+// them. It fetches slowly and only while no transaction runs. It does not delay an idle
+// exit.
+func (srv *server) prefetchDebs(ctx context.Context) {
+	if srv.settings.UID != 0 || srv.settings.StoreBudget == 0 || sleep(ctx, prefetchStartDelay) != nil {
 		return
 	}
 	pace := func(ctx context.Context) error {
 		for {
-			if err := sleep(ctx, prefetchInterval); err != nil || !in.Busy() {
+			if err := sleep(ctx, prefetchInterval); err != nil || !srv.Busy() {
 				return err
 			}
 		}
 	}
-	err := in.retention.PrefetchDebs(ctx, in.settings.StoreBudget, pace, func(f retention.FetchAttempt) {
+	err := srv.retention.PrefetchDebs(ctx, srv.settings.StoreBudget, pace, func(f retention.FetchAttempt) {
 		if f.Err != nil {
-			in.logger.Info("package file not fetched", "package", f.Name, "error", f.Err)
+			srv.logger.Info("package file prefetch failed", "package", f.Name, "error", f.Err)
 		}
 	})
 	if err != nil && ctx.Err() == nil {
-		in.logger.Warn("package files are not fetched", "error", err)
+		srv.logger.Warn("package file prefetch stopped", "error", err)
 	}
 }
 
-// processExists reports whether there is such a process.
+// processExists reports whether a process exists.
 func processExists(pid int) bool {
 	_, err := os.Lstat("/proc/" + strconv.Itoa(pid))
 	return pid > 0 && err == nil
@@ -263,66 +264,66 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Busy reports whether the daemon must not leave: it is still finding out how
-// things are, or a transaction is being carried out.
-func (in *server) Busy() bool {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return !in.recoveryDone || in.executor.Running()
+// Busy reports whether the daemon must keep running: the recovery at the start has not
+// ended, or a transaction runs.
+func (srv *server) Busy() bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return !srv.recoveryDone || srv.executor.Running()
 }
 
-// Close closes what assemble opened.
-func (in *server) Close() error {
+// Close closes everything that assemble opened.
+func (srv *server) Close() error {
 	var errs []error
-	if in.llmProviders != nil {
-		in.llmProviders.Close()
+	if srv.llmProviders != nil {
+		srv.llmProviders.Close()
 	}
-	for _, m := range in.readModels {
+	for _, m := range srv.readModels {
 		errs = append(errs, m.Close())
 	}
-	return errors.Join(append(errs, in.broker.Close())...)
+	return errors.Join(append(errs, srv.broker.Close())...)
 }
 
-// drain waits for the running transaction and lets no other start.
-func (in *server) drain() { in.executor.Drain() }
+// drain waits for the running transaction and prevents another start.
+func (srv *server) drain() { srv.executor.Drain() }
 
-// The rest is the door's [door.Backend].
+// The following methods implement [api.Daemon].
 
-func (in *server) Host() events.HostID    { return in.broker.Host() }
-func (in *server) MayChange(uid int) bool { return in.settings.MayChange(uid) }
-func (in *server) StartupNotes() []string { return in.startupNotes }
-func (in *server) Stop()                  { in.stopOnce.Do(func() { close(in.stopped) }) }
+func (srv *server) Host() events.HostID    { return srv.broker.Host() }
+func (srv *server) MayChange(uid int) bool { return srv.settings.MayChange(uid) }
+func (srv *server) StartupNotes() []string { return srv.startupNotes }
+func (srv *server) Stop()                  { srv.stopOnce.Do(func() { close(srv.stopped) }) }
 
-func (in *server) Submit(ctx context.Context, e events.Event) (events.Position, error) {
-	return in.broker.Submit(ctx, e)
+func (srv *server) Submit(ctx context.Context, e events.Event) (events.Position, error) {
+	return srv.broker.Submit(ctx, e)
 }
 
-func (in *server) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
-	return in.broker.Log().Read(ctx, q)
+func (srv *server) Read(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+	return srv.broker.Log().Read(ctx, q)
 }
 
-func (in *server) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
-	return in.broker.Log().Follow(ctx, q)
+func (srv *server) Follow(ctx context.Context, q events.Query) iter.Seq2[events.Record, error] {
+	return srv.broker.Log().Follow(ctx, q)
 }
 
-func (in *server) Head(ctx context.Context) (events.Link, error) { return in.broker.Log().Head(ctx) }
+func (srv *server) Head(ctx context.Context) (events.Link, error) { return srv.broker.Log().Head(ctx) }
 
-func (in *server) Progress(ctx context.Context, t events.TransactionID) <-chan events.Progress {
-	return in.broker.FollowProgress(ctx, t)
+func (srv *server) Progress(ctx context.Context, t events.TransactionID) <-chan events.Progress {
+	return srv.broker.FollowProgress(ctx, t)
 }
 
-// RecordExternalChanges takes in what the hooks saw of other programs' changes, unless a
-// transaction of our own is running: then its end does.
-func (in *server) RecordExternalChanges(ctx context.Context) error {
-	_, err := in.executor.WhileIdle(func() error { return in.recovery.CatchUp(ctx) })
+// RecordExternalChanges records the changes of other programs that the hooks have seen. It
+// does nothing while a transaction runs, because the end of the transaction records them.
+func (srv *server) RecordExternalChanges(ctx context.Context) error {
+	_, err := srv.executor.WhileIdle(func() error { return srv.recovery.CatchUp(ctx) })
 	return err
 }
 
-// CollectGarbage implements [door.Backend].
-func (in *server) CollectGarbage(ctx context.Context, forget time.Time) (*events.GarbageCollected, error) {
-	return in.retention.Collect(ctx, forget)
+// CollectGarbage implements [api.Daemon].
+func (srv *server) CollectGarbage(ctx context.Context, forget time.Time) (*events.GarbageCollected, error) {
+	return srv.retention.Collect(ctx, forget)
 }
 
-func (in *server) WaitProjected(ctx context.Context, p events.Position) error {
-	return in.projector.WaitFor(ctx, p)
+func (srv *server) WaitProjected(ctx context.Context, p events.Position) error {
+	return srv.projector.WaitFor(ctx, p)
 }

@@ -13,12 +13,13 @@ import (
 	"cortex/consumers/machine/confstate"
 )
 
-// workerSocketEnv names the socket of the worker, in the unit of the daemon: where
-// systemd bounds what the daemon may write, the worker runs apt for it.
+// workerSocketEnv is the environment variable with the path of the worker's socket. The
+// daemon's unit sets it: systemd restricts the paths that the daemon may write, and the
+// worker runs apt without that restriction.
 const workerSocketEnv = "CORTEX_WORKER"
 
-// starter is how programs are started: by the worker where there is one, otherwise nil
-// and as children of the daemon.
+// starter returns a function that starts programs in the worker. It returns nil without a
+// worker; the daemon then starts them as its children.
 func starter(s config.Settings) apt.StartFunc {
 	if socket := os.Getenv(workerSocketEnv); socket != "" && s.Root == "/" {
 		return privexec.NewStarter(socket)
@@ -26,15 +27,16 @@ func starter(s config.Settings) apt.StartFunc {
 	return nil
 }
 
-// newRestorer is what restores files: the keeper, or the keeper in the worker.
-func newRestorer(s config.Settings, k *confstate.Snapshots, start apt.StartFunc) executor.ConfigRestorer {
+// newRestorer returns the restorer of configuration files, in this process or in the worker.
+func newRestorer(s config.Settings, snapshots *confstate.Snapshots, start apt.StartFunc) executor.ConfigRestorer {
 	if start == nil {
-		return k
+		return snapshots
 	}
-	return privexec.NewRestorer(k, start, programs.CommandPath, s.WorkDir())
+	return privexec.NewRestorer(snapshots, start, programs.CommandPath, s.WorkDir())
 }
 
-// newLimitsMachine returns what applies limits: this process, or the worker for it.
+// newLimitsMachine returns the object that applies limits, in this process or in the
+// worker.
 func newLimitsMachine(s config.Settings, start apt.StartFunc) limiter.Machine {
 	m := adapters.LimitsMachine(s)
 	if start == nil {

@@ -1,8 +1,8 @@
-// Package doctor looks whether everything that Cortex needs is well.
+// Package doctor checks whether Cortex and the machine are in working order.
 //
-// It promises: looking changes nothing and starts nothing; every finding that is not
-// well says what it means and what mends it; a check that hangs is a finding, not a
-// hang.
+// It promises: a check changes nothing and starts nothing; each finding that is not ok
+// describes the problem and the fix; a check that hangs becomes a finding after a
+// timeout.
 package doctor
 
 import (
@@ -14,44 +14,47 @@ import (
 // checkTimeout bounds each check.
 const checkTimeout = 20 * time.Second
 
-// Severity says how something is.
+// Severity is the severity of a finding.
 type Severity string
 
-// The ways something can be.
+// The severities.
 const (
 	OK      Severity = "ok"
-	Note    Severity = "note"    // works, and could be better
-	Problem Severity = "problem" // something does not work, or will not for long
+	Note    Severity = "note"    // works, but needs attention
+	Problem Severity = "problem" // does not work, or will soon stop to work
 )
 
-// Finding is what a check found.
+// Finding is a result of a check.
 type Finding struct {
 	Check    string   `json:"check"`
 	Severity Severity `json:"status"`
 	Message  string   `json:"what"`
-	Fix      string   `json:"fix,omitempty"` // a command or a deed; always there unless it is ok
+	Fix      string   `json:"fix,omitempty"` // a command or an action; set unless the severity is ok
 }
 
-// Check looks at one thing. It may find several.
+// Check examines one subject. It can return several findings.
 type Check struct {
 	Name string
 	Run  func(ctx context.Context) []Finding
 }
 
-// OKFinding is what a check finds where all is well.
-func OKFinding(what string) []Finding { return []Finding{{Severity: OK, Message: what}} }
-
-// NoteFinding is a finding about something that could be better.
-func NoteFinding(what, fix string) []Finding {
-	return []Finding{{Severity: Note, Message: what, Fix: fix}}
+// OKFinding returns a finding of severity ok.
+func OKFinding(message string) []Finding {
+	return []Finding{{Severity: OK, Message: message}}
 }
 
-// ProblemFinding is a finding about something that does not work.
-func ProblemFinding(what, fix string) []Finding {
-	return []Finding{{Severity: Problem, Message: what, Fix: fix}}
+// NoteFinding returns a finding of severity note.
+func NoteFinding(message, fix string) []Finding {
+	return []Finding{{Severity: Note, Message: message, Fix: fix}}
 }
 
-// RunChecks makes all checks at once and gives their findings in the checks' order.
+// ProblemFinding returns a finding of severity problem.
+func ProblemFinding(message, fix string) []Finding {
+	return []Finding{{Severity: Problem, Message: message, Fix: fix}}
+}
+
+// RunChecks runs all checks concurrently and returns their findings in the order of the
+// checks.
 func RunChecks(ctx context.Context, checks []Check) []Finding {
 	found := make([]chan []Finding, len(checks))
 	for i, c := range checks {
@@ -70,7 +73,7 @@ func RunChecks(ctx context.Context, checks []Check) []Finding {
 		select {
 		case list = <-found[i]:
 		case <-late.C:
-			list = ProblemFinding("it did not answer in "+checkTimeout.String(), "try again; a disk or a server may hang")
+			list = ProblemFinding("the check did not end within "+checkTimeout.String(), "try again; a disk or a server may hang")
 			late.Reset(0)
 		}
 		for _, f := range list {
@@ -81,7 +84,7 @@ func RunChecks(ctx context.Context, checks []Check) []Finding {
 	return out
 }
 
-// Healthy reports whether nothing is a problem.
+// Healthy reports whether the list has no problem.
 func Healthy(list []Finding) bool {
 	return !slices.ContainsFunc(list, func(f Finding) bool { return f.Severity == Problem })
 }

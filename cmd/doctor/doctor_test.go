@@ -12,7 +12,7 @@ import (
 	"cortex/cmd/doctor"
 )
 
-func TestFindingsComeInTheOrderOfTheChecks(t *testing.T) {
+func TestRunChecksKeepsOrder(t *testing.T) {
 	slow := make(chan struct{})
 	got := doctor.RunChecks(t.Context(), []doctor.Check{
 		{Name: "a", Run: func(context.Context) []doctor.Finding { <-slow; return doctor.ProblemFinding("x", "y") }},
@@ -26,11 +26,11 @@ func TestFindingsComeInTheOrderOfTheChecks(t *testing.T) {
 		t.Error(diff)
 	}
 	if doctor.Healthy(got) || !doctor.Healthy(got[1:]) {
-		t.Error("a note is a problem, or a problem is none")
+		t.Error("Healthy does not tell notes from problems")
 	}
 }
 
-func TestAStateDirectoryIsLookedAt(t *testing.T) {
+func TestCheckStateDir(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	open := filepath.Join(dir, "open")
@@ -48,12 +48,12 @@ func TestAStateDirectoryIsLookedAt(t *testing.T) {
 		uid  int
 		want doctor.Severity
 	}{
-		"good":           {dir, os.Getuid(), doctor.OK},
-		"none yet":       {filepath.Join(dir, "none"), os.Getuid(), doctor.OK},
-		"a file":         {file, os.Getuid(), doctor.Problem},
-		"below a file":   {filepath.Join(file, "x"), os.Getuid(), doctor.Problem},
-		"open to others": {open, os.Getuid(), doctor.Problem},
-		"of another":     {dir, os.Getuid() + 1, doctor.Problem},
+		"valid":             {dir, os.Getuid(), doctor.OK},
+		"missing":           {filepath.Join(dir, "none"), os.Getuid(), doctor.OK},
+		"a file":            {file, os.Getuid(), doctor.Problem},
+		"below a file":      {filepath.Join(file, "x"), os.Getuid(), doctor.Problem},
+		"writable by group": {open, os.Getuid(), doctor.Problem},
+		"another owner":     {dir, os.Getuid() + 1, doctor.Problem},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := doctor.CheckStateDir(c.dir, c.uid, false)(t.Context())
@@ -64,7 +64,7 @@ func TestAStateDirectoryIsLookedAt(t *testing.T) {
 	}
 }
 
-func TestAClockBehindTheRecordsIsAProblem(t *testing.T) {
+func TestCheckClockBehindRecords(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	for ahead, want := range map[time.Duration]doctor.Severity{0: doctor.OK, time.Second: doctor.OK, time.Hour: doctor.Problem, -time.Hour: doctor.OK} {
 		if got := doctor.CheckClock(now, now.Add(ahead)); got[0].Severity != want {

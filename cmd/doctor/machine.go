@@ -18,23 +18,23 @@ import (
 )
 
 const (
-	// lowSpace and full are the free bytes below which room is short, or too short
-	// for an installation of any size.
+	// lowSpace and minSpace are the free bytes below which space is low, or too low for
+	// an installation.
 	lowSpace, minSpace = 1 << 30, 200 << 20
-	// staleListsAge is the age from which package lists are likely to be wrong.
+	// staleListsAge is the age above which package lists are considered outdated.
 	staleListsAge = 7 * 24 * time.Hour
 )
 
-// CheckStateDir looks at the directory that holds everything that is kept: whether it is
-// the user's, closed to others' writing, and on a disk that can be written.
+// CheckStateDir checks the state directory: its owner is the user, only the owner can write
+// to it, and its file system is writable.
 func CheckStateDir(dir string, uid int, system bool) func(context.Context) []Finding {
 	return func(context.Context) []Finding {
 		info, err := os.Stat(dir)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return OKFinding(dir + " is made by the first command that needs it")
+			return OKFinding(dir + " does not exist yet; the first command that needs it creates it")
 		case err != nil:
-			return ProblemFinding(err.Error(), "look at the directories above it: ls -ld "+filepath.Dir(dir))
+			return ProblemFinding(err.Error(), "check its parent directories: ls -ld "+filepath.Dir(dir))
 		case !info.IsDir():
 			return ProblemFinding(dir+" is not a directory", "move it away")
 		}
@@ -46,16 +46,16 @@ func CheckStateDir(dir string, uid int, system bool) func(context.Context) []Fin
 			return ProblemFinding(fmt.Sprintf("%s belongs to user %d", dir, st.Uid), fmt.Sprintf("chown -R %d %s", owner, dir))
 		}
 		if info.Mode().Perm()&0o022 != 0 {
-			return ProblemFinding(dir+" can be written by others", "chmod go-w "+dir)
+			return ProblemFinding(dir+" is writable by other users", "chmod go-w "+dir)
 		}
 		if err := unix.Access(dir, unix.W_OK); errors.Is(err, unix.EROFS) {
-			return ProblemFinding(dir+" is on a file system that is read-only", "mount it writable: nothing can be recorded, so nothing is changed")
+			return ProblemFinding(dir+" is on a read-only file system", "mount it read-write: cortex changes nothing that it cannot record")
 		}
 		return OKFinding(dir)
 	}
 }
 
-// CheckFreeSpace looks whether there is room for what is kept and for packages.
+// CheckFreeSpace checks the free space of the file systems of dirs.
 func CheckFreeSpace(dirs ...string) func(context.Context) []Finding {
 	return func(context.Context) []Finding {
 		var out []Finding
@@ -70,32 +70,32 @@ func CheckFreeSpace(dirs ...string) func(context.Context) []Finding {
 			}
 			seen[s.Fsid] = true
 			free := int64(s.Bavail) * s.Bsize
-			what := fmt.Sprintf("%.1f GB free for %s", float64(free)/1e9, dir)
+			message := fmt.Sprintf("%.1f GB free for %s", float64(free)/1e9, dir)
 			switch {
 			case free < minSpace:
-				out = append(out, ProblemFinding(what, "apt-get clean; cortex store gc")...)
+				out = append(out, ProblemFinding(message, "apt-get clean; cortex store gc")...)
 			case free < lowSpace:
-				out = append(out, NoteFinding(what, "apt-get clean; cortex store gc")...)
+				out = append(out, NoteFinding(message, "apt-get clean; cortex store gc")...)
 			default:
-				out = append(out, OKFinding(what)...)
+				out = append(out, OKFinding(message)...)
 			}
 		}
 		return out
 	}
 }
 
-// CheckApt looks at the age of package lists, at packages that are not installed whole,
-// and at who holds the lock.
+// CheckApt checks the age of the package lists, the packages that are only partly
+// installed, and the lock of apt and dpkg.
 func CheckApt(m *apt.Machine, root string, now time.Time) func(context.Context) []Finding {
 	return func(ctx context.Context) []Finding {
 		out := checkListsAge(root, now)
 		inv, err := m.Inventory(ctx)
 		if err != nil {
-			return append(out, ProblemFinding("dpkg's database cannot be read: "+err.Error(), "dpkg --audit")...)
+			return append(out, ProblemFinding("read dpkg's database: "+err.Error(), "dpkg --audit")...)
 		}
-		out = append(out, checkHalfInstalled(inv)...)
+		out = append(out, checkPartlyInstalled(inv)...)
 		if h, held, err := m.LockHolder(); err == nil && held {
-			out = append(out, NoteFinding(h.String()+" is at work and holds the lock", "wait for it; cortex waits by itself")...)
+			out = append(out, NoteFinding(h.String()+" holds the lock", "wait for its end; cortex waits automatically")...)
 		}
 		return out
 	}
@@ -112,7 +112,7 @@ func checkListsAge(root string, now time.Time) []Finding {
 			}
 		}
 	}
-	// A list that did not change keeps its date; these change each time.
+	// An unchanged list keeps its date. The dates of these files change with each update.
 	for _, f := range []string{"var/lib/apt/periodic/update-success-stamp", "var/lib/apt/lists/partial"} {
 		if info, err := os.Stat(filepath.Join(root, f)); err == nil && !newest.IsZero() && info.ModTime().After(newest) {
 			newest = info.ModTime()
@@ -120,33 +120,33 @@ func checkListsAge(root string, now time.Time) []Finding {
 	}
 	switch age := now.Sub(newest); {
 	case newest.IsZero():
-		return ProblemFinding("there are no package lists", refresh)
+		return ProblemFinding("no package lists", refresh)
 	case age > staleListsAge:
 		return NoteFinding(fmt.Sprintf("the package lists are %d days old", int(age.Hours()/24)), refresh)
 	}
-	return OKFinding("the package lists are of " + newest.Local().Format(time.DateOnly))
+	return OKFinding("package lists of " + newest.Local().Format(time.DateOnly))
 }
 
-func checkHalfInstalled(inv events.Inventory) []Finding {
-	var half []string
+func checkPartlyInstalled(inv events.Inventory) []Finding {
+	var partly []string
 	for k, s := range inv {
 		switch s.Status {
 		case events.StatusInstalled, events.StatusNotInstalled, events.StatusConfigFiles, "":
 		default:
-			half = append(half, fmt.Sprintf("%s (%s)", k, s.Status))
+			partly = append(partly, fmt.Sprintf("%s (%s)", k, s.Status))
 		}
 	}
-	if len(half) > 0 {
-		return ProblemFinding("not installed whole: "+strings.Join(half, ", "), "dpkg --configure -a && apt-get -f install")
+	if len(partly) > 0 {
+		return ProblemFinding("partly installed: "+strings.Join(partly, ", "), "dpkg --configure -a && apt-get -f install")
 	}
-	return OKFinding(fmt.Sprintf("%d packages, none half installed", len(inv)))
+	return OKFinding(fmt.Sprintf("%d packages, none partly installed", len(inv)))
 }
 
-// CheckClock looks whether the clock is behind what was recorded already; newest is the
-// time of the newest record, zero when there is none.
+// CheckClock checks that the clock is not behind the newest event. newest is the time of
+// that event, or zero.
 func CheckClock(now, newest time.Time) []Finding {
 	if newest.After(now.Add(time.Minute)) {
-		return ProblemFinding(fmt.Sprintf("the clock says %s, and something was recorded at %s already", now.Format(time.DateTime), newest.In(now.Location()).Format(time.DateTime)), "set the clock; 'history --since' and 'rollback --to TIME' mislead until it is right")
+		return ProblemFinding(fmt.Sprintf("the clock shows %s, but the newest event is of %s", now.Format(time.DateTime), newest.In(now.Location()).Format(time.DateTime)), "set the clock; until then 'history --since' and 'rollback --to TIME' select wrong events")
 	}
 	return OKFinding(now.Format(time.RFC1123))
 }

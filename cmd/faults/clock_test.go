@@ -17,10 +17,10 @@ import (
 	"cortex/projections/history"
 )
 
-// jumps are by how much a clock is wrong, one after the other.
+// jumps are successive errors of the clock.
 var jumps = []time.Duration{0, -365 * 24 * time.Hour, 10 * 365 * 24 * time.Hour, -time.Hour, 0, -40 * 365 * 24 * time.Hour, 24 * time.Hour, 0}
 
-// clock is a wall clock that somebody sets.
+// clock is a wall clock that the test sets.
 type clock struct {
 	mu    sync.Mutex
 	wrong time.Duration
@@ -32,14 +32,14 @@ func (c *clock) set(wrong time.Duration) {
 	c.wrong = wrong
 }
 
-// Now is what it shows, without the reading that no setting changes.
+// Now returns the time of the clock without a monotonic reading.
 func (c *clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return time.Now().Add(c.wrong).Round(0)
 }
 
-// NewID makes an id that sorts by this clock.
+// NewID returns an id that sorts by this clock.
 func (c *clock) NewID() events.ID {
 	id := uuid.Must(uuid.NewV7())
 	var ms [8]byte
@@ -48,17 +48,17 @@ func (c *clock) NewID() events.ID {
 	return events.ID(id.String())
 }
 
-func TestAClockThatJumpsChangesNoOrder(t *testing.T) {
+func TestClockJumpsKeepOrder(t *testing.T) {
 	var c clock
 	dir := t.TempDir()
 	n := 0
-	var asked []events.Event
-	for _, wrong := range jumps { // a start at each, and a jump while it runs
+	var submitted []events.Event
+	for _, wrong := range jumps { // start the log at each error, then change it
 		b, err := natslog.Open(t.Context(), natslog.Config{Dir: dir, Create: true, Now: c.Now, NewID: c.NewID})
 		check(t, err)
 		m := openModel(t, filepath.Join(dir, "read"), b.Log())
-		if why := m.RebuildReason(); why != "" && n > 0 {
-			t.Errorf("%s", why)
+		if reason := m.RebuildReason(); reason != "" && n > 0 {
+			t.Errorf("%s", reason)
 		}
 		for range 2 {
 			n++
@@ -75,10 +75,10 @@ func TestAClockThatJumpsChangesNoOrder(t *testing.T) {
 				ID: c.NewID(), Host: b.Host(), Subject: events.TransactionSubject(tx.ID), Transaction: tx.ID, Time: c.Now(),
 			}, &events.CancelRequest{Reason: "for a test"})
 			check(t, err)
-			asked = append(asked, e)
+			submitted = append(submitted, e)
 			c.set(wrong)
 		}
-		for i, e := range asked { // once more, after all jumps so far
+		for i, e := range submitted { // submit all requests again after this jump
 			p, err := b.Submit(t.Context(), e)
 			if err != nil || int(p) != i+1 {
 				t.Errorf("request %d is at %d, %v", i+1, p, err)
@@ -89,14 +89,14 @@ func TestAClockThatJumpsChangesNoOrder(t *testing.T) {
 		if err != nil || !diff.Empty() {
 			t.Errorf("%v, %v", diff, err)
 		}
-		ordered(t, m.Path(), n)
+		requireOrder(t, m.Path(), n)
 		check(t, m.Close())
 		check(t, b.Close())
 	}
 }
 
-// ordered wants history to be in the order of the log.
-func ordered(t *testing.T, path string, n int) {
+// requireOrder checks that the history is in the order of the log.
+func requireOrder(t *testing.T, path string, n int) {
 	t.Helper()
 	db, err := sqlite.OpenReader(t.Context(), path, 1)
 	check(t, err)
@@ -123,7 +123,7 @@ func ordered(t *testing.T, path string, n int) {
 	}
 }
 
-func TestABudgetFollowsTheClockAndNeverStops(t *testing.T) {
+func TestBudgetFollowsClockJumps(t *testing.T) {
 	var c clock
 	b := router.NewBudget(100, 1000, c.Now)
 	const year = 365 * 24 * time.Hour
@@ -135,7 +135,7 @@ func TestABudgetFollowsTheClockAndNeverStops(t *testing.T) {
 		}
 		settle(60)
 		if _, err := b.Reserve(60); events.KindOf(err) != events.ErrDenied {
-			t.Errorf("jump %d: a second one of the day: %v", i, err)
+			t.Errorf("jump %d: a second reservation on the same day: %v", i, err)
 		}
 	}
 }

@@ -1,7 +1,7 @@
-// Package faults holds tests of what breaks below us: files that are torn or of
-// another program's version, clocks that jump, and what is on disk when the power
-// goes. They use the real log and the real read models. It has no code of its own.
+// Package faults tests faults below Cortex: torn files, files of another version of the
+// program, clock jumps, and the data on disk after a power failure. The tests use the real
+// log and the real read models. The package has no other code.
 //
-// 'make crash' runs the long form; the short one runs with every other test.
-// docs/faults.md has the table of all faults that are tried.
+// 'make crash' runs the long form; the short form runs with all other tests.
+// docs/faults.md lists all tested faults.
 package faults

@@ -20,14 +20,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(appendingVariable); dir != "" {
-		os.Exit(appending(dir))
+	if dir := os.Getenv(writerEnv); dir != "" {
+		os.Exit(runWriter(dir))
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// long tells whether 'make crash' asked for the long forms.
-func long() bool { return os.Getenv("CORTEX_CRASH") == "long" }
+// longForm reports whether 'make crash' runs the tests.
+func longForm() bool { return os.Getenv("CORTEX_CRASH") == "long" }
 
 func check(tb testing.TB, err error) {
 	tb.Helper()
@@ -36,7 +36,7 @@ func check(tb testing.TB, err error) {
 	}
 }
 
-// openLog opens the log in dir, and makes it the first time.
+// openLog opens the log in dir, and creates it the first time.
 func openLog(tb testing.TB, dir string, now func() time.Time) *natslog.Broker {
 	tb.Helper()
 	b, err := natslog.Open(context.Background(), natslog.Config{Dir: dir, Create: true, Now: now, NewID: ids.New})
@@ -46,15 +46,15 @@ func openLog(tb testing.TB, dir string, now func() time.Time) *natslog.Broker {
 }
 
 // request appends the fact that opens transaction n.
-func request(l events.Log, now func() time.Time, n int, words string) (events.Record, error) {
+func request(l events.Log, now func() time.Time, n int, commandLine string) (events.Record, error) {
 	s := recorder.Recorder{Log: l, Now: now, NewID: ids.New, Actor: events.Actor{User: "root", Program: "cortex"}}
 	t := &events.Transaction{ID: events.TransactionID(ids.New())}
 	return s.AppendToTransaction(context.Background(), recorder.Cause{}, t, &events.Requested{Number: n, Intent: events.Intent{
-		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: events.PackageName(fmt.Sprintf("package-%d", n%50))}}, CommandLine: words,
+		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: events.PackageName(fmt.Sprintf("package-%d", n%50))}}, CommandLine: commandLine,
 	}})
 }
 
-// openModel opens the read model of history in dir.
+// openModel opens the history read model in dir.
 func openModel(tb testing.TB, dir string, l events.Log) *projections.ReadModel {
 	tb.Helper()
 	open := func(ctx context.Context, path string) (projections.Store, error) {
@@ -66,7 +66,7 @@ func openModel(tb testing.TB, dir string, l events.Log) *projections.ReadModel {
 	return m
 }
 
-// follow brings a model up to the log's head, one fact at a time.
+// follow applies the facts up to the log's head, one at a time.
 func follow(tb testing.TB, m *projections.ReadModel, l events.Log) {
 	tb.Helper()
 	at, err := m.Checkpoint(tb.Context())
@@ -77,10 +77,10 @@ func follow(tb testing.TB, m *projections.ReadModel, l events.Log) {
 	}
 }
 
-// image copies a directory as a crash would leave it.
-func image(tb testing.TB, dir string) string {
+// crashCopy copies a directory in the state in which a crash would leave it.
+func crashCopy(tb testing.TB, dir string) string {
 	tb.Helper()
-	to := filepath.Join(tb.TempDir(), "image")
+	to := filepath.Join(tb.TempDir(), "copy")
 	check(tb, os.CopyFS(to, os.DirFS(dir)))
 	return to
 }

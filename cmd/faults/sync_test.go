@@ -18,13 +18,13 @@ import (
 	"cortex/events"
 )
 
-// appendingVariable makes the test binary a process that writes what must be durable.
-const appendingVariable = "CORTEX_TEST_APPENDING"
+// writerEnv is the environment variable that makes the test binary a writer of durable data.
+const writerEnv = "CORTEX_TEST_WRITER"
 
-// appending does what each line it reads names, and says so once it is done and may
-// be relied upon.
-func appending(dir string) int {
-	err := serve(dir)
+// runWriter performs the write that each line of its input names, and acknowledges a write
+// when it is durable.
+func runWriter(dir string) int {
+	err := writeOnRequest(dir)
 	if err != nil {
 		fmt.Println("error", err)
 		return 1
@@ -32,7 +32,7 @@ func appending(dir string) int {
 	return 0
 }
 
-func serve(dir string) error {
+func writeOnRequest(dir string) error {
 	b, err := natslog.Open(context.Background(), natslog.Config{Dir: dir, Create: true, MaxBytes: 120_000, Now: time.Now, NewID: ids.New})
 	if err != nil {
 		return err
@@ -68,46 +68,46 @@ func serve(dir string) error {
 	return b.Close()
 }
 
-// What is said to be done has been synced before it is said: the calls to the kernel
-// are watched. A test that only kills processes cannot tell, for the kernel keeps
-// what they wrote.
-func TestWhatIsAcknowledgedHasBeenSynced(t *testing.T) {
+// Every acknowledged write must be synced before its acknowledgement. The test traces system
+// calls: killing the process would not detect a missing sync, because the kernel keeps the
+// written data.
+func TestAcknowledgedWritesAreSynced(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		if os.Getenv("CORTEX_TESTBED") == "require" {
 			t.Fatal("strace is missing: 'make deps' installs it")
 		}
-		t.Log("strace is missing: what is synced is not watched here")
+		t.Log("strace is missing: syncs are not checked")
 		return
 	}
 	runs := 1
-	if long() {
+	if longForm() {
 		runs = 30
 	}
 	for range runs {
-		watched(t, strace)
+		traceWriter(t, strace)
 	}
 }
 
-// watched runs the process once and judges its trace.
-func watched(t *testing.T, strace string) {
+// traceWriter runs the writer once and checks its trace.
+func traceWriter(t *testing.T, strace string) {
 	t.Helper()
 	const rounds = 10
 	dir := t.TempDir()
 	traced := filepath.Join(dir, "trace")
 	cmd := exec.Command(strace, "-f", "-y", "-s", "64", "-o", traced,
 		"-e", "trace=openat,write,pwrite64,writev,pwritev,fsync,fdatasync,rename,renameat,renameat2", os.Args[0])
-	cmd.Env = append(os.Environ(), appendingVariable+"="+filepath.Join(dir, "state"))
+	cmd.Env = append(os.Environ(), writerEnv+"="+filepath.Join(dir, "state"))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	check(t, err)
 	out, err := cmd.StdoutPipe()
 	check(t, err)
 	check(t, cmd.Start())
-	said := bufio.NewScanner(out)
+	replies := bufio.NewScanner(out)
 	expect := func(what string) {
-		if !said.Scan() || said.Text() != "done "+what {
-			t.Fatalf("it says %q", said.Text())
+		if !replies.Scan() || replies.Text() != "done "+what {
+			t.Fatalf("the writer replied %q to %q", replies.Text(), what)
 		}
 	}
 	expect("opened")
@@ -123,32 +123,32 @@ func watched(t *testing.T, strace string) {
 	f, err := os.Open(traced)
 	check(t, err)
 	defer f.Close()
-	j := judge{t: t, state: filepath.Join(dir, "state"), begun: map[string]string{}, known: map[string]bool{}, dirty: map[string]bool{}, again: map[string]bool{}, wrote: map[string]int{}}
+	c := traceChecker{t: t, state: filepath.Join(dir, "state"), begun: map[string]string{}, known: map[string]bool{}, dirty: map[string]bool{}, again: map[string]bool{}, wrote: map[string]int{}}
 	for lines := bufio.NewScanner(f); lines.Scan(); {
-		j.line(lines.Text())
+		c.line(lines.Text())
 	}
-	if want := 5*rounds + 1; j.done != want {
-		t.Errorf("%d acknowledgements are in the trace, want %d", j.done, want)
+	if want := 5*rounds + 1; c.acks != want {
+		t.Errorf("%d acknowledgements are in the trace, want %d", c.acks, want)
 	}
-	if j.files < 3 {
-		t.Errorf("the log has only %d files: nothing is tried of new ones", j.files)
+	if c.files < 3 {
+		t.Errorf("the log has only %d files: the test does not cover new files", c.files)
 	}
-	if j.manifests < 2 {
-		t.Errorf("the manifest was replaced %d times", j.manifests)
+	if c.manifests < 2 {
+		t.Errorf("the manifest was replaced %d times", c.manifests)
 	}
 }
 
-// judge reads the trace of one process.
-type judge struct {
+// traceChecker checks the trace of one process.
+type traceChecker struct {
 	t         *testing.T
 	state     string
-	begun     map[string]string // thread → a call that has not ended
-	known     map[string]bool   // files that were opened; true when every write to them is synced
-	dirty     map[string]bool   // files and directories that were changed and not synced
-	again     map[string]bool   // files that were written while they were being synced
+	begun     map[string]string // thread → call that has not ended
+	known     map[string]bool   // opened files; true if they are opened with O_SYNC
+	dirty     map[string]bool   // changed files and directories that are not synced
+	again     map[string]bool   // files that were written during a sync
 	wrote     map[string]int    // changes since the last acknowledgement, by kind
-	done      int
-	files     int // of facts
+	acks      int               // acknowledgements
+	files     int               // of facts
 	manifests int
 }
 
@@ -161,54 +161,55 @@ var (
 	succeeded = regexp.MustCompile(` = \d+(<.*>)?$`)
 )
 
-// line takes in one line: a call, the beginning of one, or the end of one.
-func (j *judge) line(s string) {
+// line processes one line: a call, the beginning of a call, or its end.
+func (c *traceChecker) line(s string) {
 	m := traceLine.FindStringSubmatch(s)
 	if m == nil {
 		return
 	}
 	thread, call := m[1], m[2]
 	if begin, ok := strings.CutSuffix(call, " <unfinished ...>"); ok {
-		j.begun[thread] = begin
-		j.starts(begin)
+		c.begun[thread] = begin
+		c.starts(begin)
 		return
 	}
 	if end := resumed.FindStringSubmatch(call); end != nil {
-		call = j.begun[thread] + end[1]
+		call = c.begun[thread] + end[1]
 	} else {
-		j.starts(call)
+		c.starts(call)
 	}
 	if succeeded.MatchString(call) {
-		j.ends(call)
+		c.ends(call)
 	}
 }
 
-// starts: what is written from now on is not in the sync that begins now; and what
-// is being said may be read before the call ends.
-func (j *judge) starts(call string) {
+// starts processes the beginning of a call. A sync does not cover writes after its beginning,
+// and the test can read an acknowledgement before the call ends.
+func (c *traceChecker) starts(call string) {
 	m := onFile.FindStringSubmatch(call)
 	switch {
 	case m == nil:
 	case m[1] == "fsync" || m[1] == "fdatasync":
-		j.again[m[2]] = false
+		c.again[m[2]] = false
 	case strings.Contains(call, `"done `):
 		_, what, _ := strings.Cut(call, `"done `)
-		j.acknowledged(strings.TrimRight(what[:strings.IndexAny(what, "\\\"")], "\n"))
-	case strings.HasPrefix(m[2], j.state) && !j.known[m[2]]:
-		j.dirty[m[2]], j.again[m[2]] = true, true
-		j.wrote[kindOf(m[2])]++
+		c.acknowledged(strings.TrimRight(what[:strings.IndexAny(what, "\\\"")], "\n"))
+	case strings.HasPrefix(m[2], c.state) && !c.known[m[2]]:
+		c.dirty[m[2]], c.again[m[2]] = true, true
+		c.wrote[kindOf(m[2])]++
 	}
 }
 
-func (j *judge) ends(call string) {
+// ends processes the end of a successful call.
+func (c *traceChecker) ends(call string) {
 	if m := opens.FindStringSubmatch(call); m != nil {
 		name := inDirectory(m[1], m[2])
-		_, known := j.known[name]
-		j.known[name] = strings.Contains(m[3], "O_SYNC")
+		_, known := c.known[name]
+		c.known[name] = strings.Contains(m[3], "O_SYNC")
 		if kind := kindOf(name); !known && strings.Contains(m[3], "O_CREAT") && (kind == "fact" || kind == "request") {
-			j.dirty[nameIn(filepath.Dir(name))] = true // the new name must be synced, too
+			c.dirty[nameIn(filepath.Dir(name))] = true // the directory entry must be synced too
 			if kind == "fact" {
-				j.files++
+				c.files++
 			}
 		}
 		return
@@ -216,27 +217,27 @@ func (j *judge) ends(call string) {
 	if m := renames.FindStringSubmatch(call); m != nil {
 		from, to := inDirectory(m[1], m[2]), inDirectory(m[3], m[4])
 		switch {
-		case !j.dirty[from]:
-		case j.done == 0 && kindOf(to) == "description":
-			j.dirty[to] = true // what is being made counts when it is said to be there
+		case !c.dirty[from]:
+		case c.acks == 0 && kindOf(to) == "description":
+			c.dirty[to] = true // a new store must be synced only when it is acknowledged
 		default:
-			j.t.Errorf("%s was put into place before it was synced", to)
+			c.t.Errorf("%s was renamed before it was synced", to)
 		}
-		delete(j.dirty, from)
+		delete(c.dirty, from)
 		if filepath.Base(to) == "manifest.json" {
-			j.manifests++
+			c.manifests++
 		}
-		j.dirty[filepath.Dir(to)], j.again[filepath.Dir(to)] = true, true
+		c.dirty[filepath.Dir(to)], c.again[filepath.Dir(to)] = true, true
 		return
 	}
 	m := onFile.FindStringSubmatch(call)
-	if m != nil && (m[1] == "fsync" || m[1] == "fdatasync") && strings.HasSuffix(call, " = 0") && !j.again[m[2]] {
-		delete(j.dirty, m[2])
-		delete(j.dirty, nameIn(m[2]))
+	if m != nil && (m[1] == "fsync" || m[1] == "fdatasync") && strings.HasSuffix(call, " = 0") && !c.again[m[2]] {
+		delete(c.dirty, m[2])
+		delete(c.dirty, nameIn(m[2]))
 	}
 }
 
-// inDirectory resolves the path of a call against the directory descriptor of the call.
+// inDirectory resolves a path relative to the directory descriptor of a call.
 func inDirectory(dir, path string) string {
 	if filepath.IsAbs(path) {
 		return path
@@ -244,10 +245,10 @@ func inDirectory(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
-// nameIn stands for the name of a log's file in a directory.
+// nameIn stands for the directory entry of a log file.
 func nameIn(dir string) string { return dir + "/*.blk" }
 
-// kindOf tells what a file is part of.
+// kindOf returns the kind of data that a file belongs to.
 func kindOf(path string) string {
 	switch {
 	case strings.Contains(path, natslog.FactsStream) && strings.HasSuffix(path, ".blk"):
@@ -264,17 +265,17 @@ func kindOf(path string) string {
 	return ""
 }
 
-// acknowledged: nothing that must last may be unsynced now.
-func (j *judge) acknowledged(what string) {
-	j.done++
-	if what != "opened" && j.wrote[what] == 0 {
-		j.t.Errorf("acknowledgement %d: a %s was written nowhere", j.done, what)
+// acknowledged checks that all durable data is synced.
+func (c *traceChecker) acknowledged(what string) {
+	c.acks++
+	if what != "opened" && c.wrote[what] == 0 {
+		c.t.Errorf("acknowledgement %d: no write of a %s", c.acks, what)
 	}
-	clear(j.wrote)
-	for path := range j.dirty {
-		if kindOf(path) != "" || what == "opened" && path == j.state {
-			j.t.Errorf("acknowledgement %d, of a %s: %s is not synced", j.done, what, path)
-			delete(j.dirty, path) // said once
+	clear(c.wrote)
+	for path := range c.dirty {
+		if kindOf(path) != "" || what == "opened" && path == c.state {
+			c.t.Errorf("acknowledgement %d, of a %s: %s is not synced", c.acks, what, path)
+			delete(c.dirty, path) // report it once
 		}
 	}
 }

@@ -1,12 +1,12 @@
-// Package logs writes and reads the daemon's own records: one JSON object in a
-// line, as log/slog makes them.
+// Package logs writes and reads the daemon's log: one JSON object a line, in the format of
+// log/slog.
 //
-// It promises: nothing that looks like a secret is written, whatever a message or
-// an attribute holds (see [events.Redact]); a file never grows beyond [MaxBytes],
-// and one older file is kept; reading skips nothing – a line that is no record, such
-// as a crash's stack, is one of level error.
+// It promises: it redacts values that look like secrets in messages and attributes (see
+// [events.Redact]); [Open] rotates a file of [MaxBytes] and keeps one older file; reading
+// skips no line: a line that is not a JSON record, such as a line of a stack trace, becomes
+// an entry of level error.
 //
-// What happened to packages is in the events, not here.
+// The history of packages is in the event log, not in this log.
 package logs
 
 import (
@@ -25,17 +25,17 @@ import (
 	"cortex/events"
 )
 
-// MaxBytes is the size at which a file is put aside.
+// MaxBytes is the size at which [Open] rotates a file.
 const MaxBytes = 4 << 20
 
-// maxLine bounds one line; what is longer is cut.
+// maxLine bounds a line; a longer line is truncated.
 const maxLine = 64 << 10
 
-// maxText bounds a message or an attribute that is shown.
+// maxText bounds a message or an attribute of an entry.
 const maxText = 4 << 10
 
-// NewHandler writes records as JSON, without secrets. An [events.Error] adds the
-// operation that failed, as "op", and the error's kind.
+// NewHandler returns a handler that writes redacted records as JSON. For an [events.Error]
+// it adds the failed operation as "op", and the kind of the error.
 func NewHandler(w io.Writer) slog.Handler {
 	return slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		switch v := a.Value.Any().(type) {
@@ -57,7 +57,7 @@ func errorAttr(key string, err error) slog.Attr {
 	return slog.Group("", text, slog.String("op", e.Op), slog.String("kind", string(e.Kind)))
 }
 
-// Open opens a file to append to, and puts a full one aside as PATH.1.
+// Open opens a file for appending. It first renames a full file to PATH.1.
 func Open(path string) (*os.File, error) {
 	if info, err := os.Stat(path); err == nil && info.Size() >= MaxBytes {
 		if err := os.Rename(path, path+".1"); err != nil {
@@ -67,28 +67,28 @@ func Open(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 }
 
-// Entry is one record.
+// Entry is one record of the log.
 type Entry struct {
-	Time    time.Time      `json:"time,omitzero"` // zero: the line does not say
+	Time    time.Time      `json:"time,omitzero"` // zero if the line has no time
 	Level   slog.Level     `json:"level"`
 	Message string         `json:"message"`
-	Op      string         `json:"op,omitempty"` // the operation that failed
+	Op      string         `json:"op,omitempty"` // failed operation
 	Attrs   map[string]any `json:"attrs,omitempty"`
 }
 
-// Filter says which records to read; the zero value means all.
+// Filter selects records. The zero value selects all of level info and above.
 type Filter struct {
 	Since    time.Time
-	MinLevel slog.Level // at least; the zero value is info
-	OpPrefix string     // that begin with this operation, such as "broker" or "apt.Run"
+	MinLevel slog.Level // the zero value is info
+	OpPrefix string     // prefix of the operation, such as "natslog" or "apt.Run"
 }
 
 func (f Filter) match(e Entry) bool {
 	return e.Level >= f.MinLevel && strings.HasPrefix(e.Op, f.OpPrefix) && (f.Since.IsZero() || !e.Time.Before(f.Since))
 }
 
-// ReadFiles reads the file at path and the one put aside before it, the oldest record
-// first. Files that are not there have no records.
+// ReadFiles reads the rotated file and then the file at path, the oldest record first. It
+// skips a missing file.
 func ReadFiles(path string, f Filter) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for _, name := range []string{path + ".1", path} {
@@ -111,7 +111,7 @@ func ReadFiles(path string, f Filter) iter.Seq2[Entry, error] {
 	}
 }
 
-// Read reads records. A line that is none has the time of the record before it.
+// Read reads records. A line without a time gets the time of the record before it.
 func Read(r io.Reader, f Filter) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		lines := bufio.NewReaderSize(r, maxLine)
@@ -121,7 +121,7 @@ func Read(r io.Reader, f Filter) iter.Seq2[Entry, error] {
 			if long {
 				line = bytes.Clone(line)
 			}
-			for long && err == nil { // the rest of it is dropped
+			for long && err == nil { // drop the end of a long line
 				_, long, err = lines.ReadLine()
 			}
 			if err != nil {
@@ -172,17 +172,17 @@ func parseLine(line []byte) Entry {
 	return e
 }
 
-// FailureGroup is how often one thing went wrong.
+// FailureGroup counts the warnings and errors with the same message and operation.
 type FailureGroup struct {
 	Message string    `json:"message"`
 	Op      string    `json:"op,omitempty"`
 	Times   int       `json:"times"`
 	First   time.Time `json:"first,omitzero"`
 	Last    time.Time `json:"last,omitzero"`
-	Example string    `json:"example,omitempty"` // the newest error
+	Example string    `json:"example,omitempty"` // text of the newest error
 }
 
-// Summarise groups what went wrong by message and operation, the newest last.
+// Summarise groups warnings and errors by message and operation, the newest last.
 func Summarise(entries []Entry) []FailureGroup {
 	var out []FailureGroup
 	at := map[[2]string]int{}
@@ -192,7 +192,7 @@ func Summarise(entries []Entry) []FailureGroup {
 		}
 		key := [2]string{e.Message, e.Op}
 		i, ok := at[key]
-		if ok { // it moves to the end
+		if ok { // move the group to the end
 			g := out[i]
 			out = append(append(out[:i:i], out[i+1:]...), g)
 			for k, n := range at {

@@ -27,13 +27,13 @@ func read(t *testing.T, text string, f logs.Filter) (out []logs.Entry) {
 	return out
 }
 
-func TestWhatIsWrittenIsRead(t *testing.T) {
+func TestReadReturnsWrittenRecords(t *testing.T) {
 	var b bytes.Buffer
 	l := slog.New(logs.NewHandler(&b))
-	l.Info("daemon is up", "socket", "/run/x")
+	l.Info("daemon started", "socket", "/run/x")
 	l.Error("it failed", "error", &events.Error{Op: "natslog.Open", Kind: events.ErrCorrupt, Subject: "log", Err: errors.New("cut")})
 	got := read(t, b.String(), logs.Filter{})
-	if len(got) != 2 || got[0].Message != "daemon is up" || got[0].Attrs["socket"] != "/run/x" || got[0].Time.IsZero() {
+	if len(got) != 2 || got[0].Message != "daemon started" || got[0].Attrs["socket"] != "/run/x" || got[0].Time.IsZero() {
 		t.Fatalf("%+v", got)
 	}
 	if e := got[1]; e.Op != "natslog.Open" || e.Level != slog.LevelError || e.Attrs["kind"] != "corrupt" || !strings.Contains(e.Attrs["error"].(string), "cut") {
@@ -41,7 +41,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	}
 }
 
-func TestSecretsAreNotWritten(t *testing.T) {
+func TestHandlerAndReadRedactSecrets(t *testing.T) {
 	const secret = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
 	var b bytes.Buffer
 	l := slog.New(logs.NewHandler(&b)).With("with", "password="+secret)
@@ -50,11 +50,11 @@ func TestSecretsAreNotWritten(t *testing.T) {
 		t.Error(b.String())
 	}
 	if got := read(t, `{"level":"INFO","msg":"`+secret+`","x":"`+secret+`"}`+"\n"+secret+"\n", logs.Filter{}); strings.Contains(got[0].Message+got[0].Attrs["x"].(string)+got[1].Message, secret) {
-		t.Errorf("what others wrote is shown: %+v", got)
+		t.Errorf("a secret of the file is shown: %+v", got)
 	}
 }
 
-func TestFiltersChoose(t *testing.T) {
+func TestReadFilters(t *testing.T) {
 	text := `{"time":"2026-11-23T10:00:00Z","level":"INFO","msg":"a"}
 {"time":"2026-11-23T11:00:00Z","level":"WARN","msg":"b","op":"apt.Run"}
 goroutine 1 [running]:
@@ -66,11 +66,11 @@ goroutine 1 [running]:
 		f    logs.Filter
 		want string
 	}{
-		"all but debug": {logs.Filter{}, "a b goroutine 1 [running]:"},
-		"debug, too":    {logs.Filter{MinLevel: slog.LevelDebug}, "a b goroutine 1 [running]: c"},
-		"since":         {logs.Filter{Since: at}, "b goroutine 1 [running]:"},
-		"errors":        {logs.Filter{MinLevel: slog.LevelError}, "goroutine 1 [running]:"},
-		"an operation":  {logs.Filter{MinLevel: slog.LevelDebug, OpPrefix: "natslog"}, "c"},
+		"default":      {logs.Filter{}, "a b goroutine 1 [running]:"},
+		"debug":        {logs.Filter{MinLevel: slog.LevelDebug}, "a b goroutine 1 [running]: c"},
+		"since":        {logs.Filter{Since: at}, "b goroutine 1 [running]:"},
+		"errors":       {logs.Filter{MinLevel: slog.LevelError}, "goroutine 1 [running]:"},
+		"an operation": {logs.Filter{MinLevel: slog.LevelDebug, OpPrefix: "natslog"}, "c"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
@@ -84,7 +84,7 @@ goroutine 1 [running]:
 	}
 }
 
-func TestAFullFileIsPutAside(t *testing.T) {
+func TestOpenRotatesFullFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "daemon.log")
 	old := `{"level":"INFO","msg":"old"}` + "\n" + strings.Repeat(`{"level":"DEBUG","msg":"x"}`+"\n", logs.MaxBytes/28+1)
 	if err := os.WriteFile(path, []byte(old), 0o600); err != nil {
@@ -111,7 +111,7 @@ func TestAFullFileIsPutAside(t *testing.T) {
 	}
 }
 
-func TestWhatWentWrongIsGrouped(t *testing.T) {
+func TestSummariseGroupsFailures(t *testing.T) {
 	e := func(level slog.Level, msg, err string) logs.Entry {
 		return logs.Entry{Level: level, Message: msg, Attrs: map[string]any{"error": err}}
 	}
@@ -122,7 +122,8 @@ func TestWhatWentWrongIsGrouped(t *testing.T) {
 	}
 }
 
-// FuzzRead: every line that is not blank is a record, and none has a line break.
+// FuzzRead checks that every line that is not blank is an entry, and that no entry has a line
+// break.
 func FuzzRead(f *testing.F) {
 	for _, s := range []string{"", "{}", `{"msg":1,"level":[]}`, `{"msg":"a\nb","level":"WARN+2","time":"x"}`, "\x00\xff\n\r\n", strings.Repeat("x", 70<<10) + "\ny"} {
 		f.Add(s)

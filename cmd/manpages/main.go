@@ -1,6 +1,6 @@
-// Command manpages writes the manual pages of cortex into a directory. It is a
-// program of its own because what formats them would cost every start of cortex
-// half a millisecond.
+// Command manpages writes the manual pages of cortex into a directory. It is a separate
+// program because the formatting library would delay every start of cortex by half a
+// millisecond.
 package main
 
 import (

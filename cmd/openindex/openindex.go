@@ -1,8 +1,8 @@
-// Package openindex opens this machine's index of packages: where it lies, from which
-// lists it is made, and when it is made anew.
+// Package openindex opens the package index of this machine. It knows the path of the
+// index, the package lists that it is built from, and when it must be rebuilt.
 //
-// It promises that an index that was opened fits the lists as they are, or says
-// that it does not, and that nobody who may not write the system's index needs to.
+// It promises: the caller learns whether an opened index matches the current package
+// lists; a user who may not write the system's index gets an own one instead of an error.
 package openindex
 
 import (
@@ -15,14 +15,14 @@ import (
 	"cortex/events"
 )
 
-// Location is where the index and what it is made of lie.
+// Location has the paths of the index and of its sources.
 type Location struct {
 	WritablePath string   // the index that this user may write
-	SystemPath   string   // the system's, when it is another; "" otherwise
-	ListDirs     []string // apt's lists, and private ones with long descriptions
+	SystemPath   string   // the system's index if it is another one, or ""
+	ListDirs     []string // directories of apt's lists and of the Translation files
 }
 
-// LocationFor gives the places for these settings; cache is the user's cache directory.
+// LocationFor returns the paths for these settings. env looks up environment variables.
 func LocationFor(s config.Settings, env func(string) string) Location {
 	p := Location{WritablePath: s.PackageIndexFile(), ListDirs: []string{filepath.Join(s.Root, "var/lib/apt/lists"), s.DescriptionListsDir()}}
 	if s.UID != 0 && s.IsSystem() {
@@ -31,14 +31,14 @@ func LocationFor(s config.Settings, env func(string) string) Location {
 	return p
 }
 
-// Open opens the index. One that is missing or out of date is built first, which
-// takes seconds; tell receives what is going on. When it cannot be built, an old
-// one is better than none: then fresh is false.
-func Open(ctx context.Context, p Location, tell func(string)) (c *pkgindex.Index, fresh bool, err error) {
+// Open opens the index. It first builds an index that is missing or out of date, which
+// takes seconds, and calls progress with messages about the build. If the build fails it
+// opens an outdated index, if there is one, and fresh is false.
+func Open(ctx context.Context, p Location, progress func(string)) (c *pkgindex.Index, fresh bool, err error) {
 	if c := OpenFresh(ctx, p); c != nil {
 		return c, true, nil
 	}
-	build := pkgindex.Build(ctx, pkgindex.Config{Dirs: p.ListDirs, Path: p.WritablePath, Progress: tell})
+	build := pkgindex.Build(ctx, pkgindex.Config{Dirs: p.ListDirs, Path: p.WritablePath, Progress: progress})
 	if build == nil {
 		c, err := pkgindex.Open(ctx, p.WritablePath)
 		return c, err == nil, err
@@ -48,10 +48,10 @@ func Open(ctx context.Context, p Location, tell func(string)) (c *pkgindex.Index
 			return c, false, nil
 		}
 	}
-	return nil, false, &events.Error{Op: "openindex.Open", Kind: events.ErrUnavailable, Subject: "the index of packages", Err: build, Hint: events.HintOf(build)}
+	return nil, false, &events.Error{Op: "openindex.Open", Kind: events.ErrUnavailable, Subject: "package index", Err: build, Hint: events.HintOf(build)}
 }
 
-// OpenFresh opens the index when it is there and up to date, and nil otherwise.
+// OpenFresh opens an index that is up to date. It returns nil if there is none.
 func OpenFresh(ctx context.Context, p Location) *pkgindex.Index {
 	for _, path := range p.existingPaths() {
 		c, err := pkgindex.Open(ctx, path)
@@ -66,11 +66,11 @@ func OpenFresh(ctx context.Context, p Location) *pkgindex.Index {
 	return nil
 }
 
-// HasNoLists reports whether there are no lists to make an index from.
+// HasNoLists reports whether there are no package lists to build an index from.
 func HasNoLists(p Location) bool {
-	none, err := pkgindex.Fingerprint(nil)
-	mark, err2 := pkgindex.Fingerprint(p.ListDirs)
-	return err != nil || err2 != nil || mark == none
+	empty, err := pkgindex.Fingerprint(nil)
+	current, err2 := pkgindex.Fingerprint(p.ListDirs)
+	return err != nil || err2 != nil || current == empty
 }
 
 func (p Location) existingPaths() []string {

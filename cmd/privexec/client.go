@@ -14,37 +14,37 @@ import (
 	"cortex/consumers/machine/apt"
 )
 
-// NewStarter starts programs through the worker at a socket.
+// NewStarter returns a function that starts programs in the worker at a socket.
 func NewStarter(socket string) apt.StartFunc {
 	return func(cmd *exec.Cmd) (apt.Child, error) {
 		if cmd.SysProcAttr != nil && cmd.SysProcAttr.Chroot != "" || cmd.Stdin != nil {
-			return nil, errors.New("a worker neither changes the root nor passes on input")
+			return nil, errors.New("the worker supports neither a root directory nor standard input")
 		}
 		c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: socket, Net: "unixpacket"})
 		if err != nil {
-			return nil, fmt.Errorf("reach the worker: %w", err)
+			return nil, fmt.Errorf("connect to the worker: %w", err)
 		}
 		child := &remoteChild{conn: c}
 		if err := child.start(cmd); err != nil {
 			c.Close()
 			child.copying.Wait()
-			return nil, fmt.Errorf("have the worker start it: %w", err)
+			return nil, fmt.Errorf("start the program in the worker: %w", err)
 		}
 		return child, nil
 	}
 }
 
-// remoteChild is a program that a worker runs.
+// remoteChild is a program that the worker runs.
 type remoteChild struct {
 	conn    *net.UnixConn
 	pid     int
-	copying sync.WaitGroup // what it writes, where that is no file
+	copying sync.WaitGroup // copies of output to writers that are not files
 }
 
 var _ apt.Child = (*remoteChild)(nil)
 
 func (r *remoteChild) start(cmd *exec.Cmd) error {
-	var opened []*os.File // ours to close
+	var opened []*os.File // to close after the start
 	defer func() { closeAll(opened) }()
 	out, err := r.outputFile(cmd.Stdout, &opened)
 	if err != nil {
@@ -71,8 +71,8 @@ func (r *remoteChild) start(cmd *exec.Cmd) error {
 	return nil
 }
 
-// outputFile gives what a program writes to as a file: itself, a pipe that is copied from,
-// or nothing.
+// outputFile returns a file for the output of a program: w itself if it is a file, a pipe
+// that is copied to w, or /dev/null for nil.
 func (r *remoteChild) outputFile(w io.Writer, opened *[]*os.File) (*os.File, error) {
 	if f, ok := w.(*os.File); ok {
 		return f, nil
@@ -94,17 +94,17 @@ func (r *remoteChild) outputFile(w io.Writer, opened *[]*os.File) (*os.File, err
 	return to, nil
 }
 
-// PID is the program's process.
+// PID returns the process id of the program.
 func (r *remoteChild) PID() int { return r.pid }
 
-// Kill has it killed.
+// Kill asks the worker to kill the program.
 func (r *remoteChild) Kill() { _ = send(r.conn, killMessage) }
 
-// exitPollInterval is how often a program is looked at whose worker died.
+// exitPollInterval is the interval of checks for the end of a program whose worker died.
 const exitPollInterval = 100 * time.Millisecond
 
-// Wait waits for its end. A program whose worker dies goes on; then it is waited for
-// all the same, and how it ended is not known.
+// Wait waits for the end of the program. If the worker dies, the program continues: Wait
+// still waits for its end, and returns an error because the exit status is unknown.
 func (r *remoteChild) Wait() error {
 	defer r.conn.Close()
 	var end reply
@@ -112,7 +112,7 @@ func (r *remoteChild) Wait() error {
 		for syscall.Kill(r.pid, 0) == nil {
 			time.Sleep(exitPollInterval)
 		}
-		end = reply{Code: -1, Status: "the worker died, and how the program ended is not known"}
+		end = reply{Code: -1, Status: "the worker died; the exit status of the program is unknown"}
 	}
 	r.copying.Wait()
 	if end.Status != "" {
@@ -121,7 +121,7 @@ func (r *remoteChild) Wait() error {
 	return nil
 }
 
-// exitError is the end of a program that failed.
+// exitError is the exit status of a failed program.
 type exitError struct {
 	code   int
 	status string
@@ -129,5 +129,5 @@ type exitError struct {
 
 func (e *exitError) Error() string { return e.status }
 
-// ExitCode is its exit status, or -1 when a signal ended it.
+// ExitCode returns the exit status, or -1 if a signal ended the program.
 func (e *exitError) ExitCode() int { return e.code }

@@ -23,7 +23,7 @@ type LimitsJob struct {
 	Revert *limits.Group       `json:"revert,omitempty"`
 }
 
-// Run carries the job out, and returns what was applied.
+// Run performs the job and returns the applied limits.
 func (j LimitsJob) Run(ctx context.Context, m *limits.Machine) (events.LimitsApplied, error) {
 	if j.Apply != nil {
 		return m.Apply(ctx, *j.Apply, j.Actor)
@@ -36,28 +36,29 @@ func (j LimitsJob) Run(ctx context.Context, m *limits.Machine) (events.LimitsApp
 type Limiter struct {
 	*limits.Machine
 	start   apt.StartFunc
-	program string // cortex
+	program string // path of cortex
 	workDir string // both processes can use it
 }
 
-// NewLimiter returns a machine whose changes the program cortex makes, where start starts it.
+// NewLimiter returns a machine that changes limits by running the cortex executable program
+// through start. Both processes must be able to use workDir.
 func NewLimiter(m *limits.Machine, start apt.StartFunc, program, workDir string) *Limiter {
 	return &Limiter{m, start, program, workDir}
 }
 
-// Apply is [limits.Machine.Apply].
+// Apply is [limits.Machine.Apply] in the worker.
 func (l *Limiter) Apply(ctx context.Context, a events.LimitsApply, who events.Actor) (events.LimitsApplied, error) {
 	return l.do(ctx, LimitsJob{Apply: &a, Actor: who})
 }
 
-// Revert is [limits.Machine.Revert].
+// Revert is [limits.Machine.Revert] in the worker.
 func (l *Limiter) Revert(ctx context.Context, g limits.Group) error {
 	_, err := l.do(ctx, LimitsJob{Revert: &g})
 	return err
 }
 
-// do has the worker carry out a job. When ctx ends it kills the job's process, whose note
-// says what it began.
+// do runs a job in the worker. When ctx ends it kills the process of the job; the note of
+// the job records which limits it began to apply.
 func (l *Limiter) do(ctx context.Context, j LimitsJob) (applied events.LimitsApplied, err error) {
 	b, err := json.Marshal(j)
 	if err != nil {
@@ -92,7 +93,7 @@ func (l *Limiter) do(ctx context.Context, j LimitsJob) (applied events.LimitsApp
 	case json.Unmarshal(out.Bytes(), &f) == nil && f.Message != "":
 		return applied, f.AsError()
 	}
-	return applied, limitsError(fmt.Errorf("changing limits ended with %w", err))
+	return applied, limitsError(fmt.Errorf("change limits: %w", err))
 }
 
 func limitsError(err error) error {

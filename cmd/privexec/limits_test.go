@@ -17,7 +17,7 @@ import (
 	"cortex/events"
 )
 
-const notesEnv = "CORTEX_STATE_DIR" // one that a job inherits
+const notesEnv = "CORTEX_STATE_DIR" // a variable that a job inherits
 
 func limitsMachine() *limits.Machine {
 	return limits.NewMachine(limits.Config{Root: "/", UID: os.Getuid()}, os.Getenv(notesEnv))
@@ -35,7 +35,7 @@ func runJob(path string) error {
 	return errors.Join(err, json.NewEncoder(os.Stdout).Encode(events.FailureOf(err)))
 }
 
-func TestLimitsAreAppliedByTheWorker(t *testing.T) {
+func TestLimiterAppliesInWorker(t *testing.T) {
 	t.Setenv(notesEnv, t.TempDir())
 	start, stop := setup(t)
 	self, err := os.Executable()
@@ -77,7 +77,7 @@ func TestLimitsAreAppliedByTheWorker(t *testing.T) {
 	later.StartTicks++
 	req.Process = &later
 	if _, err := l.Apply(t.Context(), req, who); !errors.Is(err, events.ErrNotFound) || events.HintOf(err) == "" {
-		t.Errorf("a refusal came as %v", err)
+		t.Errorf("another process with this id: %v", err)
 	}
 	stop()
 	if _, err := l.Apply(t.Context(), req, who); !errors.Is(err, events.ErrUnavailable) {
@@ -85,8 +85,8 @@ func TestLimitsAreAppliedByTheWorker(t *testing.T) {
 	}
 }
 
-// TestALimitsJobIsOneChange keeps a file that is damaged from doing nothing in silence.
-func TestALimitsJobIsOneChange(t *testing.T) {
+// A damaged job file must be an error: without one the job would do nothing.
+func TestReadLimitsJobRefusesDamagedFile(t *testing.T) {
 	for i, text := range []string{"{}", `{"apply":{},"revert":{}}`, "x"} {
 		path := fmt.Sprintf("%s/%d", t.TempDir(), i)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -1,11 +1,14 @@
-// Package privexec starts the programs that change the machine in a process that is
-// not the daemon: under systemd the daemon may write nearly nowhere, and what it
-// starts would inherit that.
+// Package privexec starts programs that change the machine in a separate process, the
+// worker. Under systemd the daemon's unit restricts the paths that it may write, and its
+// children would inherit the restriction.
 //
-// A connection is one program: a request with the descriptors that it inherits, the
-// answer that it runs, and how it ended. It promises that the program gets exactly
-// what it would get as a child of who asks; that it goes on when who asked is gone;
-// and that only root is listened to. It does not judge what it is asked to run.
+// A connection starts one program: the client sends a request with the file descriptors to
+// inherit; the worker replies with the process id, and later with the exit status.
+//
+// It promises: the program gets the same arguments, environment, directory and descriptors
+// as a child of the client; it continues if the client or the worker dies; the worker
+// serves only clients of its own user, which is root outside of tests. The worker does not
+// check which program a client starts.
 package privexec
 
 import (
@@ -24,8 +27,8 @@ const (
 	maxFiles   = 16
 )
 
-// request is a program to start. The descriptors that come with it are its standard
-// output, its standard error, and those from 3.
+// request is a program to start. The message carries the descriptors of its standard output
+// and standard error, and the descriptors from number 3.
 type request struct {
 	Path string   `json:"path"`
 	Args []string `json:"args"`
@@ -33,26 +36,27 @@ type request struct {
 	Dir  string   `json:"dir"`
 }
 
-// reply is first that the program runs, or why not, and then how it ended.
+// reply is the first reply, with the process id or an error, or the second one, with the
+// exit status.
 type reply struct {
 	PID    int    `json:"pid,omitempty"`
 	Error  string `json:"error,omitempty"`
 	Ended  bool   `json:"ended,omitempty"`
-	Code   int    `json:"code,omitempty"`   // -1: a signal ended it
-	Status string `json:"status,omitempty"` // in words, when it failed
+	Code   int    `json:"code,omitempty"`   // exit status; -1 if a signal ended it
+	Status string `json:"status,omitempty"` // description of a failure
 }
 
-// killMessage is what who asked says to have the program killed.
+// killMessage is the client's message that kills the program.
 const killMessage = "kill"
 
-// send sends one message, with files.
+// send sends one message with file descriptors.
 func send(c *net.UnixConn, v any, files ...*os.File) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
 	if len(b) > maxMessage || len(files) > maxFiles {
-		return fmt.Errorf("too much for one message: %d bytes, %d descriptors", len(b), len(files))
+		return fmt.Errorf("message too long: %d bytes, %d descriptors", len(b), len(files))
 	}
 	var rights []byte
 	if len(files) > 0 {
@@ -66,7 +70,7 @@ func send(c *net.UnixConn, v any, files ...*os.File) error {
 	return err
 }
 
-// receive receives one message and the files that came with it.
+// receive receives one message and its file descriptors.
 func receive(c *net.UnixConn, into any) ([]*os.File, error) {
 	b, oob := make([]byte, maxMessage), make([]byte, unix.CmsgSpace(4*maxFiles))
 	n, oobn, flags, _, err := c.ReadMsgUnix(b, oob)
@@ -75,7 +79,7 @@ func receive(c *net.UnixConn, into any) ([]*os.File, error) {
 	}
 	files, err := receivedFiles(oob[:oobn])
 	if err == nil && flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
-		err = errors.New("the message is too long")
+		err = errors.New("message too long")
 	}
 	if err == nil {
 		err = json.Unmarshal(b[:n], into)

@@ -22,7 +22,7 @@ import (
 	"cortex/consumers/machine/apt"
 )
 
-// TestMain is a worker where the environment says so, which can be killed, and a job of one.
+// TestMain runs the test binary as a limits job, or as a worker that a test can kill.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == "worker" {
 		if runJob(os.Args[3]) != nil {
@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// setup gives what starts programs through a worker, and ends that worker.
+// setup runs a worker. It returns its starter, and a function that stops the worker.
 func setup(t *testing.T) (start apt.StartFunc, stop func()) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "w.sock")
@@ -68,7 +68,7 @@ func shell(script string) *exec.Cmd {
 	return &exec.Cmd{Path: "/bin/sh", Args: []string{"sh", "-c", script}, Env: []string{"A=b"}, Dir: "/tmp"}
 }
 
-func TestAProgramGetsWhatItWouldGetAsAChild(t *testing.T) {
+func TestStarterPassesEnvironmentAndDescriptors(t *testing.T) {
 	start, _ := setup(t)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -86,20 +86,20 @@ func TestAProgramGetsWhatItWouldGetAsAChild(t *testing.T) {
 	err = child.Wait()
 	var exit interface{ ExitCode() int }
 	if !errors.As(err, &exit) || exit.ExitCode() != 3 || child.PID() == 0 {
-		t.Errorf("ended with %v as process %d", err, child.PID())
+		t.Errorf("it ended with %v as process %d", err, child.PID())
 	}
 	if got := out.String(); got != "/tmp\nA=b\n" {
 		t.Errorf("it wrote %q", got)
 	}
 	if got := errs.String(); got != "no\n" {
-		t.Errorf("it complained %q", got)
+		t.Errorf("it wrote %q to standard error", got)
 	}
 	if b, err := io.ReadAll(r); err != nil || string(b) != "passed\n" {
-		t.Errorf("through the descriptor came %q, %v", b, err)
+		t.Errorf("it wrote %q to descriptor 3, %v", b, err)
 	}
 }
 
-func TestALockThatIsPassedOnIsHeldUntilTheProgramEnds(t *testing.T) {
+func TestStarterPassedLockIsHeldUntilProgramEnds(t *testing.T) {
 	start, _ := setup(t)
 	lock, err := os.Create(filepath.Join(t.TempDir(), "lock"))
 	if err != nil {
@@ -112,7 +112,7 @@ func TestALockThatIsPassedOnIsHeldUntilTheProgramEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := shell("read x <&4") // until we let it end
+	cmd := shell("read x <&4") // until the test closes the pipe
 	cmd.ExtraFiles = []*os.File{lock, r}
 	child, err := start(cmd)
 	if err != nil {
@@ -126,16 +126,16 @@ func TestALockThatIsPassedOnIsHeldUntilTheProgramEnds(t *testing.T) {
 	}
 	defer again.Close()
 	if err := syscall.Flock(int(again.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); !errors.Is(err, syscall.EWOULDBLOCK) {
-		t.Errorf("nobody holds the lock while the program runs: %v", err)
+		t.Errorf("the lock is free while the program runs: %v", err)
 	}
 	w.Close()
 	_ = child.Wait()
 	if err := syscall.Flock(int(again.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		t.Errorf("somebody holds the lock after its end: %v", err)
+		t.Errorf("the lock is held after the end of the program: %v", err)
 	}
 }
 
-func TestAProgramThatIsKilledSaysSo(t *testing.T) {
+func TestStarterReportsKilledProgram(t *testing.T) {
 	start, _ := setup(t)
 	child, err := start(shell("exec sleep 600"))
 	if err != nil {
@@ -149,21 +149,21 @@ func TestAProgramThatIsKilledSaysSo(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeStartedIsSaid(t *testing.T) {
+func TestStarterReportsFailedStart(t *testing.T) {
 	start, stop := setup(t)
 	if _, err := start(&exec.Cmd{Path: filepath.Join(t.TempDir(), "none")}); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("%v", err)
 	}
 	if _, err := start(&exec.Cmd{Path: "/bin/true", SysProcAttr: &syscall.SysProcAttr{Chroot: "/srv"}}); err == nil {
-		t.Error("a root was left out without a word")
+		t.Error("the root directory was ignored")
 	}
 	stop()
 	if _, err := start(shell("true")); err == nil {
-		t.Error("nobody runs it, and nobody says so")
+		t.Error("a start without a worker succeeded")
 	}
 }
 
-func TestAProgramWhoseWorkerDiesGoesOnAndIsWaitedFor(t *testing.T) {
+func TestStarterProgramSurvivesWorker(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "w.sock")
 	w := exec.Command("/proc/self/exe")
 	w.Env = append(os.Environ(), "CORTEX_TEST_WORKER="+path)
@@ -197,7 +197,7 @@ func TestAProgramWhoseWorkerDiesGoesOnAndIsWaitedFor(t *testing.T) {
 	go func() { ended <- child.Wait() }()
 	select {
 	case err := <-ended:
-		t.Fatalf("nobody waited for it: %v", err)
+		t.Fatalf("Wait returned before the end of the program: %v", err)
 	case <-time.After(50 * time.Millisecond):
 	}
 	release.Close()
@@ -207,11 +207,11 @@ func TestAProgramWhoseWorkerDiesGoesOnAndIsWaitedFor(t *testing.T) {
 		t.Errorf("it ended with %v", err)
 	}
 	if _, err := os.Stat(done); err != nil {
-		t.Errorf("it did not go on: %v", err)
+		t.Errorf("the program did not continue: %v", err)
 	}
 }
 
-func TestAWorkerThatNobodyNeedsLeaves(t *testing.T) {
+func TestServeStopsWhenIdle(t *testing.T) {
 	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "w.sock"), Net: "unixpacket"})
 	if err != nil {
 		t.Fatal(err)

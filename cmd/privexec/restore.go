@@ -15,31 +15,31 @@ import (
 	"cortex/events"
 )
 
-// RestoreJob is what a restore step needs in another process: the step, and the image
-// from before the transaction, by its name in the vault.
+// RestoreJob is the input of a restore step in another process: the step, and the digest
+// of the snapshot from before the transaction in the blob store.
 type RestoreJob struct {
 	Step         events.Step   `json:"step"`
 	BaseSnapshot events.Digest `json:"base"`
 }
 
-// Restorer is a keeper that restores through a worker and does everything else itself.
+// Restorer takes snapshots in this process and restores them in the worker.
 type Restorer struct {
 	*confstate.Snapshots
 	start   apt.StartFunc
-	program string // cortex
-	workDir string // for what the other process reads
+	program string // path of cortex
+	workDir string // directory of job files
 }
 
-// NewRestorer returns a keeper whose restores are carried out by the program cortex
-// where start starts it; dir is a directory that both can use.
-func NewRestorer(k *confstate.Snapshots, start apt.StartFunc, program, dir string) *Restorer {
-	return &Restorer{k, start, program, dir}
+// NewRestorer returns a Restorer that restores by running the cortex executable program
+// through start. Both processes must be able to use workDir.
+func NewRestorer(s *confstate.Snapshots, start apt.StartFunc, program, workDir string) *Restorer {
+	return &Restorer{s, start, program, workDir}
 }
 
-// Restore carries out a restore step; see [keeper.Restorer.Restore]. When ctx ends it
-// goes on, and nobody waits for it.
-func (k *Restorer) Restore(ctx context.Context, step events.Step, base confstate.Snapshot) error {
-	digest, err := k.Save(base)
+// Restore performs a restore step in the worker; see [confstate.Snapshots.Restore]. When
+// ctx ends Restore returns, but the process continues.
+func (r *Restorer) Restore(ctx context.Context, step events.Step, base confstate.Snapshot) error {
+	digest, err := r.Save(base)
 	if err != nil {
 		return err
 	}
@@ -47,16 +47,16 @@ func (k *Restorer) Restore(ctx context.Context, step events.Step, base confstate
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(k.workDir, 0o700); err != nil {
+	if err := os.MkdirAll(r.workDir, 0o700); err != nil {
 		return unavailableError(err)
 	}
-	path := filepath.Join(k.workDir, "restore.json") // one transaction at a time
+	path := filepath.Join(r.workDir, "restore.json") // one transaction at a time
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		return unavailableError(err)
 	}
 	var out bytes.Buffer
-	child, err := k.start(&exec.Cmd{
-		Path: k.program, Args: []string{"cortex", "worker", "restore", path}, Dir: "/", Stdout: &out,
+	child, err := r.start(&exec.Cmd{
+		Path: r.program, Args: []string{"cortex", "worker", "restore", path}, Dir: "/", Stdout: &out,
 		Env: append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"}, inheritedEnv()...),
 	})
 	if err != nil {
@@ -77,10 +77,10 @@ func (k *Restorer) Restore(ctx context.Context, step events.Step, base confstate
 	case json.Unmarshal(out.Bytes(), &f) == nil && f.Message != "":
 		return f.AsError()
 	}
-	return unavailableError(fmt.Errorf("restoring ended with %w", err))
+	return unavailableError(fmt.Errorf("restore files: %w", err))
 }
 
-// inheritedEnv are our own settings, for what we have others run for us.
+// inheritedEnv returns the variables of this process that a job needs.
 func inheritedEnv() []string {
 	var env []string
 	for _, name := range []string{"CORTEX_STATE_DIR", "CORTEX_ROOT"} {
@@ -95,18 +95,18 @@ func unavailableError(err error) error {
 	return &events.Error{Op: "privexec.Restore", Kind: events.ErrUnavailable, Subject: "worker", Err: err, Hint: "see 'journalctl -u cortex-worker'"}
 }
 
-// ReadRestoreJob reads what [Restorer.Restore] wrote.
+// ReadRestoreJob reads the job that a [Restorer] wrote.
 func ReadRestoreJob(path string) (RestoreJob, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return RestoreJob{}, unavailableError(err)
 	}
-	var r RestoreJob
-	if err := json.Unmarshal(b, &r); err != nil {
-		return r, unavailableError(err)
+	var j RestoreJob
+	if err := json.Unmarshal(b, &j); err != nil {
+		return j, unavailableError(err)
 	}
-	if r.Step.Op != events.OpRestore {
-		return r, unavailableError(errors.New("it is no restore step"))
+	if j.Step.Op != events.OpRestore {
+		return j, unavailableError(errors.New("the job is not a restore step"))
 	}
-	return r, nil
+	return j, nil
 }

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Serve starts what root asks for on l, until ctx is done or nothing was asked and
-// nothing has run for the time idle. It closes l, and leaves what runs alone.
+// Serve starts programs for clients on l. It returns when ctx is done, or when no program
+// has run for the time idle. It closes l; running programs continue.
 func Serve(ctx context.Context, l *net.UnixListener, idle time.Duration, logger *slog.Logger) error {
 	var busy sync.WaitGroup
 	defer l.Close()
@@ -27,7 +27,7 @@ func Serve(ctx context.Context, l *net.UnixListener, idle time.Duration, logger 
 		if err := l.SetDeadline(time.Now().Add(idle)); err != nil {
 			return err
 		}
-		if ctx.Err() != nil { // before the deadline was set: it would not be seen
+		if ctx.Err() != nil { // ctx may have ended before the deadline was set
 			return nil
 		}
 		c, err := l.AcceptUnix()
@@ -39,7 +39,7 @@ func Serve(ctx context.Context, l *net.UnixListener, idle time.Duration, logger 
 				defer last.end()
 				defer c.Close()
 				if err := serveConn(c); err != nil {
-					logger.Warn("a program was not started, or nobody was told of its end", "error", err)
+					logger.Warn("program start or exit report failed", "error", err)
 				}
 			})
 		case errors.As(err, &timeout) && timeout.Timeout():
@@ -52,7 +52,7 @@ func Serve(ctx context.Context, l *net.UnixListener, idle time.Duration, logger 
 	}
 }
 
-// activity is when something ran.
+// activity counts running programs and has the time of the last change.
 type activity struct {
 	mu         sync.Mutex
 	running    int
@@ -61,23 +61,23 @@ type activity struct {
 
 func newActivity() *activity { return &activity{lastChange: time.Now()} }
 
-func (l *activity) begin() { l.add(1) }
-func (l *activity) end()   { l.add(-1) }
+func (a *activity) begin() { a.add(1) }
+func (a *activity) end()   { a.add(-1) }
 
-func (l *activity) add(by int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.running += by
-	l.lastChange = time.Now()
+func (a *activity) add(by int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.running += by
+	a.lastChange = time.Now()
 }
 
-func (l *activity) idleFor(d time.Duration) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.running == 0 && time.Since(l.lastChange) >= d
+func (a *activity) idleFor(d time.Duration) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.running == 0 && time.Since(a.lastChange) >= d
 }
 
-// serveConn starts one program and waits for its end.
+// serveConn starts the program of one connection and waits for its end.
 func serveConn(c *net.UnixConn) error {
 	if err := checkPeer(c); err != nil {
 		return err
@@ -89,7 +89,7 @@ func serveConn(c *net.UnixConn) error {
 	}
 	if len(files) < 2 {
 		closeAll(files)
-		return errors.New("a program needs somewhere to write")
+		return errors.New("the request has no descriptors for standard output and standard error")
 	}
 	cmd := &exec.Cmd{
 		Path: r.Path, Args: r.Args, Env: r.Env, Dir: r.Dir,
@@ -97,18 +97,18 @@ func serveConn(c *net.UnixConn) error {
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
 	err = cmd.Start()
-	closeAll(files) // what it reads from and writes to must end with it
+	closeAll(files) // only the program may hold its descriptors
 	if err != nil {
 		return send(c, reply{Error: err.Error()})
 	}
-	told := send(c, reply{PID: cmd.Process.Pid})
+	sendErr := send(c, reply{PID: cmd.Process.Pid})
 	go func() {
-		var word string
+		var message string
 		for {
-			if _, err := receive(c, &word); err != nil {
-				return // who asked is gone, or has nothing more to say
+			if _, err := receive(c, &message); err != nil {
+				return // the client closed the connection
 			}
-			if word == killMessage {
+			if message == killMessage {
 				_ = cmd.Process.Kill()
 			}
 		}
@@ -117,27 +117,28 @@ func serveConn(c *net.UnixConn) error {
 	if err := cmd.Wait(); err != nil {
 		end.Code, end.Status = cmd.ProcessState.ExitCode(), err.Error()
 	}
-	return errors.Join(told, send(c, end))
+	return errors.Join(sendErr, send(c, end))
 }
 
-// checkPeer refuses everybody but the user this process runs as: root, but in tests.
+// checkPeer refuses clients of another user than that of this process, which is root outside
+// of tests.
 func checkPeer(c *net.UnixConn) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var cred *unix.Ucred
-	var failed error
+	var credErr error
 	if err := raw.Control(func(fd uintptr) {
-		cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); err != nil {
 		return err
 	}
-	if failed != nil {
-		return failed
+	if credErr != nil {
+		return credErr
 	}
 	if int(cred.Uid) != os.Geteuid() {
-		return fmt.Errorf("user %d may not run anything here", cred.Uid)
+		return fmt.Errorf("user %d may not start programs in this worker", cred.Uid)
 	}
 	return nil
 }

@@ -2,8 +2,8 @@
 
 package stress_test
 
-// Others are measured with the tag peers only.
+// Other systems are measured with the build tag peers only.
 var (
 	peers   []contender
-	lookers []looker
+	lookups []lookupBenchmark
 )

@@ -13,20 +13,19 @@ import (
 	"cortex/projections/answers"
 )
 
-// looker looks things up in a cache of so many entries.
-type looker struct {
+// lookupBenchmark measures lookups in a cache with a number of entries.
+type lookupBenchmark struct {
 	name string // the last part of the benchmark's name
 	run  func(b *testing.B, entries int, hit bool)
 }
 
-// BenchmarkLookup is a look into the cache of answers as the daemon does it, for a
-// question that was asked before and for one that was not; with the tag peers the
-// same in Python, through a connection for each look and a comparison of every
-// entry.
+// BenchmarkLookup measures a lookup in the answer cache, for a cached question and for a new
+// one. With the build tag peers it also measures an implementation in Python that opens a
+// connection for each lookup and compares every entry.
 func BenchmarkLookup(b *testing.B) {
 	for _, entries := range []int{100, 1_000, 10_000, 100_000} {
 		reader := cache(b, entries)
-		ours := looker{"cortex", func(b *testing.B, entries int, hit bool) {
+		ours := lookupBenchmark{"cortex", func(b *testing.B, entries int, hit bool) {
 			for i := 0; b.Loop(); i++ {
 				w := answers.LookupKeys{Scope: "here", ExactKey: "no such", CanonicalKey: "nor such", Now: time.Now()}
 				if hit {
@@ -37,7 +36,7 @@ func BenchmarkLookup(b *testing.B) {
 				}
 			}
 		}}
-		for _, by := range append([]looker{ours}, lookers...) {
+		for _, by := range append([]lookupBenchmark{ours}, lookups...) {
 			for _, what := range []string{"hit", "miss"} {
 				b.Run(fmt.Sprintf("entries=%d/%s/by=%s", entries, what, by.name), func(b *testing.B) { by.run(b, entries, what == "hit") })
 			}
@@ -45,10 +44,10 @@ func BenchmarkLookup(b *testing.B) {
 	}
 }
 
-// exact is the key of an entry, as long as a real one.
+// exact returns the key of an entry, with the length of a real key.
 func exact(i int) string { return fmt.Sprintf("%032x", i) }
 
-// cache is one of so many short answers; long ones would not all be kept.
+// cache returns a cache with a number of short answers. The cache would evict long ones.
 func cache(b *testing.B, entries int) *answers.Reader {
 	b.Helper()
 	log := memlog.New(events.HostID(ids.New()))

@@ -1,6 +1,6 @@
-// Package stress holds tests of what many do at once: to the real log, the real read
-// models, the real daemon. It has no code of its own.
+// Package stress tests and measures concurrent use of the real log and the real read
+// models. The package has no other code.
 //
-// 'make stress' runs the long form, ten times as much, and prints figures; the short
-// form runs with every other test.
+// 'make stress' runs the long form, which is ten times as long, and prints figures. The short
+// form runs with all other tests.
 package stress

@@ -19,8 +19,8 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// peers keep a record of the size of ours without an envelope. Watermill's stock
-// adapter is in the module watermill beside this file.
+// peers store a record of the size of an event without its envelope. The benchmark of
+// Watermill's standard adapter is in the module in the directory watermill.
 var peers = []contender{
 	{"until=durable/by=jetstream", rawJetStream},
 	{"until=visible/by=sqlite", oneTable},
@@ -28,11 +28,11 @@ var peers = []contender{
 	{"until=visible/by=python-nowait", func(b *testing.B, publishers int) { connectionPerCall(b, publishers, "0") }},
 }
 
-// record is about what a request for a package is as JSON.
+// record has about the size of a request for a package as JSON.
 var record = []byte(`{"number":1,"intent":"` + strings.Repeat("x", 180) + `"}`)
 
-// rawJetStream publishes to a stream of a server in this process that syncs each
-// message, as ours does; that and nothing more.
+// rawJetStream only publishes to a stream of a server in this process that syncs each
+// message.
 func rawJetStream(b *testing.B, publishers int) {
 	srv, err := server.NewServer(&server.Options{DontListen: true, NoSigs: true, JetStream: true, StoreDir: b.TempDir(), SyncAlways: true})
 	if err != nil {
@@ -61,8 +61,8 @@ func rawJetStream(b *testing.B, publishers int) {
 	})
 }
 
-// oneTable inserts into a table by hand: one connection, WAL, and a transaction
-// for each record that is synced when it commits. What is committed can be read.
+// oneTable inserts into an SQLite table: one connection, WAL, and a synced transaction for
+// each record. A committed record is visible.
 func oneTable(b *testing.B, publishers int) {
 	path := filepath.Join(b.TempDir(), "records.db")
 	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
@@ -83,7 +83,7 @@ func oneTable(b *testing.B, publishers int) {
 		if err != nil {
 			return err
 		}
-		defer func() { _ = tx.Rollback() }() // nothing after a commit
+		defer func() { _ = tx.Rollback() }() // no effect after a commit
 		if _, err := tx.ExecContext(ctx, `INSERT INTO records (at, data) VALUES (?, ?)`, time.Now().UnixNano(), record); err != nil {
 			return err
 		}
@@ -91,9 +91,9 @@ func oneTable(b *testing.B, publishers int) {
 	})
 }
 
-// connectionPerCall lets threads of Python open a connection for each record, and
-// counts those that are not there afterwards. wait is the seconds that a connection
-// waits for a lock; 5 is what Python does unasked.
+// connectionPerCall runs Python threads that open a connection for each record, and reports
+// the number of lost records. wait is the lock timeout of a connection in seconds; Python's
+// default is 5.
 func connectionPerCall(b *testing.B, publishers int, wait string) {
 	var got struct {
 		Seconds float64   `json:"seconds"`
@@ -102,7 +102,7 @@ func connectionPerCall(b *testing.B, publishers int, wait string) {
 	}
 	python(b, &got, "publish.py", filepath.Join(b.TempDir(), "records.db"), fmt.Sprint(publishers), fmt.Sprint(b.N), wait)
 	if len(got.Ms) == 0 {
-		b.Fatal("nothing was kept")
+		b.Fatal("no record was stored")
 	}
 	took := make([]time.Duration, len(got.Ms))
 	for i, ms := range got.Ms {
@@ -110,25 +110,25 @@ func connectionPerCall(b *testing.B, publishers int, wait string) {
 	}
 	report(b, took, time.Duration(got.Seconds*float64(time.Second)))
 	b.ReportMetric(float64(b.N-got.Kept), "lost")
-	b.ReportMetric(got.Seconds*1e9/float64(b.N), "ns/op") // without the start of Python
+	b.ReportMetric(got.Seconds*1e9/float64(b.N), "ns/op") // excludes the start of Python
 }
 
-var lookers = []looker{{"python", connectionPerLookup}}
+var lookups = []lookupBenchmark{{"python", connectionPerLookup}}
 
 func connectionPerLookup(b *testing.B, entries int, hit bool) {
 	what := "miss"
 	if hit {
 		what = "hit"
 	}
-	times := max(b.N, 5) // the first one is slower
+	times := max(b.N, 5) // the first lookup is slower
 	var got struct {
 		Seconds float64 `json:"seconds"`
 	}
 	python(b, &got, "lookup.py", filepath.Join(b.TempDir(), "answers.db"), fmt.Sprint(entries), fmt.Sprint(times), what)
-	b.ReportMetric(got.Seconds*1e9/float64(times), "ns/op") // without the start of Python and the making of the entries
+	b.ReportMetric(got.Seconds*1e9/float64(times), "ns/op") // excludes the start of Python and the creation of the entries
 }
 
-// python runs a script of testdata and reads what it says.
+// python runs a script in testdata and parses its output.
 func python(b *testing.B, into any, script string, args ...string) {
 	b.Helper()
 	out, err := exec.CommandContext(b.Context(), "python3", append([]string{filepath.Join("testdata", script)}, args...)...).Output()

@@ -11,15 +11,15 @@ import (
 	"cortex/projections/history"
 )
 
-// contender is a way to put records where the loss of power cannot take them.
+// contender is a system that stores records durably.
 type contender struct {
-	name string // until=what/by=whom
+	name string // until=STATE/by=SYSTEM
 	run  func(b *testing.B, publishers int)
 }
 
-// BenchmarkPublish is a fact from its append until it is durable, and until the
-// read model shows it, for one publisher and for many; with the tag peers ('make
-// peers') the same of other ways.
+// BenchmarkPublish measures the time from the append of a fact until it is durable, and until
+// the read model shows it, for one and for many publishers. With the build tag peers
+// ('make peers') it also measures other systems.
 func BenchmarkPublish(b *testing.B) {
 	all := append([]contender{{"until=durable/by=cortex", appended}, {"until=visible/by=cortex", projected}}, peers...)
 	for _, publishers := range []int{1, 20, 100} {
@@ -48,15 +48,14 @@ func projected(b *testing.B, publishers int) {
 	})
 }
 
-// flood lets publishers put b.N records between them, and reports how long each
-// took.
+// flood distributes b.N records over the publishers and reports their durations.
 func flood(b *testing.B, publishers int, put func(context.Context) error) {
 	b.Helper()
 	var took spans
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	b.ResetTimer()
-	err := crowd(publishers, func(int) error {
+	err := runConcurrently(publishers, func(int) error {
 		for left.Add(-1) >= 0 {
 			at := time.Now()
 			if err := put(b.Context()); err != nil {
@@ -73,7 +72,7 @@ func flood(b *testing.B, publishers int, put func(context.Context) error) {
 	report(b, took.list, b.Elapsed())
 }
 
-// report tells how long records took, and how many a second there were.
+// report reports the percentiles of the durations and the records per second.
 func report(b *testing.B, took []time.Duration, all time.Duration) {
 	b.Helper()
 	slices.Sort(took)

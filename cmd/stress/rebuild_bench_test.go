@@ -22,13 +22,12 @@ import (
 	"cortex/projections"
 )
 
-// benchEvents is how many events the log has that is replayed; CORTEX_BENCH_EVENTS
-// says another number.
+// benchEvents is the number of replayed events; CORTEX_BENCH_EVENTS overrides it.
 const benchEvents = 20_000
 
-// BenchmarkRebuild is a rebuild of every read model from a log on disk, of each and
-// of all, beside reading the log and nothing more, and beside writing the finished
-// rows into an empty file, 500 in a transaction, knowing them already.
+// BenchmarkRebuild measures rebuilds of each read model and of all together from a log on
+// disk. For comparison it measures reading the log, and writing the finished rows into an
+// empty file with 500 rows in a transaction.
 func BenchmarkRebuild(b *testing.B) {
 	n := benchEvents
 	if s := os.Getenv("CORTEX_BENCH_EVENTS"); s != "" {
@@ -69,7 +68,7 @@ func BenchmarkRebuild(b *testing.B) {
 		for b.Loop() {
 			dir := b.TempDir()
 			all := readmodels.Definitions()
-			if err := crowd(len(all), func(i int) error {
+			if err := runConcurrently(len(all), func(i int) error {
 				p := all[i]
 				return insertRows(b.Context(), filepath.Join(dir, p.Name), p.Schema, finished[p.Name])
 			}); err != nil {
@@ -85,8 +84,8 @@ func perSecond(b *testing.B, n int, unit string) {
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), unit)
 }
 
-// replayed is a log on disk. It is written in memory where the machine has a file
-// system for that, for there a sync costs nothing, and then copied.
+// replayed returns a log on disk. It is written to a memory file system, if there is one,
+// where a sync is cheap, and then copied.
 func replayed(b *testing.B, n int) events.Log {
 	b.Helper()
 	scratch, err := os.MkdirTemp("/dev/shm", "cortex-bench")
@@ -111,7 +110,7 @@ func replayed(b *testing.B, n int) events.Log {
 	return br.Log()
 }
 
-// write makes a log of n events: installations, and a model's answer for every tenth.
+// write creates a log of n events: installations, and a model's answer after every tenth.
 func write(b *testing.B, dir string, n int) {
 	b.Helper()
 	br, err := natslog.Open(b.Context(), natslog.Config{Dir: dir, Create: true})
@@ -144,7 +143,7 @@ func write(b *testing.B, dir string, n int) {
 	}
 }
 
-// installation is all that is told of the installation of one package.
+// installation returns all facts of the installation of one package.
 func installation(number int) []events.Fact {
 	name := events.PackageName(fmt.Sprintf("package-%d", number%200))
 	key := events.PackageKey{Name: name, Arch: "amd64"}
@@ -164,7 +163,7 @@ func installation(number int) []events.Fact {
 	}
 }
 
-// model is an open model of a projection, with everything in it.
+// model opens the read model of a projection and applies the whole log.
 func model(b *testing.B, p projections.Definition, log events.Log) *projections.ReadModel {
 	b.Helper()
 	m, err := projections.New(p, openStore, projections.Config{Dir: filepath.Join(b.TempDir(), "read"), OnDeadLetter: func(d projections.DeadLetter) { b.Error(d) }})
@@ -196,7 +195,7 @@ func rebuild(b *testing.B, n int, log events.Log, models ...*projections.ReadMod
 	perSecond(b, n, "events/s")
 }
 
-// table is all that is in one.
+// table has all rows of a table.
 type table struct {
 	name string
 	rows [][]any

@@ -30,7 +30,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// times is how much longer the long form is.
+// times returns the factor of the long form.
 func times() int {
 	if os.Getenv("CORTEX_STRESS") != "" {
 		return 10
@@ -38,14 +38,14 @@ func times() int {
 	return 1
 }
 
-// rig is a log on disk, and read models that follow it.
+// rig is a log on disk and the read models that follow it.
 type rig struct {
-	tb      testing.TB
-	broker  *natslog.Broker
-	scribe  *recorder.Recorder
-	models  map[string]*projections.ReadModel
-	project *projector.Projector
-	number  atomic.Int64
+	tb       testing.TB
+	broker   *natslog.Broker
+	recorder *recorder.Recorder
+	models   map[string]*projections.ReadModel
+	project  *projector.Projector
+	number   atomic.Int64
 }
 
 func newRig(tb testing.TB, names ...string) *rig {
@@ -56,7 +56,7 @@ func newRig(tb testing.TB, names ...string) *rig {
 		tb.Fatal(err)
 	}
 	r := &rig{tb: tb, broker: b, models: map[string]*projections.ReadModel{}}
-	r.scribe = &recorder.Recorder{Log: b.Log(), Now: time.Now, NewID: ids.New, Actor: events.Actor{User: "root", Program: "cortex"}}
+	r.recorder = &recorder.Recorder{Log: b.Log(), Now: time.Now, NewID: ids.New, Actor: events.Actor{User: "root", Program: "cortex"}}
 	open := func(ctx context.Context, path string) (projections.Store, error) {
 		return sqlite.Open(ctx, sqlite.Config{Path: path, PoolSize: 8})
 	}
@@ -95,11 +95,11 @@ func newRig(tb testing.TB, names ...string) *rig {
 	return r
 }
 
-// request appends the fact that opens a transaction, and gives its place.
+// request appends the fact that opens a transaction and returns its position.
 func (r *rig) request(ctx context.Context) (events.Position, error) {
 	n := int(r.number.Add(1))
 	t := &events.Transaction{ID: events.TransactionID(ids.New())}
-	rec, err := r.scribe.AppendToTransaction(ctx, recorder.Cause{}, t, &events.Requested{Number: n, Intent: events.Intent{
+	rec, err := r.recorder.AppendToTransaction(ctx, recorder.Cause{}, t, &events.Requested{Number: n, Intent: events.Intent{
 		Verb: events.VerbInstall, Packages: []events.PackageRef{{Name: events.PackageName(fmt.Sprintf("package-%d", n%200))}}, CommandLine: "cortex install",
 	}})
 	return rec.Position, err
@@ -107,14 +107,14 @@ func (r *rig) request(ctx context.Context) (events.Position, error) {
 
 // answer appends a model's answer.
 func (r *rig) answer(ctx context.Context, n int) (events.Position, error) {
-	rec, err := r.scribe.Append(ctx, recorder.Cause{}, events.LogSubject(r.broker.Log().Host()), &events.LLMCompleted{
+	rec, err := r.recorder.Append(ctx, recorder.Cause{}, events.LogSubject(r.broker.Log().Host()), &events.LLMCompleted{
 		Task: events.TaskInstall, Provider: "local", Model: "m", Question: "q", Answer: strings.Repeat("answer ", 20),
 		Scope: "here", ExactKey: fmt.Sprintf("exact%d", n), CanonicalKey: fmt.Sprintf("canon%d", n),
 	}, events.NoExpectation)
 	return rec.Position, err
 }
 
-// spans gathers how long things took.
+// spans collects durations.
 type spans struct {
 	mu   sync.Mutex
 	list []time.Duration
@@ -132,8 +132,8 @@ func (s *spans) String() string {
 	return fmt.Sprintf("p50 %s, p99 %s", at(50), at(99))
 }
 
-// crowd runs f in n goroutines and gives what went wrong.
-func crowd(n int, f func(i int) error) error {
+// runConcurrently runs f in n goroutines and returns their errors.
+func runConcurrently(n int, f func(i int) error) error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
@@ -143,13 +143,13 @@ func crowd(n int, f func(i int) error) error {
 	return errors.Join(errs...)
 }
 
-func TestAHundredPublishersLoseNothing(t *testing.T) {
+func TestHundredPublishersLoseNothing(t *testing.T) {
 	r := newRig(t, history.Name)
 	const publishers = 100
 	each := 15 * times()
 	var durable, visible spans
 	begin := time.Now()
-	err := crowd(publishers, func(int) error {
+	err := runConcurrently(publishers, func(int) error {
 		for range each {
 			at := time.Now()
 			p, err := r.request(t.Context())
@@ -186,10 +186,9 @@ func TestAHundredPublishersLoseNothing(t *testing.T) {
 	t.Logf("%d publishers, %d records, 0 errors: %.0f a second; durable %s; visible %s", publishers, want, float64(want)/took.Seconds(), &durable, &visible)
 }
 
-// TestTheReadModelsKeepUp: twenty publishers that wait for nobody, and all read models
-// behind them. How far they are behind is bounded by what they take in at once, not by
-// how long it goes on; in the end it is nothing.
-func TestTheReadModelsKeepUp(t *testing.T) {
+// Twenty publishers append without waiting for the read models. The batch size bounds the lag
+// of a read model, whatever the number of events, and in the end the lag is 0.
+func TestReadModelsKeepUpWithPublishers(t *testing.T) {
 	var names []string
 	for _, p := range readmodels.Definitions() {
 		names = append(names, p.Name)
@@ -199,7 +198,7 @@ func TestTheReadModelsKeepUp(t *testing.T) {
 	const publishers, bound = 20, 1500
 	done := make(chan error, 1)
 	go func() {
-		done <- crowd(publishers, func(int) error {
+		done <- runConcurrently(publishers, func(int) error {
 			for range each {
 				if _, err := r.request(t.Context()); err != nil {
 					return err
@@ -224,7 +223,7 @@ func TestTheReadModelsKeepUp(t *testing.T) {
 	}
 	for name, lag := range most {
 		if lag > bound {
-			t.Errorf("%s was %d events behind", name, lag)
+			t.Errorf("%s had a lag of %d events", name, lag)
 		}
 	}
 	head, err := r.broker.Log().Head(t.Context())
@@ -233,17 +232,17 @@ func TestTheReadModelsKeepUp(t *testing.T) {
 	}
 	for _, s := range r.project.Status(t.Context()) {
 		if err != nil || s.Lag > 0 {
-			t.Errorf("in the end %s is %d events behind, %v", s.Name, s.Lag, err)
+			t.Errorf("at the end %s has a lag of %d events, %v", s.Name, s.Lag, err)
 		}
 	}
-	t.Logf("%d records; the farthest behind: %v", publishers*each, most)
+	t.Logf("%d records; maximum lag: %v", publishers*each, most)
 }
 
-func TestReadersAndWritersOfTheCache(t *testing.T) {
+func TestAnswerCacheConcurrentReadersAndWriters(t *testing.T) {
 	r := newRig(t, answers.Name)
-	held := 1_000 * times()
+	stored := 1_000 * times()
 	var last events.Position
-	for i := range held {
+	for i := range stored {
 		p, err := r.answer(t.Context(), i)
 		if err != nil {
 			t.Fatal(err)
@@ -265,11 +264,11 @@ func TestReadersAndWritersOfTheCache(t *testing.T) {
 	}()
 	const readers, reads, writers, writes = 200, 100, 20, 50
 	var read, written spans
-	err = crowd(readers+writers, func(i int) error {
+	err = runConcurrently(readers+writers, func(i int) error {
 		if i >= readers {
 			for n := range writes {
 				at := time.Now()
-				if _, err := r.answer(t.Context(), held+(i-readers)*writes+n); err != nil {
+				if _, err := r.answer(t.Context(), stored+(i-readers)*writes+n); err != nil {
 					return err
 				}
 				written.since(at)
@@ -278,7 +277,7 @@ func TestReadersAndWritersOfTheCache(t *testing.T) {
 		}
 		for n := range reads {
 			at := time.Now()
-			want := fmt.Sprintf("exact%d", (i*reads+n)%held)
+			want := fmt.Sprintf("exact%d", (i*reads+n)%stored)
 			a, _, ok, err := reader.Lookup(t.Context(), answers.LookupKeys{Scope: "here", ExactKey: want, Now: at})
 			if err != nil || !ok || a.ExactKey != want {
 				return fmt.Errorf("%s: %+v, %v, %w", want, a, ok, err)
@@ -290,17 +289,17 @@ func TestReadersAndWritersOfTheCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := r.answer(t.Context(), held+writers*writes)
+	p, err := r.answer(t.Context(), stored+writers*writes)
 	if err == nil {
 		err = r.project.WaitFor(t.Context(), p)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range held + writers*writes + 1 {
+	for i := range stored + writers*writes + 1 {
 		if _, _, ok, err := reader.Lookup(t.Context(), answers.LookupKeys{Scope: "here", ExactKey: fmt.Sprintf("exact%d", i), Now: time.Now()}); !ok || err != nil {
 			t.Fatalf("answer %d is lost: %v", i, err)
 		}
 	}
-	t.Logf("%d entries: %d readers × %d, 0 errors, %s; %d writers × %d, none lost, %s", held, readers, reads, &read, writers, writes, &written)
+	t.Logf("%d entries: %d readers × %d, 0 errors, %s; %d writers × %d, none lost, %s", stored, readers, reads, &read, writers, writes, &written)
 }

@@ -1,6 +1,5 @@
-// Package systemd speaks to the service manager where there is one: it takes the
-// socket that it listens on for us, and tells it that we are ready. Without it both do
-// nothing. See sd_listen_fds(3) and sd_notify(3).
+// Package systemd implements socket activation and readiness notification; see
+// sd_listen_fds(3) and sd_notify(3). Without a service manager its functions do nothing.
 package systemd
 
 import (
@@ -13,11 +12,11 @@ import (
 	"cortex/events"
 )
 
-// listenFDsStart is the descriptor from which sockets are passed.
+// listenFDsStart is the first descriptor of passed sockets.
 const listenFDsStart = 3
 
-// Listener gives the socket that systemd listens on for this process, and nil where
-// it passed none. Children do not get to know of it.
+// Listener returns the socket that systemd passed to this process, or nil. Children do not
+// inherit the socket.
 func Listener(env func(string) string, pid int) (*net.UnixListener, error) {
 	if env("LISTEN_PID") != strconv.Itoa(pid) {
 		return nil, nil
@@ -26,23 +25,23 @@ func Listener(env func(string) string, pid int) (*net.UnixListener, error) {
 		return nil, &events.Error{Op: "systemd.Listener", Kind: events.ErrUnavailable, Subject: "LISTEN_FDS", Err: err, Hint: "see 'systemctl status cortexd.socket cortex-worker.socket'"}
 	}
 	if n := env("LISTEN_FDS"); n != "1" {
-		return fail(fmt.Errorf("%q sockets were passed, and one is wanted", n))
+		return fail(fmt.Errorf("systemd passed %q sockets instead of 1", n))
 	}
 	f := os.NewFile(listenFDsStart, "socket")
-	defer f.Close() // FileListener has a descriptor of its own, closed in children
+	defer f.Close() // FileListener duplicates the descriptor with close-on-exec
 	l, err := net.FileListener(f)
 	if err != nil {
 		return fail(err)
 	}
 	unix, ok := l.(*net.UnixListener)
 	if !ok {
-		return fail(errors.Join(errors.New("it is not a Unix socket"), l.Close()))
+		return fail(errors.Join(errors.New("not a Unix socket"), l.Close()))
 	}
-	unix.SetUnlinkOnClose(false) // it is systemd's
+	unix.SetUnlinkOnClose(false) // systemd owns the path
 	return unix, nil
 }
 
-// Notify tells the service manager how we are, as in "READY=1".
+// Notify sends a state such as "READY=1" to the service manager.
 func Notify(env func(string) string, state string) error {
 	name := env("NOTIFY_SOCKET")
 	if name == "" {
@@ -50,11 +49,11 @@ func Notify(env func(string) string, state string) error {
 	}
 	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"})
 	if err != nil {
-		return fmt.Errorf("tell systemd: %w", err)
+		return fmt.Errorf("notify systemd: %w", err)
 	}
 	defer c.Close()
 	if _, err := c.Write([]byte(state)); err != nil {
-		return fmt.Errorf("tell systemd: %w", err)
+		return fmt.Errorf("notify systemd: %w", err)
 	}
 	return nil
 }

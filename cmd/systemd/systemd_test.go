@@ -13,8 +13,8 @@ import (
 	"cortex/events"
 )
 
-// TestMain is the child of a test where the environment says so: descriptors are
-// the whole process's.
+// TestMain runs the test binary as the child of a test, because passed descriptors belong to
+// a whole process.
 func TestMain(m *testing.M) {
 	if os.Getenv("CORTEX_TEST_PASSED") != "" {
 		os.Exit(serveOne())
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serveOne answers one caller on the socket that was passed.
+// serveOne serves one connection on the passed socket.
 func serveOne() int {
 	env := func(name string) string {
 		if name == "LISTEN_PID" {
@@ -32,7 +32,7 @@ func serveOne() int {
 	}
 	l, err := systemd.Listener(env, os.Getpid())
 	if err != nil || l == nil {
-		fmt.Fprintln(os.Stderr, "nothing was passed:", err)
+		fmt.Fprintln(os.Stderr, "no socket was passed:", err)
 		return 1
 	}
 	c, err := l.Accept()
@@ -46,7 +46,7 @@ func serveOne() int {
 	return 0
 }
 
-func TestTheSocketThatSystemdPassedIsServedAndStays(t *testing.T) {
+func TestListenerServesAndKeepsPassedSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "d.sock")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
@@ -72,17 +72,17 @@ func TestTheSocketThatSystemdPassedIsServedAndStays(t *testing.T) {
 	buf := make([]byte, 16)
 	n, _ := c.Read(buf)
 	if got := string(buf[:n]); got != "hello" {
-		t.Errorf("the child said %q", got)
+		t.Errorf("the child wrote %q", got)
 	}
 	if err := child.Wait(); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Lstat(path); err != nil {
-		t.Errorf("the socket is gone with the daemon: %v", err)
+		t.Errorf("the child removed the socket: %v", err)
 	}
 }
 
-func TestSocketsThatAreMeantForOthersAreLeftAlone(t *testing.T) {
+func TestListenerIgnoresSocketsOfOtherProcesses(t *testing.T) {
 	env := map[string]string{"LISTEN_PID": "1", "LISTEN_FDS": "1"}
 	if l, err := systemd.Listener(func(n string) string { return env[n] }, 2); l != nil || err != nil {
 		t.Errorf("%v, %v", l, err)
@@ -93,7 +93,7 @@ func TestSocketsThatAreMeantForOthersAreLeftAlone(t *testing.T) {
 	}
 }
 
-func TestSystemdIsToldWhatItWantsToKnow(t *testing.T) {
+func TestNotifySendsState(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
 	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs in the guest, as a unit, with real systemd: what the package promises there.
+# Tests the package in the guest, as a unit under real systemd.
 set -euo pipefail
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 trap 'echo "FAILED at line $LINENO: $BASH_COMMAND"; systemctl --no-pager --full status "cortex*" | tail -n 40; journalctl --no-pager -n 40 -u "cortex*" | cut -c1-300' ERR
@@ -70,7 +70,7 @@ cortex history --json | grep -q 'install uml-toy'
 cortex replay --verify
 systemctl stop cortexd.service
 cortex remove uml-toy --yes
-cortex logs | grep -q "daemon is up"
+cortex logs | grep -q "daemon started"
 ok "a stopped daemon comes back when it is needed"
 
 apt-get -q -y remove cortex

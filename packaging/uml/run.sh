@@ -1,7 +1,7 @@
 #!/bin/bash
 # Boots a small Debian with real systemd under User-Mode Linux, installs the package
-# there and runs inside.sh. Usage: run.sh PACKAGE.deb, as root; needs user-mode-linux
-# and mmdebstrap. The guest's file system is kept in dist/uml and used again.
+# there and runs inside.sh. Usage: run.sh PACKAGE.deb, as root. Needs user-mode-linux and
+# mmdebstrap. The script caches the guest's file system in dist/uml.
 set -euo pipefail
 deb=$(realpath "$1") here=$(realpath "$(dirname "$0")")
 mkdir -p dist/uml
@@ -14,7 +14,7 @@ fi
 rm -rf "$root" && mkdir "$root" && tar -C "$root" --numeric-owner -xf "$cache/base-2.tar"
 
 mkdir -p "$root/packages"
-# toy NAME POSTINST makes a toy package.
+# toy NAME POSTINST builds a toy package.
 toy() {
 	local dir=$cache/toy
 	rm -rf "$dir" && mkdir -p "$dir/DEBIAN" "$dir/etc"

@@ -1,5 +1,5 @@
-"""Lookups in a cache of answers: a connection for each, the exact key first, and
-then every entry compared by a hashed embedding of its question.
+"""Look up answers in a cache. Each lookup opens a connection, tries the exact key, and
+then compares the hashed embedding of every entry.
 
 usage: lookup.py FILE ENTRIES LOOKUPS hit|miss
 """

@@ -1,4 +1,4 @@
-"""Threads that insert records, each through a connection opened for it.
+"""Insert records from several threads. Each insert opens a connection.
 
 usage: publish.py FILE THREADS RECORDS SECONDS-TO-WAIT-FOR-A-LOCK
 """
@@ -32,7 +32,7 @@ def work(count, took):
         try:
             insert()
         except sqlite3.OperationalError:
-            continue  # locked: it is lost
+            continue  # the database is locked: the record is lost
         took.append((time.perf_counter() - begin) * 1000)
 
 

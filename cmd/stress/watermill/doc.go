@@ -1,4 +1,4 @@
-// Package watermill measures how Watermill's stock NATS adapter publishes, beside
-// BenchmarkPublish of the package above. It is a module of its own, so that the
-// adapter is no dependency of cortex; 'make peers' runs it.
+// Package watermill measures publishing with Watermill's standard NATS adapter, for comparison
+// with BenchmarkPublish in package stress. It is a separate module, so that Cortex does not
+// depend on the adapter. 'make peers' runs it.
 package watermill

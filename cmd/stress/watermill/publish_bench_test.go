@@ -21,20 +21,20 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// topic is also the name of the stream that the adapter makes.
+// topic is also the name of the stream that the adapter creates.
 const topic = "records"
 
-// record has the size of the one that the other ways keep.
+// record has the size of the record of the other benchmarks.
 var record = []byte(`{"number":1,"intent":"` + strings.Repeat("x", 180) + `"}`)
 
-// BenchmarkPublish publishes to a stream that syncs each message, through the
-// adapter; visible is when a handler, which is given one after the other, has
-// committed a row in SQLite.
+// BenchmarkPublish publishes through the adapter to a stream that syncs each message. A record
+// is visible when a handler, which processes messages in order, has committed a row in
+// SQLite.
 func BenchmarkPublish(b *testing.B) {
 	for _, publishers := range []int{1, 20, 100} {
 		for _, until := range []string{"durable", "visible"} {
 			b.Run(fmt.Sprintf("publishers=%d/until=%s/by=watermill", publishers, until), func(b *testing.B) {
-				r := newRoad(b)
+				r := newPipeline(b)
 				if until == "visible" {
 					r.follow(b)
 				}
@@ -44,16 +44,16 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// road is a publisher, and perhaps a handler at the other end.
-type road struct {
+// pipeline is a publisher with an optional handler.
+type pipeline struct {
 	options []nats.Option
 	pub     *stock.Publisher
-	shown   *sync.Map // id → chan struct{}, closed when the row is there; nil when nobody handles
+	shown   *sync.Map // id → chan struct{}, closed when the row is visible; nil without a handler
 }
 
 var stream = stock.JetStreamConfig{AutoProvision: true, TrackMsgId: true}
 
-func newRoad(b *testing.B) *road {
+func newPipeline(b *testing.B) *pipeline {
 	b.Helper()
 	srv, err := server.NewServer(&server.Options{DontListen: true, NoSigs: true, JetStream: true, StoreDir: b.TempDir(), SyncAlways: true})
 	if err != nil {
@@ -64,7 +64,7 @@ func newRoad(b *testing.B) *road {
 	if !srv.ReadyForConnections(10 * time.Second) {
 		b.Fatal("the server did not start")
 	}
-	r := &road{options: []nats.Option{nats.InProcessServer(srv)}}
+	r := &pipeline{options: []nats.Option{nats.InProcessServer(srv)}}
 	r.pub, err = stock.NewPublisher(stock.PublisherConfig{NatsOptions: r.options, JetStream: stream}, watermill.NopLogger{})
 	if err != nil {
 		b.Fatal(err)
@@ -77,9 +77,9 @@ func newRoad(b *testing.B) *road {
 	return r
 }
 
-// follow handles what is published, as a projection behind Watermill's router is
-// written: a transaction for each message.
-func (r *road) follow(b *testing.B) {
+// follow starts a handler like a projection behind Watermill's router: a transaction for each
+// message.
+func (r *pipeline) follow(b *testing.B) {
 	b.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(b.TempDir(), "records.db")+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)")
 	if err != nil {
@@ -119,7 +119,7 @@ func (r *road) follow(b *testing.B) {
 	})
 }
 
-func (r *road) put(ctx context.Context) error {
+func (r *pipeline) put(ctx context.Context) error {
 	m := message.NewMessage(watermill.NewUUID(), record)
 	if r.shown == nil {
 		return r.pub.Publish(topic, m)
@@ -137,8 +137,8 @@ func (r *road) put(ctx context.Context) error {
 	}
 }
 
-// flood lets publishers put b.N records between them, and reports as the benchmark
-// of the package above does.
+// flood distributes b.N records over the publishers and reports the metrics of package
+// stress.
 func flood(b *testing.B, publishers int, put func(context.Context) error) {
 	b.Helper()
 	took := make([]time.Duration, b.N)

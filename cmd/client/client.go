@@ -39,9 +39,9 @@ type DaemonStarter func(ctx context.Context) error
 
 // Client is a connection to a daemon. It is safe for concurrent use.
 type Client struct {
-	// OnUnresponsive is called at most once for each call, if the socket accepts a
-	// connection but the daemon does not answer. timeout is how long the client waits.
-	// Set it before the first call.
+	// OnUnresponsive, if set, is called when the socket accepts a connection but the
+	// daemon does not answer. timeout is how long the client will wait. Set it before the
+	// first call.
 	OnUnresponsive func(timeout time.Duration)
 
 	settings config.Settings

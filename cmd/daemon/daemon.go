@@ -2,8 +2,8 @@
 // the read models and the API server.
 //
 // It promises: a state directory has at most one daemon; a ready daemon answers on its
-// socket; an idle daemon stops after the idle timeout; a daemon that is told to stop first
-// waits for the running transaction. It never kills apt.
+// socket; an idle daemon stops after the idle timeout; a stop request
+// takes effect after the running transaction. It never kills apt.
 package daemon
 
 import (

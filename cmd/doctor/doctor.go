@@ -21,7 +21,7 @@ type Severity string
 const (
 	OK      Severity = "ok"
 	Note    Severity = "note"    // works, but needs attention
-	Problem Severity = "problem" // does not work, or will soon stop to work
+	Problem Severity = "problem" // does not work, or will soon fail
 )
 
 // Finding is a result of a check.

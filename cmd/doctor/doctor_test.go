@@ -26,7 +26,7 @@ func TestRunChecksKeepsOrder(t *testing.T) {
 		t.Error(diff)
 	}
 	if doctor.Healthy(got) || !doctor.Healthy(got[1:]) {
-		t.Error("Healthy does not tell notes from problems")
+		t.Error("Healthy accepts a problem, or refuses a note")
 	}
 }
 

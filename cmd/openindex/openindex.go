@@ -2,7 +2,7 @@
 // index, the package lists that it is built from, and when it must be rebuilt.
 //
 // It promises: the caller learns whether an opened index matches the current package
-// lists; a user who may not write the system's index gets an own one instead of an error.
+// lists; a user who may not write the system's index gets a separate index instead of an error.
 package openindex
 
 import (

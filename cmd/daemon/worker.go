@@ -42,5 +42,5 @@ func newLimitsMachine(s config.Settings, start apt.StartFunc) limiter.Machine {
 	if start == nil {
 		return m
 	}
-	return privexec.NewLimiter(m, start, programs.CommandPath, s.WorkDir())
+	return privexec.NewLimitsMachine(m, start, programs.CommandPath, s.WorkDir())
 }

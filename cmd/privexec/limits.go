@@ -40,9 +40,9 @@ type LimitsMachine struct {
 	workDir string // both processes can use it
 }
 
-// NewLimiter returns a machine that changes limits by running the cortex executable program
+// NewLimitsMachine returns a machine that changes limits by running the cortex executable program
 // through start. Both processes must be able to use workDir.
-func NewLimiter(m *limits.Machine, start apt.StartFunc, program, workDir string) *LimitsMachine {
+func NewLimitsMachine(m *limits.Machine, start apt.StartFunc, program, workDir string) *LimitsMachine {
 	return &LimitsMachine{m, start, program, workDir}
 }
 
@@ -97,7 +97,7 @@ func (l *LimitsMachine) do(ctx context.Context, j LimitsJob) (applied events.Lim
 }
 
 func limitsError(err error) error {
-	return &events.Error{Op: "privexec.Limiter", Kind: events.ErrUnavailable, Subject: "worker", Err: err, Hint: "see 'journalctl -u cortex-worker'"}
+	return &events.Error{Op: "privexec.LimitsMachine", Kind: events.ErrUnavailable, Subject: "worker", Err: err, Hint: "see 'journalctl -u cortex-worker'"}
 }
 
 // ReadLimitsJob reads the job that a [LimitsMachine] wrote.

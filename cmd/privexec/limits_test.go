@@ -42,7 +42,7 @@ func TestLimiterAppliesInWorker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := privexec.NewLimiter(limitsMachine(), start, self, t.TempDir())
+	l := privexec.NewLimitsMachine(limitsMachine(), start, self, t.TempDir())
 	cmd := exec.Command("sleep", "60")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -21,8 +21,8 @@ import (
 	model "cortex/projections/limits"
 )
 
-// limitsTimeout bounds the wait for the daemon's answer. It is longer than the daemon's own
-// bound for a change of limits.
+// limitsTimeout is how long a command waits for the answer of the daemon. It is longer than
+// the timeout of the daemon for one change.
 const limitsTimeout = 30 * time.Second
 
 // SetLimitProfile creates or replaces a profile, and returns the position of the fact.
@@ -31,18 +31,18 @@ func (s *Service) SetLimitProfile(ctx context.Context, p events.LimitProfile) (e
 	return position, err
 }
 
-// requestLimits files a request about limits and returns the fact that answers it, once the
-// read models show it. A refusal is returned as its error.
+// requestLimits submits a request about limits. It returns the answer after the read models
+// have projected it. A refusal is returned as an error.
 func (s *Service) requestLimits(ctx context.Context, req events.LimitsRequest) (events.Position, events.Fact, error) {
 	if err := req.Validate(); err != nil {
 		return 0, nil, err
 	}
-	c, ping, err := s.Connect(ctx) // also at the end of a program: the daemon may have stopped meanwhile
+	c, ping, err := s.Connect(ctx) // starts a daemon if it stopped while the program ran
 	if err != nil {
 		return 0, nil, err
 	}
 	if s.Settings.IsSystem() && !ping.MayChange {
-		return 0, nil, &events.Error{Op: "app.requestLimits", Kind: events.ErrConfirmation, Subject: "limits of the system", Err: errors.New("only root may change them"), Hint: "run the command as root"}
+		return 0, nil, &events.Error{Op: "app.requestLimits", Kind: events.ErrConfirmation, Subject: "system limits", Err: errors.New("only root may change them"), Hint: "run the command as root"}
 	}
 	status, err := c.Status(ctx)
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *Service) requestLimits(ctx context.Context, req events.LimitsRequest) (
 	if ctx.Err() != nil {
 		return 0, nil, ctx.Err()
 	}
-	return 0, nil, &events.Error{Op: "app.requestLimits", Kind: events.ErrUnavailable, Subject: "limits", Err: fmt.Errorf("the daemon did not answer within %s", limitsTimeout), Hint: "see 'cortex status'"}
+	return 0, nil, &events.Error{Op: "app.requestLimits", Kind: events.ErrUnavailable, Subject: "limits", Err: fmt.Errorf("the daemon did not answer within %s", limitsTimeout), Hint: "to see its state: cortex status"}
 }
 
 func (s *Service) applyLimits(ctx context.Context, a events.LimitsApply) (events.LimitsApplied, error) {
@@ -107,7 +107,7 @@ func unexpectedFact(f events.Fact) error {
 	return &events.Error{Op: "app.requestLimits", Kind: events.ErrInternal, Subject: string(f.Kind()), Err: errors.New("not an answer to the request")}
 }
 
-// AttachLimits puts a running process, or a unit of systemd, under the limits of a profile.
+// AttachLimits applies the limits of a profile to a running process or a systemd unit.
 func (s *Service) AttachLimits(ctx context.Context, p events.LimitProfile, backend, target string) (events.LimitsApplied, error) {
 	a := events.LimitsApply{Unit: NewLimitUnit(p.Name), Profile: p.Name, Limits: p.Limits, How: events.LimitsAttach, Backend: backend, Target: target}
 	if pid, err := strconv.Atoi(target); err == nil && pid > 0 {
@@ -123,24 +123,25 @@ func (s *Service) AttachLimits(ctx context.Context, p events.LimitProfile, backe
 // LimitedProgram is a program to run under the limits of a profile.
 type LimitedProgram struct {
 	Profile        events.LimitProfile
-	Backend        string // "" is the best that the machine has
+	Backend        string // "" is the first that is available
 	Argv           []string
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	// KeepInterrupt does not pass SIGINT on: the program gets it from its terminal.
+	// KeepInterrupt disables forwarding of SIGINT, which the program gets from its terminal.
 	KeepInterrupt bool
 }
 
 // LimitedResult is how a limited program ended.
 type LimitedResult struct {
-	Exit  int               // its code, or 128 and the number of a signal
+	Exit  int               // the exit code, or 128 plus the number of the signal
 	Usage events.LimitUsage // of its group
-	Left  int64             // processes that it left running; they stay under limits
+	Left  int64             // processes that still run; they keep their limits
 }
 
-// RunLimited starts a process that waits, has the daemon limit it, and lets it start the program
-// after the fact. started is called in between. Without the fact the program does not start.
-// When the program ended, the daemon reverts the limits, unless processes are left.
+// RunLimited starts a waiting process and requests limits for it. After the daemon has recorded
+// the limits, it calls started and lets the process execute the program. If the daemon refuses,
+// the program does not start. After the program has ended, RunLimited requests a revert, unless
+// other processes of the group still run.
 func (s *Service) RunLimited(ctx context.Context, p LimitedProgram, started func(events.LimitsApplied)) (LimitedResult, error) {
 	child, err := startWaiting(p)
 	if err != nil {
@@ -157,7 +158,7 @@ func (s *Service) RunLimited(ctx context.Context, p LimitedProgram, started func
 		applied, err = s.applyLimits(ctx, a)
 	}
 	if err != nil {
-		_ = child.gate.Close() // it ends without having started the program
+		_ = child.gate.Close() // the waiting process ends without the program
 		child.wait()
 		return LimitedResult{}, err
 	}
@@ -165,7 +166,7 @@ func (s *Service) RunLimited(ctx context.Context, p LimitedProgram, started func
 	return s.finishLimited(context.WithoutCancel(ctx), applied, child)
 }
 
-// finishLimited lets the program start, waits for its end, and has its limits reverted.
+// finishLimited starts the program, waits for its end, and requests the revert.
 func (s *Service) finishLimited(ctx context.Context, applied events.LimitsApplied, child *waitingProgram) (end LimitedResult, err error) {
 	_, err = child.gate.Write([]byte{1})
 	err = errors.Join(err, child.gate.Close())
@@ -183,13 +184,13 @@ func (s *Service) finishLimited(ctx context.Context, applied events.LimitsApplie
 	return end, errors.Join(err, failed)
 }
 
-// NewLimitUnit names a group of processes unlike every other.
+// NewLimitUnit returns a unique name for a group.
 func NewLimitUnit(profile string) string {
 	id := strings.ReplaceAll(string(parts.NewID()), "-", "")
 	return "cortex-" + profile + "-" + id[len(id)-8:]
 }
 
-// waitingProgram is a process that waits for its limits before it becomes the program.
+// waitingProgram is a process that waits for its limits before it executes the program.
 type waitingProgram struct {
 	cmd           *exec.Cmd
 	gate          *os.File
@@ -197,7 +198,7 @@ type waitingProgram struct {
 	keepInterrupt bool
 }
 
-// startWaiting starts the process and returns once limits may come onto it.
+// startWaiting starts the process and returns when it is ready for limits.
 func startWaiting(p LimitedProgram) (*waitingProgram, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -231,7 +232,7 @@ func startWaiting(p LimitedProgram) (*waitingProgram, error) {
 	return child, nil
 }
 
-// wait passes signals on until the process ends, and returns its exit code.
+// wait forwards signals until the process ends, and returns its exit code.
 func (c *waitingProgram) wait() int {
 	done := make(chan struct{})
 	finished := make(chan struct{})
@@ -258,12 +259,12 @@ func (c *waitingProgram) wait() int {
 	return c.cmd.ProcessState.ExitCode()
 }
 
-// RevertLimits reverts a group that a user names; recorded is what the read model has of it.
-// ended is true when it was reverted before.
+// RevertLimits reverts the group with that name. recorded is the result of the read model for
+// it. ended reports that the group was already reverted.
 func (s *Service) RevertLimits(ctx context.Context, recorded []model.LimitedGroup, unit string) (r events.LimitsReverted, ended bool, err error) {
 	switch {
 	case len(recorded) == 0:
-		return r, false, &events.Error{Op: "app.RevertLimits", Kind: events.ErrNotFound, Subject: fmt.Sprintf("%q", unit), Err: errors.New("no group of that name is under limits"), Hint: "see 'cortex limits list'"}
+		return r, false, &events.Error{Op: "app.RevertLimits", Kind: events.ErrNotFound, Subject: fmt.Sprintf("%q", unit), Err: errors.New("no group of that name is under limits"), Hint: "to list groups: cortex limits list"}
 	case recorded[0].Reverted != nil:
 		return *recorded[0].Reverted, true, nil
 	}

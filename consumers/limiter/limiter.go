@@ -1,17 +1,17 @@
-// Package limiter is the consumer of requests about limits: it sets profiles, applies limits
-// to processes and reverts them.
+// Package limiter consumes requests about limits. It sets profiles, applies limits to
+// processes, and reverts them.
 //
 // It promises:
-//   - Every request has one answer: limits.profile-set, limits.applied, limits.reverted or
-//     limits.refused. A request that is delivered twice has no second answer.
+//   - Every request has exactly one answer: limits.profile-set, limits.applied,
+//     limits.reverted or limits.refused. A second delivery of a request has no effect.
 //   - limits.applied is appended after the limits are in effect. The command lets its program
 //     start after it.
-//   - A crash between the effect and the fact leaves no unknown group: the machine has a
-//     note of it, and the limiter reverts it before it handles the request again.
-//   - A group that ends without its command gets limits.reverted too: while the daemon runs
-//     within a few seconds, otherwise at its next start.
+//   - A crash between the effect and the fact leaves no unknown group. The machine has a note
+//     of the group, and the limiter reverts it before it handles the request again.
+//   - limits.reverted is also appended for a group that ends after its command: within a few
+//     seconds, or at the next start of the daemon.
 //
-// It acts on the machine only through the role [Machine]. It is safe for concurrent use.
+// It changes the machine only through the interface [Machine]. It is safe for concurrent use.
 package limiter
 
 import (
@@ -27,24 +27,24 @@ import (
 	"cortex/events"
 )
 
-// Machine is what the limiter needs of the machine; see [limits.Machine].
+// Machine applies limits; see [limits.Machine].
 type Machine interface {
-	// Apply puts limits on the process or unit of a request. It notes the group first.
+	// Apply applies the limits of a request. It stores a note of the group first.
 	Apply(ctx context.Context, a events.LimitsApply, who events.Actor) (events.LimitsApplied, error)
-	// Usage fails with ErrNotFound when the group is gone.
+	// Usage fails with ErrNotFound when the group has ended.
 	Usage(ctx context.Context, g limits.Group) (events.LimitUsage, error)
 	Revert(ctx context.Context, g limits.Group) error
-	// CommandRuns reports whether the command that asked for a group still runs.
+	// CommandRuns reports whether the command that requested a group still runs.
 	CommandRuns(g limits.Group) bool
-	// Noted lists the groups that have a note, and Forget removes a note.
+	// Noted returns the groups that have a note. Forget removes a note.
 	Noted() ([]limits.Group, error)
 	Forget(unit string) error
 }
 
-// watchInterval is the time between two looks at the groups that are active.
+// watchInterval is the time between two checks of the active groups.
 const watchInterval = 5 * time.Second
 
-// effectTimeout bounds one change of the machine: other requests wait for it.
+// effectTimeout limits the duration of one change, because other requests wait for it.
 const effectTimeout = 20 * time.Second
 
 // Limiter handles requests about limits.
@@ -57,7 +57,7 @@ type Limiter struct {
 	mu       sync.Mutex
 	loaded   bool
 	answered map[events.ID]bool       // requests
-	active   map[string]events.Record // the facts of groups that are under limits, by unit
+	active   map[string]events.Record // the limits.applied of active groups, by unit
 }
 
 // New returns a limiter.
@@ -65,8 +65,8 @@ func New(s *recorder.Recorder, m Machine, logger *slog.Logger) *Limiter {
 	return &Limiter{log: s.Log, recorder: s, machine: m, logger: logger}
 }
 
-// Handle answers one request. It returns an error only where the answer could not be
-// recorded.
+// Handle answers one request. It returns an error only when the request must be delivered
+// again.
 func (l *Limiter) Handle(ctx context.Context, r events.Record, req *events.LimitsRequest) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -99,7 +99,7 @@ func (l *Limiter) apply(ctx context.Context, r events.Record, a events.LimitsApp
 	defer cancel()
 	applied, err := l.machine.Apply(bounded, a, r.Actor)
 	if ctx.Err() != nil {
-		return ctx.Err() // it is delivered again
+		return ctx.Err() // the request is delivered again
 	}
 	if err != nil {
 		return l.refuse(ctx, r, a.Unit, err)
@@ -107,7 +107,7 @@ func (l *Limiter) apply(ctx context.Context, r events.Record, a events.LimitsApp
 	return l.append(ctx, recorder.CausedBy(r).WithActor(r.Actor), &applied)
 }
 
-// checkFree fails when the name is in use, or the target is under limits already.
+// checkFree fails when the name is in use or the target already has limits.
 func (l *Limiter) checkFree(ctx context.Context, a events.LimitsApply) error {
 	for unit, rec := range l.active {
 		g, err := group(rec)
@@ -119,7 +119,7 @@ func (l *Limiter) checkFree(ctx context.Context, a events.LimitsApply) error {
 			continue
 		}
 		if _, err := l.machine.Usage(ctx, g); !errors.Is(err, events.ErrNotFound) {
-			return &events.Error{Op: "limiter.Apply", Kind: events.ErrConflict, Subject: a.Target, Err: errors.New("already under limits"), Hint: "revert them first: cortex limits revert " + unit}
+			return &events.Error{Op: "limiter.Apply", Kind: events.ErrConflict, Subject: a.Target, Err: errors.New("already under limits"), Hint: "to revert them: cortex limits revert " + unit}
 		}
 	}
 	return nil
@@ -128,7 +128,7 @@ func (l *Limiter) checkFree(ctx context.Context, a events.LimitsApply) error {
 func (l *Limiter) revertOnRequest(ctx context.Context, r events.Record, req events.LimitsRevert) error {
 	rec, ok := l.active[req.Unit]
 	if !ok {
-		return l.refuse(ctx, r, req.Unit, &events.Error{Op: "limiter.Revert", Kind: events.ErrNotFound, Subject: fmt.Sprintf("%q", req.Unit), Err: errors.New("no group of that name is under limits"), Hint: "see 'cortex limits list --all'"})
+		return l.refuse(ctx, r, req.Unit, &events.Error{Op: "limiter.Revert", Kind: events.ErrNotFound, Subject: fmt.Sprintf("%q", req.Unit), Err: errors.New("no group of that name is under limits"), Hint: "to list groups: cortex limits list --all"})
 	}
 	g, err := group(rec)
 	if err != nil {
@@ -156,8 +156,8 @@ func (l *Limiter) refuse(ctx context.Context, r events.Record, unit string, why 
 	return l.append(ctx, recorder.CausedBy(r).WithActor(r.Actor), &events.LimitsRefused{Unit: unit, Failure: events.FailureOf(why)})
 }
 
-// append records a fact. After a failure it is unknown whether the log has the fact, so the
-// state is loaded again.
+// append records a fact. After a failure the fact may or may not be in the log, so the state
+// is loaded again before the next request.
 func (l *Limiter) append(ctx context.Context, c recorder.Cause, f events.Fact) error {
 	rec, err := l.recorder.Append(ctx, c, events.MachineSubject(l.log.Host()), f, events.NoExpectation)
 	if err != nil {
@@ -171,7 +171,7 @@ func (l *Limiter) append(ctx context.Context, c recorder.Cause, f events.Fact) e
 	return nil
 }
 
-// load reads which requests have an answer, and which groups are active.
+// load reads the answered requests and the active groups from the log.
 func (l *Limiter) load(ctx context.Context) error {
 	if l.loaded {
 		return nil
@@ -213,12 +213,12 @@ func group(rec events.Record) (limits.Group, error) {
 	return limits.Group{LimitsApplied: *f.(*events.LimitsApplied), At: rec.Time, Command: rec.Actor.PID}, nil
 }
 
-// Run reverts what a crash cut off, and then records the end of groups that ended without
-// their command, until ctx is done.
+// Run reverts groups whose start a crash interrupted, and records the end of groups that
+// outlived their command. It returns when ctx is done.
 func (l *Limiter) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := l.Sweep(ctx); err != nil && ctx.Err() == nil {
-			l.logger.Warn("groups under limits were not checked", "error", err)
+			l.logger.Warn("cannot check the groups under limits", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -227,7 +227,7 @@ func (l *Limiter) Run(ctx context.Context) {
 	}
 }
 
-// Sweep does what [Limiter.Run] does, once.
+// Sweep is one pass of [Limiter.Run].
 func (l *Limiter) Sweep(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -241,7 +241,7 @@ func (l *Limiter) Sweep(ctx context.Context) error {
 	return err
 }
 
-// revertUnrecorded reverts the groups that have a note and no fact.
+// revertUnrecorded reverts the groups that have a note but no fact.
 func (l *Limiter) revertUnrecorded(ctx context.Context) error {
 	noted, err := l.machine.Noted()
 	if err != nil {
@@ -257,13 +257,13 @@ func (l *Limiter) revertUnrecorded(ctx context.Context) error {
 		if err := l.machine.Forget(g.Unit); err != nil {
 			return err
 		}
-		l.logger.Info("reverted limits that a crash cut off", "group", g.Unit)
+		l.logger.Info("reverted limits whose start a crash interrupted", "group", g.Unit)
 	}
 	return nil
 }
 
-// endUnattended records the end of a group that has no processes left and whose command is
-// gone. A unit of systemd keeps its limits while it is stopped.
+// endUnattended records the end of a group without processes whose command has ended. A systemd
+// unit keeps its limits while it is stopped.
 func (l *Limiter) endUnattended(ctx context.Context, rec events.Record) error {
 	g, err := group(rec)
 	if err != nil || g.PID == 0 || g.How == events.LimitsRun && l.machine.CommandRuns(g) {

@@ -25,14 +25,14 @@ const host = "00000000-0000-7000-8000-00000000000a"
 
 var me = os.Getuid() // the daemon's user
 
-// fakeMachine keeps groups in memory. What it did is in calls.
+// fakeMachine keeps groups in memory and records its calls.
 type fakeMachine struct {
 	calls     []string
 	groups    map[string]events.LimitUsage
 	notes     map[string]limits.Group
 	commandUp bool
 	applyErr  error
-	onApply   func() // just before the effect is done
+	onApply   func() // called before the effect
 }
 
 func newFake() *fakeMachine {
@@ -81,7 +81,7 @@ func (m *fakeMachine) Forget(unit string) error {
 	return nil
 }
 
-// brokenLog fails to append while broken is true, as for a daemon that is killed before.
+// brokenLog fails to append while broken is true, as if the daemon were killed first.
 type brokenLog struct {
 	events.Log
 	broken bool
@@ -108,7 +108,7 @@ func newSetup(t *testing.T, m limiter.Machine) *setup {
 	return s
 }
 
-// restart is a new daemon on the same log and the same machine.
+// restart starts a new limiter with the same log and machine.
 func (s *setup) restart() {
 	r := &recorder.Recorder{Log: s.log, Now: time.Now, NewID: s.newID, Actor: events.Actor{UID: me, Program: "cortexd"}}
 	s.Limiter = limiter.New(r, s.Machine, slog.New(slog.DiscardHandler))
@@ -119,7 +119,7 @@ func (s *setup) newID() events.ID {
 	return events.ID(fmt.Sprintf("00000000-0000-7000-8000-%012d", s.ids))
 }
 
-// file handles a request of a user, and returns it for another delivery.
+// file handles a request of a user, and returns it for a second delivery.
 func (s *setup) file(uid int, req events.LimitsRequest) (events.Record, *events.LimitsRequest) {
 	s.t.Helper()
 	id := s.newID()
@@ -130,7 +130,7 @@ func (s *setup) file(uid int, req events.LimitsRequest) (events.Record, *events.
 	return rec, &req
 }
 
-// facts lists what is recorded: kind, and unit.
+// facts lists the recorded facts as "KIND UNIT".
 func (s *setup) facts() (out []string) {
 	s.t.Helper()
 	for rec, err := range s.log.Read(s.t.Context(), events.Query{}) {
@@ -188,13 +188,13 @@ func TestAppliedIsRecordedAfterTheEffectAndOnce(t *testing.T) {
 	}
 	s.want("applied a")
 	if !slices.Equal(m.calls, []string{"apply a"}) {
-		t.Errorf("a request that is delivered again acts again: %q", m.calls)
+		t.Errorf("the second delivery had an effect: %q", m.calls)
 	}
 	m.groups["a"] = events.LimitUsage{}
 	s.file(me, revert("a", events.RevertEnded, 7))
 	s.want("applied a", "reverted a ended 7")
 	if len(m.notes) != 0 {
-		t.Errorf("a note is left: %v", m.notes)
+		t.Errorf("notes remain: %v", m.notes)
 	}
 }
 
@@ -247,10 +247,10 @@ func TestKilledBetweenEffectAndFact(t *testing.T) {
 		}
 		s.want("applied a")
 		if !slices.Equal(m.calls, []string{"apply a", "revert a", "apply a"}) {
-			t.Errorf("it did %q", m.calls)
+			t.Errorf("calls: %q", m.calls)
 		}
 	})
-	t.Run("the command is gone", func(t *testing.T) {
+	t.Run("the command has ended", func(t *testing.T) {
 		m := newFake()
 		s := newSetup(t, m)
 		s.log.broken = true
@@ -263,10 +263,10 @@ func TestKilledBetweenEffectAndFact(t *testing.T) {
 		}
 		s.want("refused a cancelled")
 		if len(m.groups)+len(m.notes) != 0 {
-			t.Errorf("left: %v, %v", m.groups, m.notes)
+			t.Errorf("groups %v and notes %v remain", m.groups, m.notes)
 		}
 	})
-	t.Run("at the start", func(t *testing.T) {
+	t.Run("at the start of the daemon", func(t *testing.T) {
 		m := newFake()
 		s := newSetup(t, m)
 		s.log.broken = true
@@ -278,7 +278,7 @@ func TestKilledBetweenEffectAndFact(t *testing.T) {
 		}
 		s.want()
 		if len(m.groups)+len(m.notes) != 0 {
-			t.Errorf("left: %v, %v", m.groups, m.notes)
+			t.Errorf("groups %v and notes %v remain", m.groups, m.notes)
 		}
 	})
 }
@@ -295,7 +295,7 @@ func TestGroupThatEndedWithoutItsCommandIsReverted(t *testing.T) {
 	}
 	m.commandUp = false
 	sweep()
-	s.want("applied a") // a process is left
+	s.want("applied a") // a process still runs
 	m.commandUp, m.groups["a"] = true, events.LimitUsage{}
 	sweep()
 	s.want("applied a") // the command reports the end itself
@@ -305,11 +305,11 @@ func TestGroupThatEndedWithoutItsCommandIsReverted(t *testing.T) {
 	sweep()
 	s.want("applied a", "reverted a unattended 0")
 	if len(m.groups)+len(m.notes) != 0 {
-		t.Errorf("left: %v, %v", m.groups, m.notes)
+		t.Errorf("groups %v and notes %v remain", m.groups, m.notes)
 	}
 }
 
-// TestKilledAfterAttachRestoresTheProcess does it to a real process.
+// TestKilledAfterAttachRestoresTheProcess uses a real process.
 func TestKilledAfterAttachRestoresTheProcess(t *testing.T) {
 	cmd := exec.Command("sleep", "60")
 	if err := cmd.Start(); err != nil {

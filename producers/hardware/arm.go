@@ -1,13 +1,14 @@
 package hardware
 
-// armVendors and armParts name processors by the numbers that arm64 kernels give
-// instead of names: CPU implementer, and CPU part of each.
+// armVendors maps "CPU implementer" in /proc/cpuinfo to a vendor. Arm kernels report numbers
+// instead of names.
 var armVendors = map[string]string{
 	"0x41": "ARM", "0x42": "Broadcom", "0x43": "Cavium", "0x46": "Fujitsu", "0x48": "HiSilicon", "0x4e": "NVIDIA",
 	"0x50": "APM", "0x51": "Qualcomm", "0x53": "Samsung", "0x56": "Marvell", "0x61": "Apple", "0x6d": "Microsoft",
 	"0x70": "Phytium", "0xc0": "Ampere",
 }
 
+// armParts maps "CPU implementer" and "CPU part" to a model.
 var armParts = map[string]map[string]string{
 	"0x41": {
 		"0xd03": "Cortex-A53", "0xd04": "Cortex-A35", "0xd05": "Cortex-A55", "0xd07": "Cortex-A57", "0xd08": "Cortex-A72",
@@ -26,7 +27,7 @@ var armParts = map[string]map[string]string{
 
 func armVendor(implementer string) string { return armVendors[implementer] }
 
-// armModel names a part; "" when it is not in the table.
+// armModel returns the vendor and model of a part, or "" when it is not in the table.
 func armModel(implementer, part string) string {
 	if name := armParts[implementer][part]; name != "" {
 		return armVendors[implementer] + " " + name

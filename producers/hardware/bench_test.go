@@ -6,8 +6,7 @@ import (
 	"cortex/producers/hardware"
 )
 
-// BenchmarkSnapshot looks at this machine. What ghw takes for the like is measured
-// beside it by 'make hardware-bench'.
+// BenchmarkSnapshot reads this machine. 'make hardware-bench' also measures ghw for comparison.
 func BenchmarkSnapshot(b *testing.B) {
 	c := hardware.New(hardware.LocalConfig("/", nil))
 	for b.Loop() {

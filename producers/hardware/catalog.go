@@ -13,29 +13,29 @@ import (
 	"cortex/internal/dep11"
 )
 
-// Limits on catalogues of which package serves which hardware.
+// Limits of the catalogues that map hardware to packages.
 const (
 	maxCatalogBytes    = 512 << 20 // of one file, unpacked
 	maxCatalogLine     = 1 << 20
 	maxCatalogPatterns = 500_000
 )
 
-// PackagePattern says that a package serves the hardware that a pattern matches.
+// PackagePattern is a package and a pattern of the hardware that the package supports.
 type PackagePattern struct {
 	Package events.PackageName
 	Pattern string
-	Source  string // the file that says so
+	Source  string // the file that it comes from
 }
 
-// ModaliasCatalog is what the machine's own files say about packages and hardware.
+// ModaliasCatalog is the content of the catalogues on this machine.
 type ModaliasCatalog struct {
 	Patterns    []PackagePattern
-	FilesRead   []string // the files it comes from
-	FilesUnread []string // files that could not be read, and why
+	FilesRead   []string
+	FilesUnread []string // files that could not be read, as "PATH: REASON"
 }
 
-// ModaliasCatalog reads what there is: AppStream's catalogues (DEP-11), isenkram's list,
-// and the Modaliases fields in apt's package lists.
+// ModaliasCatalog reads the catalogues of AppStream (DEP-11), the lists of isenkram, and the
+// Modaliases fields in apt's package lists.
 func (c *Collector) ModaliasCatalog() ModaliasCatalog {
 	t, out := fileTree{c.cfg.FS}, ModaliasCatalog{}
 	for _, dir := range []string{"var/lib/swcatalog/yaml", "var/lib/app-info/yaml", "usr/share/swcatalog/yaml"} {
@@ -53,7 +53,7 @@ func (c *Collector) ModaliasCatalog() ModaliasCatalog {
 		case strings.Contains(name, "_dep11_Components-") && (strings.HasSuffix(name, ".yml") || strings.HasSuffix(name, ".gz")):
 			out.readFile(t, p, parseDEP11)
 		case strings.Contains(name, "_Packages."):
-			out.FilesUnread = append(out.FilesUnread, "/"+p+": it is compressed, as apt was told to keep it")
+			out.FilesUnread = append(out.FilesUnread, "/"+p+": compressed package lists are not read (see Acquire::GzipIndexes in apt.conf)")
 		}
 	}
 	if t.exists("usr/share/isenkram/modaliases") {
@@ -96,8 +96,8 @@ func (c *ModaliasCatalog) readFile(t fileTree, p string, parse func(io.Reader, f
 	c.FilesRead = append(c.FilesRead, "/"+p)
 }
 
-// parseModaliases reads stanzas with the fields Package and Modaliases, whose
-// form is MODULE(PATTERN, PATTERN), MODULE(PATTERN).
+// parseModaliases reads stanzas with the fields Package and Modaliases. The form of
+// Modaliases is MODULE(PATTERN, PATTERN), MODULE(PATTERN).
 func parseModaliases(r io.Reader, use func(name, pattern string)) error {
 	return debian.Stanzas(r, maxCatalogLine, []string{"Package", "Modaliases"}, func(fields map[string]string) {
 		for part := range strings.SplitSeq(fields["Modaliases"], ")") {
@@ -120,14 +120,15 @@ func parseDEP11(r io.Reader, use func(name, pattern string)) error {
 	})
 }
 
-// aliasIndex finds the aliases that patterns match. Case does not count, since lists
-// differ in how they write hexadecimal digits.
+// aliasIndex finds the aliases that a pattern matches. It ignores case, because lists write
+// hexadecimal digits in upper or lower case.
 type aliasIndex struct {
 	folded  []string   // sorted
 	aliases []Modalias // in the same order
 }
 
-// foldAlias makes a text that path.Match treats as one element.
+// foldAlias returns the text in upper case. It replaces / and \, which path.Match treats as a
+// separator and an escape.
 func foldAlias(s string) string {
 	return strings.NewReplacer("/", "\x00", `\`, "\x01").Replace(strings.ToUpper(s))
 }
@@ -141,8 +142,8 @@ func newAliasIndex(aliases []Modalias) aliasIndex {
 	return x
 }
 
-// match gives the aliases that a pattern with *, ? and [a-z] matches as a whole.
-// Only those that start as the pattern does are tried.
+// match returns the aliases that a pattern with *, ? and [a-z] matches as a whole. It tries
+// only aliases with the literal prefix of the pattern.
 func (x aliasIndex) match(pattern string) []Modalias {
 	pattern = foldAlias(pattern)
 	head := pattern
@@ -159,8 +160,8 @@ func (x aliasIndex) match(pattern string) []Modalias {
 	return out
 }
 
-// isBroadPattern reports whether a pattern names no maker: it matches a whole class of
-// devices.
+// isBroadPattern reports whether a pattern names no vendor, so that it matches a whole class
+// of devices.
 func isBroadPattern(pattern string) bool {
 	_, rest, ok := strings.Cut(pattern, ":v")
 	return ok && strings.HasPrefix(rest, "*")

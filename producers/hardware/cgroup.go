@@ -10,8 +10,8 @@ import (
 	"cortex/events"
 )
 
-// unlimited is how version 1 writes that memory has no limit: the largest number
-// of whole pages.
+// unlimited is a lower bound of the value by which version 1 means that memory has no limit.
+// That value is the largest number of whole pages in bytes.
 const unlimited = 1 << 62
 
 // cgroupEntry is one line of /proc/self/cgroup.
@@ -20,7 +20,7 @@ type cgroupEntry struct {
 	path        string
 }
 
-// parseCgroups reads /proc/PID/cgroup; lines that are none are left out.
+// parseCgroups parses /proc/PID/cgroup. It skips malformed lines.
 func parseCgroups(text string) []cgroupEntry {
 	var out []cgroupEntry
 	for line := range strings.Lines(text) {
@@ -38,7 +38,7 @@ func parseCgroups(text string) []cgroupEntry {
 	return out
 }
 
-// cgroupLimits are the limits that hold for this process; -1 is none.
+// cgroupLimits are the limits of this process; -1 means that there is no limit.
 type cgroupLimits struct {
 	memory, pids int64
 	cpuMilli     int64 // thousandths of a processor
@@ -46,8 +46,8 @@ type cgroupLimits struct {
 	cpusText     string
 }
 
-// cgroups tells what control groups allow this process, all the way up the tree,
-// and what is therefore usable. All of it is of this process, at this moment.
+// cgroups adds the limits of the control groups of this process and of all groups above
+// them, and the resources that this process can use. The facts are volatile.
 func (r *factBuilder) cgroups() {
 	const source = "/proc/self/cgroup"
 	text, err := r.read("proc/self/cgroup")
@@ -87,7 +87,7 @@ func (r *factBuilder) cgroups() {
 	r.usable(b)
 }
 
-// groupMount finds where a group's hierarchy is mounted.
+// groupMount returns the mount of the hierarchy that a group is in.
 func groupMount(mounts []mount, g cgroupEntry) (mount, bool) {
 	for _, m := range mounts {
 		switch {
@@ -100,8 +100,8 @@ func groupMount(mounts []mount, g cgroupEntry) (mount, bool) {
 	return mount{}, false
 }
 
-// groupDir gives the directory of a group, without leading slash; ok is false above
-// what is mounted, which a container does not see.
+// groupDir returns the directory of a group, without a leading slash. ok is false for groups
+// above the mounted one, which a container cannot see.
 func (m mount) groupDir(at string) (dir string, ok bool) {
 	rest := at
 	if m.root != "/" {
@@ -112,31 +112,31 @@ func (m mount) groupDir(at string) (dir string, ok bool) {
 	return strings.TrimPrefix(path.Join(m.point, rest), "/"), true
 }
 
-// applyGroupLimits takes the limits of one group into account.
+// applyGroupLimits lowers the limits to those of one group.
 func (r *factBuilder) applyGroupLimits(b *cgroupLimits, dir string) {
-	least := func(old *int64, n int64) {
+	lower := func(old *int64, n int64) {
 		if n >= 0 && (*old < 0 || n < *old) {
 			*old = n
 		}
 	}
 	read := func(name string) int64 {
-		n, err := r.number(dir + "/" + name) // "max" is no number: no limit
+		n, err := r.number(dir + "/" + name) // "max" is not a number and means no limit
 		if err != nil || n < 0 || n >= unlimited {
 			return -1
 		}
 		return n
 	}
 	for _, name := range []string{"memory.max", "memory.high", "memory.limit_in_bytes"} {
-		least(&b.memory, read(name))
+		lower(&b.memory, read(name))
 	}
-	least(&b.pids, read("pids.max"))
+	lower(&b.pids, read("pids.max"))
 	if s, err := r.text(dir + "/cpu.max"); err == nil {
 		quota, period, _ := strings.Cut(s, " ")
-		least(&b.cpuMilli, cpuMillis(quota, period))
+		lower(&b.cpuMilli, cpuMillis(quota, period))
 	}
 	if quota, err := r.text(dir + "/cpu.cfs_quota_us"); err == nil {
 		period, _ := r.text(dir + "/cpu.cfs_period_us")
-		least(&b.cpuMilli, cpuMillis(quota, period))
+		lower(&b.cpuMilli, cpuMillis(quota, period))
 	}
 	for _, name := range []string{"cpuset.cpus.effective", "cpuset.effective_cpus"} {
 		s, err := r.text(dir + "/" + name)
@@ -146,7 +146,7 @@ func (r *factBuilder) applyGroupLimits(b *cgroupLimits, dir string) {
 	}
 }
 
-// cpuMillis is a quota in thousandths of a processor, -1 for none.
+// cpuMillis returns a quota in thousandths of a processor, or -1 when there is none.
 func cpuMillis(quota, period string) int64 {
 	q, err := strconv.ParseInt(quota, 10, 64)
 	p, err2 := strconv.ParseInt(period, 10, 64)
@@ -157,25 +157,25 @@ func cpuMillis(quota, period string) int64 {
 }
 
 func (r *factBuilder) addCgroupLimits(b cgroupLimits) {
-	const source = "control groups from this process up"
-	tell := func(key string, n int64) {
+	const source = "control groups of this process and above"
+	addLimit := func(key string, n int64) {
 		v := events.TextValue("max")
 		if n >= 0 {
 			v = events.NumberValue(n)
 		}
 		r.addVolatile(key, v, source)
 	}
-	tell("cgroup.memory_max_b", b.memory)
-	tell("cgroup.pids_max", b.pids)
-	tell("cgroup.cpu_millis", b.cpuMilli)
+	addLimit("cgroup.memory_max_b", b.memory)
+	addLimit("cgroup.pids_max", b.pids)
+	addLimit("cgroup.cpu_millis", b.cpuMilli)
 	if b.cpus != nil {
 		r.addVolatile("cgroup.cpus", events.TextValue(b.cpusText), source)
 	}
 }
 
-// usable is what a program that this process starts can count on.
+// usable adds the processors and the memory that this process and its children can use.
 func (r *factBuilder) usable(b cgroupLimits) {
-	tell := func(key string, v int64, source string) {
+	addUsable := func(key string, v int64, source string) {
 		r.add(events.HardwareFact{Key: key, Value: events.NumberValue(v), Source: source, Confidence: events.ConfidenceDerived, Volatile: true})
 	}
 	if n, ok := r.value("cpu.threads").Int(); ok {
@@ -185,12 +185,12 @@ func (r *factBuilder) usable(b cgroupLimits) {
 		if b.cpuMilli > 0 {
 			n = min(n, max(1, (b.cpuMilli+999)/1000))
 		}
-		tell("usable.threads", n, "cpu.threads, cgroup.cpus and cgroup.cpu_millis")
+		addUsable("usable.threads", n, "cpu.threads, cgroup.cpus and cgroup.cpu_millis")
 	}
 	if n, ok := r.value("memory.available_b").Int(); ok {
 		if b.memory >= 0 {
 			n = min(n, b.memory)
 		}
-		tell("usable.memory_b", n, "memory.available_b and cgroup.memory_max_b")
+		addUsable("usable.memory_b", n, "memory.available_b and cgroup.memory_max_b")
 	}
 }

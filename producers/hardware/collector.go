@@ -13,18 +13,18 @@ import (
 	"cortex/events"
 )
 
-// Config is the machine to look at. FS and Now are required; a function that is
-// nil is not asked, and what only it could tell says so.
+// Config describes the machine to read. FS and Now are required. A nil function is not
+// called, and the facts that depend on it have no value.
 type Config struct {
 	// FS is the machine's root directory.
 	FS fs.FS
-	// Now is the clock that measures how long collecting took.
+	// Now is the clock that measures the duration of a collection.
 	Now func() time.Time
-	// Space tells the size of the file system that a path lies on.
+	// Space returns the size of the file system that holds a path.
 	Space func(path string) (Space, error)
-	// Hypervisor gives the signature that the processor reports; "" when none does.
+	// Hypervisor returns the hypervisor signature of the processor, or "".
 	Hypervisor func() string
-	// NVIDIA asks the driver's library about its devices.
+	// NVIDIA queries the driver's library for its devices.
 	NVIDIA func(ctx context.Context) (NVIDIAReport, error)
 }
 
@@ -33,18 +33,18 @@ type Space struct {
 	Total, Free, InodesFree uint64
 }
 
-// Reading is the outcome of one collection.
+// Reading is the result of one collection.
 type Reading struct {
 	Facts    []events.HardwareFact // by key
-	BootID   string                // "" when it cannot be told
+	BootID   string                // "" when it is unknown
 	Devices  string                // hash of the set of PCI and USB devices
 	Duration time.Duration
 }
 
-// Snapshot makes the fact that records the reading.
-func (r Reading) Snapshot(why events.HardwareSnapshotReason) *events.HardwareSnapshot {
+// Snapshot returns the event that records the reading.
+func (r Reading) Snapshot(reason events.HardwareSnapshotReason) *events.HardwareSnapshot {
 	return &events.HardwareSnapshot{
-		Reason: why, BootID: r.BootID, DevicesHash: r.Devices, StableHash: events.StableHash(r.Facts),
+		Reason: reason, BootID: r.BootID, DevicesHash: r.Devices, StableHash: events.StableHash(r.Facts),
 		Facts: r.Facts, TookUs: r.Duration.Microseconds(),
 	}
 }
@@ -55,8 +55,8 @@ type Collector struct{ cfg Config }
 // New returns a collector.
 func New(cfg Config) *Collector { return &Collector{cfg} }
 
-// Collect reads everything. It fails only when ctx is done: what cannot be read is
-// a fact with an error.
+// Collect reads all facts. It fails only when ctx is done; a failed read becomes a fact
+// with an error.
 func (c *Collector) Collect(ctx context.Context) (Reading, error) {
 	start := c.cfg.Now()
 	r := &factBuilder{fileTree: fileTree{c.cfg.FS}, facts: map[string]events.HardwareFact{}}
@@ -85,7 +85,7 @@ func (c *Collector) Collect(ctx context.Context) (Reading, error) {
 	return out, ctx.Err()
 }
 
-// deviceSetHash identifies which devices there are and where.
+// deviceSetHash identifies the set of devices and their addresses.
 func deviceSetHash(devices []device) string {
 	h := sha256.New()
 	for _, d := range devices {
@@ -94,11 +94,11 @@ func deviceSetHash(devices []device) string {
 	return hex.EncodeToString(h.Sum(nil))[:32]
 }
 
-// factBuilder gathers facts.
+// factBuilder collects facts by key.
 type factBuilder struct {
 	fileTree
 	facts  map[string]events.HardwareFact
-	pciIDs *pciNames // nil until it was asked for
+	pciIDs *pciNames // nil until its first use
 }
 
 func (r *factBuilder) add(f events.HardwareFact) {
@@ -106,33 +106,33 @@ func (r *factBuilder) add(f events.HardwareFact) {
 		return
 	}
 	if len(f.Value) > events.MaxHardwareValueBytes {
-		f.Value, f.Confidence, f.Error = "", events.ConfidenceUnknown, fmt.Sprintf("%d bytes are more than %d", len(f.Value), events.MaxHardwareValueBytes)
+		f.Value, f.Confidence, f.Error = "", events.ConfidenceUnknown, fmt.Sprintf("the value has %d bytes; the limit is %d", len(f.Value), events.MaxHardwareValueBytes)
 	}
 	f.Source, f.Error = sanitize(f.Source), sanitize(f.Error)
 	r.facts[f.Key] = f
 }
 
-// addCertain records what the kernel, the firmware or a driver says.
+// addCertain adds a fact that the kernel, the firmware or a driver reports.
 func (r *factBuilder) addCertain(key string, v events.HardwareValue, source string) {
 	r.add(events.HardwareFact{Key: key, Value: v, Source: source, Confidence: events.ConfidenceCertain})
 }
 
-// addDerived records what follows from that.
+// addDerived adds a fact that follows from other facts by a rule or a table.
 func (r *factBuilder) addDerived(key string, v events.HardwareValue, source string) {
 	r.add(events.HardwareFact{Key: key, Value: v, Source: source, Confidence: events.ConfidenceDerived})
 }
 
-// addVolatile records what is so at this moment only.
+// addVolatile adds a fact that is valid only at this moment.
 func (r *factBuilder) addVolatile(key string, v events.HardwareValue, source string) {
 	r.add(events.HardwareFact{Key: key, Value: v, Source: source, Confidence: events.ConfidenceCertain, Volatile: true})
 }
 
-// addUnknown records that something could not be found out, and why.
+// addUnknown adds a fact without a value, with the reason.
 func (r *factBuilder) addUnknown(key, source string, err error) {
 	r.add(events.HardwareFact{Key: key, Source: source, Confidence: events.ConfidenceUnknown, Error: errorText(err)})
 }
 
-// value gives a fact's value that is known already.
+// value returns the value of a fact that was added before, or "".
 func (r *factBuilder) value(key string) events.HardwareValue { return r.facts[key].Value }
 
 func (r *factBuilder) sorted() []events.HardwareFact {

@@ -16,10 +16,10 @@ const (
 	cpuDir      = "sys/devices/system/cpu"
 )
 
-// cpuInfo is what /proc/cpuinfo says.
+// cpuInfo is the content of /proc/cpuinfo.
 type cpuInfo struct {
-	arch       string            // as uname says: x86_64, aarch64, s390x, …; "" unknown
-	first      map[string]string // of the first processor, and what concerns all
+	arch       string            // as in uname -m: x86_64, aarch64, s390x, …; "" if unknown
+	first      map[string]string // the fields of the first processor, and the common fields
 	processors int
 	flags      []string // sorted
 }
@@ -66,15 +66,15 @@ func parseCPUInfo(text string) cpuInfo {
 	return c
 }
 
-// x86Levels of the x86-64 psABI: the flags, as Linux calls them, that each needs
-// beyond the one before.
+// x86Levels lists the levels 2 to 4 of the x86-64 psABI: the flags, in the names of Linux,
+// that each level adds to the one before.
 var x86Levels = [][]string{
 	{"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"},
 	{"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"},
 	{"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
 }
 
-// x86Level is the highest level of the x86-64 psABI that all flags are there for.
+// x86Level returns the highest level of the x86-64 psABI whose flags are all present.
 func (c cpuInfo) x86Level() int64 {
 	level := int64(1)
 	for _, need := range x86Levels {
@@ -88,7 +88,7 @@ func (c cpuInfo) x86Level() int64 {
 	return level
 }
 
-// model is the processor's name, and how it is known.
+// model returns the name of the processor and the confidence in it.
 func (c cpuInfo) model() (string, events.Confidence) {
 	for _, key := range []string{"model name", "cpu model", "uarch", "cpu"} {
 		if v := c.first[key]; v != "" {
@@ -114,10 +114,10 @@ func (r *factBuilder) cpu() cpuInfo {
 			r.addUnknown(key, cpuInfoPath, err)
 		}
 	}
-	if name, how := c.model(); name != "" {
-		r.add(events.HardwareFact{Key: "cpu.model", Value: events.TextValue(name), Source: cpuInfoPath, Confidence: how})
+	if name, confidence := c.model(); name != "" {
+		r.add(events.HardwareFact{Key: "cpu.model", Value: events.TextValue(name), Source: cpuInfoPath, Confidence: confidence})
 	} else {
-		r.addUnknown("cpu.model", cpuInfoPath, errors.New("the kernel gives no name and no number that is known"))
+		r.addUnknown("cpu.model", cpuInfoPath, errors.New("the kernel reports neither a name nor a known part number"))
 	}
 	if v := cmp.Or(c.first["vendor_id"], armVendor(c.first["CPU implementer"])); v != "" {
 		r.addCertain("cpu.vendor", events.TextValue(sanitize(v)), cpuInfoPath)
@@ -144,7 +144,8 @@ func (r *factBuilder) cpu() cpuInfo {
 	return c
 }
 
-// threads tells how many processors are online and which are not.
+// threads adds the number of online processors and those that are offline. It returns the
+// online ones.
 func (r *factBuilder) threads(c cpuInfo) []int {
 	const source = "/sys/devices/system/cpu/online"
 	text, err := r.text(cpuDir + "/online")
@@ -195,14 +196,15 @@ func (r *factBuilder) topology(c cpuInfo, online []int) {
 		} else if v, err := strconv.Atoi(c.first[field]); err == nil && v > 0 && v < maxCPUs {
 			r.add(events.HardwareFact{Key: key, Value: events.NumberValue(int64(v)), Source: cpuInfoPath, Confidence: events.ConfidenceGuess})
 		} else {
-			r.addUnknown(key, source, errors.New("the kernel does not tell"))
+			r.addUnknown(key, source, errors.New("the kernel does not report it"))
 		}
 	}
 	count("cpu.sockets", len(sockets), "")
 	count("cpu.cores", len(cores), "cpu cores")
 }
 
-// caches sums each kind of cache over the processors that share none.
+// caches adds the total size and the number of caches of each level and type. It counts a
+// cache once, also when several processors share it.
 func (r *factBuilder) caches(online []int) {
 	type total struct {
 		bytes int64
@@ -247,7 +249,7 @@ func (r *factBuilder) caches(online []int) {
 	}
 }
 
-// cacheSize reads "1024K" or "32M" into bytes.
+// cacheSize parses a size such as "1024K" or "32M" into bytes.
 func cacheSize(s string) (int64, bool) {
 	unit := int64(1)
 	switch {
@@ -260,8 +262,8 @@ func cacheSize(s string) (int64, bool) {
 	return n * unit, err == nil && n > 0
 }
 
-// numa leaves out how much memory a node has: while the kernel is still setting up
-// its memory, which some do for as long as it is not needed, the number is too low.
+// numa adds the NUMA nodes, without the memory of each: while the kernel initialises memory
+// in the background, that number is too low.
 func (r *factBuilder) numa() {
 	const dir, source = "sys/devices/system/node", "/sys/devices/system/node"
 	nodes := int64(0)
@@ -280,7 +282,7 @@ func (r *factBuilder) numa() {
 		}
 	}
 	if nodes == 0 {
-		r.addUnknown("numa.nodes", source, errors.New("the kernel shows no nodes"))
+		r.addUnknown("numa.nodes", source, errors.New("the kernel lists no nodes"))
 		return
 	}
 	r.addCertain("numa.nodes", events.NumberValue(nodes), source)

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// cpuid asks the processor.
+// cpuid executes the instruction CPUID.
 func cpuid(leaf, sub uint32) (eax, ebx, ecx, edx uint32)
 
-// hypervisor is the signature in leaf 0x40000000, which is defined when bit 31 of
-// ECX of leaf 1 is set; "" otherwise.
+// hypervisor returns the signature in leaf 0x40000000. The leaf is defined when bit 31 of ECX
+// of leaf 1 is set; otherwise the result is "".
 func hypervisor() string {
 	if _, _, ecx, _ := cpuid(1, 0); ecx>>31 == 0 {
 		return ""

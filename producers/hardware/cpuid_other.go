@@ -2,5 +2,5 @@
 
 package hardware
 
-// hypervisor: only x86 processors tell.
+// hypervisor returns "": only x86 processors report a signature.
 func hypervisor() string { return "" }

@@ -15,15 +15,15 @@ type device struct {
 	bus, addr       string // pci 0000:00:02.0, usb 1-1.4
 	vendor, product string // four hexadecimal digits
 	class           string // PCI: six hexadecimal digits; USB: two
-	driver          string // "" when none is bound
-	alias           string // what drivers are chosen by
+	driver          string // "" when no driver is bound
+	alias           string // its modalias; the kernel selects drivers by it
 	dir             string
 }
 
-// id is VENDOR:PRODUCT.
+// id returns VENDOR:PRODUCT.
 func (d device) id() string { return d.vendor + ":" + d.product }
 
-// key is the start of its facts' keys.
+// key returns the prefix of the keys of its facts.
 func (d device) key() string { return d.bus + "." + d.addr + "." }
 
 const pciDir = "sys/bus/pci/devices"
@@ -34,7 +34,7 @@ func (r *factBuilder) pci() []device {
 	for _, addr := range r.list(pciDir) {
 		d, ok := r.pciDevice(addr)
 		if !ok {
-			r.addUnknown("pci."+addr+".id", source+"/"+addr, errors.New("neither modalias nor vendor, device and class can be read"))
+			r.addUnknown("pci."+addr+".id", source+"/"+addr, errors.New("cannot read its modalias, or its vendor, device and class"))
 			continue
 		}
 		out = append(out, d)
@@ -45,7 +45,7 @@ func (r *factBuilder) pci() []device {
 		}
 	}
 	if !r.exists(pciDir) {
-		r.addUnknown("pci.devices", source, errors.New("there is no PCI bus that the kernel shows"))
+		r.addUnknown("pci.devices", source, errors.New("the kernel lists no PCI bus"))
 	} else {
 		r.addCertain("pci.devices", events.NumberValue(int64(len(out))), source)
 	}
@@ -75,7 +75,7 @@ func (r *factBuilder) pciDevice(addr string) (device, bool) {
 	return d, d.vendor != "" && d.product != "" && d.class != ""
 }
 
-// parsePCIAlias takes apart pci:v00008086d00000D57sv…sd…bc06sc00i00.
+// parsePCIAlias parses a modalias such as pci:v00008086d00000D57sv…sd…bc06sc00i00.
 func parsePCIAlias(alias string) (vendor, product, class string, ok bool) {
 	s, ok := strings.CutPrefix(alias, "pci:v")
 	if !ok || len(s) != 48 || s[8] != 'd' || s[17:19] != "sv" || s[27:29] != "sd" || s[37:39] != "bc" || s[41:43] != "sc" || s[45] != 'i' {
@@ -91,7 +91,7 @@ func parsePCIAlias(alias string) (vendor, product, class string, ok bool) {
 
 const usbDir = "sys/bus/usb/devices"
 
-// usb lists devices, not the hubs nor the hosts' own ends.
+// usb returns the USB devices, without hubs and root hubs.
 func (r *factBuilder) usb() []device {
 	const source = "/sys/bus/usb/devices"
 	byAddr := map[string]*device{}
@@ -99,7 +99,7 @@ func (r *factBuilder) usb() []device {
 		addr, _, isInterface := strings.Cut(name, ":")
 		dir := usbDir + "/" + name
 		if isInterface {
-			d := byAddr[addr] // interfaces sort behind their device
+			d := byAddr[addr] // the list is sorted, so interfaces follow their device
 			if d == nil {
 				continue
 			}
@@ -121,10 +121,10 @@ func (r *factBuilder) usb() []device {
 			continue
 		}
 		byAddr[addr] = &device{bus: "usb", addr: addr, vendor: vendor, product: product, class: class, dir: dir}
-		maker, _ := r.text(dir + "/manufacturer")
-		words, _ := r.text(dir + "/product")
-		if words = strings.TrimSpace(maker + " " + words); words != "" {
-			r.addCertain("usb."+addr+".name", events.TextValue(words), source+"/"+addr+"/product")
+		vendorName, _ := r.text(dir + "/manufacturer")
+		name, _ := r.text(dir + "/product")
+		if name = strings.TrimSpace(vendorName + " " + name); name != "" {
+			r.addCertain("usb."+addr+".name", events.TextValue(name), source+"/"+addr+"/product")
 		}
 	}
 	var out []device
@@ -140,14 +140,14 @@ func (r *factBuilder) usb() []device {
 	return out
 }
 
-// Modalias is the name by which the kernel chooses a driver for a device.
+// Modalias is the text by which the kernel selects a driver for a device.
 type Modalias struct {
 	Alias string
-	Path  string // of the file, with leading slash
+	Path  string // of the file that has it, with a leading slash
 }
 
-// Modaliases gives those of every device on every bus, by path, and a name of the
-// same form for every module that the kernel has loaded.
+// Modaliases returns the modaliases of the devices on all buses, by path, and of the machine
+// itself. Each loaded kernel module has an entry "lkmodule:NAME".
 func (c *Collector) Modaliases() []Modalias {
 	t := fileTree{c.cfg.FS}
 	var out []Modalias

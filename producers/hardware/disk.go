@@ -12,16 +12,15 @@ import (
 
 const (
 	blockDir     = "sys/block"
-	sectorBytes  = 512 // the unit of every size in sysfs, whatever the disk's own is
+	sectorBytes  = 512 // the unit of sizes in sysfs, independent of the disk's sector size
 	maxMounts    = 200
 	maxSizeUnits = 1 << 50
 )
 
-// disks describes what data lies on: disks, and what device mapper and md make of
-// them.
+// disks adds disks and the block devices of device mapper and md.
 func (r *factBuilder) disks() {
 	if !r.exists(blockDir) {
-		r.addUnknown("disk.count", "/"+blockDir, errors.New("there is no such directory"))
+		r.addUnknown("disk.count", "/"+blockDir, errors.New("no such directory"))
 		return
 	}
 	count := int64(0)
@@ -59,7 +58,7 @@ func (r *factBuilder) disk(name string) {
 	n, err := r.number(dir + "/queue/rotational")
 	switch {
 	case transport == "virtio", transport == "xen", strings.HasPrefix(model, "QEMU"), strings.HasPrefix(model, "VBOX"), strings.HasPrefix(model, "Virtual"), strings.HasPrefix(model, "VMware"):
-		// What a virtual disk says of its rotation tells nothing of what is behind it.
+		// The rotation flag of a virtual disk does not describe the physical disk.
 		r.addDerived(key+"kind", events.TextValue("virtual"), "/"+dir)
 	case strings.HasPrefix(name, "sr"):
 		r.addDerived(key+"kind", events.TextValue("optical"), "/"+dir)
@@ -72,8 +71,8 @@ func (r *factBuilder) disk(name string) {
 	}
 }
 
-// diskTransport tells how a disk is attached by its name and its place among the
-// devices; "" when that says nothing.
+// diskTransport returns how a disk is attached, derived from its name and its path in sysfs,
+// or "" when it is unknown.
 func diskTransport(name, link string) string {
 	switch {
 	case strings.HasPrefix(name, "nvme"):
@@ -104,15 +103,15 @@ func (r *factBuilder) diskSize(name string) {
 	case err != nil:
 		r.addUnknown(key, source, err)
 	case n == 0 && strings.HasPrefix(name, "sr"), n == 0 && strings.HasPrefix(name, "sd"):
-		r.addUnknown(key, source, errors.New("there is no medium in it"))
+		r.addUnknown(key, source, errors.New("no medium is inserted"))
 	case n < 0 || n > maxSizeUnits:
-		r.addUnknown(key, source, fmt.Errorf("%d sectors cannot be", n))
+		r.addUnknown(key, source, fmt.Errorf("invalid sector count %d", n))
 	default:
 		r.addCertain(key, events.NumberValue(n*sectorBytes), source)
 	}
 }
 
-// diskText records a one-line file, when it is there.
+// diskText adds the text of a file, if the file exists.
 func (r *factBuilder) diskText(name, field, file string) {
 	p := blockDir + "/" + name + "/" + file
 	if s, err := r.text(p); err == nil && s != "" {
@@ -120,8 +119,8 @@ func (r *factBuilder) diskText(name, field, file string) {
 	}
 }
 
-// deviceMapper describes what device mapper makes: LVM, LUKS and their kin, by the start
-// of the identifier; the identifier itself is not recorded.
+// deviceMapper adds a device of device mapper, such as LVM or LUKS. The prefix of its UUID is
+// the kind; the UUID itself is not recorded.
 func (r *factBuilder) deviceMapper(name string) {
 	key := "disk." + name + "."
 	r.diskSize(name)
@@ -142,7 +141,7 @@ func (r *factBuilder) deviceMapper(name string) {
 // mount is one line of mountinfo.
 type mount struct{ device, root, point, fsType, source, options, superOptions string }
 
-// parseMounts reads /proc/PID/mountinfo; lines that are none are left out.
+// parseMounts parses /proc/PID/mountinfo. It skips malformed lines.
 func parseMounts(text string) []mount {
 	var out []mount
 	for line := range strings.Lines(text) {
@@ -159,7 +158,7 @@ func parseMounts(text string) []mount {
 	return out
 }
 
-// unescapeMount takes back \040 and the other octal escapes.
+// unescapeMount decodes octal escapes such as \040.
 func unescapeMount(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -175,7 +174,8 @@ func unescapeMount(s string) string {
 	return b.String()
 }
 
-// dataFilesystems tells which file systems hold data; far ones may hang when asked.
+// dataFilesystems lists the file systems that store data. Only local ones are queried for
+// their size, because statfs on a network file system may block.
 var dataFilesystems = map[string]struct{ local bool }{
 	"ext2": {true}, "ext3": {true}, "ext4": {true}, "xfs": {true}, "btrfs": {true}, "zfs": {true}, "f2fs": {true},
 	"bcachefs": {true}, "jfs": {true}, "reiserfs": {true}, "vfat": {true}, "exfat": {true}, "ntfs": {true}, "ntfs3": {true},
@@ -183,8 +183,8 @@ var dataFilesystems = map[string]struct{ local bool }{
 	"9p": {}, "nfs": {}, "nfs4": {}, "cifs": {}, "smb3": {}, "ceph": {}, "glusterfs": {}, "fuse.sshfs": {},
 }
 
-// filesystems tells where there is room. Each is told once, by its first mount
-// point; overlays count only as the root.
+// filesystems adds mounted file systems with their sizes. Each is added once, with its first
+// mount point. An overlay is added only as the root.
 func (r *factBuilder) filesystems(space func(string) (Space, error)) {
 	const source = "/proc/self/mountinfo"
 	text, err := r.read("proc/self/mountinfo")
@@ -208,13 +208,13 @@ func (r *factBuilder) filesystems(space func(string) (Space, error)) {
 	}
 }
 
-func (r *factBuilder) filesystemSpace(key, point string, local bool, ask func(string) (Space, error)) {
+func (r *factBuilder) filesystemSpace(key, point string, local bool, query func(string) (Space, error)) {
 	const source = "statfs"
-	s, err := Space{}, errors.New("a file system over the network may not answer; not asked")
-	if local && ask == nil {
-		err = errors.New("not asked")
+	s, err := Space{}, errors.New("network file systems are not queried, because they may not answer")
+	if local && query == nil {
+		err = errors.New("not queried")
 	} else if local {
-		s, err = ask(point)
+		s, err = query(point)
 	}
 	if err != nil {
 		r.addUnknown(key+"size_b", source, err)

@@ -1,16 +1,16 @@
-// Package hardware finds out what the machine is: processor, memory, graphics and
+// Package hardware collects facts about the machine: processor, memory, graphics and
 // accelerators, disks, network, firmware, virtualization, limits, kernel and
-// distribution; and which packages suit it.
+// distribution. It also recommends packages for this hardware.
 //
 // It promises:
 //
-//   - Every fact has a value, a source and a confidence, or says why there is no
-//     value. What could not be read is never a zero.
-//   - It reads files below one root and asks through the functions of [Config].
-//     It starts no process, uses no network, writes nothing, and needs no root;
-//     what only root may read is then an error of that fact.
-//   - No serial numbers, hardware addresses or kernel command lines: facts are kept
-//     for ever, and hold no secrets.
-//   - The same machine gives the same stable facts, from any number of goroutines
-//     at once. Volatile facts (free memory, free disk) are read anew every time.
+//   - Every fact has a value, a source and a confidence. A fact without a value has the
+//     reason instead; a failed read is never reported as zero.
+//   - It reads files below one root and calls the functions of [Config]. It starts no
+//     process, uses no network, writes nothing, and does not need root. Where only root
+//     may read a file, the fact has that error.
+//   - Facts hold no secrets, because the log stores them permanently: no serial numbers,
+//     no hardware addresses, no kernel command line.
+//   - The same machine has the same stable facts, from any number of goroutines at once.
+//     Volatile facts, such as free memory, are read again every time.
 package hardware

@@ -8,10 +8,10 @@ import (
 	"cortex/events"
 )
 
-// efiVariables is the vendor under which Secure Boot's own variables lie.
+// efiVariables is the vendor number of the EFI variables of Secure Boot.
 const efiVariables = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 
-// chassisTypes names those types of the SMBIOS specification (7.4.1) that matter.
+// chassisTypes names the common chassis types of the SMBIOS specification (7.4.1).
 var chassisTypes = map[int64]string{
 	1: "other", 3: "desktop", 4: "desktop", 6: "tower", 7: "tower", 8: "laptop", 9: "laptop", 10: "laptop", 11: "handheld",
 	13: "all-in-one", 14: "laptop", 17: "server", 23: "server", 28: "blade", 30: "tablet", 31: "laptop", 32: "laptop", 35: "mini", 36: "stick",
@@ -26,23 +26,23 @@ func (r *factBuilder) firmware() {
 		r.secureBoot()
 	case r.exists("sys/firmware/devicetree/base"):
 		r.addCertain("firmware.kind", events.TextValue("devicetree"), "/sys/firmware/devicetree")
-		r.addDerived("firmware.secure_boot", events.BoolValue(false), "only EFI firmware has it")
+		r.addDerived("firmware.secure_boot", events.BoolValue(false), "only EFI firmware has Secure Boot")
 	case r.exists("sys/firmware"):
 		kind := "bios"
 		if !r.exists("sys/firmware/dmi") && !r.exists("sys/class/dmi/id") {
 			kind = "none" // a virtual machine that starts its kernel directly
 		}
 		r.addDerived("firmware.kind", events.TextValue(kind), "/sys/firmware")
-		r.addDerived("firmware.secure_boot", events.BoolValue(false), "only EFI firmware has it")
+		r.addDerived("firmware.secure_boot", events.BoolValue(false), "only EFI firmware has Secure Boot")
 	default:
-		err := errors.New("there is no /sys/firmware")
+		err := errors.New("/sys/firmware does not exist")
 		r.addUnknown("firmware.kind", "/sys/firmware", err)
 		r.addUnknown("firmware.secure_boot", "/sys/firmware", err)
 	}
 	r.tpm()
 }
 
-// dmi takes makers and models, no serial numbers.
+// dmi adds vendors and models. It reads no serial numbers.
 func (r *factBuilder) dmi() {
 	const dir = "sys/class/dmi/id"
 	for _, name := range []string{"sys_vendor", "product_name", "product_version", "board_vendor", "board_name", "bios_vendor", "bios_version", "bios_date"} {
@@ -51,7 +51,7 @@ func (r *factBuilder) dmi() {
 		case err != nil:
 			r.addUnknown("dmi."+name, "/"+dir+"/"+name, err)
 		case s == "" || s == "To Be Filled By O.E.M." || s == "Default string" || s == "System Product Name":
-			r.addUnknown("dmi."+name, "/"+dir+"/"+name, errors.New("the maker left it empty"))
+			r.addUnknown("dmi."+name, "/"+dir+"/"+name, errors.New("the vendor did not set it"))
 		default:
 			r.addCertain("dmi."+name, events.TextValue(s), "/"+dir+"/"+name)
 		}
@@ -68,18 +68,19 @@ func (r *factBuilder) dmi() {
 	}
 }
 
-// secureBoot reads two EFI variables: four bytes of attributes, then the value.
+// secureBoot reads two EFI variables. Each has four bytes of attributes and one byte with the
+// value.
 func (r *factBuilder) secureBoot() {
 	for _, v := range []struct{ key, name string }{{"firmware.secure_boot", "SecureBoot"}, {"firmware.setup_mode", "SetupMode"}} {
 		p := "sys/firmware/efi/efivars/" + v.name + "-" + efiVariables
 		s, err := r.read(p)
 		switch {
 		case isNotExist(err) && r.list("sys/firmware/efi/efivars") != nil:
-			r.addDerived(v.key, events.BoolValue(false), "/"+p) // the firmware does not know it
+			r.addDerived(v.key, events.BoolValue(false), "/"+p) // the firmware does not have the variable
 		case err != nil:
 			r.addUnknown(v.key, "/"+p, err)
 		case len(s) != 5:
-			r.addUnknown(v.key, "/"+p, errors.New("the variable has "+strconv.Itoa(len(s))+" bytes, not 5"))
+			r.addUnknown(v.key, "/"+p, errors.New("the variable has "+strconv.Itoa(len(s))+" bytes instead of 5"))
 		default:
 			r.addCertain(v.key, events.BoolValue(s[4] == 1), "/"+p)
 		}
@@ -102,21 +103,21 @@ func (r *factBuilder) tpm() {
 		r.addDerived("tpm.present", events.BoolValue(false), "/"+dir)
 		return
 	}
-	r.addUnknown("tpm.present", "/"+dir, errors.New("there is no /sys/class"))
+	r.addUnknown("tpm.present", "/"+dir, errors.New("/sys/class does not exist"))
 }
 
-// power tells about batteries and mains.
+// power adds batteries and mains power.
 func (r *factBuilder) power() {
 	const dir = "sys/class/power_supply"
 	if !r.exists(dir) {
-		r.addUnknown("power.batteries", "/"+dir, errors.New("the kernel shows no power supplies"))
+		r.addUnknown("power.batteries", "/"+dir, errors.New("the kernel lists no power supplies"))
 		return
 	}
 	batteries := int64(0)
 	for _, name := range r.list(dir) {
 		at := dir + "/" + name
 		kind, _ := r.text(at + "/type")
-		if scope, _ := r.text(at + "/scope"); kind == "Battery" && scope != "Device" { // a mouse's battery is the mouse's
+		if scope, _ := r.text(at + "/scope"); kind == "Battery" && scope != "Device" { // "Device": the battery of a peripheral, such as a mouse
 			batteries++
 			r.battery("battery."+name+".", at)
 		}

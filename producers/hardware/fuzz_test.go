@@ -10,9 +10,9 @@ import (
 	"cortex/producers/hardware"
 )
 
-// foreign are the files that something else than the kernel's own hand may shape,
-// one after the other in the fuzzer's input.
-var foreign = []string{
+// untrusted lists files whose content devices, users or container managers can influence. The
+// fuzzer replaces one of them.
+var untrusted = []string{
 	"proc/cpuinfo", "proc/meminfo", "proc/self/cgroup", "proc/self/mountinfo", "etc/os-release", "var/lib/dpkg/arch",
 	"sys/devices/system/cpu/online", "sys/devices/system/cpu/cpu0/cache/index0/size", "sys/devices/system/cpu/cpu0/cache/index0/shared_cpu_list",
 	"sys/bus/pci/devices/0000:01:00.0/modalias", "sys/bus/pci/devices/0000:01:00.0/resource", "sys/bus/pci/devices/0000:01:00.0/mem_info_vram_total",
@@ -21,9 +21,9 @@ var foreign = []string{
 	"sys/block/sda/size", "sys/fs/cgroup/cpu.max", "sys/fs/cgroup/memory.max", "sys/kernel/security/lockdown", "sys/devices/system/memory/block_size_bytes",
 }
 
-// FuzzCollect puts any text into one file of a machine that has sensible others.
+// FuzzCollect replaces one file of a valid machine with any text.
 func FuzzCollect(f *testing.F) {
-	sensible := map[string]string{
+	valid := map[string]string{
 		"proc/cpuinfo": vmCPU, "proc/meminfo": "MemTotal: 1 kB\n", "proc/self/cgroup": "0::/\n",
 		"proc/self/mountinfo":           "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
 		"sys/devices/system/cpu/online": "0-1\n", "sys/devices/system/cpu/cpu0/cache/index0/level": "1\n",
@@ -32,18 +32,18 @@ func FuzzCollect(f *testing.F) {
 		"sys/bus/usb/devices/1-1/idVendor":              "0001\n", "sys/bus/usb/devices/1-1/idProduct": "0002\n", "sys/bus/usb/devices/1-1/bDeviceClass": "00\n",
 		"sys/class/power_supply/BAT0/type": "Battery\n",
 	}
-	for i, name := range foreign {
-		f.Add(uint8(i), sensible[name])
+	for i, name := range untrusted {
+		f.Add(uint8(i), valid[name])
 		f.Add(uint8(i), "max 100000\n0-8191,1\n-1\x00\x1b[2J")
 	}
 	f.Fuzz(func(t *testing.T, which uint8, text string) {
-		root := files(sensible)
-		name := foreign[int(which)%len(foreign)]
+		root := files(valid)
+		name := untrusted[int(which)%len(untrusted)]
 		root[name] = files(map[string]string{"x": text})["x"]
 		r := collect(t, root)
 		for _, f := range r.Facts {
 			if !json.Valid([]byte(f.Value)) && f.Known() {
-				t.Errorf("%s: %q is no JSON", f.Key, f.Value)
+				t.Errorf("%s: %q is not JSON", f.Key, f.Value)
 			}
 			for _, s := range []string{f.Key, f.Value.String(), f.Source, f.Error} {
 				for _, c := range s {
@@ -66,7 +66,7 @@ func FuzzCollect(f *testing.F) {
 			t.Fatal(err)
 		}
 		if again, err := json.Marshal(back); err != nil || string(again) != string(data) {
-			t.Errorf("it does not come back equal: %v", err)
+			t.Errorf("the snapshot changed in a round trip: %v", err)
 		}
 	})
 }
@@ -77,28 +77,28 @@ func FuzzParseNVIDIAReport(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := hardware.ParseNVIDIAReport(data)
 		if err != nil && (r.Driver != "" || r.Devices != nil) {
-			t.Error("a report that is refused is given all the same")
+			t.Error("an invalid report is returned")
 		}
 		for _, d := range r.Devices {
 			if len(d.PCI) < 12 {
-				t.Errorf("%q passed for a PCI address", d.PCI)
+				t.Errorf("%q was accepted as a PCI address", d.PCI)
 			}
 		}
 	})
 }
 
-func TestAReportThatNamesNoDeviceIsRefused(t *testing.T) {
+func TestParseNVIDIAReportRefusesInvalidReports(t *testing.T) {
 	for _, text := range []string{"", "[]", "{", `{"devices":[{"pci":""}]}`, `{"devices":[{"pci":"0000:01:00.g"}]}`, `{"devices":[{"pci":"0000:01:00.0","total_b":-1}]}`} {
 		if _, err := hardware.ParseNVIDIAReport([]byte(text)); err == nil {
-			t.Errorf("%s passed", text)
+			t.Errorf("%s was accepted", text)
 		}
 	}
 	if _, err := hardware.ParseNVIDIAReport(make([]byte, 2<<20)); err == nil {
-		t.Error("two megabytes passed")
+		t.Error("two megabytes were accepted")
 	}
 }
 
-func TestALinkCannotLeadCollectingAstray(t *testing.T) {
+func TestLinkLoopIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.MkdirAll(dir+"/proc", 0o755); err != nil {
 		t.Fatal(err)
@@ -106,5 +106,5 @@ func TestALinkCannotLeadCollectingAstray(t *testing.T) {
 	if err := os.Symlink("cpuinfo", dir+"/proc/cpuinfo"); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, collect(t, os.DirFS(dir)), map[string]string{"cpu.model": "? the kernel gives no name and no number that is known", "cpu.flags": "? too many levels of symbolic links"})
+	expect(t, collect(t, os.DirFS(dir)), map[string]string{"cpu.model": "? the kernel reports neither a name nor a known part number", "cpu.flags": "? too many levels of symbolic links"})
 }

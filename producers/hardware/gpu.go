@@ -10,7 +10,7 @@ import (
 	"cortex/events"
 )
 
-// Vendors of graphics and accelerators.
+// PCI vendor numbers of graphics cards and accelerators.
 const (
 	vendorAMD    = "1002"
 	vendorIntel  = "8086"
@@ -23,11 +23,11 @@ var gpuVendors = map[string]string{
 	"1234": "QEMU", "15ad": "VMware", "1b36": "Red Hat", "80ee": "VirtualBox", "1414": "Microsoft",
 }
 
-// isGPU: display controllers of every kind; NVIDIA's accelerators are "3D
-// controllers" among them.
+// isGPU reports whether the device is a display controller. NVIDIA's accelerators are display
+// controllers of the subclass "3D controller".
 func (d device) isGPU() bool { return d.bus == "pci" && strings.HasPrefix(d.class, "03") }
 
-// isAccelerator: "processing accelerators".
+// isAccelerator reports whether the device has the PCI class "processing accelerator".
 func (d device) isAccelerator() bool { return d.bus == "pci" && strings.HasPrefix(d.class, "12") }
 
 func gpuKey(d device) string {
@@ -37,8 +37,8 @@ func gpuKey(d device) string {
 	return "gpu." + d.addr + "."
 }
 
-// gpus describes graphics cards and processing accelerators, as far as the kernel
-// tells; what only NVIDIA's driver knows comes later.
+// gpus adds graphics cards and processing accelerators with the facts in files of the kernel.
+// [factBuilder.nvidia] adds those of NVIDIA's driver.
 func (r *factBuilder) gpus(devices []device) {
 	gpus, accelerators := int64(0), int64(0)
 	for _, d := range devices {
@@ -77,15 +77,15 @@ func (r *factBuilder) gpus(devices []device) {
 		r.addDerived("accelerator.count", events.NumberValue(accelerators), "/"+pciDir)
 		return
 	}
-	r.addUnknown("gpu.count", "/"+pciDir, errors.New("there is no PCI bus that the kernel shows"))
+	r.addUnknown("gpu.count", "/"+pciDir, errors.New("the kernel lists no PCI bus"))
 }
 
-// amd reads what the amdgpu driver tells. On processors with built-in graphics
-// VRAM is only what is set aside; GTT is the memory that can be used besides.
+// amd adds the facts of the driver amdgpu. On processors with integrated graphics, VRAM is the
+// memory that the firmware reserves; GTT is the further memory that the graphics can use.
 func (r *factBuilder) amd(key string, d device) {
 	for _, f := range []struct {
 		name, file string
-		passing    bool
+		volatile   bool
 	}{
 		{"vram_total_b", "mem_info_vram_total", false},
 		{"vram_used_b", "mem_info_vram_used", true},
@@ -96,10 +96,10 @@ func (r *factBuilder) amd(key string, d device) {
 		n, err := r.number(d.dir + "/" + f.file)
 		switch {
 		case err != nil && d.driver != "amdgpu":
-			r.addUnknown(key+f.name, source, errors.New("only the driver amdgpu tells"))
+			r.addUnknown(key+f.name, source, errors.New("only the driver amdgpu reports it"))
 		case err != nil:
 			r.addUnknown(key+f.name, source, err)
-		case f.passing:
+		case f.volatile:
 			r.addVolatile(key+f.name, events.NumberValue(n), source)
 		default:
 			r.addCertain(key+f.name, events.NumberValue(n), source)
@@ -128,7 +128,7 @@ func (r *factBuilder) amd(key string, d device) {
 	}
 }
 
-// kfdAddress makes a PCI address of a compute node's properties.
+// kfdAddress returns the PCI address in the properties of a compute node.
 func kfdAddress(p map[string]string) string {
 	loc, err := strconv.ParseUint(p["location_id"], 10, 16)
 	domain, err2 := strconv.ParseUint(cmp.Or(p["domain"], "0"), 10, 32)
@@ -138,7 +138,8 @@ func kfdAddress(p map[string]string) string {
 	return fmt.Sprintf("%04x:%02x:%02x.%x", domain, loc>>8, loc>>3&0x1f, loc&7)
 }
 
-// gfxTarget turns 110000 into gfx1100, 90402 into gfx942: major, minor, stepping.
+// gfxTarget formats a target version of major, minor and stepping: 110000 is gfx1100, and
+// 90402 is gfx942.
 func gfxTarget(s string) string {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n == 0 {
@@ -147,8 +148,8 @@ func gfxTarget(s string) string {
 	return fmt.Sprintf("gfx%d%x%x", n/10000, n/100%100, n%100)
 }
 
-// intel: processors' own graphics use the machine's memory. Of cards the kernel
-// tells no size; the largest window onto it is the least it can be.
+// intel adds the memory of Intel graphics. Integrated graphics use the memory of the machine.
+// For cards the kernel does not report the size; the largest memory window is a lower bound.
 func (r *factBuilder) intel(key string, d device) {
 	if d.addr == "0000:00:02.0" {
 		r.addDerived(key+"shares_memory", events.BoolValue(true), "/"+d.dir)
@@ -165,8 +166,8 @@ func (r *factBuilder) intel(key string, d device) {
 	}
 }
 
-// largestWindow is the size of the largest prefetchable memory window in a PCI
-// device's resource file.
+// largestWindow returns the size of the largest prefetchable memory window in the resource
+// file of a PCI device.
 func largestWindow(text string) int64 {
 	const memory, prefetch = 0x200, 0x2000
 	best := int64(0)
@@ -186,8 +187,8 @@ func largestWindow(text string) int64 {
 	return best
 }
 
-// accelerators are those with a driver of the kernel's accel subsystem, such as
-// neural processing units.
+// accelerators adds the devices with a driver of the kernel's accel subsystem, such as neural
+// processing units.
 func (r *factBuilder) accelerators() {
 	const dir = "sys/class/accel"
 	for _, name := range r.list(dir) {
@@ -207,7 +208,7 @@ func (r *factBuilder) accelerators() {
 
 const pciIDsPath = "/usr/share/misc/pci.ids"
 
-// pciName looks a device up in the list that the package pci.ids installs.
+// pciName returns the name of a device from the list in the package pci.ids.
 func (r *factBuilder) pciName(d device) (string, error) {
 	if r.pciIDs == nil {
 		text, err := r.read(strings.TrimPrefix(pciIDsPath, "/"))
@@ -221,18 +222,18 @@ func (r *factBuilder) pciName(d device) (string, error) {
 	}
 	name := findPCIName(r.pciIDs.text, d.vendor, d.product)
 	if name == "" {
-		return "", errors.New("the list does not have " + d.id())
+		return "", errors.New("the list has no device " + d.id())
 	}
 	return sanitize(name), nil
 }
 
-// pciNames is the list as read, or why not.
+// pciNames is the list, or the error of reading it.
 type pciNames struct {
 	text string
 	err  error
 }
 
-// findPCIName finds "VENDOR DEVICE" in a pci.ids file; "" when it is not there.
+// findPCIName returns "VENDOR DEVICE" from a pci.ids file, or "" when the device is missing.
 func findPCIName(list, vendor, product string) string {
 	_, rest, ok := strings.Cut("\n"+list, "\n"+vendor+"  ")
 	if !ok {

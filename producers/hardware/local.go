@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// LocalConfig describes how to look at the machine whose root directory is root; "/" is
-// this one. nvidia asks NVIDIA's library and may be nil.
+// LocalConfig returns the configuration for the machine with that root directory. nvidia
+// queries NVIDIA's library and may be nil. The processor and NVIDIA's library are queried
+// only for the root "/".
 func LocalConfig(root string, nvidia func(context.Context) (NVIDIAReport, error)) Config {
 	c := Config{FS: os.DirFS(root), Now: time.Now, Space: func(p string) (Space, error) { return statfs(filepath.Join(root, p)) }}
 	if root == "/" {

@@ -24,8 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(withTable{m}) }
 
-// ghwDir finds the module whose snapshots of real machines are the fixtures;
-// tools.mod pins its version. It is fetched when it is not there.
+// ghwDir returns the directory of the module whose snapshots of real machines are the
+// fixtures. tools.mod pins its version. It downloads the module if necessary.
 var ghwDir = sync.OnceValues(func() (string, error) {
 	run := func(args ...string) (string, error) {
 		out, err := exec.Command("go", args...).Output()
@@ -41,16 +41,16 @@ var ghwDir = sync.OnceValues(func() (string, error) {
 	return run("list", "-modfile=../../tools.mod", "-m", "-f", "{{.Dir}}", "github.com/jaypipes/ghw")
 })
 
-// snapshot is a real machine's files. Without the module the test fails, but for
-// -short, where it is skipped.
+// snapshot returns the files of a real machine. Without the module the test fails; with -short
+// it is skipped.
 func snapshot(t testing.TB, name string) fstest.MapFS {
 	t.Helper()
 	dir, err := ghwDir()
 	if err != nil && testing.Short() {
-		t.Skip("the module with the snapshots cannot be had: ", err)
+		t.Skip("download the module with the snapshots: ", err)
 	}
 	if err != nil {
-		t.Fatal("the module with the snapshots cannot be had: ", err)
+		t.Fatal("download the module with the snapshots: ", err)
 	}
 	f, err := os.Open(filepath.Join(dir, "testdata", "snapshots", name+".tar.gz"))
 	if err != nil {
@@ -84,7 +84,7 @@ func snapshot(t testing.TB, name string) fstest.MapFS {
 	}
 }
 
-// files is a machine made of some files; a name that ends in @ is a link.
+// files returns a machine with these files. A name that ends in @ is a symbolic link.
 func files(contents map[string]string) fstest.MapFS {
 	out := fstest.MapFS{}
 	for name, data := range contents {
@@ -97,7 +97,7 @@ func files(contents map[string]string) fstest.MapFS {
 	return out
 }
 
-// collect reads a machine that can be asked nothing but its files.
+// collect reads a machine from its files only.
 func collect(t testing.TB, root fs.FS, more ...func(*hardware.Config)) hardware.Reading {
 	t.Helper()
 	cfg := hardware.Config{FS: root, Now: func() time.Time { return time.Unix(0, 0) }}
@@ -111,11 +111,11 @@ func collect(t testing.TB, root fs.FS, more ...func(*hardware.Config)) hardware.
 	if err := r.Snapshot(events.HardwareSnapshotOnRequest).Validate(); err != nil {
 		t.Errorf("the snapshot is not valid: %v", err)
 	}
-	saw(r.Facts)
+	noteFacts(r.Facts)
 	return r
 }
 
-// values gives those facts as people see them; what is not known as "? WHY".
+// values returns facts as text: an unknown one as "? REASON", a missing one as "-".
 func values(r hardware.Reading, keys ...string) map[string]string {
 	out := map[string]string{}
 	for _, k := range keys {
@@ -132,12 +132,12 @@ func values(r hardware.Reading, keys ...string) map[string]string {
 	return out
 }
 
-// expect compares facts with what they should be.
+// expect compares facts with the wanted texts.
 func expect(t *testing.T, r hardware.Reading, want map[string]string) {
 	t.Helper()
 	for key, w := range want {
 		if got := values(r, key)[key]; got != w {
-			t.Errorf("%s is %q, not %q", key, got, w)
+			t.Errorf("%s: got %q, want %q", key, got, w)
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"cortex/events"
 )
 
-// parseMemInfo parses /proc/meminfo and its like: bytes, or a number without unit.
+// parseMemInfo parses /proc/meminfo. Sizes are in bytes; values without a unit are numbers.
 func parseMemInfo(text string) map[string]int64 {
 	out := map[string]int64{}
 	for k, v := range parseFields(text, ":") {
@@ -31,7 +31,7 @@ func (r *factBuilder) memory() {
 	m := parseMemInfo(text)
 	for _, f := range []struct {
 		key, field string
-		passing    bool
+		volatile   bool
 	}{
 		{"memory.total_b", "MemTotal", false},
 		{"memory.available_b", "MemAvailable", true},
@@ -47,8 +47,8 @@ func (r *factBuilder) memory() {
 		case err != nil:
 			r.addUnknown(f.key, source, err)
 		case !ok:
-			r.addUnknown(f.key, source, errors.New("the kernel does not tell "+f.field))
-		case f.passing:
+			r.addUnknown(f.key, source, errors.New("the file has no field "+f.field))
+		case f.volatile:
 			r.addVolatile(f.key, events.NumberValue(n), source)
 		default:
 			r.addCertain(f.key, events.NumberValue(n), source)
@@ -59,14 +59,14 @@ func (r *factBuilder) memory() {
 	r.pressure()
 }
 
-// physicalMemory counts the blocks that are online: what is built in, of which the
-// kernel keeps a part for itself.
+// physicalMemory sums the memory blocks that are online. This is the installed memory;
+// the kernel reserves a part of it, so memory.total_b is smaller.
 func (r *factBuilder) physicalMemory() {
 	const dir, source = "sys/devices/system/memory", "/sys/devices/system/memory"
 	size, err := r.text(dir + "/block_size_bytes")
 	block, parseErr := strconv.ParseInt(size, 16, 64)
 	if err != nil || parseErr != nil || block <= 0 || block > 1<<40 {
-		return // not every kernel has it, and memory.total_b says the most important
+		return // not every kernel has memory blocks; memory.total_b covers the common need
 	}
 	blocks := int64(0)
 	for _, name := range r.list(dir) {
@@ -101,12 +101,12 @@ func (r *factBuilder) zram() {
 	}
 }
 
-// pressure tells the share of time in percent, of the last ten seconds, that
-// something waited.
+// pressure adds the share of the last ten seconds, in percent, in which tasks waited for a
+// resource.
 func (r *factBuilder) pressure() {
-	for _, what := range []string{"cpu", "io", "memory"} {
-		key, source := "pressure."+what+".some_avg10_pct", "/proc/pressure/"+what
-		text, err := r.read("proc/pressure/" + what)
+	for _, resource := range []string{"cpu", "io", "memory"} {
+		key, source := "pressure."+resource+".some_avg10_pct", "/proc/pressure/"+resource
+		text, err := r.read("proc/pressure/" + resource)
 		if err != nil {
 			r.addUnknown(key, source, err)
 			continue
@@ -115,7 +115,7 @@ func (r *factBuilder) pressure() {
 			kind, rest, _ := strings.Cut(line, " ")
 			avg, _, _ := strings.Cut(strings.TrimPrefix(rest, "avg10="), " ")
 			if _, err := strconv.ParseFloat(avg, 64); err == nil && (kind == "some" || kind == "full") {
-				r.addVolatile("pressure."+what+"."+kind+"_avg10_pct", events.TextValue(avg), source)
+				r.addVolatile("pressure."+resource+"."+kind+"_avg10_pct", events.TextValue(avg), source)
 			}
 		}
 	}

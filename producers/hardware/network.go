@@ -6,12 +6,12 @@ import (
 	"cortex/events"
 )
 
-// network describes the interfaces that have a device; bridges, tunnels and pairs
-// are software.
+// network adds the interfaces that belong to a device. Bridges, tunnels and other virtual
+// interfaces are left out.
 func (r *factBuilder) network() {
 	const dir = "sys/class/net"
 	if !r.exists(dir) {
-		r.addUnknown("net.count", "/"+dir, errors.New("there is no such directory"))
+		r.addUnknown("net.count", "/"+dir, errors.New("no such directory"))
 		return
 	}
 	count := int64(0)
@@ -32,19 +32,19 @@ func (r *factBuilder) network() {
 		if d := r.linkBase(at + "/device/driver"); d != "" {
 			r.addCertain(key+"driver", events.TextValue(d), "/"+at+"/device/driver")
 		} else {
-			r.addUnknown(key+"driver", "/"+at+"/device/driver", errors.New("no driver is named"))
+			r.addUnknown(key+"driver", "/"+at+"/device/driver", errors.New("no driver is bound"))
 		}
 		if s, err := r.text(at + "/operstate"); err == nil {
 			r.addVolatile(key+"state", events.TextValue(s), "/"+at+"/operstate")
 		}
-		if n, err := r.number(at + "/speed"); err == nil && n > 0 { // -1 and errors: no link, or not told
+		if n, err := r.number(at + "/speed"); err == nil && n > 0 { // without a link it is -1, or reading it fails
 			r.addVolatile(key+"speed_mbps", events.NumberValue(n), "/"+at+"/speed")
 		}
 	}
 	r.addCertain("net.count", events.NumberValue(count), "/"+dir)
 }
 
-// textOrEmpty is a file's text, "" when it cannot be read.
+// textOrEmpty returns the text of a file, or "" when it cannot be read.
 func (r *factBuilder) textOrEmpty(name string) string {
 	s, _ := r.text(name)
 	return s

@@ -12,50 +12,50 @@ import (
 	"cortex/events"
 )
 
-// NVIDIAReport is what NVIDIA's management library tells.
+// NVIDIAReport is the data of NVIDIA's management library.
 type NVIDIAReport struct {
 	Driver  string         `json:"driver,omitempty"`
-	CUDA    string         `json:"cuda,omitempty"` // the newest that the driver can: 12.4
+	CUDA    string         `json:"cuda,omitempty"` // the newest version that the driver supports, such as 12.4
 	Devices []NVIDIADevice `json:"devices"`
 }
 
-// NVIDIADevice is one of its devices. What could not be asked is in Errors, by
-// the name of the field.
+// NVIDIADevice is one device. Errors has the reason for each field without a value, by the
+// name of the field.
 type NVIDIADevice struct {
 	PCI     string            `json:"pci"` // 0000:01:00.0
 	Name    string            `json:"name,omitempty"`
 	TotalB  uint64            `json:"total_b,omitempty"`
 	UsedB   uint64            `json:"used_b,omitempty"`
-	Compute string            `json:"compute,omitempty"` // compute capability: 9.0
+	Compute string            `json:"compute,omitempty"` // compute capability, such as 9.0
 	MIG     string            `json:"mig,omitempty"`     // enabled, disabled, unsupported
 	Errors  map[string]string `json:"errors,omitempty"`
 }
 
-// errNoValue: the library was asked and is silent.
-var errNoValue = errors.New("the library does not tell")
+// errNoValue means that the library returned neither a value nor an error.
+var errNoValue = errors.New("the library does not report it")
 
-// maxNVIDIAReportBytes bounds what the helper may say.
+// maxNVIDIAReportBytes limits the output of cortex-nvml.
 const maxNVIDIAReportBytes = 1 << 20
 
 // ParseNVIDIAReport reads the report that the program cortex-nvml prints.
 func ParseNVIDIAReport(data []byte) (NVIDIAReport, error) {
 	var r NVIDIAReport
 	if len(data) > maxNVIDIAReportBytes {
-		return r, fmt.Errorf("%d bytes are more than %d", len(data), maxNVIDIAReportBytes)
+		return r, fmt.Errorf("read the report of cortex-nvml: it has %d bytes; the limit is %d", len(data), maxNVIDIAReportBytes)
 	}
 	if err := json.Unmarshal(data, &r); err != nil {
 		return NVIDIAReport{}, fmt.Errorf("read the report of cortex-nvml: %w", err)
 	}
 	for i, d := range r.Devices {
 		if !validPCIAddress(d.PCI) {
-			return NVIDIAReport{}, fmt.Errorf("device %d: %.40q is no PCI address", i, d.PCI)
+			return NVIDIAReport{}, fmt.Errorf("read the report of cortex-nvml: device %d: invalid PCI address %.40q", i, d.PCI)
 		}
 	}
 	return r, nil
 }
 
-// validPCIAddress checks DOMAIN:BUS:DEVICE.FUNCTION with four to eight digits of
-// domain.
+// validPCIAddress reports whether a text has the form DOMAIN:BUS:DEVICE.FUNCTION. The domain
+// has four to eight digits.
 func validPCIAddress(s string) bool {
 	domain, rest, ok := strings.Cut(s, ":")
 	if !ok || len(domain) < 4 || len(domain) > 8 || len(rest) != 7 || rest[2] != ':' || rest[5] != '.' {
@@ -64,52 +64,52 @@ func validPCIAddress(s string) bool {
 	return strings.Trim(domain+rest[:2]+rest[3:5]+rest[6:], "0123456789abcdef") == ""
 }
 
-// nvidia tells about NVIDIA's devices: by the library where the driver runs, by
-// the driver's own files, and what follows from the device's number.
-func (r *factBuilder) nvidia(ctx context.Context, ask func(context.Context) (NVIDIAReport, error), devices []device) {
-	var mine []device
-	running := false
+// nvidia adds the facts of NVIDIA's devices: from the library if the driver is loaded, from
+// files of the driver, and from the table of device numbers.
+func (r *factBuilder) nvidia(ctx context.Context, query func(context.Context) (NVIDIAReport, error), devices []device) {
+	var cards []device
+	loaded := false
 	for _, d := range devices {
 		if d.vendor == vendorNVIDIA && (d.isGPU() || d.isAccelerator()) {
-			mine = append(mine, d)
-			running = running || d.driver == "nvidia"
+			cards = append(cards, d)
+			loaded = loaded || d.driver == "nvidia"
 		}
 	}
-	if len(mine) == 0 {
+	if len(cards) == 0 {
 		return
 	}
-	for _, d := range mine {
+	for _, d := range cards {
 		r.nvidiaArchitecture(gpuKey(d), d)
 	}
 	if text, err := r.read("proc/driver/nvidia/version"); err == nil {
-		running = true
+		loaded = true
 		if v := nvidiaVersion(text); v != "" {
 			r.addCertain("nvidia.driver_version", events.TextValue(v), "/proc/driver/nvidia/version")
 		}
 	}
 	const source = "libnvidia-ml.so.1"
-	told, err := NVIDIAReport{}, errors.New("the driver nvidia is not at work")
-	if running && ask == nil {
-		err = errors.New("nothing here can ask it")
-	} else if running {
-		told, err = ask(ctx)
+	report, err := NVIDIAReport{}, errors.New("the driver nvidia is not loaded")
+	if loaded && query == nil {
+		err = errors.New("the library was not queried")
+	} else if loaded {
+		report, err = query(ctx)
 	}
-	if told.CUDA != "" {
-		r.addCertain("nvidia.cuda_version", events.TextValue(sanitize(told.CUDA)), source)
+	if report.CUDA != "" {
+		r.addCertain("nvidia.cuda_version", events.TextValue(sanitize(report.CUDA)), source)
 	} else {
 		r.addUnknown("nvidia.cuda_version", source, cmp.Or(err, errNoValue))
 	}
-	if told.Driver != "" {
-		r.addCertain("nvidia.driver_version", events.TextValue(sanitize(told.Driver)), source)
+	if report.Driver != "" {
+		r.addCertain("nvidia.driver_version", events.TextValue(sanitize(report.Driver)), source)
 	}
 	byAddr := map[string]NVIDIADevice{}
-	for _, d := range told.Devices {
+	for _, d := range report.Devices {
 		byAddr[d.PCI] = d
 	}
-	for _, d := range mine {
+	for _, d := range cards {
 		n, ok := byAddr[d.addr]
 		if !ok && err == nil {
-			n.Errors = map[string]string{"total_b": "the library does not list it", "used_b": "the library does not list it"}
+			n.Errors = map[string]string{"total_b": "the library does not list this device", "used_b": "the library does not list this device"}
 		}
 		r.nvidiaDevice(gpuKey(d), source, n, err)
 		r.nvidiaName(gpuKey(d), d)
@@ -142,7 +142,7 @@ func (r *factBuilder) nvidiaDevice(key, source string, n NVIDIADevice, err error
 	}
 }
 
-// nvidiaName takes the name from the driver's own file when the library gave none.
+// nvidiaName adds the name from a file of the driver, unless the library returned one.
 func (r *factBuilder) nvidiaName(key string, d device) {
 	if f := r.facts[key+"name"]; f.Value != "" && f.Confidence == events.ConfidenceCertain {
 		return
@@ -150,15 +150,15 @@ func (r *factBuilder) nvidiaName(key string, d device) {
 	p := "proc/driver/nvidia/gpus/" + d.addr + "/information"
 	text, err := r.read(p)
 	if err != nil {
-		return // the name from the list of devices, or why there is none, stays
+		return // keep the fact from the list of PCI devices
 	}
 	if name := parseFields(text, ":")["Model"]; name != "" {
 		r.addCertain(key+"name", events.TextValue(sanitize(name)), "/"+p)
 	}
 }
 
-// nvidiaVersion finds the version in a line such as "NVRM version: NVIDIA UNIX
-// x86_64 Kernel Module  535.183.01  Sun May 12 …".
+// nvidiaVersion returns the version in a line such as "NVRM version: NVIDIA UNIX x86_64
+// Kernel Module  535.183.01  Sun May 12 …", or "".
 func nvidiaVersion(text string) string {
 	line, _, _ := strings.Cut(text, "\n")
 	for _, word := range strings.Fields(line) {
@@ -169,15 +169,15 @@ func nvidiaVersion(text string) string {
 	return ""
 }
 
-// nvidiaChip is a family of chips by their device numbers.
+// nvidiaChip is a chip family and the range of its device numbers.
 type nvidiaChip struct {
 	first, last uint64
 	name        string
-	compute     string // "" when it differs within the family
+	compute     string // compute capability
 }
 
-// nvidiaChips are in the order in which they count: a narrower range before a
-// wider one.
+// nvidiaChips lists the chip families. The first range that has a number counts, so a narrow
+// range comes before a wide one.
 var nvidiaChips = []nvidiaChip{
 	{0x0fc0, 0x0fff, "Kepler", "3.0"},
 	{0x1000, 0x103f, "Kepler", "3.5"},
@@ -201,8 +201,8 @@ var nvidiaChips = []nvidiaChip{
 	{0x2b80, 0x2fff, "Blackwell", "12.0"},
 }
 
-// findNVIDIAChip finds the family of a device number; ok is false for those that
-// are not in the table.
+// findNVIDIAChip returns the family of a device number. ok is false when the number is not in
+// the table.
 func findNVIDIAChip(product string) (nvidiaChip, bool) {
 	n, err := strconv.ParseUint(product, 16, 16)
 	if err != nil {
@@ -220,7 +220,7 @@ func (r *factBuilder) nvidiaArchitecture(key string, d device) {
 	const source = "table of device numbers"
 	c, ok := findNVIDIAChip(d.product)
 	if !ok {
-		err := errors.New(d.id() + " is not in it")
+		err := errors.New(d.id() + " is not in the table")
 		r.addUnknown(key+"architecture", source, err)
 		r.addUnknown(key+"compute", source, err)
 		return

@@ -13,7 +13,7 @@ import (
 	"cortex/producers/hardware"
 )
 
-// union lays machines' files over each other.
+// union merges the files of machines; the last one counts.
 func union(parts ...fstest.MapFS) fstest.MapFS {
 	out := fstest.MapFS{}
 	for _, p := range parts {
@@ -28,7 +28,7 @@ const vmCPU = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: A  Proce
 
 const ownCPU = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: A  Processor\nflags\t\t: lm cx16\n"
 
-func TestAMDGraphicsTellTheirMemory(t *testing.T) {
+func TestAMDGraphicsReportTheirMemory(t *testing.T) {
 	const dir = "sys/bus/pci/devices/0000:c3:00.0/"
 	r := collect(t, files(map[string]string{
 		dir + "modalias":            "pci:v00001002d00001586sv00001022sd00001586bc03sc80i00\n",
@@ -46,7 +46,7 @@ func TestAMDGraphicsTellTheirMemory(t *testing.T) {
 	})
 }
 
-func TestIntelCardsHaveAtLeastTheirLargestWindow(t *testing.T) {
+func TestIntelCardMemoryIsAtLeastTheLargestWindow(t *testing.T) {
 	const dir = "sys/bus/pci/devices/0000:03:00.0/"
 	r := collect(t, files(map[string]string{
 		dir + "vendor": "0x8086\n", dir + "device": "0x56a0\n", dir + "class": "0x030000\n",
@@ -74,34 +74,34 @@ func nvidiaCard(driver string) fstest.MapFS {
 	return files(m)
 }
 
-func TestNVIDIACardsAreToldByTheLibraryWhereTheDriverRuns(t *testing.T) {
+func TestNVIDIALibraryIsQueriedIfTheDriverIsLoaded(t *testing.T) {
 	report := hardware.NVIDIAReport{Driver: "550.54.15", CUDA: "12.4", Devices: []hardware.NVIDIADevice{{
 		PCI: "0000:01:00.0", Name: "NVIDIA H100 80GB HBM3", TotalB: 85520809984, UsedB: 0, Compute: "9.0", MIG: "disabled",
 	}}}
-	asked := 0
-	ask := func(c *hardware.Config) {
-		c.NVIDIA = func(context.Context) (hardware.NVIDIAReport, error) { asked++; return report, nil }
+	queries := 0
+	query := func(c *hardware.Config) {
+		c.NVIDIA = func(context.Context) (hardware.NVIDIAReport, error) { queries++; return report, nil }
 	}
-	expect(t, collect(t, nvidiaCard("nvidia"), ask), map[string]string{
+	expect(t, collect(t, nvidiaCard("nvidia"), query), map[string]string{
 		"gpu.0000:01:00.0.name": "NVIDIA H100 80GB HBM3", "gpu.0000:01:00.0.vram_total_b": "85520809984", "gpu.0000:01:00.0.vram_used_b": "0",
 		"gpu.0000:01:00.0.compute": "9.0", "gpu.0000:01:00.0.mig": "disabled", "gpu.0000:01:00.0.architecture": "Hopper",
 		"nvidia.cuda_version": "12.4", "nvidia.driver_version": "550.54.15",
 	})
-	if asked != 1 {
-		t.Errorf("asked %d times", asked)
+	if queries != 1 {
+		t.Errorf("got %d queries, want 1", queries)
 	}
-	expect(t, collect(t, nvidiaCard("nouveau"), ask), map[string]string{
-		"gpu.0000:01:00.0.vram_total_b": "? the driver nvidia is not at work", "gpu.0000:01:00.0.driver": "nouveau", "gpu.0000:01:00.0.compute": "9.0",
+	expect(t, collect(t, nvidiaCard("nouveau"), query), map[string]string{
+		"gpu.0000:01:00.0.vram_total_b": "? the driver nvidia is not loaded", "gpu.0000:01:00.0.driver": "nouveau", "gpu.0000:01:00.0.compute": "9.0",
 	})
-	if asked != 1 {
-		t.Error("the library was asked without its driver")
+	if queries != 1 {
+		t.Error("the library was queried without its driver")
 	}
-	report.Devices[0].TotalB, report.Devices[0].Errors = 0, map[string]string{"total_b": "nvmlDeviceGetMemoryInfo gave 3", "used_b": "nvmlDeviceGetMemoryInfo gave 3"}
-	expect(t, collect(t, nvidiaCard("nvidia"), ask), map[string]string{
-		"gpu.0000:01:00.0.vram_total_b": "? nvmlDeviceGetMemoryInfo gave 3", "gpu.0000:01:00.0.vram_used_b": "-",
+	report.Devices[0].TotalB, report.Devices[0].Errors = 0, map[string]string{"total_b": "nvmlDeviceGetMemoryInfo returned 3", "used_b": "nvmlDeviceGetMemoryInfo returned 3"}
+	expect(t, collect(t, nvidiaCard("nvidia"), query), map[string]string{
+		"gpu.0000:01:00.0.vram_total_b": "? nvmlDeviceGetMemoryInfo returned 3", "gpu.0000:01:00.0.vram_used_b": "-",
 	})
 	report.Devices = nil
-	expect(t, collect(t, nvidiaCard("nvidia"), ask), map[string]string{"gpu.0000:01:00.0.vram_total_b": "? the library does not list it"})
+	expect(t, collect(t, nvidiaCard("nvidia"), query), map[string]string{"gpu.0000:01:00.0.vram_total_b": "? the library does not list this device"})
 	broken := func(c *hardware.Config) {
 		c.NVIDIA = func(context.Context) (hardware.NVIDIAReport, error) {
 			return hardware.NVIDIAReport{}, errors.New("no cortex-nvml")
@@ -117,26 +117,26 @@ func TestNVIDIACardsAreToldByTheLibraryWhereTheDriverRuns(t *testing.T) {
 }
 
 func TestFirmwareAndSecureBoot(t *testing.T) {
-	const name = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
-	for what, c := range map[string]struct {
+	const variable = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+	for name, c := range map[string]struct {
 		files map[string]string
 		want  map[string]string
 	}{
-		"EFI with Secure Boot": {map[string]string{name: "\x06\x00\x00\x00\x01"}, map[string]string{"firmware.kind": "efi", "firmware.secure_boot": "true", "firmware.setup_mode": "false"}},
-		"EFI without":          {map[string]string{name: "\x06\x00\x00\x00\x00"}, map[string]string{"firmware.secure_boot": "false"}},
-		"EFI, unreadable":      {map[string]string{"sys/firmware/efi/runtime": "1"}, map[string]string{"firmware.kind": "efi", "firmware.secure_boot": "? there is no such file"}},
-		"EFI, damaged":         {map[string]string{name: "\x06"}, map[string]string{"firmware.secure_boot": "? the variable has 1 bytes, not 5"}},
+		"EFI with Secure Boot": {map[string]string{variable: "\x06\x00\x00\x00\x01"}, map[string]string{"firmware.kind": "efi", "firmware.secure_boot": "true", "firmware.setup_mode": "false"}},
+		"EFI without it":       {map[string]string{variable: "\x06\x00\x00\x00\x00"}, map[string]string{"firmware.secure_boot": "false"}},
+		"EFI, unreadable":      {map[string]string{"sys/firmware/efi/runtime": "1"}, map[string]string{"firmware.kind": "efi", "firmware.secure_boot": "? no such file"}},
+		"EFI, damaged":         {map[string]string{variable: "\x06"}, map[string]string{"firmware.secure_boot": "? the variable has 1 bytes instead of 5"}},
 		"BIOS":                 {map[string]string{"sys/firmware/dmi/tables/DMI": ""}, map[string]string{"firmware.kind": "bios", "firmware.secure_boot": "false"}},
 		"neither":              {map[string]string{"sys/firmware/acpi/x": ""}, map[string]string{"firmware.kind": "none"}},
 		"a device tree":        {map[string]string{"sys/firmware/devicetree/base/model": "Pi"}, map[string]string{"firmware.kind": "devicetree"}},
 		"a TPM":                {map[string]string{"sys/class/tpm/tpm0/tpm_version_major": "2\n"}, map[string]string{"tpm.present": "true", "tpm.version": "2"}},
 		"no TPM":               {map[string]string{"sys/class/net/lo/x": ""}, map[string]string{"tpm.present": "false"}},
 	} {
-		t.Run(what, func(t *testing.T) { expect(t, collect(t, files(c.files)), c.want) })
+		t.Run(name, func(t *testing.T) { expect(t, collect(t, files(c.files)), c.want) })
 	}
 }
 
-func TestLaptopsHaveBatteriesAndMiceDoNotMakeOne(t *testing.T) {
+func TestBatteriesOfPeripheralsDoNotCount(t *testing.T) {
 	const bat, mouse = "sys/class/power_supply/BAT0/", "sys/class/power_supply/hidpp_0/"
 	r := collect(t, files(map[string]string{
 		bat + "type": "Battery\n", bat + "capacity": "81\n", bat + "status": "Discharging\n", bat + "energy_full": "40000\n", bat + "energy_full_design": "50000\n",
@@ -145,20 +145,20 @@ func TestLaptopsHaveBatteriesAndMiceDoNotMakeOne(t *testing.T) {
 	}))
 	expect(t, r, map[string]string{
 		"power.batteries": "1", "battery.BAT0.charge_pct": "81", "battery.BAT0.health_pct": "80", "power.mains": "false",
-		"dmi.chassis": "laptop", "dmi.sys_vendor": "LENOVO", "dmi.product_name": "? the maker left it empty",
+		"dmi.chassis": "laptop", "dmi.sys_vendor": "LENOVO", "dmi.product_name": "? the vendor did not set it",
 	})
 }
 
-func TestNetworkInterfacesWithoutADeviceAreSoftware(t *testing.T) {
+func TestVirtualNetworkInterfacesAreLeftOut(t *testing.T) {
 	r := collect(t, files(map[string]string{
 		"sys/class/net/lo/operstate": "unknown\n", "sys/class/net/docker0/operstate": "up\n",
 		"sys/class/net/wlan0/device/x": "", "sys/class/net/wlan0/phy80211/x": "", "sys/class/net/wlan0/device/driver@": "../d/iwlwifi",
 		"sys/class/net/eth0/device/x": "", "sys/class/net/eth0/speed": "-1\n", "sys/class/net/eth0/operstate": "down\n",
 	}))
-	expect(t, r, map[string]string{"net.count": "2", "net.wlan0.kind": "wifi", "net.eth0.kind": "ethernet", "net.eth0.speed_mbps": "-", "net.eth0.driver": "? no driver is named", "net.lo.kind": "-"})
+	expect(t, r, map[string]string{"net.count": "2", "net.wlan0.kind": "wifi", "net.eth0.kind": "ethernet", "net.eth0.speed_mbps": "-", "net.eth0.driver": "? no driver is bound", "net.lo.kind": "-"})
 }
 
-func TestUSBDevicesAreTakenWithoutHubsAndControlCharacters(t *testing.T) {
+func TestUSBDevicesWithoutHubsAndControlCharacters(t *testing.T) {
 	r := collect(t, files(map[string]string{
 		"sys/bus/usb/devices/usb1/idVendor": "1d6b", "sys/bus/usb/devices/usb1/idProduct": "0002", "sys/bus/usb/devices/usb1/bDeviceClass": "09",
 		"sys/bus/usb/devices/1-4/idVendor": "8087\n", "sys/bus/usb/devices/1-4/idProduct": "0026\n", "sys/bus/usb/devices/1-4/bDeviceClass": "e0\n",
@@ -168,7 +168,7 @@ func TestUSBDevicesAreTakenWithoutHubsAndControlCharacters(t *testing.T) {
 	expect(t, r, map[string]string{"usb.1-4.id": "8087:0026", "usb.1-4.driver": "btusb", "usb.1-4.name": "Blue?[31mtooth", "usb.usb1.id": "-"})
 }
 
-func TestLimitsAreReadUpTheTree(t *testing.T) {
+func TestLimitsOfParentGroupsApply(t *testing.T) {
 	base := map[string]string{
 		"proc/cpuinfo": ownCPU, "sys/devices/system/cpu/online": "0-7\n",
 		"proc/meminfo": "MemTotal: 16000000 kB\nMemAvailable:   8000000 kB\n",
@@ -204,17 +204,17 @@ func TestLimitsAreReadUpTheTree(t *testing.T) {
 	}
 }
 
-func TestFileSystemsFarAwayAreNotAsked(t *testing.T) {
+func TestNetworkFileSystemsAreNotQueried(t *testing.T) {
 	root := files(map[string]string{"proc/self/mountinfo": `1 0 8:1 / / rw - ext4 /dev/sda1 rw
 2 1 8:1 / /again rw - ext4 /dev/sda1 rw
 3 1 0:40 / /far rw - nfs4 server:/x rw
 4 1 0:41 / /tmp rw - tmpfs tmpfs rw
 5 1 8:2 / /with\040blank ro,nosuid - vfat /dev/sda2 rw
 `})
-	asked := []string{}
+	queried := []string{}
 	r := collect(t, root, func(c *hardware.Config) {
 		c.Space = func(p string) (hardware.Space, error) {
-			asked = append(asked, p)
+			queried = append(queried, p)
 			if p != "/" {
 				return hardware.Space{}, fs.ErrPermission
 			}
@@ -224,10 +224,10 @@ func TestFileSystemsFarAwayAreNotAsked(t *testing.T) {
 	expect(t, r, map[string]string{
 		"fs./.size_b": "100", "fs./.free_b": "0", "fs./.type": "ext4", "fs./again.type": "-", "fs./tmp.type": "-", "fs./with blank.type": "vfat",
 		"fs./with blank.writable": "false", "fs./with blank.size_b": "? permission denied",
-		"fs./far.type": "nfs4", "fs./far.free_b": "? a file system over the network may not answer; not asked",
+		"fs./far.type": "nfs4", "fs./far.free_b": "? network file systems are not queried, because they may not answer",
 	})
-	if strings.Join(asked, " ") != "/ /with blank" {
-		t.Errorf("asked %q", asked)
+	if strings.Join(queried, " ") != "/ /with blank" {
+		t.Errorf("queried %q", queried)
 	}
 }
 
@@ -239,14 +239,14 @@ func TestDistributionAndArchitectures(t *testing.T) {
 		"sys/kernel/security/lockdown": "none [integrity] confidentiality\n",
 	}))
 	expect(t, r, map[string]string{
-		"os.id": "ubuntu", "os.version": "24.04", "os.name": "Ubuntu 24.04 LTS", "os.codename": "? it has no VERSION_CODENAME", "os.arch": "amd64",
+		"os.id": "ubuntu", "os.version": "24.04", "os.name": "Ubuntu 24.04 LTS", "os.codename": "? the file has no field VERSION_CODENAME", "os.arch": "amd64",
 		"os.foreign_archs": "i386 arm64", "kernel.headers": "true", "kernel.lockdown": "integrity",
 	})
 	program := "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 11) + "\xb7\x00"
 	expect(t, collect(t, files(map[string]string{"usr/bin/dpkg": program, "var/lib/dpkg/status": ""})), map[string]string{"os.arch": "arm64", "os.foreign_archs": ""})
 }
 
-func TestCollectingStopsWhenTold(t *testing.T) {
+func TestCollectStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := hardware.New(hardware.Config{FS: files(nil), Now: time.Now}).Collect(ctx); !errors.Is(err, context.Canceled) {

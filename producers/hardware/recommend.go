@@ -9,28 +9,28 @@ import (
 	"cortex/events"
 )
 
-// Recommendation is a package that suits the machine.
+// Recommendation is a package that fits the hardware of the machine.
 type Recommendation struct {
 	Package    events.PackageName `json:"package"`
 	Reason     string             `json:"reason"`
-	Evidence   []string           `json:"evidence"` // facts and patterns that led to it
+	Evidence   []string           `json:"evidence"` // the facts and patterns behind it
 	Confidence events.Confidence  `json:"confidence"`
-	Source     string             `json:"source"`              // "rules of cortex", or the file that says so
-	Component  string             `json:"component,omitempty"` // of Debian's archive, when it is not main
+	Source     string             `json:"source"`              // [BuiltInRules], or the path of a catalogue
+	Component  string             `json:"component,omitempty"` // of Debian's archive, "" for main
 	Note       string             `json:"note,omitempty"`
 }
 
-// BuiltInRules is the source of what no file of the machine says.
+// BuiltInRules is the source of recommendations that come from the rules of this package.
 const BuiltInRules = "rules of cortex"
 
-// Recommend says which packages suit the hardware: by the rules of this package and
-// by the machine's own catalogues. The same facts give the same answer, sorted by
-// package. In a container nothing is recommended, since its host has the hardware;
-// why is then the second result.
+// Recommend returns packages for the hardware, from the rules of this package and from the
+// catalogues on the machine. The result is sorted by package and depends only on the
+// arguments. In a container it recommends nothing, because drivers belong on the host; the
+// second result is then the reason.
 func Recommend(facts []events.HardwareFact, aliases []Modalias, c ModaliasCatalog) ([]Recommendation, string) {
 	m := newFactSet(facts)
 	if m.is("container.is") {
-		return nil, "this is a container (" + m.text("container.kind") + "): drivers and firmware are its host's business"
+		return nil, "this is a container (" + m.text("container.kind") + "): drivers and firmware are installed on its host"
 	}
 	a := &recommender{byPackage: map[events.PackageName]*Recommendation{}, facts: m}
 	a.firmware()
@@ -48,7 +48,7 @@ func Recommend(facts []events.HardwareFact, aliases []Modalias, c ModaliasCatalo
 	return out, ""
 }
 
-// factSet answers questions about facts.
+// factSet looks facts up by key.
 type factSet struct {
 	facts []events.HardwareFact
 	byKey map[string]events.HardwareFact
@@ -65,7 +65,7 @@ func newFactSet(facts []events.HardwareFact) factSet {
 func (m factSet) text(key string) string { return m.byKey[key].Value.String() }
 func (m factSet) is(key string) bool     { return m.byKey[key].Value.IsTrue() }
 
-// isNot reports that the fact is there and false, which is more than not known.
+// isNot reports that the fact is known to be false. An unknown fact is not false.
 func (m factSet) isNot(key string) bool { return m.byKey[key].Value == events.BoolValue(false) }
 
 func (m factSet) number(key string) int64 {
@@ -73,18 +73,18 @@ func (m factSet) number(key string) int64 {
 	return n
 }
 
-// each visits the known facts whose keys have that head and tail, in order.
-func (m factSet) each(head, tail string, f func(middle, value string)) {
+// eachKnown calls f for the known facts whose key is prefix, middle, suffix, in order.
+func (m factSet) eachKnown(prefix, suffix string, f func(middle, value string)) {
 	for _, fact := range m.facts {
-		rest, ok := strings.CutPrefix(fact.Key, head)
-		middle, ok2 := strings.CutSuffix(rest, tail)
+		rest, ok := strings.CutPrefix(fact.Key, prefix)
+		middle, ok2 := strings.CutSuffix(rest, suffix)
 		if ok && ok2 && fact.Known() {
 			f(middle, fact.Value.String())
 		}
 	}
 }
 
-// evidence writes facts as KEY=VALUE.
+// evidence formats the known facts as KEY=VALUE.
 func (m factSet) evidence(keys ...string) []string {
 	var out []string
 	for _, k := range keys {
@@ -102,13 +102,13 @@ func shorten(s string) string {
 	return s
 }
 
-// recommender gathers recommendations, one for each package.
+// recommender collects recommendations, one for each package.
 type recommender struct {
 	facts     factSet
 	byPackage map[events.PackageName]*Recommendation
 }
 
-// add records one; a second reason for the same package adds its evidence.
+// add adds a recommendation. A second one for the same package adds only its evidence.
 func (a *recommender) add(r Recommendation) {
 	if r.Source == "" {
 		r.Source = BuiltInRules
@@ -130,13 +130,14 @@ func (a *recommender) add(r Recommendation) {
 
 func (a *recommender) ubuntu() bool { return a.facts.text("os.id") == "ubuntu" }
 
-// beforeDebian13 reports whether Debian is older than release 13, which split some
-// packages of firmware.
+// beforeDebian13 reports whether this is a Debian release before 13. Debian 13 split some
+// firmware packages.
 func (a *recommender) beforeDebian13() bool {
 	return slices.Contains([]string{"bookworm", "bullseye", "buster"}, a.facts.text("os.codename"))
 }
 
-// firmwareComponent is where Debian keeps firmware: since release 12 in a component of its own.
+// firmwareComponent returns the archive component with firmware. Debian 12 introduced
+// non-free-firmware. The result is "" on Ubuntu.
 func (a *recommender) firmwareComponent() string {
 	switch {
 	case a.ubuntu():
@@ -149,11 +150,11 @@ func (a *recommender) firmwareComponent() string {
 
 // firmwareBlob is firmware that a driver loads.
 type firmwareBlob struct {
-	drivers         []string // names, or starts of names when they end in *
-	wirelessVendors []string // of wireless devices that have no driver yet, by PCI vendor
+	drivers         []string // names; a final * matches any rest
+	wirelessVendors []string // PCI vendors whose wireless devices need it even without a driver
 	name            string
-	nameUntil12     string // its name up to release 12, when that was another
-	free            bool   // in main
+	nameUntil12     string // its package up to Debian 12, if it differs
+	free            bool   // its package is in main
 	describe        string
 }
 
@@ -161,7 +162,7 @@ var firmwareBlobs = []firmwareBlob{
 	{drivers: []string{"iwlwifi"}, wirelessVendors: []string{"8086"}, name: "firmware-iwlwifi", describe: "Intel wireless"},
 	{drivers: []string{"amdgpu", "radeon"}, name: "firmware-amd-graphics", describe: "AMD graphics"},
 	{drivers: []string{"i915", "xe"}, name: "firmware-intel-graphics", nameUntil12: "firmware-misc-nonfree", describe: "Intel graphics"},
-	{drivers: []string{"nouveau"}, name: "firmware-nvidia-graphics", nameUntil12: "firmware-misc-nonfree", describe: "NVIDIA graphics with the free driver"},
+	{drivers: []string{"nouveau"}, name: "firmware-nvidia-graphics", nameUntil12: "firmware-misc-nonfree", describe: "NVIDIA graphics with the driver nouveau"},
 	{drivers: []string{"r8169", "rtw88_*", "rtw89_*", "rtl8*", "r8152"}, wirelessVendors: []string{"10ec"}, name: "firmware-realtek", describe: "Realtek network"},
 	{drivers: []string{"ath10k_*", "ath11k_*", "ath12k_*", "ath6kl*", "wcn36xx"}, wirelessVendors: []string{"168c", "17cb"}, name: "firmware-atheros", describe: "Atheros wireless"},
 	{drivers: []string{"ath9k_htc"}, name: "firmware-ath9k-htc", free: true, describe: "Atheros wireless on USB"},
@@ -172,7 +173,7 @@ var firmwareBlobs = []firmwareBlob{
 	{drivers: []string{"qla2xxx", "qed", "qede", "qla4xxx"}, name: "firmware-qlogic", describe: "QLogic network and storage"},
 	{drivers: []string{"netxen_nic"}, name: "firmware-netxen", describe: "QLogic network"},
 	{drivers: []string{"myri10ge"}, name: "firmware-myricom", describe: "Myricom network"},
-	{drivers: []string{"sof-audio-pci-*", "snd_sof_*"}, name: "firmware-sof-signed", describe: "sound through Sound Open Firmware"},
+	{drivers: []string{"sof-audio-pci-*", "snd_sof_*"}, name: "firmware-sof-signed", describe: "sound devices that use Sound Open Firmware"},
 	{drivers: []string{"ipw2100", "ipw2200"}, name: "firmware-ipw2x00", describe: "old Intel wireless"},
 	{drivers: []string{"libertas*", "mwifiex*"}, name: "firmware-libertas", describe: "Marvell wireless"},
 }
@@ -184,10 +185,11 @@ func (b firmwareBlob) matchesDriver(driver string) bool {
 	})
 }
 
-// firmware is for drivers that load it, and for wireless devices without a driver.
+// firmware recommends firmware for drivers that load it, and for wireless devices without a
+// driver.
 func (a *recommender) firmware() {
 	for _, bus := range []string{"pci.", "usb."} {
-		a.facts.each(bus, ".driver", func(addr, driver string) {
+		a.facts.eachKnown(bus, ".driver", func(addr, driver string) {
 			for _, b := range firmwareBlobs {
 				if b.matchesDriver(driver) {
 					a.addFirmware(b, a.facts.evidence(bus+addr+".driver", bus+addr+".id"))
@@ -199,7 +201,7 @@ func (a *recommender) firmware() {
 			}
 		})
 	}
-	a.facts.each("pci.", ".class", func(addr, class string) {
+	a.facts.eachKnown("pci.", ".class", func(addr, class string) {
 		if !strings.HasPrefix(class, "0280") || a.facts.text("pci."+addr+".driver") != "" {
 			return
 		}
@@ -228,7 +230,7 @@ func (a *recommender) addFirmware(b firmwareBlob, evidence []string) {
 
 func (a *recommender) bluetooth(key, maker string) {
 	evidence := a.facts.evidence(key+".driver", key+".id")
-	a.add(Recommendation{Package: "bluez", Reason: "Bluetooth needs its service", Evidence: evidence})
+	a.add(Recommendation{Package: "bluez", Reason: "provides the Bluetooth service", Evidence: evidence})
 	for _, b := range firmwareBlobs {
 		if name := map[string]string{"8087": "firmware-iwlwifi", "0bda": "firmware-realtek", "0cf3": "firmware-atheros", "13d3": "firmware-atheros"}[maker]; name == b.name {
 			b.describe = "Bluetooth"
@@ -237,7 +239,8 @@ func (a *recommender) bluetooth(key, maker string) {
 	}
 }
 
-// microcode is for processors of one's own: in a virtual machine the host's counts.
+// microcode recommends microcode updates, except in virtual machines, where the host loads
+// them.
 func (a *recommender) microcode() {
 	if !a.facts.isNot("vm.is") {
 		return
@@ -247,128 +250,128 @@ func (a *recommender) microcode() {
 		return
 	}
 	a.add(Recommendation{
-		Package: name, Reason: "corrections for the processor, loaded when the machine starts",
+		Package: name, Reason: "fixes processor errors with microcode that is loaded at boot",
 		Evidence: a.facts.evidence("cpu.vendor", "cpu.microcode", "vm.is"), Component: a.firmwareComponent(),
 	})
 }
 
-// nvidia is for cards whose driver is not NVIDIA's.
+// nvidia recommends NVIDIA's driver for cards that do not use it.
 func (a *recommender) nvidia() {
-	a.facts.each("gpu.", ".vendor", func(addr, vendor string) {
+	a.facts.eachKnown("gpu.", ".vendor", func(addr, vendor string) {
 		key := "gpu." + addr + "."
 		if vendor != "NVIDIA" || a.facts.text(key+"driver") == "nvidia" {
 			return
 		}
 		evidence := a.facts.evidence(key+"id", key+"architecture", key+"driver")
-		r := Recommendation{Package: "nvidia-driver", Reason: "NVIDIA's driver for the graphics card", Evidence: evidence, Component: "non-free"}
+		r := Recommendation{Package: "nvidia-driver", Reason: "NVIDIA's driver for this graphics card", Evidence: evidence, Component: "non-free"}
 		switch arch := a.facts.text(key + "architecture"); {
 		case a.ubuntu():
-			r = Recommendation{Package: "ubuntu-drivers-common", Reason: "chooses and installs NVIDIA's driver for the graphics card", Evidence: evidence}
+			r = Recommendation{Package: "ubuntu-drivers-common", Reason: "selects and installs NVIDIA's driver for this graphics card", Evidence: evidence}
 		case arch == "Kepler":
-			r.Package, r.Note = "nvidia-tesla-470-driver", "newer branches of the driver leave Kepler out"
+			r.Package, r.Note = "nvidia-tesla-470-driver", "newer driver branches do not support Kepler"
 		case arch == "":
-			r.Confidence, r.Note = events.ConfidenceGuess, "the card's number is not in the table; the package nvidia-detect tells which branch it needs"
+			r.Confidence, r.Note = events.ConfidenceGuess, "the generation of this card is unknown; run nvidia-detect to find the driver branch it needs"
 		case arch == "Blackwell" && a.beforeDebian13():
-			r.Confidence, r.Note = events.ConfidenceGuess, "the driver of this release is older than the card; backports may have a newer one"
+			r.Confidence, r.Note = events.ConfidenceGuess, "the driver in this Debian release is older than the card; a newer one may be in backports"
 		}
 		a.add(r)
 		a.kernelModules(evidence)
 	})
 }
 
-// kernelModules is for drivers that are built on the machine.
+// kernelModules recommends what a driver needs that is built on the machine.
 func (a *recommender) kernelModules(evidence []string) {
 	if a.facts.isNot("kernel.headers") && !a.ubuntu() {
 		if arch := a.facts.text("os.arch"); arch == "amd64" || arch == "arm64" {
 			a.add(Recommendation{
-				Package: events.PackageName("linux-headers-" + arch), Reason: "the driver's module is built against the kernel's headers",
+				Package: events.PackageName("linux-headers-" + arch), Reason: "needed to build the driver's kernel module",
 				Evidence: append(slices.Clone(evidence), a.facts.evidence("kernel.headers", "kernel.release")...),
 			})
 		}
 	}
 	if a.facts.is("firmware.secure_boot") {
 		a.add(Recommendation{
-			Package: "mokutil", Reason: "Secure Boot is on: a module that is built here loads only once its key is enrolled",
+			Package: "mokutil", Reason: "enrolls the signing key; with Secure Boot the kernel loads a locally built module only then",
 			Evidence: append(slices.Clone(evidence), a.facts.evidence("firmware.secure_boot")...),
 		})
 	}
 }
 
-// guestAgents is for virtual machines whose host asks for an agent.
+// guestAgents recommends agents that the host of a virtual machine can use.
 func (a *recommender) guestAgents() {
 	for _, c := range a.facts.byKey["vm.channels"].Value.List() {
 		switch c {
 		case "org.qemu.guest_agent.0":
-			a.add(Recommendation{Package: "qemu-guest-agent", Reason: "the host offers the agent's channel", Evidence: []string{"vm.channels has " + c}})
+			a.add(Recommendation{Package: "qemu-guest-agent", Reason: "the host provides a channel for the QEMU guest agent", Evidence: []string{"vm.channels has " + c}})
 		case "com.redhat.spice.0":
-			a.add(Recommendation{Package: "spice-vdagent", Reason: "the host offers the display's channel", Evidence: []string{"vm.channels has " + c}})
+			a.add(Recommendation{Package: "spice-vdagent", Reason: "the host provides a channel for the SPICE agent (clipboard, display size)", Evidence: []string{"vm.channels has " + c}})
 		}
 	}
 	switch a.facts.text("vm.kind") {
 	case "vmware":
-		a.add(Recommendation{Package: "open-vm-tools", Reason: "VMware asks its guests for time, shutdown and address through it", Evidence: a.facts.evidence("vm.kind")})
+		a.add(Recommendation{Package: "open-vm-tools", Reason: "lets VMware synchronise the clock, shut down the guest and read its address", Evidence: a.facts.evidence("vm.kind")})
 	case "hyperv":
 		name := events.PackageName("hyperv-daemons")
 		if a.ubuntu() {
 			name = "linux-cloud-tools-virtual"
 		}
-		a.add(Recommendation{Package: name, Reason: "Hyper-V asks its guests through it", Evidence: a.facts.evidence("vm.kind")})
+		a.add(Recommendation{Package: name, Reason: "lets Hyper-V exchange data with the guest", Evidence: a.facts.evidence("vm.kind")})
 	}
 }
 
-// laptop is for laptops.
+// laptop recommends power management for machines with a battery.
 func (a *recommender) laptop() {
 	if a.facts.number("power.batteries") == 0 || a.facts.is("vm.is") {
 		return
 	}
 	evidence := a.facts.evidence("power.batteries", "dmi.chassis")
-	a.add(Recommendation{Package: "tlp", Reason: "saves power on battery", Evidence: evidence, Note: "do not use it together with power-profiles-daemon"})
+	a.add(Recommendation{Package: "tlp", Reason: "saves power when running on battery", Evidence: evidence, Note: "do not run it together with power-profiles-daemon"})
 	if a.facts.text("cpu.vendor") == "GenuineIntel" {
-		a.add(Recommendation{Package: "thermald", Reason: "keeps an Intel laptop cool before it has to throttle", Evidence: append(slices.Clone(evidence), a.facts.evidence("cpu.vendor")...)})
+		a.add(Recommendation{Package: "thermald", Reason: "prevents overheating on Intel laptops", Evidence: append(slices.Clone(evidence), a.facts.evidence("cpu.vendor")...)})
 	}
 }
 
-// builtInParts is for what is built in.
+// builtInParts recommends tools for disks, network, TPM, firmware and NUMA.
 func (a *recommender) builtInParts() {
-	own := a.facts.isNot("vm.is")
-	a.facts.each("disk.", ".transport", func(name, transport string) {
+	physical := a.facts.isNot("vm.is")
+	a.facts.eachKnown("disk.", ".transport", func(name, transport string) {
 		kind := a.facts.text("disk." + name + ".kind")
-		if !own || kind != "ssd" && kind != "hdd" || transport == "fc" || a.facts.is("disk."+name+".removable") {
-			return // the disks of a storage network are looked after there
+		if !physical || kind != "ssd" && kind != "hdd" || transport == "fc" || a.facts.is("disk."+name+".removable") {
+			return // a storage network monitors its own disks
 		}
 		evidence := a.facts.evidence("disk."+name+".transport", "disk."+name+".kind")
 		if transport == "nvme" {
-			a.add(Recommendation{Package: "nvme-cli", Reason: "tells wear and errors of NVMe disks", Evidence: evidence})
+			a.add(Recommendation{Package: "nvme-cli", Reason: "shows wear and errors of NVMe disks", Evidence: evidence})
 		}
-		a.add(Recommendation{Package: "smartmontools", Reason: "warns before a disk fails", Evidence: evidence})
+		a.add(Recommendation{Package: "smartmontools", Reason: "monitors disks and warns before they fail", Evidence: evidence})
 	})
-	a.facts.each("net.", ".kind", func(name, kind string) {
+	a.facts.eachKnown("net.", ".kind", func(name, kind string) {
 		if kind == "wifi" {
-			a.add(Recommendation{Package: "wpasupplicant", Reason: "joins wireless networks", Evidence: a.facts.evidence("net."+name+".kind", "net."+name+".driver")})
+			a.add(Recommendation{Package: "wpasupplicant", Reason: "connects to wireless networks", Evidence: a.facts.evidence("net."+name+".kind", "net."+name+".driver")})
 		}
 	})
 	if a.facts.number("tpm.version") == 2 {
 		a.add(Recommendation{Package: "tpm2-tools", Reason: "uses the TPM, for example to unlock disks", Evidence: a.facts.evidence("tpm.version")})
 	}
-	if own && a.facts.text("firmware.kind") == "efi" {
+	if physical && a.facts.text("firmware.kind") == "efi" {
 		a.add(Recommendation{Package: "fwupd", Reason: "updates the firmware of the machine and its devices", Evidence: a.facts.evidence("firmware.kind", "dmi.sys_vendor")})
 	}
 	if a.facts.number("numa.nodes") > 1 {
-		a.add(Recommendation{Package: "numactl", Reason: "keeps programs near their memory", Evidence: a.facts.evidence("numa.nodes")})
+		a.add(Recommendation{Package: "numactl", Reason: "binds programs to the NUMA node of their memory", Evidence: a.facts.evidence("numa.nodes")})
 	}
 }
 
-// fromCatalog is what the machine's own files say, for every device.
+// fromCatalog recommends the packages whose patterns match a device.
 func (a *recommender) fromCatalog(aliases []Modalias, c ModaliasCatalog) {
 	x := newAliasIndex(aliases)
 	for _, s := range c.Patterns {
 		for _, alias := range x.match(s.Pattern) {
-			how := events.ConfidenceDerived
+			confidence := events.ConfidenceDerived
 			if isBroadPattern(s.Pattern) {
-				how = events.ConfidenceGuess
+				confidence = events.ConfidenceGuess
 			}
 			a.add(Recommendation{
-				Package: s.Package, Reason: "it says that it serves this hardware", Confidence: how, Source: s.Source,
+				Package: s.Package, Reason: "supports this hardware according to its catalogue entry", Confidence: confidence, Source: s.Source,
 				Evidence: []string{fmt.Sprintf("%s matches %s (%s)", s.Pattern, shorten(alias.Alias), alias.Path)},
 			})
 		}

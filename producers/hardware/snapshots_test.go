@@ -11,7 +11,7 @@ import (
 	"cortex/producers/hardware"
 )
 
-// The machines that the snapshots were taken of, and what must be told of each.
+// machines are the machines of the snapshots, with facts that each must have.
 var machines = map[string]struct {
 	file string
 	want map[string]string
@@ -28,7 +28,7 @@ var machines = map[string]struct {
 		"cpu.model": "AMD Ryzen 5 1600 Six-Core Processor", "cpu.sockets": "1", "cpu.cores": "6", "cpu.threads": "12",
 		"cpu.x86_64_level": "3", "cpu.cache.l3_instances": "2", "memory.physical_b": "34359738368",
 		"gpu.count": "1", "gpu.0000:0a:00.0.vendor": "AMD", "gpu.0000:0a:00.0.id": "1002:6758",
-		"gpu.0000:0a:00.0.vram_total_b": "? only the driver amdgpu tells",
+		"gpu.0000:0a:00.0.vram_total_b": "? only the driver amdgpu reports it",
 		"disk.sda.kind":                 "ssd", "disk.sdb.kind": "hdd", "disk.sdb.size_b": "1000204886016", "disk.sdb.transport": "ata",
 		"vm.kind": "none",
 	}},
@@ -41,7 +41,7 @@ var machines = map[string]struct {
 	"a server with a P100, passed through": {"linux-amd64-accel-nvidia", map[string]string{
 		"cpu.model": "Intel(R) Xeon(R) CPU E5-2695 v4 @ 2.10GHz", "cpu.threads": "8", "gpu.count": "2",
 		"gpu.0000:06:00.0.id": "10de:15f8", "gpu.0000:06:00.0.driver": "nvidia", "gpu.0000:06:00.0.architecture": "Pascal",
-		"gpu.0000:06:00.0.compute": "6.0", "gpu.0000:06:00.0.vram_total_b": "? nothing here can ask it",
+		"gpu.0000:06:00.0.compute": "6.0", "gpu.0000:06:00.0.vram_total_b": "? the library was not queried",
 		"gpu.0000:04:00.0.vendor": "virtio", "disk.sda.kind": "virtual", "vm.is": "true", "vm.kind": "kvm",
 	}},
 	"a machine with a processing accelerator": {"linux-amd64-accel", map[string]string{
@@ -50,8 +50,8 @@ var machines = map[string]struct {
 	}},
 	"a machine with processors offline": {"linux-amd64-offlineCPUs", map[string]string{
 		"cpu.threads": "2", "cpu.online": "0-1", "cpu.offline": "2-3", "cpu.threads_offline": "2", "cpu.sockets": "2", "vm.is": "true",
-		"vm.kind":   "? there is a hypervisor, but nothing names it",
-		"gpu.count": "? there is no PCI bus that the kernel shows", "disk.count": "? there is no such directory",
+		"vm.kind":   "? a hypervisor is present, but its kind is unknown",
+		"gpu.count": "? the kernel lists no PCI bus", "disk.count": "? no such directory",
 	}},
 	"an arm64 server": {"linux-arm64-c288e0776090cd558ef793b2a4e61939", map[string]string{
 		"cpu.model": "ARM Neoverse-N1", "cpu.vendor": "ARM", "cpu.arch": "aarch64", "cpu.cores": "1", "cpu.x86_64_level": "-",
@@ -63,28 +63,28 @@ var machines = map[string]struct {
 	}},
 }
 
-func TestFactsOfRealMachinesAreRight(t *testing.T) {
+func TestFactsOfRealMachines(t *testing.T) {
 	for name, m := range machines {
 		t.Run(name, func(t *testing.T) { expect(t, collect(t, snapshot(t, m.file)), m.want) })
 	}
 }
 
-func TestWhatAMachineDoesNotTellIsNeverAZero(t *testing.T) {
+func TestMissingFilesAreNeverZero(t *testing.T) {
 	r := collect(t, files(nil))
 	if len(r.Facts) < 30 {
-		t.Errorf("only %d facts of a machine that tells nothing", len(r.Facts))
+		t.Errorf("only %d facts for a machine without files", len(r.Facts))
 	}
 	for _, f := range r.Facts {
 		if n, isNumber := f.Value.Int(); isNumber {
-			t.Errorf("%s is %d, from nothing", f.Key, n)
+			t.Errorf("%s is %d without a file", f.Key, n)
 		}
 		if !f.Known() && (f.Error == "" || f.Confidence != events.ConfidenceUnknown) {
-			t.Errorf("%s is silent about why it is not known", f.Key)
+			t.Errorf("%s has no value and no reason", f.Key)
 		}
 	}
 }
 
-func TestTwentyAtOnceGetTheSameStableFacts(t *testing.T) {
+func TestConcurrentReadingsHaveTheSameStableFacts(t *testing.T) {
 	for name, c := range map[string]*hardware.Collector{
 		"of this machine": hardware.New(hardware.LocalConfig("/", nil)),
 		"of a snapshot":   hardware.New(hardware.Config{FS: snapshot(t, machines["a server with two Xeons"].file), Now: hardware.LocalConfig("/", nil).Now}),

@@ -8,7 +8,7 @@ import (
 	"cortex/events"
 )
 
-// system tells about kernel and distribution.
+// system adds the facts of the kernel and the distribution.
 func (r *factBuilder) system(cpu cpuInfo) {
 	release, err := r.text("proc/sys/kernel/osrelease")
 	if err == nil {
@@ -33,7 +33,8 @@ func (r *factBuilder) system(cpu cpuInfo) {
 	r.distribution(cpu)
 }
 
-// bracketedWord is the word in brackets of "none [integrity] confidentiality".
+// bracketedWord returns the word in brackets, as in "none [integrity] confidentiality". A text
+// without brackets is returned unchanged.
 func bracketedWord(s string) string {
 	_, rest, ok := strings.Cut(s, "[")
 	word, _, closed := strings.Cut(rest, "]")
@@ -71,7 +72,7 @@ func (r *factBuilder) distribution(cpu cpuInfo) {
 		case err != nil:
 			r.addUnknown(f.key, source, err)
 		case v == "":
-			r.addUnknown(f.key, source, errors.New("it has no "+f.field))
+			r.addUnknown(f.key, source, errors.New("the file has no field "+f.field))
 		default:
 			r.addCertain(f.key, events.TextValue(v), source)
 		}
@@ -82,14 +83,14 @@ func (r *factBuilder) distribution(cpu cpuInfo) {
 	r.architectures(cpu)
 }
 
-// debianArchs are dpkg's words for the kernel's.
+// debianArchs maps the kernel's architecture names to those of dpkg.
 var debianArchs = map[string]string{
 	"x86_64": "amd64", "aarch64": "arm64", "i686": "i386", "s390x": "s390x", "riscv64": "riscv64", "ppc64le": "ppc64el",
 	"armv7l": "armhf", "armv6l": "armel",
 }
 
-// architectures reads dpkg's own list: the native one first; without a list there
-// is no foreign one.
+// architectures reads dpkg's list of architectures, whose first entry is the native one.
+// Without the list dpkg has no foreign architectures.
 func (r *factBuilder) architectures(cpu cpuInfo) {
 	const source = "/var/lib/dpkg/arch"
 	text, err := r.read("var/lib/dpkg/arch")
@@ -108,7 +109,7 @@ func (r *factBuilder) architectures(cpu cpuInfo) {
 		return
 	}
 	if a := r.dpkgArchitecture(); a != "" {
-		r.addDerived("os.arch", events.TextValue(a), "/usr/bin/dpkg is a program for it")
+		r.addDerived("os.arch", events.TextValue(a), "architecture of /usr/bin/dpkg")
 	} else if a := debianArchs[cpu.arch]; a != "" {
 		r.add(events.HardwareFact{Key: "os.arch", Value: events.TextValue(a), Source: "the kernel's architecture", Confidence: events.ConfidenceGuess})
 	} else {
@@ -116,11 +117,12 @@ func (r *factBuilder) architectures(cpu cpuInfo) {
 	}
 }
 
-// elfMachines are dpkg's words for the numbers in the headers of programs.
+// elfMachines maps the machine number of an ELF header to the architecture names of dpkg.
 var elfMachines = map[byte]string{3: "i386", 21: "ppc64el", 22: "s390x", 40: "armhf", 62: "amd64", 183: "arm64", 243: "riscv64"}
 
-// dpkgArchitecture tells for which architecture dpkg itself is built; "" when it cannot
-// be told. The number is two bytes at 18; those that are known need one.
+// dpkgArchitecture returns the architecture that dpkg itself is built for, or "". The
+// machine number has two bytes at offset 18; all numbers in the table fit into one, so
+// their sum is the number in either byte order.
 func (r *factBuilder) dpkgArchitecture() string {
 	f, err := r.fs.Open("usr/bin/dpkg")
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 
 var writeTable = flag.Bool("write-table", false, "write the table of facts into docs/hardware.md")
 
-// table is what every test of this package together saw: facts by the form of
-// their key, with the forms of where they came from and how far they can be relied on.
+// table has the facts that all tests of this package read, by generalized key, with their
+// generalized sources and their confidence.
 var table = struct {
 	sync.Mutex
 	rows map[string]*row
@@ -25,8 +25,8 @@ var table = struct {
 
 type row struct{ sources, confidence map[string]bool }
 
-// forms make what differs from machine to machine a word.
-var forms = []struct {
+// placeholders replace the parts of keys and sources that differ between machines.
+var placeholders = []struct {
 	pattern *regexp.Regexp
 	word    string
 }{
@@ -47,24 +47,25 @@ var forms = []struct {
 	{regexp.MustCompile(`^/usr/src/linux-headers-.*|^/lib/modules/[^/]+`), "/lib/modules/RELEASE"},
 }
 
-func form(s string) string {
-	for _, f := range forms {
+// generalize replaces the parts of a key or source that differ between machines.
+func generalize(s string) string {
+	for _, f := range placeholders {
 		s = f.pattern.ReplaceAllString(s, f.word)
 	}
 	return s
 }
 
-// saw notes facts for the table.
-func saw(facts []events.HardwareFact) {
+// noteFacts adds facts to the table.
+func noteFacts(facts []events.HardwareFact) {
 	table.Lock()
 	defer table.Unlock()
 	for _, f := range facts {
-		k := form(f.Key)
+		k := generalize(f.Key)
 		if table.rows[k] == nil {
 			table.rows[k] = &row{map[string]bool{}, map[string]bool{}}
 		}
 		if f.Known() {
-			table.rows[k].sources[form(f.Source)] = true
+			table.rows[k].sources[generalize(f.Source)] = true
 			table.rows[k].confidence[string(f.Confidence)] = true
 		}
 	}
@@ -76,7 +77,7 @@ const (
 	tableEnd   = "<!-- End of the table. -->\n"
 )
 
-// text is the table in Markdown.
+// text returns the table in Markdown.
 func text() string {
 	var b strings.Builder
 	b.WriteString(tableBegin + "\n| fact | from | confidence |\n|---|---|---|\n")
@@ -90,7 +91,7 @@ func text() string {
 	return b.String() + "\n" + tableEnd
 }
 
-// withTable checks the table when every test has run.
+// withTable checks the table in docs/hardware.md after all tests have run.
 type withTable struct{ m *testing.M }
 
 // Run implements goleak's TestingM.
@@ -103,7 +104,7 @@ func (w withTable) Run() int {
 	before, rest, ok := strings.Cut(string(data), tableBegin)
 	_, after, ok2 := strings.Cut(rest, tableEnd)
 	if err != nil || !ok || !ok2 {
-		fmt.Println("FAIL: docs/hardware.md has no table of facts:", err)
+		fmt.Println("FAIL: docs/hardware.md: no table of facts:", err)
 		return 1
 	}
 	if now := before + text() + after; now != string(data) {
@@ -114,14 +115,14 @@ func (w withTable) Run() int {
 			}
 			return 0
 		}
-		fmt.Println("FAIL: the facts that tests saw are not those of docs/hardware.md: go test ./producers/hardware -write-table")
+		fmt.Println("FAIL: the table in docs/hardware.md differs from the facts of the tests; to update it: go test ./producers/hardware -write-table")
 		return 1
 	}
 	return 0
 }
 
-// TestWhatNoSnapshotHasIsRead is of facts that the snapshots of real machines lack.
-func TestWhatNoSnapshotHasIsRead(t *testing.T) {
+// TestFactsThatNoSnapshotHas reads facts that the snapshots of real machines lack.
+func TestFactsThatNoSnapshotHas(t *testing.T) {
 	const gpu = "sys/bus/pci/devices/0000:c3:00.0/"
 	expect(t, collect(t, files(map[string]string{
 		gpu + "modalias": "pci:v00001002d00001586sv00001022sd00001586bc03sc80i00\n", gpu + "driver@": "../../../../bus/pci/drivers/amdgpu",

@@ -12,7 +12,7 @@ import (
 	"unicode"
 )
 
-// Limits on what is read of a machine.
+// Limits on the data that is read from a machine.
 const (
 	maxFileBytes = 4 << 20 // of one file
 	maxTextBytes = 512     // of one text that becomes a value
@@ -22,7 +22,7 @@ const (
 // fileTree reads files below a root; paths have no leading slash.
 type fileTree struct{ fs fs.FS }
 
-// read gives a file's content, at most maxFileBytes of it.
+// read returns the first maxFileBytes of a file.
 func (t fileTree) read(name string) (string, error) {
 	f, err := t.fs.Open(name)
 	if err != nil {
@@ -33,8 +33,8 @@ func (t fileTree) read(name string) (string, error) {
 	return string(data), err
 }
 
-// text gives a one-line file without blanks around it and without control
-// characters: devices choose some of these words themselves.
+// text returns the content of a one-line file, trimmed and without control characters.
+// Some of these texts come from devices and are not trusted.
 func (t fileTree) text(name string) (string, error) {
 	s, err := t.read(name)
 	if err != nil {
@@ -43,7 +43,7 @@ func (t fileTree) text(name string) (string, error) {
 	return sanitize(strings.TrimSpace(strings.TrimRight(s, "\x00"))), nil
 }
 
-// number gives a file's whole number, decimal or 0x.
+// number returns the integer in a file, decimal or with the prefix 0x.
 func (t fileTree) number(name string) (int64, error) {
 	s, err := t.text(name)
 	if err != nil {
@@ -51,12 +51,12 @@ func (t fileTree) number(name string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(s, 0, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%.40q is no whole number", s)
+		return 0, fmt.Errorf("%.40q is not an integer", s)
 	}
 	return n, nil
 }
 
-// list gives the names in a directory in order; nil when it cannot be read.
+// list returns the sorted names in a directory, or nil when it cannot be read.
 func (t fileTree) list(name string) []string {
 	entries, err := fs.ReadDir(t.fs, name)
 	if err != nil {
@@ -70,17 +70,17 @@ func (t fileTree) list(name string) []string {
 	return out
 }
 
-// exists reports whether a file or directory is there.
+// exists reports whether a file or directory exists.
 func (t fileTree) exists(name string) bool {
 	_, err := fs.Stat(t.fs, name)
 	return err == nil
 }
 
-// link gives where a symbolic link points.
+// link returns the target of a symbolic link.
 func (t fileTree) link(name string) (string, error) { return fs.ReadLink(t.fs, name) }
 
-// linkBase is the last part of where a link points, such as a driver's name; "" when
-// there is no such link.
+// linkBase returns the last element of the target of a link, such as a driver's name. It
+// returns "" when the link does not exist.
 func (t fileTree) linkBase(name string) string {
 	to, err := t.link(name)
 	if err != nil {
@@ -89,7 +89,7 @@ func (t fileTree) linkBase(name string) string {
 	return sanitize(path.Base(to))
 }
 
-// sanitize takes control characters out of foreign text and bounds it.
+// sanitize replaces control characters in untrusted text and limits its length.
 func sanitize(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == unicode.ReplacementChar {
@@ -103,22 +103,22 @@ func sanitize(s string) string {
 	return s
 }
 
-// errorText says why something could not be read, without the path, which the
-// source names.
+// errorText returns the reason of a failed read without the path, because the source of
+// the fact names it.
 func errorText(err error) string {
 	var p *fs.PathError
 	switch {
 	case err == nil:
-		return "there is no value"
+		return "no valid value"
 	case errors.Is(err, fs.ErrNotExist):
-		return "there is no such file"
+		return "no such file"
 	case errors.As(err, &p):
 		return p.Err.Error()
 	}
 	return err.Error()
 }
 
-// parseFields parses "key: value" lines; the first of equal keys counts.
+// parseFields parses "key: value" lines. The first of equal keys counts.
 func parseFields(text, separator string) map[string]string {
 	out := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -133,8 +133,8 @@ func parseFields(text, separator string) map[string]string {
 	return out
 }
 
-// cpuList parses the kernel's lists of numbers such as "0-3,8,10-11"; ok is false
-// when it is none. An empty list is one.
+// cpuList parses a number list of the kernel, such as "0-3,8,10-11". ok is false when the
+// text is not a list. An empty text is an empty list.
 func cpuList(s string) (list []int, ok bool) {
 	s = strings.TrimSpace(s)
 	if s == "" {
@@ -162,7 +162,7 @@ func cpuList(s string) (list []int, ok bool) {
 	return list, true
 }
 
-// maxCPUs bounds processors.
+// maxCPUs is the maximum number of processors.
 const maxCPUs = 8192
 
 func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

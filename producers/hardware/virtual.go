@@ -10,19 +10,19 @@ import (
 
 // clue is one sign of a virtual machine or a container.
 type clue struct {
-	kind        string // "" when it says that there is one, but not which
-	description string // for people: what says so
-	strong      bool   // names the product for certain
+	kind        string // "" when it does not name the product
+	description string // readable text for the evidence
+	strong      bool   // it identifies the product with certainty
 }
 
-// hypervisors are the signatures that processors report of their hypervisors.
+// hypervisors maps the hypervisor signatures of processors to kinds.
 var hypervisors = map[string]string{
 	"KVMKVMKVM": "kvm", "Linux KVM Hv": "kvm", "TCGTCGTCGTCG": "qemu", "VMwareVMware": "vmware", "Microsoft Hv": "hyperv",
 	"XenVMMXenVMM": "xen", "bhyve bhyve ": "bhyve", "VBoxVBoxVBox": "virtualbox", " lrpepyh  vr": "parallels",
 	"ACRNACRNACRN": "acrn", "QNXQVMBSQG": "qnx",
 }
 
-// dmiPrefixes name virtual machines by how a word of the firmware starts.
+// dmiPrefixes maps prefixes of DMI fields to kinds of virtual machines.
 var dmiPrefixes = []struct{ word, kind string }{
 	{"VMware", "vmware"},
 	{"innotek GmbH", "virtualbox"},
@@ -42,8 +42,8 @@ var dmiPrefixes = []struct{ word, kind string }{
 	{"Virtual Machine", "hyperv"},
 }
 
-// virtualization tells whether this is a virtual machine, which, and by what signs.
-// Whether it is a container is another question.
+// virtualization adds whether this is a virtual machine, its kind, and the evidence. The
+// facts about containers are independent of it.
 func (r *factBuilder) virtualization(cpu cpuInfo, signature func() string, devices []device) {
 	var clues []clue
 	if signature != nil {
@@ -63,7 +63,7 @@ func (r *factBuilder) virtualization(cpu cpuInfo, signature func() string, devic
 	clues = append(clues, r.kernelClues(cpu)...)
 	for _, d := range devices {
 		if d.vendor == vendorVirtio && d.bus == "pci" {
-			clues = append(clues, clue{"kvm", "there are virtio devices", false})
+			clues = append(clues, clue{"kvm", "a PCI device has the virtio vendor number", false})
 			break
 		}
 	}
@@ -72,7 +72,7 @@ func (r *factBuilder) virtualization(cpu cpuInfo, signature func() string, devic
 	r.addVMKind(cpu, clues)
 }
 
-// guestChannels are the ports by which a host talks to programs in its guests.
+// guestChannels adds the names of the virtio ports between the host and programs in this guest.
 func (r *factBuilder) guestChannels() {
 	const dir = "sys/class/virtio-ports"
 	var names []string
@@ -86,7 +86,7 @@ func (r *factBuilder) guestChannels() {
 	}
 }
 
-// kernelClues are those that the kernel gives.
+// kernelClues returns the clues in files of the kernel.
 func (r *factBuilder) kernelClues(cpu cpuInfo) []clue {
 	var clues []clue
 	if cpu.has("hypervisor") {
@@ -121,7 +121,7 @@ func (r *factBuilder) kernelClues(cpu cpuInfo) []clue {
 	return clues
 }
 
-// dropXenDom0Clues takes away the signs of Xen on the machine that rules the others.
+// dropXenDom0Clues removes the clues of Xen in the control domain (dom0), which is not a guest.
 func (r *factBuilder) dropXenDom0Clues(clues []clue) []clue {
 	if s, err := r.text("proc/xen/capabilities"); err != nil || !strings.Contains(s, "control_d") {
 		return clues
@@ -136,85 +136,86 @@ func (r *factBuilder) dropXenDom0Clues(clues []clue) []clue {
 }
 
 func (r *factBuilder) addVMKind(cpu cpuInfo, clues []clue) {
-	const source = "signs in vm.evidence"
-	told := []string{}
-	kind, how := "", events.ConfidenceGuess
+	const source = "vm.evidence"
+	evidence := []string{}
+	kind, confidence := "", events.ConfidenceGuess
 	for _, c := range clues {
-		told = append(told, c.description)
+		evidence = append(evidence, c.description)
 		switch {
 		case kind == "" && c.kind != "":
 			kind = c.kind
 			if c.strong {
-				how = events.ConfidenceCertain
+				confidence = events.ConfidenceCertain
 			}
 		case c.kind == "kvm" && c.strong && kind == "hyperv":
-			kind = "kvm" // it can show itself as the other
+			kind = "kvm" // KVM can emulate the interface of Hyper-V
 		}
 	}
-	r.addDerived("vm.evidence", events.ListValue(told), "see each")
+	r.addDerived("vm.evidence", events.ListValue(evidence), "each entry names its source")
 	if len(cpu.first) == 0 && len(clues) == 0 {
-		r.addUnknown("vm.kind", cpuInfoPath, errors.New("it cannot be read"))
-		r.addUnknown("vm.is", cpuInfoPath, errors.New("it cannot be read"))
+		r.addUnknown("vm.kind", cpuInfoPath, errors.New("the file cannot be read"))
+		r.addUnknown("vm.is", cpuInfoPath, errors.New("the file cannot be read"))
 		return
 	}
 	is := events.HardwareFact{Key: "vm.is", Value: events.BoolValue(len(clues) > 0), Source: source, Confidence: events.ConfidenceDerived}
 	switch x86 := cpu.arch == "x86_64" || cpu.arch == "i686"; {
 	case kind != "":
-		r.add(events.HardwareFact{Key: "vm.kind", Value: events.TextValue(kind), Source: source, Confidence: how})
+		r.add(events.HardwareFact{Key: "vm.kind", Value: events.TextValue(kind), Source: source, Confidence: confidence})
 	case len(clues) > 0:
-		r.addUnknown("vm.kind", source, errors.New("there is a hypervisor, but nothing names it"))
+		r.addUnknown("vm.kind", source, errors.New("a hypervisor is present, but its kind is unknown"))
 	case x86:
-		r.addDerived("vm.kind", events.TextValue("none"), "the processor lacks the flag hypervisor")
+		r.addDerived("vm.kind", events.TextValue("none"), "the processor does not have the flag hypervisor")
 	default:
 		is.Confidence = events.ConfidenceGuess
-		r.add(events.HardwareFact{Key: "vm.kind", Value: events.TextValue("none"), Source: "no sign of one", Confidence: events.ConfidenceGuess})
+		r.add(events.HardwareFact{Key: "vm.kind", Value: events.TextValue("none"), Source: "no clue of a virtual machine", Confidence: events.ConfidenceGuess})
 	}
 	r.add(is)
 }
 
-// The kernel gives its first namespaces fixed numbers (include/linux/proc_ns.h).
+// firstPIDNamespace is the initial PID namespace. The kernel assigns fixed numbers to its
+// initial namespaces (include/linux/proc_ns.h).
 const firstPIDNamespace = "pid:[4026531836]"
 
-// container tells whether this runs in a container. What decides is whether the
-// process is in the kernel's first PID namespace; files that containers leave, such
-// as /.dockerenv, say only which one, because images carry them elsewhere.
+// container adds whether this process runs in a container, and its kind. A process in the
+// initial PID namespace is not in a container. Files such as /.dockerenv only name the kind,
+// because images can bring them to other machines.
 func (r *factBuilder) container() {
 	const source = "/proc/self/ns/pid"
-	marks := r.containerClues()
-	told := []string{}
+	clues := r.containerClues()
+	evidence := []string{}
 	kind := ""
-	for _, m := range marks {
-		told = append(told, m.description)
+	for _, c := range clues {
+		evidence = append(evidence, c.description)
 		if kind == "" {
-			kind = m.kind
+			kind = c.kind
 		}
 	}
 	ns, err := r.link("proc/self/ns/pid")
-	put := func(kind string, how events.Confidence, why string) {
-		told = append([]string{why}, told...)
-		r.add(events.HardwareFact{Key: "container.kind", Value: events.TextValue(kind), Source: source, Confidence: how})
+	addKind := func(kind string, confidence events.Confidence, reason string) {
+		evidence = append([]string{reason}, evidence...)
+		r.add(events.HardwareFact{Key: "container.kind", Value: events.TextValue(kind), Source: source, Confidence: confidence})
 		r.addDerived("container.is", events.BoolValue(kind != "none"), source)
 	}
 	switch {
 	case r.isWSL():
-		put("wsl", events.ConfidenceCertain, "/proc/version names Microsoft")
+		addKind("wsl", events.ConfidenceCertain, "/proc/version names Microsoft")
 	case err == nil && ns == firstPIDNamespace:
-		why := ns + " is the kernel's first PID namespace"
-		if len(marks) > 0 {
-			why += ", so that the other signs are leftovers"
+		reason := ns + " is the kernel's initial PID namespace"
+		if len(clues) > 0 {
+			reason += ", so the other clues do not count"
 		}
-		put("none", events.ConfidenceCertain, why)
+		addKind("none", events.ConfidenceCertain, reason)
 	case err == nil && kind != "":
-		put(kind, events.ConfidenceCertain, sanitize(ns)+" is not the kernel's first PID namespace")
+		addKind(kind, events.ConfidenceCertain, sanitize(ns)+" is not the kernel's initial PID namespace")
 	case err == nil:
-		put("namespace", events.ConfidenceDerived, sanitize(ns)+" is not the kernel's first PID namespace, and nothing names a container")
+		addKind("namespace", events.ConfidenceDerived, sanitize(ns)+" is not the kernel's initial PID namespace, but no clue names a container")
 	case kind != "":
-		put(kind, events.ConfidenceGuess, fmt.Sprintf("the PID namespace cannot be told (%s)", errorText(err)))
+		addKind(kind, events.ConfidenceGuess, fmt.Sprintf("the PID namespace cannot be read (%s)", errorText(err)))
 	default:
 		r.addUnknown("container.kind", source, err)
 		r.addUnknown("container.is", source, err)
 	}
-	r.addDerived("container.evidence", events.ListValue(told), "see each")
+	r.addDerived("container.evidence", events.ListValue(evidence), "each entry names its source")
 }
 
 func (r *factBuilder) isWSL() bool {
@@ -222,27 +223,27 @@ func (r *factBuilder) isWSL() bool {
 	return err == nil && strings.Contains(strings.ToLower(s), "microsoft")
 }
 
-// containerClues are the signs that name a kind of container.
+// containerClues returns the clues that name a kind of container.
 func (r *factBuilder) containerClues() []clue {
-	var marks []clue
+	var clues []clue
 	if s, err := r.text("run/systemd/container"); err == nil && s != "" {
-		marks = append(marks, clue{kind: s, description: "/run/systemd/container is " + s})
+		clues = append(clues, clue{kind: s, description: "/run/systemd/container is " + s})
 	}
 	if r.exists("run/.containerenv") {
-		marks = append(marks, clue{kind: "podman", description: "there is a /run/.containerenv"})
+		clues = append(clues, clue{kind: "podman", description: "/run/.containerenv exists"})
 	}
 	if r.exists("var/run/secrets/kubernetes.io") {
-		marks = append(marks, clue{kind: "kubernetes", description: "there is a /var/run/secrets/kubernetes.io"})
+		clues = append(clues, clue{kind: "kubernetes", description: "/var/run/secrets/kubernetes.io exists"})
 	}
 	if text, err := r.read("proc/self/cgroup"); err == nil {
 		for _, w := range []struct{ word, kind string }{{"kubepods", "kubernetes"}, {"docker", "docker"}, {"libpod", "podman"}, {"/lxc", "lxc"}} {
 			if strings.Contains(text, w.word) {
-				marks = append(marks, clue{kind: w.kind, description: "/proc/self/cgroup has " + w.word})
+				clues = append(clues, clue{kind: w.kind, description: "/proc/self/cgroup contains " + w.word})
 			}
 		}
 	}
 	if r.exists(".dockerenv") {
-		marks = append(marks, clue{kind: "docker", description: "there is a /.dockerenv"})
+		clues = append(clues, clue{kind: "docker", description: "/.dockerenv exists"})
 	}
-	return marks
+	return clues
 }

@@ -1,10 +1,11 @@
-// Package hook writes down what the hooks of apt and dpkg see of a change that
-// somebody else makes, for the daemon to take in: at once when it runs, at its
-// next start when it does not.
+// Package hook spools the observations of the hooks of apt and dpkg: changes that were made
+// outside cortex. A running daemon reads the spool at once; otherwise the next one reads it
+// at its start.
 //
-// It promises that an observation is on disk whole or not at all, that one which
-// was begun and never ended is continued by the next and not lost, and that it
-// needs nobody else: no daemon, no lock, no network.
+// It promises:
+//   - A file in the spool has a whole observation, never a part of one.
+//   - An observation that was begun and not ended is continued by the next one.
+//   - It needs no daemon, no lock and no network.
 package hook
 
 import (
@@ -22,24 +23,24 @@ import (
 )
 
 const (
-	inProgressName = "open"  // the observation that is going on
-	completeSuffix = ".json" // of those that are complete
+	inProgressName = "open"  // the observation in progress
+	completeSuffix = ".json" // of complete observations
 )
 
 // Spool is the directory of observations.
 type Spool struct{ Dir string }
 
-// Begin writes down what was seen before a change. When an observation is going
-// on already, that one is continued: its before is the older.
+// Begin stores the state before a change. If an observation is in progress, Begin continues it
+// and keeps its older state.
 func (s Spool) Begin(o events.Observation) error {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return fmt.Errorf("begin an observation: %w", err)
 	}
-	old, going, err := s.InProgress()
+	old, inProgress, err := s.InProgress()
 	if err != nil {
 		return err
 	}
-	if going {
+	if inProgress {
 		if old.Command != o.Command && len(old.Command)+len(o.Command)+2 < events.MaxTextBytes {
 			old.Command += "; " + o.Command
 		}
@@ -49,25 +50,25 @@ func (s Spool) Begin(o events.Observation) error {
 	return s.write(inProgressName, o)
 }
 
-// InProgress gives the observation that is going on.
-func (s Spool) InProgress() (o events.Observation, going bool, err error) {
+// InProgress returns the observation in progress, if any.
+func (s Spool) InProgress() (o events.Observation, ok bool, err error) {
 	b, err := os.ReadFile(filepath.Join(s.Dir, inProgressName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return o, false, nil
 	}
 	if err != nil {
-		return o, false, fmt.Errorf("read the open observation: %w", err)
+		return o, false, fmt.Errorf("read the observation in progress: %w", err)
 	}
 	if json.Unmarshal(b, &o) != nil {
-		return events.Observation{}, false, nil // begun by something else, or damaged
+		return events.Observation{}, false, nil // damaged, so there is nothing to continue
 	}
 	return o, true, nil
 }
 
-// End completes the observation that is going on, if any.
+// End completes the observation in progress, if any.
 func (s Spool) End(after events.StateSnapshot, at time.Time) (ended bool, err error) {
-	o, going, err := s.InProgress()
-	if err != nil || !going {
+	o, inProgress, err := s.InProgress()
+	if err != nil || !inProgress {
 		return false, err
 	}
 	o.After, o.Ended = after, at

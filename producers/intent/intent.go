@@ -1,9 +1,11 @@
-// Package intent turns what a person or a program asks for into requests.
+// Package intent turns the input of users and programs into requests.
 //
-// It promises that nothing leaves it unchecked: names follow Debian's rules and
-// are never an option, a path, a pattern or one of apt's suffixes; every wrong
-// name is reported, not only the first; and a request has the id of the
-// transaction it opens, so that sending it twice is asking once.
+// It promises:
+//   - It validates every request before it submits it. Package names follow Debian's rules;
+//     they are never an option, a path, a pattern, or a name with one of apt's suffixes.
+//   - Errors name every invalid package name, not only the first.
+//   - A request for a transaction has the id of that transaction, so submitting it twice opens
+//     one transaction.
 package intent
 
 import (
@@ -20,30 +22,30 @@ type Submitter interface {
 	Submit(ctx context.Context, e events.Event) (events.Position, error)
 }
 
-// ParsePackages reads names as a person types them: NAME[:ARCH][=VERSION]. Every
-// wrong one is in the error.
+// ParsePackages parses packages in the form NAME[:ARCH][=VERSION] and drops duplicates. It
+// fails with ErrUsage; the error names every invalid word.
 func ParsePackages(words []string) ([]events.PackageRef, error) {
 	var refs []events.PackageRef
-	var wrong []error
+	var invalid []error
 	seen := map[events.PackageRef]bool{}
 	for _, w := range words {
 		ref, err := events.ParsePackageRef(w)
 		switch {
 		case err != nil:
-			wrong = append(wrong, err)
+			invalid = append(invalid, err)
 		case !seen[ref]:
 			seen[ref] = true
 			refs = append(refs, ref)
 		}
 	}
-	if len(wrong) > 0 {
-		return nil, &events.Error{Op: "intent.Packages", Kind: events.ErrUsage, Err: errors.Join(wrong...), Hint: events.HintOf(wrong[0])}
+	if len(invalid) > 0 {
+		return nil, &events.Error{Op: "intent.Packages", Kind: events.ErrUsage, Err: errors.Join(invalid...), Hint: events.HintOf(invalid[0])}
 	}
 	return refs, nil
 }
 
-// CommandLine is how a command is written into history: its words, with those
-// that hold blanks quoted, without secrets, cut to the limit.
+// CommandLine formats a command for the history. It quotes words with blanks, redacts secrets,
+// and cuts the line at [events.MaxTextBytes].
 func CommandLine(args []string) string {
 	words := make([]string, len(args))
 	for i, a := range args {
@@ -59,7 +61,7 @@ func CommandLine(args []string) string {
 	return line
 }
 
-// Producer files requests. All fields are required.
+// Producer submits requests. All fields are required.
 type Producer struct {
 	Host      events.HostID
 	Submitter Submitter
@@ -67,58 +69,58 @@ type Producer struct {
 	NewID     func() events.ID
 }
 
-// RequestTransaction asks for a plan and returns the id of the transaction that will hold it.
+// RequestTransaction requests a plan and returns the id of its transaction.
 func (p Producer) RequestTransaction(ctx context.Context, in events.Intent) (events.TransactionID, error) {
 	id := p.NewID()
 	txn := events.TransactionID(id)
 	return txn, p.submitForTransaction(ctx, id, txn, &events.TransactionRequest{Intent: in})
 }
 
-// Approve says yes to exactly this plan of a transaction.
+// Approve approves exactly this plan of a transaction.
 func (p Producer) Approve(ctx context.Context, t events.TransactionID, plan events.PlanID, how string) error {
 	return p.submitForTransaction(ctx, p.NewID(), t, &events.ApproveRequest{PlanID: plan, How: how})
 }
 
-// Cancel says no to a transaction that has not been approved.
+// Cancel cancels a transaction that is not approved yet.
 func (p Producer) Cancel(ctx context.Context, t events.TransactionID, reason string) error {
 	return p.submitForTransaction(ctx, p.NewID(), t, &events.CancelRequest{Reason: reason})
 }
 
-// Retry asks to give a parked message to its handler again.
-func (p Producer) Retry(ctx context.Context, parked events.ID) error {
+// Retry requests another delivery of a dead-lettered message to its handler.
+func (p Producer) Retry(ctx context.Context, deadLetter events.ID) error {
 	id := p.NewID()
-	e := events.Event{ID: id, Host: p.Host, Subject: events.DeadLetterSubject(parked), Time: p.Now(), Correlation: id, Actor: events.Actor{Program: "cortex"}}
-	return p.submit(ctx, e, &events.RetryRequest{DeadLetter: parked})
+	e := events.Event{ID: id, Host: p.Host, Subject: events.DeadLetterSubject(deadLetter), Time: p.Now(), Correlation: id, Actor: events.Actor{Program: "cortex"}}
+	return p.submit(ctx, e, &events.RetryRequest{DeadLetter: deadLetter})
 }
 
-// RequestForget asks for answers of models to be forgotten, and returns the id of the
-// request, which the fact goes back to.
-func (p Producer) RequestForget(ctx context.Context, what events.AnswersForgotten) (events.ID, error) {
+// RequestForget requests that answers of models are forgotten. It returns the id of the
+// request, which is the correlation of the resulting fact.
+func (p Producer) RequestForget(ctx context.Context, answers events.AnswersForgotten) (events.ID, error) {
 	id := p.NewID()
 	e := events.Event{ID: id, Host: p.Host, Subject: events.MachineSubject(p.Host), Time: p.Now(), Correlation: id, Actor: events.Actor{Program: "cortex"}}
-	return id, p.submit(ctx, e, &events.ForgetAnswersRequest{AnswersForgotten: what})
+	return id, p.submit(ctx, e, &events.ForgetAnswersRequest{AnswersForgotten: answers})
 }
 
-// RequestHardwareSnapshot asks for a hardware snapshot and returns the request's id, which the
-// snapshot names as its cause.
+// RequestHardwareSnapshot requests a hardware snapshot. It returns the id of the request, which
+// is the cause of the snapshot.
 func (p Producer) RequestHardwareSnapshot(ctx context.Context) (events.ID, error) {
 	id := p.NewID()
 	e := events.Event{ID: id, Host: p.Host, Subject: events.MachineSubject(p.Host), Time: p.Now(), Correlation: id, Actor: events.Actor{Program: "cortex"}}
 	return id, p.submit(ctx, e, &events.HardwareSnapshotRequest{})
 }
 
-// RequestLimits asks for a fact about limits to be put on record, and returns the id of the
-// request, which the fact goes back to.
-func (p Producer) RequestLimits(ctx context.Context, what events.LimitsRequest) (events.ID, error) {
+// RequestLimits requests a change of profiles or limits. It returns the id of the request, which
+// is the correlation of the resulting fact.
+func (p Producer) RequestLimits(ctx context.Context, r events.LimitsRequest) (events.ID, error) {
 	id := p.NewID()
 	e := events.Event{ID: id, Host: p.Host, Subject: events.MachineSubject(p.Host), Time: p.Now(), Correlation: id, Actor: events.Actor{Program: "cortex"}}
-	return id, p.submit(ctx, e, &what)
+	return id, p.submit(ctx, e, &r)
 }
 
 func (p Producer) submitForTransaction(ctx context.Context, id events.ID, t events.TransactionID, r events.Request) error {
 	return p.submit(ctx, events.Event{
 		ID: id, Host: p.Host, Subject: events.TransactionSubject(t), Time: p.Now(), Transaction: t,
-		Correlation: events.ID(t), Actor: events.Actor{Program: "cortex"}, // the door puts the real one
+		Correlation: events.ID(t), Actor: events.Actor{Program: "cortex"}, // the API sets the actual user and process
 	}, r)
 }
 

@@ -14,7 +14,7 @@ import (
 	"cortex/producers/intent"
 )
 
-func TestEveryWrongNameIsReported(t *testing.T) {
+func TestEveryInvalidNameIsReported(t *testing.T) {
 	_, err := intent.ParsePackages([]string{"cowsay", "-y", "sl", "./evil.deb", "toy-*", "cowsay-"})
 	if !errors.Is(err, events.ErrUsage) || events.HintOf(err) == "" {
 		t.Fatalf("%v, hint %q", err, events.HintOf(err))
@@ -25,11 +25,11 @@ func TestEveryWrongNameIsReported(t *testing.T) {
 		}
 	}
 	if strings.Contains(err.Error(), `"sl"`) {
-		t.Errorf("a good name is reported: %q", err)
+		t.Errorf("a valid name is reported: %q", err)
 	}
 }
 
-func TestNamesAreReadOnce(t *testing.T) {
+func TestDuplicatePackagesAreDropped(t *testing.T) {
 	got, err := intent.ParsePackages([]string{"g++", "toy:i386=1:2.0~rc1", "g++"})
 	want := []events.PackageRef{{Name: "g++"}, {Name: "toy", Arch: "i386", Version: "1:2.0~rc1"}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
@@ -54,7 +54,7 @@ func (r *recorder) Submit(_ context.Context, e events.Event) (events.Position, e
 	return events.Position(len(r.got)), nil
 }
 
-func TestRequestsCarryTheirTransaction(t *testing.T) {
+func TestRequestsHaveTheirTransaction(t *testing.T) {
 	var rec recorder
 	n := 0
 	p := intent.Producer{
@@ -81,7 +81,7 @@ func TestRequestsCarryTheirTransaction(t *testing.T) {
 		}
 	}
 	if err := p.Approve(ctx, txn, "not a plan", "x"); !errors.Is(err, events.ErrUsage) || len(rec.got) != 4 {
-		t.Errorf("a wrong plan id: %v, %d sent", err, len(rec.got))
+		t.Errorf("invalid plan id: %v, %d requests", err, len(rec.got))
 	}
 }
 
@@ -94,7 +94,7 @@ func FuzzPackages(f *testing.F) {
 		}
 		in := events.Intent{Verb: events.VerbInstall, Packages: refs, CommandLine: intent.CommandLine(strings.Fields(line))}
 		if len(refs) > 0 && len(refs) <= events.MaxPackagesPerRequest && in.Validate() != nil {
-			t.Fatalf("%q was accepted and is no intent: %v", line, in.Validate())
+			t.Fatalf("%q was accepted, but the intent is invalid: %v", line, in.Validate())
 		}
 	})
 }

@@ -13,8 +13,9 @@ import (
 	"cortex/events"
 )
 
-// Capture writes down the machine under root: packages from its inventory, where
-// native is its own architecture, and apt's files. notes tell what was left out.
+// Capture returns the manifest of the machine under root: its packages from the inventory, and
+// apt's files. native is the native architecture. notes has the reason for each file that is
+// left out.
 func Capture(root string, inv events.Inventory, native events.Architecture) (m Document, notes []string, err error) {
 	m = Document{Machine: readSystemInfo(root, native), Packages: []events.PackageRef{}, automatic: map[string]events.Version{}}
 	for k, st := range inv {
@@ -47,7 +48,7 @@ func readSystemInfo(root string, native events.Architecture) SystemInfo {
 	m := SystemInfo{Architecture: string(native)}
 	b, err := os.ReadFile(filepath.Join(root, "etc/os-release"))
 	if err != nil {
-		return m // it is only told
+		return m // the information is optional
 	}
 	for line := range strings.Lines(string(b)) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
@@ -61,7 +62,7 @@ func readSystemInfo(root string, native events.Architecture) SystemInfo {
 	return m
 }
 
-// readAptFiles reads apt's sources and preferences, and the keys that no package brings.
+// readAptFiles reads apt's sources and preferences, and the keys that no package owns.
 func readAptFiles(root string) (out []AptFile, notes []string, err error) {
 	paths := []string{"/etc/apt/sources.list", "/etc/apt/preferences"}
 	var keys []string
@@ -85,7 +86,7 @@ func readAptFiles(root string) (out []AptFile, notes []string, err error) {
 			return nil, nil, err
 		case b == nil:
 		case containsPassword(b):
-			notes = append(notes, p+" holds a password and is left out; passwords belong into /etc/apt/auth.conf.d")
+			notes = append(notes, p+" is left out: it contains a password; store passwords in /etc/apt/auth.conf.d")
 		default:
 			out = append(out, AptFile{p, b})
 			keys = append(keys, signedByPaths(b)...)
@@ -130,12 +131,12 @@ func isReadByApt(p string) bool {
 	return ext == ".gpg" || ext == ".asc"
 }
 
-// containsPassword reports whether an address in a list has a password in it.
+// containsPassword reports whether a URL in a source list has a password.
 func containsPassword(list []byte) bool {
 	return regexp.MustCompile(`://[^/@\s]*:[^/@\s]*@`).Match(list)
 }
 
-// signedByPaths finds the key files that a list of sources names.
+// signedByPaths returns the key files that a source list names.
 func signedByPaths(list []byte) []string {
 	keyPath := regexp.MustCompile(`(?i)signed-by\s*[=:]\s*(/[^\s,\]]+(?:[,\s]+/[^\s,\]]+)*)`)
 	var out []string
@@ -149,7 +150,7 @@ func signedByPaths(list []byte) []string {
 	return out
 }
 
-// packageOwned tells which of the paths came with a package.
+// packageOwned returns the paths that belong to a package.
 func packageOwned(root string, paths []string) (map[string]bool, error) {
 	out := map[string]bool{}
 	if len(paths) == 0 {
@@ -173,7 +174,7 @@ func packageOwned(root string, paths []string) (map[string]bool, error) {
 	return out, nil
 }
 
-// readIfRegular gives nil for what is not there.
+// readIfRegular returns the content of a regular file, and nil when there is no such file.
 func readIfRegular(root, p string) ([]byte, error) {
 	full := filepath.Join(root, p)
 	info, err := os.Stat(full)
@@ -185,7 +186,7 @@ func readIfRegular(root, p string) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, nil
 	case info.Size() > MaxFileBytes:
-		return nil, &events.Error{Op: "manifest.Capture", Kind: events.ErrUsage, Subject: p, Err: fmt.Errorf("is larger than %d bytes", MaxFileBytes)}
+		return nil, &events.Error{Op: "manifest.Capture", Kind: events.ErrUsage, Subject: p, Err: fmt.Errorf("the file is larger than %d bytes", MaxFileBytes)}
 	}
 	b, err := os.ReadFile(full)
 	if err != nil {

@@ -8,18 +8,18 @@ import (
 	"cortex/events"
 )
 
-// MismatchReason says in which way two manifests differ.
+// MismatchReason is the way in which an entry differs.
 type MismatchReason string
 
-// The ways.
+// The reasons.
 const (
-	Missing   MismatchReason = "missing"   // wanted and not there
-	Extra     MismatchReason = "extra"     // there and not wanted
-	Changed   MismatchReason = "changed"   // there in another version, or with another content
-	Automatic MismatchReason = "automatic" // there, but not as asked for
+	Missing   MismatchReason = "missing"   // wanted, not present
+	Extra     MismatchReason = "extra"     // present, not wanted
+	Changed   MismatchReason = "changed"   // present with another version or content
+	Automatic MismatchReason = "automatic" // installed, but marked as automatic
 )
 
-// Mismatch is one thing that is not as it is wanted.
+// Mismatch is one entry that differs from the wanted state.
 type Mismatch struct {
 	ItemKind string         `json:"kind"` // package, hold or file
 	Name     string         `json:"name"` // NAME[:ARCH], or the path
@@ -28,8 +28,8 @@ type Mismatch struct {
 	Have     string         `json:"have,omitempty"` // the version
 }
 
-// Compare tells what of want is otherwise in have, and what is only in have.
-// Packages come first, then holds, then files, each by name.
+// Compare returns the entries of want that are missing or different in have, and those that
+// only have contains. Packages come first, then holds, then files, each sorted by name.
 func Compare(want, have Document) []Mismatch {
 	out := comparePackages(want, have)
 	at := len(out)
@@ -63,26 +63,26 @@ func Compare(want, have Document) []Mismatch {
 
 func comparePackages(want, have Document) []Mismatch {
 	var out []Mismatch
-	there := map[string]events.Version{}
+	manual := map[string]events.Version{}
 	for _, r := range have.Packages {
-		there[nameWithArch(r)] = r.Version
+		manual[nameWithArch(r)] = r.Version
 	}
 	wanted := map[string]bool{}
 	for _, r := range want.Packages {
 		n := nameWithArch(r)
 		wanted[n] = true
 		d := Mismatch{ItemKind: "package", Name: n, Want: string(r.Version)}
-		v, asked := there[n]
-		auto, automatic := have.automatic[n]
-		if d.Have = string(v); automatic {
+		v, isManual := manual[n]
+		auto, isAutomatic := have.automatic[n]
+		if d.Have = string(v); isAutomatic {
 			d.Have = string(auto)
 		}
 		switch {
-		case !asked && !automatic:
+		case !isManual && !isAutomatic:
 			d.Reason = Missing
 		case r.Version != "" && d.Have != "" && d.Have != d.Want:
 			d.Reason = Changed
-		case automatic:
+		case isAutomatic:
 			d.Reason = Automatic
 		default:
 			continue

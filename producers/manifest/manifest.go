@@ -1,10 +1,12 @@
-// Package manifest writes down what a machine is – the packages that were asked
-// for with their versions, the holds, the repositories with their keys – and reads
-// such a text back, to be compared with a machine or asked of one.
+// Package manifest captures the package state of a machine as TOML and parses it again, to
+// compare it with a machine or to import it. A manifest has the packages that are marked as
+// manually installed, with their versions, the holds, and apt's sources, keys and
+// preferences.
 //
-// It promises: a text that is written reads back as the same manifest; a text with
-// anything unknown or malformed in it is refused as a whole; nothing is written
-// that holds a password; reading a machine changes nothing and needs no root.
+// It promises:
+//   - [Parse] of the result of [Document.EncodeTOML] returns the same manifest.
+//   - [Parse] refuses a text with an unknown or malformed entry as a whole.
+//   - [Capture] leaves out files with passwords. It changes nothing and does not need root.
 package manifest
 
 import (
@@ -23,41 +25,41 @@ import (
 	"cortex/events"
 )
 
-// FormatVersion is the version of the form of the text.
+// FormatVersion is the version of the TOML format.
 const FormatVersion = 1
 
 // Limits of a manifest.
 const (
-	MaxBytes     = 16 << 20 // of the text
-	MaxFileBytes = 1 << 20  // of one file of apt
+	MaxBytes     = 16 << 20 // of the TOML text
+	MaxFileBytes = 1 << 20  // of one of apt's files
 	maxFiles     = 500
 )
 
-// SystemInfo tells where a manifest comes from. It is for people; nothing is compared.
+// SystemInfo describes the machine that a manifest comes from. [Compare] ignores it.
 type SystemInfo struct {
 	Distribution string `toml:"distribution,omitempty" json:"distribution,omitempty"`
 	Release      string `toml:"release,omitempty" json:"release,omitempty"`
 	Architecture string `toml:"architecture,omitempty" json:"architecture,omitempty"`
 }
 
-// AptFile is one file of apt's: a list of sources, a key, preferences.
+// AptFile is one of apt's files: a source list, a key, or preferences.
 type AptFile struct {
 	Path    string `json:"path"`
 	Content []byte `json:"content"`
 }
 
-// Document is a machine, as it is or as it shall be.
+// Document is a manifest: the current or the wanted state of a machine.
 type Document struct {
 	Machine  SystemInfo          `json:"machine"`
-	Packages []events.PackageRef `json:"packages"` // by name; the native architecture is left out
+	Packages []events.PackageRef `json:"packages"` // sorted by name; Arch is empty for the native architecture
 	Holds    []events.PackageRef `json:"holds,omitempty"`
-	Files    []AptFile           `json:"files,omitempty"` // by path
+	Files    []AptFile           `json:"files,omitempty"` // sorted by path
 
-	// automatic are the packages that are there, but only because others need them.
+	// automatic are the installed packages that are marked as automatically installed.
 	automatic map[string]events.Version
 }
 
-// tomlDocument is the text's.
+// tomlDocument is the form of a manifest in TOML.
 type tomlDocument struct {
 	Version  int               `toml:"version"`
 	Hold     []string          `toml:"hold,multiline,omitempty"`
@@ -72,7 +74,7 @@ type tomlFile struct {
 	Base64 string `toml:"base64,omitempty"`
 }
 
-// EncodeTOML writes the manifest as TOML.
+// EncodeTOML returns the manifest as TOML.
 func (m Document) EncodeTOML() ([]byte, error) {
 	f := tomlDocument{Version: FormatVersion, Machine: m.Machine, Packages: map[string]string{}}
 	for _, r := range m.Packages {
@@ -97,40 +99,40 @@ func (m Document) EncodeTOML() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString("# A machine's packages, holds and sources; see 'cortex help config export'.\n")
 	if err := toml.NewEncoder(&b).SetIndentTables(false).Encode(f); err != nil {
-		return nil, fmt.Errorf("write manifest: %w", err)
+		return nil, fmt.Errorf("write the manifest: %w", err)
 	}
 	return b.Bytes(), nil
 }
 
-// anyVersion stands where no version matters.
+// anyVersion is the version of a package whose version does not matter.
 const anyVersion = "*"
 
-// isPlainText reports whether content is text that TOML keeps as it is.
+// isPlainText reports whether TOML keeps the text unchanged.
 func isPlainText(b []byte) bool {
 	return utf8.Valid(b) && !bytes.ContainsFunc(b, func(r rune) bool { return r < 0x20 && r != '\n' && r != '\t' || r == 0x7f })
 }
 
-// nameWithArch is NAME or NAME:ARCH.
+// nameWithArch returns NAME or NAME:ARCH.
 func nameWithArch(r events.PackageRef) string {
 	r.Version = ""
 	return r.String()
 }
 
-// Parse reads the text of a manifest; subject names it in errors. What is wrong is
-// an ErrUsage error, all of it at once; of TOML itself with line and column.
+// Parse parses a manifest; subject is its name in errors. It fails with ErrUsage, and reports
+// all faults at once. A fault of the TOML syntax has its line and column.
 func Parse(subject string, text []byte) (Document, error) {
 	fail := func(at string, err error) error {
 		return &events.Error{Op: "manifest.Parse", Kind: events.ErrUsage, Subject: subject + at, Err: err}
 	}
 	if len(text) > MaxBytes {
-		return Document{}, fail("", fmt.Errorf("is larger than %d bytes", MaxBytes))
+		return Document{}, fail("", fmt.Errorf("the manifest is larger than %d bytes", MaxBytes))
 	}
 	var f tomlDocument
 	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&f); err != nil {
 		return Document{}, errors.Join(decodeErrors(err, fail)...)
 	}
 	if f.Version != FormatVersion {
-		return Document{}, fail("", fmt.Errorf("its version is %d, and only %d is known", f.Version, FormatVersion))
+		return Document{}, fail("", fmt.Errorf("unsupported manifest version %d: this program reads version %d", f.Version, FormatVersion))
 	}
 	m := Document{Machine: f.Machine}
 	var errs []error
@@ -154,12 +156,12 @@ func Parse(subject string, text []byte) (Document, error) {
 		m.Holds = append(m.Holds, r)
 	}
 	if len(f.Files) > maxFiles {
-		errs = append(errs, fail("", fmt.Errorf("has more than %d files", maxFiles)))
+		errs = append(errs, fail("", fmt.Errorf("the manifest has more than %d files", maxFiles)))
 	}
 	for _, x := range f.Files {
 		file, err := x.decode()
 		if err == nil && slices.ContainsFunc(m.Files, func(f AptFile) bool { return f.Path == file.Path }) {
-			err = errors.New("is there twice")
+			err = errors.New("the path occurs twice")
 		}
 		if err != nil {
 			errs = append(errs, fail(": file", fmt.Errorf("%q: %w", x.Path, err)))
@@ -176,7 +178,7 @@ func Parse(subject string, text []byte) (Document, error) {
 	return m, nil
 }
 
-// decodeErrors gives each fault of the TOML its place.
+// decodeErrors returns one error for each fault of the TOML, with its line and column.
 func decodeErrors(err error, fail func(at string, err error) error) []error {
 	var unknown *toml.StrictMissingError
 	var wrong *toml.DecodeError
@@ -189,7 +191,7 @@ func decodeErrors(err error, fail func(at string, err error) error) []error {
 		var errs []error
 		for i := range unknown.Errors {
 			d := &unknown.Errors[i]
-			errs = append(errs, fail(at(d), fmt.Errorf("there is no %q in a manifest", strings.Join(d.Key(), "."))))
+			errs = append(errs, fail(at(d), fmt.Errorf("unknown key %q", strings.Join(d.Key(), "."))))
 		}
 		return errs
 	case errors.As(err, &wrong):
@@ -198,11 +200,11 @@ func decodeErrors(err error, fail func(at string, err error) error) []error {
 	return []error{fail("", err)}
 }
 
-// parseNameWithArch reads NAME or NAME:ARCH.
+// parseNameWithArch parses NAME or NAME:ARCH.
 func parseNameWithArch(s string) (events.PackageRef, error) {
 	r, err := events.ParsePackageRef(s)
 	if err == nil && r.Version != "" {
-		err = errors.New("the version is the value, not part of the name")
+		err = errors.New("the key has a version: write it as the value")
 	}
 	var e *events.Error
 	if errors.As(err, &e) {
@@ -216,20 +218,20 @@ func (x tomlFile) decode() (AptFile, error) {
 	if x.Base64 != "" {
 		b, err := base64.StdEncoding.DecodeString(x.Base64)
 		if err != nil || x.Text != "" {
-			return f, errors.New("has either a text or base64")
+			return f, errors.New("invalid content: use either text or valid base64")
 		}
 		f.Content = b
 	}
 	switch {
 	case !isManifestPath(x.Path):
-		return f, errors.New("is not a file of apt's sources, keys or preferences")
+		return f, errors.New("not a source list, key or preferences file of apt")
 	case len(f.Content) > MaxFileBytes:
-		return f, fmt.Errorf("is larger than %d bytes", MaxFileBytes)
+		return f, fmt.Errorf("the content is larger than %d bytes", MaxFileBytes)
 	}
 	return f, nil
 }
 
-// isManifestPath reports whether a path is one that manifests are about.
+// isManifestPath reports whether a manifest may contain the file with this path.
 func isManifestPath(p string) bool {
 	if p != path.Clean(p) || strings.ContainsAny(p, "\x00\n") {
 		return false
@@ -238,7 +240,8 @@ func isManifestPath(p string) bool {
 	return dir == "/usr/share/keyrings/" && base != "" || events.ValidateAptPath(p) == nil
 }
 
-// ImportRequest is what an import asks for; without versions when any will do.
+// ImportRequest returns the request to import the manifest. With anyVersion it has no
+// versions.
 func (m Document) ImportRequest(anyVersion bool) events.Manifest {
 	w := events.Manifest{Packages: slices.Clone(m.Packages), Holds: m.Holds}
 	for i := range w.Packages {
@@ -249,7 +252,8 @@ func (m Document) ImportRequest(anyVersion bool) events.Manifest {
 	return w
 }
 
-// ManifestFile is one of the files, to be asked for; an empty one when there is none.
+// ManifestFile returns the file with this path for an import request. Its content is empty when
+// the manifest does not have it.
 func (m Document) ManifestFile(path string) events.ManifestFile {
 	if i := fileIndex(m.Files, path); i >= 0 {
 		return events.ManifestFile{Path: path, Content: m.Files[i].Content}

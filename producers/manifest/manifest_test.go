@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// root makes a machine's files.
+// root creates the files of a machine and returns their directory.
 func root(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -52,7 +52,7 @@ func inventory() events.Inventory {
 	}
 }
 
-func TestWhatWasAskedForIsWrittenDown(t *testing.T) {
+func TestCaptureTakesManualPackagesHoldsAndFiles(t *testing.T) {
 	dir := root(t, map[string]string{
 		"etc/os-release":                             "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=x\n",
 		"etc/apt/sources.list":                       "deb [signed-by=/usr/share/keyrings/theirs.gpg,/usr/share/keyrings/mine.gpg arch=amd64] http://x y z\n",
@@ -110,11 +110,11 @@ func TestWhatWasAskedForIsWrittenDown(t *testing.T) {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	if d := manifest.Compare(again, m); len(d) > 0 {
-		t.Errorf("it differs from itself: %+v", d)
+		t.Errorf("the parsed manifest differs: %+v", d)
 	}
 }
 
-func TestEveryDifferenceIsTold(t *testing.T) {
+func TestCompareFindsEveryMismatch(t *testing.T) {
 	have, _, err := manifest.Capture(root(t, map[string]string{"etc/apt/sources.list": "a", "etc/apt/preferences": "p"}), inventory(), "amd64")
 	if err != nil {
 		t.Fatal(err)
@@ -150,26 +150,26 @@ text = "x"
 	}
 }
 
-func TestWhatIsNoManifestIsRefused(t *testing.T) {
+func TestParseRefusesInvalidManifests(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"nothing":            {"", "m: its version is 0"},
-		"later version":      {"version = 2\n", "m: its version is 2"},
-		"syntax":             {"version = 1\n[packages\n", "m:2:"},
-		"unknown name":       {"version = 1\nfiles = 1\n", `m:2:1: there is no "files" in a manifest`},
-		"wrong type":         {"version = 1\n[packages]\nx1 = 1\n", "m:3:"},
-		"option as name":     {"version = 1\n[packages]\n\"-oDPkg::Pre-Invoke::=id\" = \"*\"\n", "looks like an option"},
-		"path as name":       {"version = 1\n[packages]\n\"./evil.deb\" = \"*\"\n", "looks like a path"},
-		"removal as name":    {"version = 1\n[packages]\n\"bash-\" = \"*\"\n", "trailing"},
-		"version in name":    {"version = 1\n[packages]\n\"bash=1\" = \"*\"\n", "not part of the name"},
-		"no version":         {"version = 1\n[packages]\nbash = \"\"\n", "not a version"},
-		"shell in version":   {"version = 1\n[packages]\nbash = \"1;id\"\n", "a version has"},
-		"bad hold":           {"version = 1\nhold = [\"*\"]\n", "m: hold: "},
-		"other file":         {"version = 1\n[[file]]\npath = \"/etc/shadow\"\n", "not a source list, key or preferences file of apt"},
-		"path that climbs":   {"version = 1\n[[file]]\npath = \"/etc/apt/keyrings/../../shadow\"\n", "not a source list, key or preferences file of apt"},
-		"file twice":         {"version = 1\n[[file]]\npath = \"/etc/apt/preferences\"\n[[file]]\npath = \"/etc/apt/preferences\"\n", "is there twice"},
-		"no base64":          {"version = 1\n[[file]]\npath = \"/etc/apt/preferences\"\nbase64 = \"%\"\n", "either"},
-		"two contents":       {"version = 1\n[[file]]\npath = \"/etc/apt/preferences\"\nbase64 = \"AQI=\"\ntext = \"x\"\n", "either"},
-		"larger than may be": {strings.Repeat("#", manifest.MaxBytes+1), "is larger than"},
+		"nothing":          {"", "m: unsupported manifest version 0"},
+		"later version":    {"version = 2\n", "m: unsupported manifest version 2"},
+		"syntax":           {"version = 1\n[packages\n", "m:2:"},
+		"unknown name":     {"version = 1\nfiles = 1\n", `m:2:1: unknown key "files"`},
+		"wrong type":       {"version = 1\n[packages]\nx1 = 1\n", "m:3:"},
+		"option as name":   {"version = 1\n[packages]\n\"-oDPkg::Pre-Invoke::=id\" = \"*\"\n", "looks like an option"},
+		"path as name":     {"version = 1\n[packages]\n\"./evil.deb\" = \"*\"\n", "looks like a path"},
+		"removal as name":  {"version = 1\n[packages]\n\"bash-\" = \"*\"\n", "trailing"},
+		"version in name":  {"version = 1\n[packages]\n\"bash=1\" = \"*\"\n", "the key has a version"},
+		"no version":       {"version = 1\n[packages]\nbash = \"\"\n", "not a version"},
+		"shell in version": {"version = 1\n[packages]\nbash = \"1;id\"\n", "a version has"},
+		"bad hold":         {"version = 1\nhold = [\"*\"]\n", "m: hold: "},
+		"other file":       {"version = 1\n[[file]]\npath = \"/etc/shadow\"\n", "not a source list, key or preferences file of apt"},
+		"path that climbs": {"version = 1\n[[file]]\npath = \"/etc/apt/keyrings/../../shadow\"\n", "not a source list, key or preferences file of apt"},
+		"file twice":       {"version = 1\n[[file]]\npath = \"/etc/apt/preferences\"\n[[file]]\npath = \"/etc/apt/preferences\"\n", "occurs twice"},
+		"bad base64":       {"version = 1\n[[file]]\npath = \"/etc/apt/preferences\"\nbase64 = \"%\"\n", "either"},
+		"two contents":     {"version = 1\n[[file]]\npath = \"/etc/apt/preferences\"\nbase64 = \"AQI=\"\ntext = \"x\"\n", "either"},
+		"too large":        {strings.Repeat("#", manifest.MaxBytes+1), "is larger than"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := manifest.Parse("m", []byte(c.text))
@@ -180,15 +180,15 @@ func TestWhatIsNoManifestIsRefused(t *testing.T) {
 	}
 }
 
-func TestAWishWithoutVersionsLeavesTheManifestAlone(t *testing.T) {
+func TestImportRequestWithoutVersionsKeepsTheManifest(t *testing.T) {
 	m := manifest.Document{Packages: []events.PackageRef{{Name: "sl", Version: "5.02"}}}
 	if w := m.ImportRequest(true); w.Packages[0].Version != "" || m.Packages[0].Version != "5.02" {
 		t.Errorf("%v, %v", w, m)
 	}
 }
 
-// What is written reads back as the same.
-func TestTextReadsBackAsTheSame(t *testing.T) {
+// TestParseReturnsTheEncodedManifest checks the round trip of any manifest.
+func TestParseReturnsTheEncodedManifest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		refs := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) events.PackageRef {
 			return events.PackageRef{
@@ -219,8 +219,7 @@ func TestTextReadsBackAsTheSame(t *testing.T) {
 	})
 }
 
-// FuzzParse: no text makes it fail otherwise than as a usage error, and what it
-// accepts may be asked for.
+// FuzzParse checks that each text is a usage error or a manifest that can be imported.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"", "version = 1\n", "version = 1\nhold=[\"sl\"]\n[packages]\nsl = \"*\"\n\"a:i386\"='1:2~3-4'\n[[file]]\npath='/etc/apt/preferences'\ntext='''\nx'''\n", "[machine]\nrelease=1"} {
 		f.Add(s)

@@ -1,8 +1,7 @@
-// Package ports finds out who listens on which port, from /proc alone.
+// Package ports lists the listening sockets and their processes. It reads only /proc.
 //
-// It promises to name a program only where the kernel ties it to the socket; what
-// the caller may not see – other users' processes, without root – it says is
-// hidden instead of leaving it out.
+// It promises to name a process only when that process holds the socket. Without root the
+// processes of other users are hidden; their sockets are listed with PID 0.
 package ports
 
 import (
@@ -25,23 +24,24 @@ type Listener struct {
 	Protocol string         `json:"protocol"` // tcp, tcp6, udp, udp6
 	Address  netip.AddrPort `json:"address"`
 	PID      int            `json:"pid,omitempty"`     // 0: hidden
-	Program  string         `json:"program,omitempty"` // the executable's path, or the process's name
+	Program  string         `json:"program,omitempty"` // the path of the executable, or the name of the process
 	inode    string
 }
 
-// stateListen is TCP's state of a listening socket; UDP's unconnected one is 07.
+// listenStates has the state of a listening socket for each protocol: TCP_LISTEN for TCP, and
+// TCP_CLOSE for an unconnected UDP socket.
 var listenStates = map[string]string{"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}
 
-// Listeners gives every listener under a root directory's /proc.
+// Listeners returns the listening sockets in the /proc of a root directory.
 func Listeners(root string) ([]Listener, error) {
 	var out []Listener
 	for _, protocol := range []string{"tcp", "tcp6", "udp", "udp6"} {
 		f, err := os.Open(filepath.Join(root, "proc/net", protocol))
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // without IPv6
+			continue // the kernel has no IPv6
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read the kernel's sockets: %w", err)
+			return nil, fmt.Errorf("read the socket table: %w", err)
 		}
 		found, err := parseSocketTable(f, protocol)
 		f.Close()
@@ -54,7 +54,7 @@ func Listeners(root string) ([]Listener, error) {
 	return out, nil
 }
 
-// parseSocketTable reads a table of sockets as the kernel writes it.
+// parseSocketTable parses a table of sockets in /proc/net.
 func parseSocketTable(r io.Reader, protocol string) ([]Listener, error) {
 	var out []Listener
 	lines := bufio.NewScanner(r)
@@ -72,14 +72,15 @@ func parseSocketTable(r io.Reader, protocol string) ([]Listener, error) {
 	return out, lines.Err()
 }
 
-// parseAddrPort reads "0100007F:0050": each group of four bytes in the machine's order,
-// which is little-endian wherever Debian and Ubuntu are released but s390x.
+// parseAddrPort parses an address such as "0100007F:0050". Each group of four bytes has the
+// byte order of the machine. That is little-endian on all architectures of Debian and Ubuntu
+// except s390x.
 func parseAddrPort(s string) (netip.AddrPort, error) {
 	host, port, ok := strings.Cut(s, ":")
 	b, err := hex.DecodeString(host)
 	n, err2 := strconv.ParseUint(port, 16, 16)
 	if !ok || err != nil || err2 != nil || len(b) != 4 && len(b) != 16 {
-		return netip.AddrPort{}, fmt.Errorf("%q is no address", s)
+		return netip.AddrPort{}, fmt.Errorf("invalid address %q", s)
 	}
 	for i := 0; i < len(b); i += 4 {
 		slices.Reverse(b[i : i+4])
@@ -88,7 +89,7 @@ func parseAddrPort(s string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(a.Unmap(), uint16(n)), nil
 }
 
-// fillOwners finds the processes that hold the sockets.
+// fillOwners sets the process of each socket that a visible process holds.
 func fillOwners(proc string, listeners []Listener) {
 	wanted := map[string][]*Listener{}
 	for i := range listeners {
@@ -98,7 +99,7 @@ func fillOwners(proc string, listeners []Listener) {
 	for _, dir := range dirs {
 		fds, err := os.ReadDir(filepath.Join(dir, "fd"))
 		if err != nil {
-			continue // gone, or somebody else's
+			continue // the process has ended or belongs to another user
 		}
 		for _, fd := range fds {
 			target, err := os.Readlink(filepath.Join(dir, "fd", fd.Name()))

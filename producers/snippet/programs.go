@@ -6,12 +6,11 @@ import (
 	"cortex/events"
 )
 
-// ignoredOptions options change nothing of what happens: who is asked and what is printed is
-// decided here.
+// ignoredOptions only suppress questions and output, which cortex decides itself.
 var ignoredOptions = map[string]bool{"-y": true, "--yes": true, "--assume-yes": true, "-q": true, "-qq": true, "-yq": true, "-qy": true, "-yqq": true, "-qqy": true, "--quiet": true}
 
-// parseOptions takes the options out of a command's words; what is not known is refused.
-// Words after "--" are none.
+// parseOptions separates the options of a command from its other words, and refuses unknown
+// options. Words after "--" are not options.
 func parseOptions(words []word, in *events.Intent, purge *bool) (rest []word, err error) {
 	for i, w := range words {
 		switch {
@@ -31,13 +30,13 @@ func parseOptions(words []word, in *events.Intent, purge *bool) (rest []word, er
 		case w.text == "--purge" && purge != nil:
 			*purge = true
 		default:
-			return nil, refusal(w.pos, "the option %q has no counterpart", events.SanitizeLine(w.text, 80))
+			return nil, refusal(w.pos, "cannot translate the option %q", events.SanitizeLine(w.text, 80))
 		}
 	}
 	return rest, nil
 }
 
-// parseApt reads apt, apt-get and aptitude.
+// parseApt translates apt, apt-get and aptitude.
 func (t *Translation) parseApt(words []word) error {
 	program := words[0]
 	var in events.Intent
@@ -47,15 +46,15 @@ func (t *Translation) parseApt(words []word) error {
 		return err
 	}
 	if len(rest) == 0 {
-		return refusal(program.pos, "%s is told nothing to do", program.text)
+		return refusal(program.pos, "%s: the command is missing", program.text)
 	}
 	verb, rest := rest[0], rest[1:]
 	switch verb.text {
 	case "update":
 		if len(rest) > 0 || purge {
-			return refusal(verb.pos, "an update takes no names")
+			return refusal(verb.pos, "%s update takes no names or --purge", program.text)
 		}
-		t.Notes = append(t.Notes, "package lists are brought up to date by 'apt-get update'; a plan is made from the lists as they are")
+		t.Notes = append(t.Notes, "update is not translated: plans use the current package lists; to update them: apt-get update")
 		return nil
 	case "install":
 		in.Verb = events.VerbInstall
@@ -68,16 +67,16 @@ func (t *Translation) parseApt(words []word) error {
 	case "reinstall":
 		in.Verb, in.Options.Reinstall = events.VerbInstall, true
 	default:
-		return refusal(verb.pos, "%s %s has no counterpart", program.text, events.SanitizeLine(verb.text, 60))
+		return refusal(verb.pos, "cannot translate %s %s", program.text, events.SanitizeLine(verb.text, 60))
 	}
 	if purge && in.Verb == events.VerbRemove {
 		in.Verb, purge = events.VerbPurge, false
 	}
 	if purge && in.Verb != events.VerbPurge {
-		return refusal(verb.pos, "--purge belongs to remove")
+		return refusal(verb.pos, "--purge is only supported with remove and purge")
 	}
 	if in.Verb == events.VerbUpgrade && program.text != "aptitude" && len(rest) > 0 {
-		return refusal(verb.pos, "%s upgrade takes no names; 'cortex upgrade NAME' does", program.text)
+		return refusal(verb.pos, "%s upgrade takes no names; use: cortex upgrade NAME", program.text)
 	}
 	if in.Packages, err = parsePackages(verb.pos, rest); err != nil {
 		return err
@@ -85,7 +84,7 @@ func (t *Translation) parseApt(words []word) error {
 	return t.addIntent(verb.pos, in)
 }
 
-// parseAptMark reads apt-mark.
+// parseAptMark translates apt-mark.
 func (t *Translation) parseAptMark(words []word) error {
 	var in events.Intent
 	rest, err := parseOptions(words[1:], &in, nil)
@@ -93,7 +92,7 @@ func (t *Translation) parseAptMark(words []word) error {
 		return err
 	}
 	if len(rest) == 0 {
-		return refusal(words[0].pos, "apt-mark is told nothing to do")
+		return refusal(words[0].pos, "apt-mark: the command is missing")
 	}
 	switch rest[0].text {
 	case "hold":
@@ -101,7 +100,7 @@ func (t *Translation) parseAptMark(words []word) error {
 	case "unhold":
 		in.Verb = events.VerbUnhold
 	default:
-		return refusal(rest[0].pos, "apt-mark %s has no counterpart", events.SanitizeLine(rest[0].text, 60))
+		return refusal(rest[0].pos, "cannot translate apt-mark %s: only hold and unhold are supported", events.SanitizeLine(rest[0].text, 60))
 	}
 	if in.Packages, err = parsePackages(rest[0].pos, rest[1:]); err != nil {
 		return err
@@ -109,10 +108,10 @@ func (t *Translation) parseAptMark(words []word) error {
 	return t.addIntent(rest[0].pos, in)
 }
 
-// parseDpkg reads what names packages; files are none.
+// parseDpkg translates the actions of dpkg that take package names.
 func (t *Translation) parseDpkg(words []word) error {
 	if len(words) < 2 {
-		return refusal(words[0].pos, "dpkg is told nothing to do")
+		return refusal(words[0].pos, "dpkg: the action is missing")
 	}
 	var in events.Intent
 	switch words[1].text {
@@ -121,7 +120,7 @@ func (t *Translation) parseDpkg(words []word) error {
 	case "-P", "--purge":
 		in.Verb = events.VerbPurge
 	default:
-		return refusal(words[1].pos, "dpkg %s has no counterpart: package files and databases are not touched", events.SanitizeLine(words[1].text, 60))
+		return refusal(words[1].pos, "cannot translate dpkg %s: only --remove and --purge are supported", events.SanitizeLine(words[1].text, 60))
 	}
 	refs, err := parsePackages(words[1].pos, words[2:])
 	if err != nil {
@@ -131,7 +130,7 @@ func (t *Translation) parseDpkg(words []word) error {
 	return t.addIntent(words[1].pos, in)
 }
 
-// parseCortex reads our own commands that name packages.
+// parseCortex translates the commands of cortex that take package names.
 func (t *Translation) parseCortex(words []word) error {
 	var in events.Intent
 	rest, err := parseOptions(words[1:], &in, nil)
@@ -139,13 +138,13 @@ func (t *Translation) parseCortex(words []word) error {
 		return err
 	}
 	if len(rest) == 0 {
-		return refusal(words[0].pos, "cortex is told nothing to do")
+		return refusal(words[0].pos, "cortex: the command is missing")
 	}
 	switch v := events.Verb(rest[0].text); v {
 	case events.VerbInstall, events.VerbRemove, events.VerbPurge, events.VerbUpgrade, events.VerbHold, events.VerbUnhold:
 		in.Verb = v
 	default:
-		return refusal(rest[0].pos, "cortex %s names no packages", events.SanitizeLine(rest[0].text, 60))
+		return refusal(rest[0].pos, "cannot translate cortex %s: only install, remove, purge, upgrade, hold and unhold are supported", events.SanitizeLine(rest[0].text, 60))
 	}
 	if in.Packages, err = parsePackages(rest[0].pos, rest[1:]); err != nil {
 		return err
@@ -153,8 +152,8 @@ func (t *Translation) parseCortex(words []word) error {
 	return t.addIntent(rest[0].pos, in)
 }
 
-// CommandLine is the command line that asks for an intent. It holds no text from outside
-// but validated names.
+// CommandLine returns the cortex command of an intent. The only text in it that comes from the
+// snippet is validated names.
 func CommandLine(in events.Intent) string {
 	out := "cortex " + string(in.Verb)
 	for _, o := range []struct {

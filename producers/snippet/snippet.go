@@ -1,11 +1,13 @@
-// Package snippet reads shell text – of a web page, an answer, a colleague – as the
-// typed actions that it stands for.
+// Package snippet translates shell text, for example from a web page, into intents.
 //
-// It promises: nothing is run or expanded, and nothing is left out: a text of which
-// one word has no exact counterpart here is refused as a whole, with the place. What
-// comes out is intents with validated names, no text of the snippet. It knows apt,
-// apt-get, aptitude, apt-mark, dpkg and cortex, optionally behind a bare sudo, joined
-// by &&, ; or line breaks.
+// It promises:
+//   - It runs and expands nothing.
+//   - It refuses the whole text, with line and column, when one word has no exact equivalent.
+//     It never skips a word that changes the effect.
+//   - Its intents hold validated names and no other text of the snippet.
+//
+// It knows the commands apt, apt-get, aptitude, apt-mark, dpkg and cortex, optionally after a
+// sudo without options. Commands may be joined by &&, ; or line breaks.
 package snippet
 
 import (
@@ -19,30 +21,30 @@ import (
 	"cortex/producers/intent"
 )
 
-// Bounds of a snippet.
+// Limits of a snippet.
 const (
 	MaxBytes    = 64 << 10
 	maxCommands = 50
 )
 
-// Translation is what a snippet stands for.
+// Translation is the meaning of a snippet.
 type Translation struct {
 	Intents []events.Intent `json:"intents"`
-	Notes   []string        `json:"notes,omitempty"` // what needs no action of its own, and why
+	Notes   []string        `json:"notes,omitempty"` // the commands that need no action, with the reason
 }
 
-// Translate reads a snippet. It fails with ErrDenied, and the line and column of the
-// first thing that has no counterpart.
+// Translate translates a snippet. It fails with ErrDenied, and the line and column of the first
+// part that it cannot translate.
 func Translate(text string) (Translation, error) {
 	if len(text) > MaxBytes {
-		return Translation{}, refusal(syntax.Pos{}, "more than %d bytes", MaxBytes)
+		return Translation{}, refusal(syntax.Pos{}, "the text has more than %d bytes", MaxBytes)
 	}
 	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "")
 	if err != nil {
 		if p, ok := errors.AsType[syntax.ParseError](err); ok {
-			return Translation{}, refusal(p.Pos, "it is not shell text: %s", events.SanitizeLine(p.Text, 200))
+			return Translation{}, refusal(p.Pos, "invalid shell syntax: %s", events.SanitizeLine(p.Text, 200))
 		}
-		return Translation{}, refusal(syntax.Pos{}, "it is not shell text")
+		return Translation{}, refusal(syntax.Pos{}, "invalid shell syntax")
 	}
 	var t Translation
 	for _, s := range file.Stmts {
@@ -51,7 +53,7 @@ func Translate(text string) (Translation, error) {
 		}
 	}
 	if len(t.Intents) == 0 && len(t.Notes) == 0 {
-		return Translation{}, refusal(syntax.Pos{}, "there is no command in it")
+		return Translation{}, refusal(syntax.Pos{}, "the text has no command")
 	}
 	return t, nil
 }
@@ -59,7 +61,7 @@ func Translate(text string) (Translation, error) {
 func refusal(at syntax.Pos, format string, args ...any) error {
 	e := &events.Error{
 		Op: "snippet.Translate", Kind: events.ErrDenied, Subject: "the text", Err: fmt.Errorf(format, args...),
-		Hint: "nothing was run; what cannot be translated exactly is refused as a whole",
+		Hint: "nothing was run; a text is translated only as a whole: remove this part first",
 	}
 	if at.IsValid() {
 		e.Subject = fmt.Sprintf("line %d, column %d", at.Line(), at.Col())
@@ -67,42 +69,42 @@ func refusal(at syntax.Pos, format string, args ...any) error {
 	return e
 }
 
-// translateStatement reads commands joined by &&.
+// translateStatement translates a command, or commands joined by &&.
 func (t *Translation) translateStatement(s *syntax.Stmt) error {
 	switch {
 	case len(s.Redirs) > 0:
-		return refusal(s.Redirs[0].Pos(), "it redirects input or output")
+		return refusal(s.Redirs[0].Pos(), "redirections cannot be translated")
 	case s.Background || s.Coprocess || s.Disown:
-		return refusal(s.Pos(), "it runs in the background")
+		return refusal(s.Pos(), "background commands cannot be translated")
 	case s.Negated:
-		return refusal(s.Pos(), "it negates a result")
+		return refusal(s.Pos(), "a negated command cannot be translated")
 	}
 	switch c := s.Cmd.(type) {
 	case *syntax.CallExpr:
 		return t.translateCall(c)
 	case *syntax.BinaryCmd:
 		if c.Op != syntax.AndStmt {
-			return refusal(c.OpPos, "commands are joined by %s", c.Op)
+			return refusal(c.OpPos, "cannot translate commands joined by %s: only && and ; are supported", c.Op)
 		}
 		if err := t.translateStatement(c.X); err != nil {
 			return err
 		}
 		return t.translateStatement(c.Y)
 	}
-	return refusal(s.Pos(), "it is more than a plain command")
+	return refusal(s.Pos(), "only plain commands can be translated")
 }
 
-// word is a word as it stands, without any expansion.
+// word is a word of a command, without quotes and not expanded.
 type word struct {
 	text string
 	pos  syntax.Pos
 }
 
-// translateCall reads one command.
+// translateCall translates one command.
 func (t *Translation) translateCall(c *syntax.CallExpr) error {
 	for _, a := range c.Assigns {
 		if a.Name == nil || a.Name.Value != "DEBIAN_FRONTEND" || a.Append || a.Naked || a.Index != nil || a.Array != nil || a.Value == nil || literalText(a.Value) != "noninteractive" {
-			return refusal(a.Pos(), "it sets a variable")
+			return refusal(a.Pos(), "only the variable assignment DEBIAN_FRONTEND=noninteractive can be translated")
 		}
 	}
 	args := c.Args
@@ -110,40 +112,41 @@ func (t *Translation) translateCall(c *syntax.CallExpr) error {
 		args = args[1:]
 	}
 	if len(args) == 0 || literalText(args[0]) == "sudo" {
-		return refusal(c.Pos(), "there is no command")
+		return refusal(c.Pos(), "the command is missing")
 	}
-	read, known := t.parsers()[literalText(args[0])]
+	parse, known := t.parsers()[literalText(args[0])]
 	if !known {
-		return refusal(args[0].Pos(), "%q is no command that can be translated", events.SanitizeLine(literalText(args[0]), 60))
+		return refusal(args[0].Pos(), "cannot translate the command %q", events.SanitizeLine(literalText(args[0]), 60))
 	}
 	if len(t.Intents) >= maxCommands {
-		return refusal(c.Pos(), "more than %d commands", maxCommands)
+		return refusal(c.Pos(), "the text has more than %d commands", maxCommands)
 	}
 	var words []word
 	for _, w := range args {
 		text, ok := plainWord(w)
 		if !ok {
-			return refusal(w.Pos(), "a word is not plain: it would be expanded, or holds what no package name has")
+			return refusal(w.Pos(), "the shell would expand this word, or it has characters that no package name has")
 		}
 		words = append(words, word{text, w.Pos()})
 	}
-	return read(words)
+	return parse(words)
 }
 
-// parsers are the ones whose command lines can be read.
+// parsers returns the parsers of command lines, by program.
 func (t *Translation) parsers() map[string]func([]word) error {
 	return map[string]func([]word) error{"apt": t.parseApt, "apt-get": t.parseApt, "aptitude": t.parseApt, "apt-mark": t.parseAptMark, "dpkg": t.parseDpkg, "cortex": t.parseCortex}
 }
 
-// plainWord gives a word without quotes, when it is one literal text of what names,
-// versions and options are made of.
-func plainWord(w *syntax.Word) (string, bool) {
+// plainWord returns a word without quotes. ok is false unless the word is one literal text with
+// only the characters of names, versions and options.
+func plainWord(w *syntax.Word) (text string, ok bool) {
 	s := literalText(w)
-	ok := s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-:=_~") == "" && !strings.HasPrefix(s, "~")
+	ok = s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-:=_~") == "" && !strings.HasPrefix(s, "~")
 	return s, ok
 }
 
-// literalText gives a word of one literal or quoted part without escapes, or "".
+// literalText returns the text of a word that is one literal or one quoted part. For other
+// words it returns "".
 func literalText(w *syntax.Word) string {
 	if len(w.Parts) != 1 {
 		return ""
@@ -170,7 +173,7 @@ func singlePart(parts []syntax.WordPart) syntax.WordPart {
 	return parts[0]
 }
 
-// addIntent puts an intent on the list, once it is valid.
+// addIntent appends an intent if it is valid.
 func (t *Translation) addIntent(at syntax.Pos, in events.Intent) error {
 	if err := in.Validate(); err != nil {
 		return refusal(at, "%w", err)
@@ -179,7 +182,7 @@ func (t *Translation) addIntent(at syntax.Pos, in events.Intent) error {
 	return nil
 }
 
-// parsePackages reads the rest of a command as packages.
+// parsePackages parses the arguments of a command as packages.
 func parsePackages(at syntax.Pos, words []word) ([]events.PackageRef, error) {
 	var list []string
 	for _, w := range words {

@@ -22,10 +22,10 @@ func corpus(t testing.TB, name string) []string {
 	return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n%%\n")
 }
 
-func TestNothingDangerousIsAccepted(t *testing.T) {
+func TestDangerousSnippetsAreRefused(t *testing.T) {
 	all := corpus(t, "dangerous.txt")
 	if len(all) < 60 {
-		t.Fatalf("%d snippets", len(all))
+		t.Fatalf("only %d snippets", len(all))
 	}
 	for _, text := range all {
 		got, err := snippet.Translate(text)
@@ -33,10 +33,10 @@ func TestNothingDangerousIsAccepted(t *testing.T) {
 			t.Errorf("%q: %+v, %v", text, got, err)
 		}
 	}
-	t.Logf("%d dangerous snippets, 0 accepted", len(all))
+	t.Logf("refused %d dangerous snippets", len(all))
 }
 
-func TestEverythingHarmlessIsTranslated(t *testing.T) {
+func TestHarmlessSnippetsAreTranslated(t *testing.T) {
 	all := corpus(t, "harmless.txt")
 	for _, c := range all {
 		text, want, _ := strings.Cut(c, "\n=> ")
@@ -65,7 +65,7 @@ func TestEverythingHarmlessIsTranslated(t *testing.T) {
 	t.Logf("%d harmless snippets", len(all))
 }
 
-func TestARefusalHasAPlace(t *testing.T) {
+func TestRefusalsHaveLineAndColumn(t *testing.T) {
 	for text, want := range map[string]string{
 		"apt install cowsay\napt install $X": "line 2, column 13",
 		"apt install cowsay | sh":            "line 1, column 20",
@@ -79,8 +79,8 @@ func TestARefusalHasAPlace(t *testing.T) {
 	}
 }
 
-// FuzzTranslate: whatever comes, what is accepted is valid intents, and their command
-// lines translate to themselves and hold nothing that a shell would read as more.
+// FuzzTranslate checks that an accepted text has only valid intents. Their command lines have no
+// character that is special to a shell, and translate to the same intents.
 func FuzzTranslate(f *testing.F) {
 	for _, s := range append(corpus(f, "dangerous.txt"), corpus(f, "harmless.txt")...) {
 		text, _, _ := strings.Cut(s, "\n=> ")
@@ -101,7 +101,7 @@ func FuzzTranslate(f *testing.F) {
 			}
 			again, err := snippet.Translate(line)
 			if diff := cmp.Diff([]events.Intent{in}, again.Intents); err != nil || diff != "" {
-				t.Errorf("%q: %q is not itself: %v %s", text, line, err, diff)
+				t.Errorf("%q: %q translates to other intents: %v %s", text, line, err, diff)
 			}
 		}
 	})

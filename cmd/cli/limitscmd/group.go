@@ -1,5 +1,7 @@
-// Package limitscmd holds the commands that run programs under resource limits. The use
-// cases are those of package app; here are flags and text.
+// Package limitscmd has the command group "limits", which runs programs under resource limits.
+//
+// It promises to contain only flags and text: package app has the use cases, and the daemon
+// applies the limits.
 package limitscmd
 
 import (
@@ -8,8 +10,8 @@ import (
 	"cortex/cmd/cli/cmdutil"
 )
 
-// commands is the context with this group's commands as methods.
+// commands has the commands of this group as methods.
 type commands struct{ *cmdutil.Context }
 
-// NewLimits makes the command.
+// NewLimits returns the command.
 func NewLimits(c *cmdutil.Context) *cobra.Command { return newLimits(&commands{c}) }

@@ -25,8 +25,8 @@ func newLimits(a *commands) *cobra.Command {
 		Long: `Run programs under limits of memory, processors, processes, disks and graphics
 processors. A profile is a set of limits with a name. The profiles inference,
 training, batch and interactive are built in, as shares of this machine. Systemd,
-control groups or the limits of a single process enforce them. A limit that nothing
-enforces is called advice.
+control groups or the limits of a single process enforce them. A limit that is not
+enforced is called advice.
 
   cortex limits show batch
   cortex limits create small --memory 2G --cpu 1.5 --pids 200
@@ -42,7 +42,7 @@ Unprivileged users have their own profiles and history.`,
 	return cmd
 }
 
-// prepareLimits is prepare, with the state of an unprivileged user instead of the system's.
+// prepareLimits loads the settings. An unprivileged user gets a state directory of their own.
 func (a *commands) prepareLimits(cmd *cobra.Command, args []string) error {
 	err := a.LoadSettings()
 	if a.UID != 0 && a.Settings.IsSystem() {
@@ -54,13 +54,13 @@ func (a *commands) prepareLimits(cmd *cobra.Command, args []string) error {
 func (a *commands) readLimits(ctx context.Context, ask func(*model.Reader) error) error {
 	err := a.ReadModel(ctx, model.Name, func(db *sql.DB) error { return ask(model.NewReader(db)) })
 	if err != nil && !a.HasLog() {
-		return nil // a machine without a history has no profiles but the presets
+		return nil // without a log there are only presets
 	}
 	return err
 }
 
-// profiles returns the profiles that were set and the presets of this machine.
-func (a *commands) profiles(ctx context.Context) (set []model.Profile, made []limits.Preset, err error) {
+// profiles returns the profiles that users created and the presets of this machine.
+func (a *commands) profiles(ctx context.Context) (set []model.Profile, presets []limits.Preset, err error) {
 	err = a.readLimits(ctx, func(r *model.Reader) (err error) {
 		set, err = r.Profiles(ctx)
 		return err
@@ -72,15 +72,15 @@ func (a *commands) profiles(ctx context.Context) (set []model.Profile, made []li
 	if err != nil {
 		return nil, nil, err
 	}
-	made, err = limits.Presets(seen.Facts)
+	presets, err = limits.Presets(seen.Facts)
 	if err != nil && len(set) > 0 {
-		err = nil // profiles that were set do not need the machine's facts
+		err = nil // profiles of users do not need hardware facts
 	}
-	return set, made, err
+	return set, presets, err
 }
 
 func (a *commands) profile(ctx context.Context, name string) (events.LimitProfile, error) {
-	set, made, err := a.profiles(ctx)
+	set, presets, err := a.profiles(ctx)
 	if err != nil {
 		return events.LimitProfile{}, err
 	}
@@ -88,7 +88,7 @@ func (a *commands) profile(ctx context.Context, name string) (events.LimitProfil
 	for _, p := range set {
 		plain = append(plain, p.LimitProfile)
 	}
-	return limits.FindProfile(name, plain, made)
+	return limits.FindProfile(name, plain, presets)
 }
 
 func (a *commands) completeProfiles(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -98,7 +98,7 @@ func (a *commands) completeProfiles(cmd *cobra.Command, args []string, _ string)
 	if a.prepareLimits(cmd, nil) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	set, made, err := a.profiles(context.Background())
+	set, presets, err := a.profiles(context.Background())
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
@@ -106,7 +106,7 @@ func (a *commands) completeProfiles(cmd *cobra.Command, args []string, _ string)
 	for _, p := range set {
 		out = append(out, p.Name)
 	}
-	for _, p := range made {
+	for _, p := range presets {
 		out = append(out, p.Name+"\t"+p.Description)
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp
@@ -141,7 +141,7 @@ func newLimitsList(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List profiles and limited groups", Args: cmdutil.CheckArgs(cobra.NoArgs), Example: "  cortex limits list --all",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			set, made, err := a.profiles(cmd.Context())
+			set, presets, err := a.profiles(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -149,7 +149,7 @@ func newLimitsList(a *commands) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			view := output.LimitsView{Version: model.FormatVersion, Presets: made, Profiles: append([]model.Profile{}, set...), Groups: a.present(cmd.Context(), groups)}
+			view := output.LimitsView{Version: model.FormatVersion, Presets: presets, Profiles: append([]model.Profile{}, set...), Groups: a.present(cmd.Context(), groups)}
 			return a.PrintResult(view, func(w io.Writer) { output.Limits(w, view, time.Local) })
 		},
 	}

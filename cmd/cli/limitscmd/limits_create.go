@@ -16,7 +16,7 @@ import (
 	model "cortex/projections/limits"
 )
 
-// limitFlags are the limits as users write them.
+// limitFlags has the values of the flags.
 type limitFlags struct {
 	from, memory, cpu, cpus, gpus, gpuMemory string
 	pids, io                                 int64
@@ -41,7 +41,7 @@ Processors are a number, or a share of this machine's processors.`,
 				return err
 			}
 			return a.PrintResult(map[string]any{"version": model.FormatVersion, "profile": p, "position": position}, func(io.Writer) {
-				a.Infof("profile %s is set", p.Name)
+				a.Infof("profile %s saved", p.Name)
 			})
 		},
 	}
@@ -109,7 +109,7 @@ func (a *commands) makeProfile(cmd *cobra.Command, name string, f limitFlags) (p
 	return p, nil
 }
 
-// share reads 50% as half of the fact, and other texts with parse.
+// share parses a percentage as a share of a hardware fact, and other texts with parse.
 func (a *commands) share(ctx context.Context, text, key string, parse func(string) (int64, error)) (int64, error) {
 	percent, ok := strings.CutSuffix(text, "%")
 	if !ok {

@@ -22,15 +22,15 @@ func newLimitsRun(a *commands) *cobra.Command {
 	var backend string
 	cmd := &cobra.Command{
 		Use: "run PROFILE -- COMMAND…", Short: "Run a command under limits", Args: cmdutil.CheckArgs(cobra.MinimumNArgs(2)), ValidArgsFunction: a.completeProfiles,
-		Long: `Run a command under the limits of a profile. The exit code is the command's, or 128
-and the number of the signal that ended it. The limits that are enforced are printed
+		Long: `Run a command under the limits of a profile. The exit code is that of the command, or
+128 plus the number of the signal that ended it. The limits that are enforced are printed
 and recorded before the command starts. The name of the program is recorded, its
 arguments are not. Processes that the command leaves running stay under limits until
 'cortex limits revert'.`,
 		Example: "  cortex limits run batch -- make -j8\n  cortex limits run inference -- llama-server -m model.gguf",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if a.JSON {
-				return cmdutil.UsageError(cmd, errors.New("--json is not available: the output is the command's"))
+				return cmdutil.UsageError(cmd, errors.New("--json is not supported: the output comes from the command"))
 			}
 			return a.runLimited(cmd.Context(), args[0], backend, args[1:])
 		},
@@ -61,7 +61,7 @@ func (a *commands) runLimited(ctx context.Context, profile, backend string, argv
 		a.Infof("note: %s killed a process because the memory limit of %s was reached", group.Backend, output.Bytes(group.Limits.MemoryBytes))
 	}
 	if end.Left > 0 {
-		a.Infof("note: %s still running; under limits as %s", output.Count(int(end.Left), "process"), group.Unit)
+		a.Infof("note: %s still running under limits; to remove the limits: cortex limits revert %s", output.Count(int(end.Left), "process"), group.Unit)
 	}
 	if end.Exit != 0 {
 		return iostreams.ExitCode(end.Exit)
@@ -87,7 +87,7 @@ func (a *commands) showApplied(applied events.LimitsApplied) {
 
 func newLimitsEnter() *cobra.Command {
 	return &cobra.Command{
-		Use: "enter", Hidden: true, DisableFlagParsing: true, PersistentPreRunE: cmdutil.WithoutSettings, Short: "Wait for limits and become a program",
+		Use: "enter", Hidden: true, DisableFlagParsing: true, PersistentPreRunE: cmdutil.WithoutSettings, Short: "Wait for limits and execute a program",
 		RunE: func(_ *cobra.Command, args []string) error { return limits.WaitAndExec(args) },
 	}
 }

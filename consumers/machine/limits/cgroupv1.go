@@ -15,7 +15,7 @@ import (
 	"cortex/events"
 )
 
-// periodUs is the period of quotas.
+// periodUs is the period of CPU quotas in microseconds.
 const periodUs = 100_000
 
 // cgroupV1 is cgroup v1: one hierarchy for each controller, or for several.
@@ -24,7 +24,7 @@ type cgroupV1 struct {
 	hierarchies map[string]hierarchy
 }
 
-// v1Controllers are those that limits need.
+// v1Controllers are the controllers of the limits.
 var v1Controllers = []string{"memory", "cpu", "cpuacct", "cpuset", "pids", "blkio", "devices"}
 
 func newCgroupV1(cfg Config) (Backend, error) {
@@ -52,7 +52,7 @@ func openCgroupV1(cfg Config) (Backend, error) {
 // Name implements [Backend].
 func (*cgroupV1) Name() string { return CgroupV1 }
 
-// dirs are the directories that a new group has, by controller; some may be the same.
+// dirs returns the directories of a new group, by controller. Controllers may share one.
 func (b *cgroupV1) dirs(unit string) map[string]string {
 	out := map[string]string{}
 	for _, c := range v1Controllers {
@@ -63,7 +63,8 @@ func (b *cgroupV1) dirs(unit string) map[string]string {
 	return out
 }
 
-// existing are the directories of a group that exists, by controller, wherever it was made.
+// existing returns the directories of an existing group, by controller. The group may be
+// anywhere in a hierarchy.
 func (b *cgroupV1) existing(unit string) map[string]string {
 	out := map[string]string{}
 	byMount := map[string]string{}
@@ -118,7 +119,7 @@ func (b *cgroupV1) createGroups(unit string, l events.Limits) (effects, error) {
 			return nil, permissionError("limits.createGroups", err)
 		}
 	}
-	// A group without processors and memory nodes takes no process.
+	// A cpuset group accepts processes only after its processors and memory nodes are set.
 	if dir := dirs["cpuset"]; dir != "" {
 		for _, f := range []string{"cpuset.cpus", "cpuset.mems"} {
 			if err := writeGroupFile(dir, f, readGroupFile(filepath.Dir(dir), f)); err != nil {
@@ -143,7 +144,7 @@ func (b *cgroupV1) createGroups(unit string, l events.Limits) (effects, error) {
 	b.limitSwap(dirs["memory"], l)
 	b.setIOWeight(&e, dirs["blkio"], l)
 	b.denyDevices(&e, dirs["devices"], l)
-	e.adviseGPUMemory(l, "it needs the kernel's dmem controller, which cgroup v1 does not have")
+	e.adviseGPUMemory(l, "needs the kernel's dmem controller, which cgroup v1 does not have")
 	return e, nil
 }
 
@@ -166,15 +167,15 @@ func (*cgroupV1) groupWrites(l events.Limits) []groupWrite {
 	return out
 }
 
-// limitSwap limits memory and swap together to the limit of memory. Where the kernel does
-// not count swap there is no file to write.
+// limitSwap limits memory and swap together to the memory limit. A kernel that does not count
+// swap has no file for it.
 func (*cgroupV1) limitSwap(dir string, l events.Limits) {
 	if dir != "" && l.MemoryBytes > 0 && fileExists(dir, "memory.memsw.limit_in_bytes") {
-		_ = writeGroupFile(dir, "memory.memsw.limit_in_bytes", strconv.FormatInt(l.MemoryBytes, 10)) // memory alone is limited then
+		_ = writeGroupFile(dir, "memory.memsw.limit_in_bytes", strconv.FormatInt(l.MemoryBytes, 10)) // on failure only memory is limited
 	}
 }
 
-// setIOWeight sets bfq's weight, whose scale ends at 1000.
+// setIOWeight sets the weight of the scheduler bfq, which is at most 1000.
 func (b *cgroupV1) setIOWeight(e *effects, dir string, l events.Limits) {
 	if l.IOWeight == 0 {
 		return
@@ -182,7 +183,7 @@ func (b *cgroupV1) setIOWeight(e *effects, dir string, l events.Limits) {
 	value := strconv.FormatInt(min(l.IOWeight, 1000), 10)
 	ok, reason := hasIOWeights(b.cfg.Root)
 	if dir == "" || writeGroupFile(dir, "blkio.bfq.weight", value) != nil {
-		e.advisory(ioWeight, value, "", "the kernel has no disk weights here")
+		e.advisory(ioWeight, value, "", "this kernel has no I/O weights")
 		return
 	}
 	if !ok {
@@ -208,7 +209,7 @@ func (b *cgroupV1) denyDevices(e *effects, dir string, l events.Limits) {
 		}
 	}
 	if len(denied) == 0 {
-		e.adviseGPU(l, "this machine has no device file of a gpu to deny")
+		e.adviseGPU(l, "this machine has no GPU device file to deny")
 		return
 	}
 	e.enforced(gpu, string(l.GPUs), "devices.deny")
@@ -253,19 +254,19 @@ func moveTree(dir, root, target string) error {
 }
 
 func foreignGroupError(p Placement) error {
-	return &events.Error{Op: "limits.Attach", Kind: events.ErrDenied, Subject: "process " + p.Target, Err: errors.New("the process is in another control group than the command, which another program manages")}
+	return &events.Error{Op: "limits.Attach", Kind: events.ErrDenied, Subject: "process " + p.Target, Err: errors.New("another program manages the control group of this process"), Hint: "only processes in the control group of the command can be attached"}
 }
 
-// addStartOnlyEffects notes which limits a running program cannot get, and that memory which
-// it has already counts elsewhere.
+// addStartOnlyEffects adds the effects of limits that need a program start. It also adds to the
+// memory limit that earlier memory counts in the earlier group.
 func addStartOnlyEffects(e *effects, l events.Limits) {
 	for i := range *e {
 		if (*e)[i].Resource == memory && (*e)[i].Enforced {
-			(*e)[i].Reason = "memory from before the attach is counted in the earlier group"
+			(*e)[i].Reason = "memory that was in use before the attach counts in the earlier group"
 		}
 	}
 	if l.OOMScore != 0 {
-		e.advisory(oom, strconv.Itoa(l.OOMScore), "", "it is set only when a program starts")
+		e.advisory(oom, strconv.Itoa(l.OOMScore), "", "only set when a program starts")
 	}
 }
 
@@ -319,7 +320,7 @@ func uniqueDirs(m map[string]string) []string {
 	return out
 }
 
-// parseNumber reads the only number of a file; -1 when there is none.
+// parseNumber parses a number, and returns -1 for other texts.
 func parseNumber(s string) int64 {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
@@ -328,7 +329,7 @@ func parseNumber(s string) int64 {
 	return n
 }
 
-// parseField reads "NAME NUMBER" from lines; -1 when there is none.
+// parseField returns the number in the line "NAME NUMBER", or -1 without that line.
 func parseField(lines, name string) int64 {
 	for line := range strings.Lines(lines) {
 		if v, ok := strings.CutPrefix(line, name+" "); ok {

@@ -19,8 +19,8 @@ import (
 type cgroupV2 struct {
 	cfg         Config
 	mount       string
-	parentGroup string   // new groups are made in it
-	controllers []string // the controllers that groups in it have
+	parentGroup string   // the group in which new groups are created
+	controllers []string // the controllers of groups in parentGroup
 }
 
 func openCgroupV2(cfg Config) (Backend, error) {
@@ -43,7 +43,7 @@ func newCgroupV2(cfg Config) (Backend, error) {
 	}
 	available := strings.Fields(readGroupFile(h.ownGroup, "cgroup.controllers"))
 	if !slices.Contains(available, "memory") || !slices.Contains(available, "pids") {
-		return nil, errors.New("the controllers for memory and processes are missing here")
+		return nil, errors.New("the controllers memory and pids are not available in this group")
 	}
 	if err := writable(h.ownGroup); err != nil {
 		return nil, fmt.Errorf("%s is not writable", h.ownGroup)
@@ -55,12 +55,12 @@ func newCgroupV2(cfg Config) (Backend, error) {
 		}
 	}
 	if !slices.Contains(b.controllers, "memory") || !slices.Contains(b.controllers, "pids") {
-		return nil, fmt.Errorf("%s holds processes, so groups in it get no controllers", h.ownGroup)
+		return nil, fmt.Errorf("%s contains processes, so its subgroups get no controllers", h.ownGroup)
 	}
 	return b, nil
 }
 
-// writable fails unless groups can be made in a directory.
+// writable fails unless this process can create groups in a directory.
 func writable(dir string) error { return unix.Access(dir, unix.W_OK) }
 
 // Name implements [Backend].
@@ -68,7 +68,7 @@ func (*cgroupV2) Name() string { return CgroupV2 }
 
 func (b *cgroupV2) dir(unit string) string { return filepath.Join(b.parentGroup, unit) }
 
-// existing is the directory of a group that exists, wherever it was made; "" when it is gone.
+// existing returns the directory of an existing group anywhere in the hierarchy, or "".
 func (b *cgroupV2) existing(unit string) string {
 	if dir := b.dir(unit); fileExists(dir, "cgroup.procs") {
 		return dir
@@ -109,7 +109,7 @@ func (b *cgroupV2) createGroup(unit string, l events.Limits) (effects, error) {
 	for _, w := range b.groupWrites(l) {
 		switch {
 		case !slices.Contains(b.controllers, w.controller):
-			e.advisory(w.resource, w.value, "", "the controller "+w.controller+" is missing here")
+			e.advisory(w.resource, w.value, "", "the controller "+w.controller+" is not available in this group")
 		default:
 			if err := writeGroupFile(dir, w.file, w.value); err != nil {
 				e.advisory(w.resource, w.value, "", err.Error())
@@ -119,10 +119,10 @@ func (b *cgroupV2) createGroup(unit string, l events.Limits) (effects, error) {
 		}
 	}
 	if l.MemoryBytes > 0 && fileExists(dir, "memory.swap.max") {
-		_ = writeGroupFile(dir, "memory.swap.max", "0") // only memory is limited where the kernel does not count swap
+		_ = writeGroupFile(dir, "memory.swap.max", "0") // on failure only memory is limited
 	}
 	b.setIOWeight(&e, dir, l)
-	e.adviseGPU(l, "cgroup v2 denies device files with a BPF program, which this back end does not load")
+	e.adviseGPU(l, "this back end does not load the BPF program that cgroup v2 needs to deny device files")
 	b.limitDeviceMemory(&e, dir, l)
 	return e, nil
 }
@@ -157,7 +157,7 @@ func (b *cgroupV2) setIOWeight(e *effects, dir string, l events.Limits) {
 	ok, reason := hasIOWeights(b.cfg.Root)
 	switch {
 	case writeGroupFile(dir, file, value) != nil:
-		e.advisory(ioWeight, value, "", "the kernel has no disk weights here")
+		e.advisory(ioWeight, value, "", "this kernel has no I/O weights")
 	case !ok:
 		e.advisory(ioWeight, value, file, reason)
 	default:
@@ -165,7 +165,7 @@ func (b *cgroupV2) setIOWeight(e *effects, dir string, l events.Limits) {
 	}
 }
 
-// limitDeviceMemory limits the memory of every device whose memory the kernel counts.
+// limitDeviceMemory limits the video memory of every device that the kernel accounts for.
 func (b *cgroupV2) limitDeviceMemory(e *effects, dir string, l events.Limits) {
 	if l.GPUMemoryBytes == 0 {
 		return
@@ -173,7 +173,7 @@ func (b *cgroupV2) limitDeviceMemory(e *effects, dir string, l events.Limits) {
 	value := strconv.FormatInt(l.GPUMemoryBytes, 10)
 	regions := vramRegions(readGroupFile(b.parentGroup, "dmem.capacity"))
 	if !slices.Contains(b.controllers, "dmem") || len(regions) == 0 {
-		e.adviseGPUMemory(l, "the kernel's dmem controller counts no device of this machine")
+		e.adviseGPUMemory(l, "the kernel's dmem controller does not support a device of this machine")
 		return
 	}
 	for _, r := range regions {
@@ -185,7 +185,7 @@ func (b *cgroupV2) limitDeviceMemory(e *effects, dir string, l events.Limits) {
 	e.enforced(gpuMemory, value, "dmem.max")
 }
 
-// vramRegions reads the names of video memory from dmem.capacity, whose lines are NAME BYTES.
+// vramRegions returns the names of video memory regions. A line of dmem.capacity is NAME BYTES.
 func vramRegions(capacity string) []string {
 	var out []string
 	for line := range strings.Lines(capacity) {
@@ -231,7 +231,7 @@ func (b *cgroupV2) Usage(_ context.Context, a events.LimitsApplied) (events.Limi
 	return cgroupV2Usage(dir), nil
 }
 
-// cgroupV2Usage reads a group of cgroup v2.
+// cgroupV2Usage reads the usage of a group.
 func cgroupV2Usage(dir string) events.LimitUsage {
 	return events.LimitUsage{
 		MemoryBytes: parseNumber(readGroupFile(dir, "memory.current")), MemoryPeakBytes: parseNumber(readGroupFile(dir, "memory.peak")),

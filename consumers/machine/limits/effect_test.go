@@ -19,7 +19,7 @@ import (
 	"cortex/events"
 )
 
-// each runs a test on every back end of this machine that has control groups.
+// each runs a test with every available back end that uses control groups.
 func each(t *testing.T, root string, f func(t *testing.T, b limits.Backend)) {
 	t.Helper()
 	n := 0
@@ -44,7 +44,7 @@ type outcome struct {
 	usage   events.LimitUsage
 }
 
-// run runs a program under limits to its end, and reverts them.
+// run runs a program under limits to its end, and reverts the limits.
 func run(t *testing.T, root, backend string, l events.Limits, argv ...string) outcome {
 	t.Helper()
 	unit := fmt.Sprintf("cortex-test-%d-%d", os.Getpid(), time.Now().UnixNano())
@@ -66,9 +66,9 @@ func run(t *testing.T, root, backend string, l events.Limits, argv ...string) ou
 	if err := b.Revert(t.Context(), applied); err != nil {
 		t.Error(err)
 	}
-	// Systemd's scope stays for the processes that are left.
+	// The scope of systemd exists until its last process ends.
 	if _, err := b.Usage(t.Context(), applied); !errors.Is(err, events.ErrNotFound) && (b.Name() != limits.Systemd || usage.Pids < 1) {
-		t.Errorf("the group is still there: %v", err)
+		t.Errorf("the group still exists: %v", err)
 	}
 	return outcome{exit: exit, out: strings.TrimSpace(out), effects: effects, usage: usage}
 }
@@ -77,7 +77,7 @@ func enforced(t *testing.T, o outcome, resource string) bool {
 	t.Helper()
 	i := slices.IndexFunc(o.effects, func(e events.LimitEffect) bool { return e.Resource == resource })
 	if i < 0 {
-		t.Fatalf("nothing is told of %s: %+v", resource, o.effects)
+		t.Fatalf("no effect for %s: %+v", resource, o.effects)
 	}
 	e := o.effects[i]
 	if !e.Enforced && e.Reason == "" {
@@ -99,14 +99,14 @@ func TestAProgramThatTakesMoreMemoryThanItsLimitIsKilled(t *testing.T) {
 	each(t, "/", func(t *testing.T, b limits.Backend) {
 		l := events.Limits{MemoryBytes: 64 << 20}
 		if o := run(t, "/", b.Name(), l, self(t, "hog", "16")...); o.exit != 0 || o.out != "took 16" || !enforced(t, o, "memory") {
-			t.Errorf("within its limit: %+v", o)
+			t.Errorf("below its limit: %+v", o)
 		}
 		o := run(t, "/", b.Name(), l, self(t, "hog", "256")...)
 		if o.exit != 128+int(unix.SIGKILL) {
-			t.Errorf("beyond its limit: %+v", o)
+			t.Errorf("above its limit: %+v", o)
 		}
 		if o.usage.OOMKills != 1 && b.Name() != limits.Systemd {
-			t.Errorf("%d kills are counted", o.usage.OOMKills)
+			t.Errorf("%d OOM kills counted", o.usage.OOMKills)
 		}
 	})
 }
@@ -119,8 +119,8 @@ func TestAProgramThatSpinsGetsItsShareOfTheProcessor(t *testing.T) {
 			t.Fatalf("%+v", o)
 		}
 		t.Logf("of 2 s a fifth is 400 ms; it got %d ms", got)
-		if got > 560 || got < 100 { // quotas are given in pieces of 20 ms per period
-			t.Errorf("it got %d ms", got)
+		if got > 560 || got < 100 { // the quota is 20 ms per period
+			t.Errorf("it used %d ms", got)
 		}
 	})
 }
@@ -132,14 +132,14 @@ func TestForksStopAtTheLimit(t *testing.T) {
 		if !enforced(t, o, "pids") || o.exit == 0 || !strings.Contains(o.out, "ork") {
 			t.Fatalf("%+v", o)
 		}
-		// One is the shell. An entering program of Go has ended its threads.
+		// One process is the shell. The threads of the Go program ended when it executed the shell.
 		if !strings.Contains(o.out, "11 ") || strings.Contains(o.out, "\n12 ") {
-			t.Errorf("it forked otherwise than 11 times: %q", o.out)
+			t.Errorf("the number of forks is not 11: %q", o.out)
 		}
 	})
 }
 
-// killAll ends the processes that lines "N PID" name.
+// killAll kills the processes in lines of the form "N PID".
 func killAll(out string) {
 	for line := range strings.Lines(out) {
 		if f := strings.Fields(line); len(f) == 2 {
@@ -150,7 +150,7 @@ func killAll(out string) {
 	}
 }
 
-func TestProcessorsAndOOMScoreAreThoseOfTheProfile(t *testing.T) {
+func TestProcessorsAndOOMScoreFollowTheProfile(t *testing.T) {
 	each(t, "/", func(t *testing.T, b limits.Backend) {
 		o := run(t, "/", b.Name(), events.Limits{CPUs: "0", OOMScore: 321, GPUs: "1"}, self(t, "where", "-")...)
 		f := strings.Fields(o.out)
@@ -158,14 +158,13 @@ func TestProcessorsAndOOMScoreAreThoseOfTheProfile(t *testing.T) {
 			t.Fatalf("%+v", o)
 		}
 		if enforced(t, o, "cpus") && f[0] != "1" {
-			t.Errorf("it may use %s processors", f[0])
+			t.Errorf("the program can use %s processors", f[0])
 		}
 	})
 }
 
-// gpus makes device files that stand in for two gpus: the devices are the same to
-// whoever denies them. Systemd takes only those in /dev, which are made in a machine
-// that is thrown away.
+// gpus creates device files that replace two GPUs. Systemd accepts only files in /dev, so they
+// are created there on a throwaway machine.
 func gpus(t *testing.T) (root string, nodes []string, ok bool) {
 	t.Helper()
 	root = "/"
@@ -181,7 +180,7 @@ func gpus(t *testing.T) (root string, nodes []string, ok bool) {
 		}
 	}
 	nodes = []string{filepath.Join(root, "dev/nvidia0"), filepath.Join(root, "dev/nvidia1")}
-	for i, minor := range []uint32{11, 5} { // kmsg and zero: not one that systemd lets everybody have
+	for i, minor := range []uint32{11, 5} { // kmsg and zero
 		err := unix.Mknod(nodes[i], unix.S_IFCHR|0o666, int(unix.Mkdev(1, minor)))
 		var f *os.File
 		if err == nil {
@@ -211,11 +210,11 @@ func TestAGPUThatIsNotNamedCannotBeOpened(t *testing.T) {
 		l := events.Limits{GPUs: "1"}
 		o := run(t, root, b.Name(), l, self(t, "read", nodes[1])...)
 		if o.exit != 0 {
-			t.Errorf("the gpu that is named: %+v", o)
+			t.Errorf("the allowed GPU: %+v", o)
 		}
 		o = run(t, root, b.Name(), l, self(t, "read", nodes[0])...)
 		if enforced(t, o, "gpu") != (o.exit == 1 && strings.Contains(o.out, "operation not permitted")) {
-			t.Errorf("the other one: %+v", o)
+			t.Errorf("the denied GPU: %+v", o)
 		}
 		if !enforced(t, o, "gpu") && b.Name() != limits.CgroupV2 {
 			t.Errorf("%s denies devices", b.Name())
@@ -223,7 +222,7 @@ func TestAGPUThatIsNotNamedCannotBeOpened(t *testing.T) {
 	})
 }
 
-func TestAnAttachedProcessIsLimitedAndFreedAgain(t *testing.T) {
+func TestAnAttachedProcessIsLimitedAndRestored(t *testing.T) {
 	for _, name := range limits.BackendNames()[1:] {
 		b, err := limits.Detect(limits.Config{Root: "/", UID: os.Getuid()}, name)
 		if err != nil {
@@ -291,24 +290,24 @@ func TestRlimitsLimitTheAddressSpace(t *testing.T) {
 		return exit, out, effects
 	}
 	if exit, out, _ := start("20"); exit != 0 {
-		t.Errorf("within its limit: %d %.300s", exit, out)
+		t.Errorf("below its limit: %d %.300s", exit, out)
 	}
 	exit, out, effects := start("2100")
 	if exit == 0 || strings.Contains(out, "took") {
-		t.Errorf("beyond its limit: %d %.300s", exit, out)
+		t.Errorf("above its limit: %d %.300s", exit, out)
 	}
 	tried, err := b.Try(t.Context(), "x", l)
 	if err != nil || len(tried) != 6 || len(effects) != 6 {
-		t.Errorf("six limits have %d effects, %d when they are tried, %v", len(effects), len(tried), err)
+		t.Errorf("six limits: %d effects, %d effects of Try, %v", len(effects), len(tried), err)
 	}
 	for _, e := range effects {
 		if !e.Enforced && e.Reason == "" || e.Enforced && e.By == "" {
-			t.Errorf("%+v does not say why or by what", e)
+			t.Errorf("%+v has neither a mechanism nor a reason", e)
 		}
 	}
 }
 
-func TestAUnitIsLimitedAndGetsBackWhatItHad(t *testing.T) {
+func TestAUnitIsLimitedAndRestored(t *testing.T) {
 	b, err := limits.Detect(limits.Config{Root: "/", UID: os.Getuid(), Run: runner(t)}, limits.Systemd)
 	if err != nil {
 		t.Logf("not here: %v", err)
@@ -335,7 +334,7 @@ func TestAUnitIsLimitedAndGetsBackWhatItHad(t *testing.T) {
 		}
 		a := events.LimitsApplied{Unit: name, How: "attach", Target: "cortex-test-attach", Effects: effects}
 		if got := look(); !strings.Contains(got, "MemoryMax=104857600") || !strings.Contains(got, "CPUQuotaPerSecUSec=200ms") || !strings.Contains(got, "TasksMax=9\n") {
-			t.Errorf("within limits: %s", got)
+			t.Errorf("under limits: %s", got)
 		}
 		if u, err := b.Usage(t.Context(), a); err != nil || u.Pids != 1 {
 			t.Errorf("%+v, %v", u, err)
@@ -347,7 +346,7 @@ func TestAUnitIsLimitedAndGetsBackWhatItHad(t *testing.T) {
 			t.Errorf("before %s\nafter %s", before, after)
 		}
 		if _, _, err := b.Attach(t.Context(), limits.Placement{Target: "nonesuch", Limits: events.Limits{Pids: 9}}, noNote); !errors.Is(err, events.ErrNotFound) {
-			t.Errorf("a unit that is not there: %v", err)
+			t.Errorf("a missing unit: %v", err)
 		}
 	})
 }
@@ -356,7 +355,7 @@ func TestAProgramWaitsForItsCommand(t *testing.T) {
 	for _, start := range []bool{false, true} {
 		w := startWaiting(t, nil, "echo", "started")
 		if exit, out := w.finish(t, start); (exit == 0 && out == "started\n") != start {
-			t.Errorf("let go %v: exit %d, %s", start, exit, out)
+			t.Errorf("start %v: exit code %d, %s", start, exit, out)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"cortex/events"
 )
 
-// gpuNode is a device file of a gpu. Index -1 is a file that all gpus share.
+// gpuNode is a device file of a GPU. Index -1 is a file that all GPUs share.
 type gpuNode struct {
 	path         string
 	index        int
@@ -51,8 +51,8 @@ func gpuNodes(dev string) []gpuNode {
 	return out
 }
 
-// splitDevices separates the allowed device files from the denied ones. Files that all gpus
-// share are allowed where one gpu is.
+// splitDevices separates the allowed device files from the denied ones. Files that all GPUs
+// share are allowed when at least one GPU is allowed.
 func splitDevices(nodes []gpuNode, g events.GPUs) (allowed, denied []gpuNode) {
 	indexes, some := g.Indexes()
 	for _, n := range nodes {
@@ -67,8 +67,8 @@ func splitDevices(nodes []gpuNode, g events.GPUs) (allowed, denied []gpuNode) {
 
 func (n gpuNode) String() string { return fmt.Sprintf("c %d:%d", n.major, n.minor) }
 
-// GPUEnvironment is what the runtimes of graphics processors read. It is advice: a program
-// may ignore it.
+// GPUEnvironment returns the variables by which GPU runtimes select devices. A program may
+// ignore them.
 func GPUEnvironment(g events.GPUs) []string {
 	if g == "" {
 		return nil
@@ -84,10 +84,10 @@ func GPUEnvironment(g events.GPUs) []string {
 	return out
 }
 
-// adviseGPU notes that only the environment names the gpus.
+// adviseGPU adds the effect of GPUs that only the environment selects.
 func (e *effects) adviseGPU(l events.Limits, reason string) {
 	if l.GPUs != "" {
-		e.advisory(gpu, string(l.GPUs), "CUDA_VISIBLE_DEVICES and the like", reason)
+		e.advisory(gpu, string(l.GPUs), "CUDA_VISIBLE_DEVICES and similar variables", reason)
 	}
 }
 
@@ -97,7 +97,7 @@ func (e *effects) adviseGPUMemory(l events.Limits, reason string) {
 	}
 }
 
-// hasIOWeights reports whether a disk here uses weights, or why none does.
+// hasIOWeights reports whether a disk of the machine uses weights. If not, it returns the reason.
 func hasIOWeights(root string) (ok bool, reason string) {
 	files, _ := filepath.Glob(filepath.Join(root, "sys/block/*/queue/scheduler")) // well formed
 	for _, f := range files {
@@ -105,5 +105,5 @@ func hasIOWeights(root string) (ok bool, reason string) {
 			return true, ""
 		}
 	}
-	return false, "no disk here has the scheduler bfq, which weights need"
+	return false, "no disk uses the I/O scheduler bfq, which weights need"
 }

@@ -12,43 +12,43 @@ import (
 	"cortex/events"
 )
 
-// Backend puts limits on groups of processes. Where it fails it has reverted what it did.
+// Backend applies limits to groups of processes. A method that fails reverts its changes.
 type Backend interface {
-	// Name is the name that users write: systemd, cgroup-v2, cgroup-v1, rlimits.
+	// Name returns the name for --backend: systemd, cgroup-v2, cgroup-v1, rlimits.
 	Name() string
 	// Try returns the effects that limits would have. Control groups are tried on an
-	// empty group, which it removes.
+	// empty group, which is removed again.
 	Try(ctx context.Context, unit string, l events.Limits) ([]events.LimitEffect, error)
-	// Start puts limits on a process that waits in [WaitAndExec].
+	// Start applies limits to a process that waits in [WaitAndExec].
 	Start(ctx context.Context, p Placement, note NoteFunc) ([]events.LimitEffect, error)
-	// Attach puts limits on a running process, or with systemd on a unit. It returns the
-	// name that the group has from now on.
+	// Attach applies limits to a running process, or with systemd to a unit. It returns the
+	// name of the group.
 	Attach(ctx context.Context, p Placement, note NoteFunc) (unit string, e []events.LimitEffect, err error)
-	// Usage returns what a group uses. It fails with ErrNotFound when the group is gone.
+	// Usage returns the usage of a group. It fails with ErrNotFound when the group has ended.
 	Usage(ctx context.Context, a events.LimitsApplied) (events.LimitUsage, error)
 	// Revert removes limits and leaves the processes running. It does nothing when the
-	// group is gone.
+	// group has ended.
 	Revert(ctx context.Context, a events.LimitsApplied) error
 }
 
-// Placement says which process or unit gets which limits.
+// Placement is a process or unit and the limits for it.
 type Placement struct {
 	Unit   string // the name of the group
-	Target string // what to attach to: a process number, or a unit
+	Target string // to attach to: a process number or a unit
 	PID    int    // 0 for a unit
-	UID    int    // the user that the process belongs to
+	UID    int    // the user of the process
 	Limits events.Limits
 }
 
-// NoteFunc stores the name of the group and the values from before. A back end calls it
-// once, before it changes anything, and gives up where it fails.
+// NoteFunc stores the name of the group and the earlier values. A back end calls it once,
+// before its first change, and fails when it fails.
 type NoteFunc func(unit string, e []events.LimitEffect) error
 
-// Config is what the back ends need to know of the machine.
+// Config describes the machine to the back ends.
 type Config struct {
-	Root string // where /proc, /sys, /dev and /run are; "" is /
+	Root string // the directory with proc, sys, dev and run; "" is /
 	UID  int    // the user that this process runs as
-	PID  int    // the process inside whose control group groups are made; 0 is this one
+	PID  int    // groups are created inside the control group of this process; 0 is the own process
 	Run  CommandRunner
 }
 
@@ -77,8 +77,8 @@ const (
 // BackendNames lists the names, the preferred one first.
 func BackendNames() []string { return []string{Systemd, CgroupV2, CgroupV1, Rlimits} }
 
-// Detect returns the back end of that name, or for "" the first that this machine has. It
-// fails with ErrNotFound and the reason where a back end is missing.
+// Detect returns the back end of that name, or for "" the first that is available. It fails
+// with ErrNotFound and the reasons when none is available.
 func Detect(cfg Config, name string) (Backend, error) {
 	if name != "" && !slices.Contains(BackendNames(), name) {
 		return nil, &events.Error{Op: "limits.Detect", Kind: events.ErrUsage, Subject: "--backend", Err: fmt.Errorf("unknown back end %q", name), Hint: "use one of " + strings.Join(BackendNames(), ", ")}
@@ -109,8 +109,8 @@ func detect(cfg Config, name string) (Backend, error) {
 	return newRlimits(cfg), nil
 }
 
-// Open returns the back end of that name for the usage and the revert of groups that exist.
-// It changes nothing.
+// Open returns the back end of that name, to read the usage of existing groups and to revert
+// them. Opening changes nothing.
 func Open(cfg Config, name string) (Backend, error) {
 	switch name {
 	case CgroupV2:
@@ -121,7 +121,7 @@ func Open(cfg Config, name string) (Backend, error) {
 	return Detect(cfg, name)
 }
 
-// effects collects what becomes of the limits.
+// effects collects one effect for each limit.
 type effects []events.LimitEffect
 
 func (e *effects) enforced(resource, value, by string) {

@@ -11,28 +11,29 @@ import (
 	"time"
 
 	"cortex/events"
+	"cortex/internal/atomicfile"
 )
 
-// Machine applies limits on request and reverts them. Before it changes anything it writes
-// a note into its directory, which [Machine.Forget] removes after the revert. A note without
-// a fact is a group that a crash cut off. It is not safe for concurrent use.
+// Machine applies limits and reverts them. Before its first change it writes a note into its
+// directory. [Machine.Forget] removes the note after the revert. A note without a recorded
+// fact belongs to a group whose start a crash interrupted. It is not safe for concurrent use.
 type Machine struct {
 	cfg   Config
-	notes string // a directory
+	notes string // the directory of the notes
 }
 
-// NewMachine returns a machine that keeps its notes in a directory.
+// NewMachine returns a machine that stores its notes in a directory.
 func NewMachine(cfg Config, notes string) *Machine { return &Machine{cfg, notes} }
 
 // Group is a group of processes under limits.
 type Group struct {
 	events.LimitsApplied
-	At      time.Time `json:"at"`      // when the limits came onto it
-	Command int       `json:"command"` // the process of the command that asked
+	At      time.Time `json:"at"`      // the time when the limits were applied
+	Command int       `json:"command"` // the process of the requesting command
 }
 
-// note is what a machine stores of a group. The start times tell its processes from later
-// ones with the same number.
+// note is the stored state of a group. The start times distinguish its processes from later
+// ones with the same numbers.
 type note struct {
 	Applied events.LimitsApplied `json:"applied"`
 	At      time.Time            `json:"at"`
@@ -41,8 +42,8 @@ type note struct {
 	Command events.ProcessRef    `json:"command"`
 }
 
-// Apply puts the limits of a request on its process or unit. who is the user and the
-// command that ask. Where it fails nothing is limited.
+// Apply applies the limits of a request to its process or unit. who is the user and the
+// process of the requesting command. When Apply fails, nothing is limited.
 func (m *Machine) Apply(ctx context.Context, req events.LimitsApply, who events.Actor) (events.LimitsApplied, error) {
 	applied := events.LimitsApplied{Unit: req.Unit, Profile: req.Profile, Limits: req.Limits, How: req.How, Backend: req.Backend, Target: req.Target}
 	p, command, err := m.place(req, who)
@@ -52,7 +53,7 @@ func (m *Machine) Apply(ctx context.Context, req events.LimitsApply, who events.
 	cfg := m.cfg
 	cfg.PID = p.PID
 	if req.How == events.LimitsAttach {
-		cfg.PID = who.PID // what is attached to stays inside the command's group
+		cfg.PID = who.PID // an attached process stays inside the group of the command
 	}
 	b, err := Detect(cfg, req.Backend)
 	if err != nil {
@@ -83,11 +84,11 @@ func (m *Machine) Apply(ctx context.Context, req events.LimitsApply, who events.
 	return applied, nil
 }
 
-// place checks the process of a request, and the command that asks.
+// place checks the process of a request and the requesting command.
 func (m *Machine) place(req events.LimitsApply, who events.Actor) (p Placement, command events.ProcessRef, err error) {
 	p = Placement{Unit: req.Unit, Target: req.Target, Limits: req.Limits}
 	if command, err = ProcessWithPID(m.cfg.Root, who.PID); err != nil {
-		return p, command, &events.Error{Op: "limits.Apply", Kind: events.ErrCancelled, Subject: req.Unit, Err: errors.New("the command that asked for limits has ended")}
+		return p, command, &events.Error{Op: "limits.Apply", Kind: events.ErrCancelled, Subject: req.Unit, Err: errors.New("the requesting command has ended")}
 	}
 	if req.Process == nil {
 		return p, command, nil
@@ -100,7 +101,7 @@ func (m *Machine) place(req events.LimitsApply, who events.Actor) (p Placement, 
 	return p, command, nil
 }
 
-// Usage returns what a group uses. It fails with ErrNotFound when the group is gone.
+// Usage returns the usage of a group. It fails with ErrNotFound when the group has ended.
 func (m *Machine) Usage(ctx context.Context, g Group) (events.LimitUsage, error) {
 	if g.Backend == Rlimits && !m.programRuns(g) {
 		return events.UnknownUsage, groupGoneError(g.Unit)
@@ -115,7 +116,7 @@ func (m *Machine) Usage(ctx context.Context, g Group) (events.LimitUsage, error)
 // Revert removes the limits of a group and leaves its processes running.
 func (m *Machine) Revert(ctx context.Context, g Group) error {
 	if g.Backend == Rlimits && !m.programRuns(g) {
-		return nil // its number may belong to another process by now
+		return nil // another process may have its number now
 	}
 	b, err := Open(m.cfg, g.Backend)
 	if err != nil {
@@ -128,20 +129,21 @@ func (m *Machine) programRuns(g Group) bool {
 	return m.runs(g, g.PID, func(n note) events.ProcessRef { return n.Process })
 }
 
-// CommandRuns reports whether the command that asked for a group still runs.
+// CommandRuns reports whether the command that requested a group still runs.
 func (m *Machine) CommandRuns(g Group) bool {
 	return m.runs(g, g.Command, func(n note) events.ProcessRef { return n.Command })
 }
 
-// runs compares a process with the note of its group, and where there is none with the time
-// of the group: a later process that has the number started after it.
-func (m *Machine) runs(g Group, pid int, which func(note) events.ProcessRef) bool {
+// runs reports whether the process of a group still has its number. It compares the process
+// with the note of the group. Without a note it compares the start time with the time of the
+// group, because a later process with the number started after the group.
+func (m *Machine) runs(g Group, pid int, refOf func(note) events.ProcessRef) bool {
 	n, err := readNote(m.notePath(g.Unit))
-	if err != nil || which(n).PID != pid {
+	if err != nil || refOf(n).PID != pid {
 		return aliveSince(m.cfg.Root, pid, g.At)
 	}
 	now, err := ProcessWithPID(m.cfg.Root, pid)
-	return err == nil && now == which(n) && n.Boot == m.bootID()
+	return err == nil && now == refOf(n) && n.Boot == m.bootID()
 }
 
 func (m *Machine) bootID() string {
@@ -175,7 +177,7 @@ func readNote(path string) (n note, err error) {
 		return n, err
 	}
 	if err := json.Unmarshal(data, &n); err != nil {
-		return n, &events.Error{Op: "limits.readNote", Kind: events.ErrCorrupt, Subject: path, Err: err, Hint: "remove the file, and look for the group that it names"}
+		return n, &events.Error{Op: "limits.readNote", Kind: events.ErrCorrupt, Subject: path, Err: err, Hint: "remove the file; limits of its group are no longer reverted automatically"}
 	}
 	return n, nil
 }
@@ -195,7 +197,7 @@ func (m *Machine) notePath(unit string) string {
 
 // writeNote stores the note durably: the file, and its name in the directory.
 func (m *Machine) writeNote(n note) error {
-	fail := func(err error) error { return fmt.Errorf("note limits before they are applied: %w", err) }
+	fail := func(err error) error { return fmt.Errorf("store the note of %s: %w", n.Applied.Unit, err) }
 	data, err := json.Marshal(n)
 	if err != nil {
 		return fail(err)
@@ -204,27 +206,8 @@ func (m *Machine) writeNote(n note) error {
 		return fail(err)
 	}
 	path := m.notePath(n.Applied.Unit)
-	if err := writeSynced(path+".new", data); err != nil {
-		return fail(err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fail(err)
-	}
-	dir, err := os.Open(m.notes)
-	if err != nil {
-		return fail(err)
-	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+	if err := atomicfile.Write(path, data, atomicfile.Options{Mode: 0o600, Temp: filepath.Base(path) + ".new"}); err != nil {
 		return fail(err)
 	}
 	return nil
-}
-
-func writeSynced(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
 }

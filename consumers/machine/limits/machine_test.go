@@ -15,7 +15,7 @@ import (
 	"cortex/events"
 )
 
-// sleeper is a child of this test.
+// sleeper starts a child process of the test.
 func sleeper(t *testing.T) events.ProcessRef {
 	t.Helper()
 	cmd := exec.Command("sleep", "60")
@@ -50,10 +50,10 @@ func TestOnlyTheNamedProcessOfTheUserIsLimited(t *testing.T) {
 		kind events.ErrorKind
 	}{
 		"a later process with the number": {attachTo(later), self, events.ErrNotFound},
-		"a process that is gone":          {attachTo(events.ProcessRef{PID: 1 << 22, StartTicks: 1}), self, events.ErrNotFound},
+		"a process that has ended":        {attachTo(events.ProcessRef{PID: 1 << 22, StartTicks: 1}), self, events.ErrNotFound},
 		"another user's process":          {attachTo(ref), stranger, events.ErrConfirmation},
 		"a child of another command":      {run, parent, events.ErrDenied},
-		"a command that is gone":          {attachTo(ref), gone, events.ErrCancelled},
+		"a command that has ended":        {attachTo(ref), gone, events.ErrCancelled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := limits.NewMachine(limits.Config{Root: "/", UID: os.Getuid()}, t.TempDir())
@@ -77,7 +77,7 @@ func readLimits(t *testing.T, pid int) string {
 	return string(data)
 }
 
-func TestNoteTellsAProcessFromALaterOne(t *testing.T) {
+func TestNoteDistinguishesALaterProcess(t *testing.T) {
 	dir := t.TempDir()
 	cfg := limits.Config{Root: "/", UID: os.Getuid()}
 	m := limits.NewMachine(cfg, dir)
@@ -95,7 +95,7 @@ func TestNoteTellsAProcessFromALaterOne(t *testing.T) {
 	if _, err := m.Usage(t.Context(), g); err != nil || !m.CommandRuns(g) {
 		t.Errorf("the process runs: %v, the command too", err)
 	}
-	// The same number, and a note of an earlier process.
+	// The note of an earlier process with the same number.
 	path := filepath.Join(dir, "a.json")
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -106,7 +106,7 @@ func TestNoteTellsAProcessFromALaterOne(t *testing.T) {
 	}
 	old := bytes.Replace(data, start(ref.StartTicks), start(ref.StartTicks-1), 1)
 	if bytes.Equal(old, data) {
-		t.Fatalf("the note has no start: %s", data)
+		t.Fatalf("the note has no start time: %s", data)
 	}
 	if err := os.WriteFile(path, old, 0o600); err != nil {
 		t.Fatal(err)
@@ -116,7 +116,7 @@ func TestNoteTellsAProcessFromALaterOne(t *testing.T) {
 		t.Errorf("usage of a later process: %v", err)
 	}
 	if err := m.Revert(t.Context(), g); err != nil || readLimits(t, ref.PID) != limited {
-		t.Errorf("a later process is changed: %v", err)
+		t.Errorf("revert changed a later process: %v", err)
 	}
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
@@ -127,11 +127,11 @@ func TestNoteTellsAProcessFromALaterOne(t *testing.T) {
 	if err := errors.Join(m.Forget("a"), m.Forget("a")); err != nil {
 		t.Error(err)
 	}
-	// Without a note the time decides.
+	// Without a note the start time decides.
 	if g.At = time.Now().Add(-time.Hour); m.CommandRuns(limits.Group{LimitsApplied: applied, At: g.At, Command: ref.PID}) {
-		t.Error("a process is taken for one that ran an hour before it started")
+		t.Error("a group from an hour before the start of the process counts as running")
 	}
 	if !m.CommandRuns(limits.Group{LimitsApplied: applied, At: time.Now(), Command: ref.PID}) {
-		t.Error("a process that runs is taken for a later one")
+		t.Error("a running process counts as ended")
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"cortex/events"
 )
 
-// TestMain is also the programs that are limited.
+// TestMain runs the tests, or one of the programs that the tests run under limits.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 {
 		switch os.Args[1] {
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 		case "spin":
 			spin(os.Args[2])
 		case "stay":
-			_, _ = io.Copy(io.Discard, os.Stdin) // until its end
+			_, _ = io.Copy(io.Discard, os.Stdin) // until the end of file
 			os.Exit(0)
 		case "read":
 			read(os.Args[2])
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// hog takes and touches so many MiB.
+// hog allocates and touches that many MiB.
 func hog(mib string) {
 	debug.SetGCPercent(-1)
 	n, _ := strconv.Atoi(mib)
@@ -61,8 +61,8 @@ func hog(mib string) {
 	os.Exit(0)
 }
 
-// spin keeps one processor busy for so long and tells how much time it got, in
-// milliseconds. What starting took is not counted: that was before the limits.
+// spin keeps one processor busy for that duration and prints its processor time in
+// milliseconds. The time of the start is not included, because the limits come after it.
 func spin(d string) {
 	wall, _ := time.ParseDuration(d)
 	before := used()
@@ -88,7 +88,7 @@ func read(path string) {
 	os.Exit(0)
 }
 
-// where prints what the process was given.
+// where prints the processors, the GPU variable and the OOM score of the process.
 func where() {
 	var set unix.CPUSet
 	_ = unix.SchedGetaffinity(0, &set)
@@ -108,7 +108,7 @@ func runner(t *testing.T) limits.CommandRunner {
 // waiting is a program that waits for its limits.
 type waiting struct {
 	cmd *exec.Cmd
-	out *os.File // what it writes
+	out *os.File // its output
 	let *os.File
 }
 
@@ -140,7 +140,7 @@ func startWaiting(t *testing.T, env []string, argv ...string) *waiting {
 	return w
 }
 
-// placement is the process with limits.
+// placement returns the process with limits.
 func (w *waiting) placement(unit string, l events.Limits) limits.Placement {
 	return limits.Placement{Unit: unit, PID: w.cmd.Process.Pid, UID: os.Getuid(), Limits: l}
 }

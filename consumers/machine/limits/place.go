@@ -19,7 +19,7 @@ import (
 	"cortex/events"
 )
 
-// hierarchy is the mount of one or more controllers, and the group of a process in it.
+// hierarchy is the mount of one or more controllers, with the group of a process in it.
 type hierarchy struct {
 	mount    string
 	ownGroup string // the group of the process, below mount
@@ -60,7 +60,7 @@ func parseHierarchies(mountinfo, cgroup []byte) map[string]hierarchy {
 			if _, dup := out[name]; dup || !known {
 				continue
 			}
-			rel, err := filepath.Rel(f[3], path) // what is mounted may be a part of the hierarchy
+			rel, err := filepath.Rel(f[3], path) // the mount may show only a part of the hierarchy
 			if err != nil || strings.HasPrefix(rel, "..") {
 				rel = "."
 			}
@@ -70,7 +70,7 @@ func parseHierarchies(mountinfo, cgroup []byte) map[string]hierarchy {
 	return out
 }
 
-// readHierarchies reads where a process is; 0 is this one.
+// readHierarchies returns the groups of a process; 0 is the own process.
 func readHierarchies(root string, number int) (map[string]hierarchy, error) {
 	pid := "self"
 	if number != 0 {
@@ -106,14 +106,14 @@ func readGroupFile(dir, file string) string {
 	return strings.TrimSpace(string(data))
 }
 
-// findGroup returns the directory of a group of ours below a mount, and "" when it is gone.
-// Names of groups are unlike each other, and a directory of another user does not count.
+// findGroup returns the directory of a group that a user created below a mount, or "" when it
+// does not exist. Group names are unique. Directories of other users are ignored.
 func findGroup(mount, unit string, uid int) string {
 	found := ""
 	_ = filepath.WalkDir(mount, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil && d != nil && d.IsDir():
-			return fs.SkipDir // gone meanwhile, or not readable
+			return fs.SkipDir // removed meanwhile, or not readable
 		case err != nil || !d.IsDir() || d.Name() != unit:
 			return nil
 		}
@@ -127,7 +127,7 @@ func findGroup(mount, unit string, uid int) string {
 	return found
 }
 
-// moveProcesses moves every process of a group into another group, until none is left.
+// moveProcesses moves all processes of a group into another group.
 func moveProcesses(from, to string) error {
 	for range 100 {
 		list := strings.Fields(readGroupFile(from, "cgroup.procs"))
@@ -179,15 +179,15 @@ func processTree(root, pid string) []string {
 	return list
 }
 
-// checkNumber fails unless an attach names a process by its number.
+// checkNumber fails unless the placement is for a process.
 func checkNumber(p Placement) error {
 	if p.PID == 0 {
-		return &events.Error{Op: "limits.Attach", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", p.Target), Err: errors.New("not the number of a process"), Hint: "units need the back end systemd; list processes with: ps -e"}
+		return &events.Error{Op: "limits.Attach", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", p.Target), Err: errors.New("not a process number"), Hint: "only the back end systemd limits units; to list processes: ps -e"}
 	}
 	return nil
 }
 
-// startIn moves a process that waits into new groups and sets its oom score.
+// startIn moves a waiting process into new groups and sets its OOM score.
 func startIn(dirs []string, root string, p Placement, e *effects) error {
 	for _, dir := range dirs {
 		if err := writeGroupFile(dir, "cgroup.procs", strconv.Itoa(p.PID)); err != nil {
@@ -197,14 +197,14 @@ func startIn(dirs []string, root string, p Placement, e *effects) error {
 	return setOOMScore(root, p, e)
 }
 
-// setOOMScore sets the oom score of a process.
+// setOOMScore sets the OOM score of a process.
 func setOOMScore(root string, p Placement, e *effects) error {
 	if p.Limits.OOMScore == 0 {
 		return nil
 	}
 	value := strconv.Itoa(p.Limits.OOMScore)
 	if err := os.WriteFile(filepath.Join(root, "proc", strconv.Itoa(p.PID), "oom_score_adj"), []byte(value), 0); err != nil {
-		return fmt.Errorf("set the oom score of process %d: %w", p.PID, err)
+		return fmt.Errorf("set the OOM score of process %d: %w", p.PID, err)
 	}
 	e.enforced(oom, value, "oom_score_adj")
 	return nil

@@ -10,7 +10,7 @@ import (
 	"cortex/events"
 )
 
-func TestWhereAProcessIsInItsControlGroups(t *testing.T) {
+func TestParseHierarchies(t *testing.T) {
 	cmpHierarchies := cmp.AllowUnexported(hierarchy{})
 	for name, c := range map[string]struct {
 		mounts, groups string
@@ -62,7 +62,7 @@ func FuzzHierarchies(f *testing.F) {
 	})
 }
 
-func TestAUnitGetsBackWhatSystemdShowed(t *testing.T) {
+func TestRestoreValue(t *testing.T) {
 	for _, c := range []struct{ name, shown, want string }{
 		{"MemoryMax", "infinity", "infinity"},
 		{"MemoryMax", "67108864", "67108864"},
@@ -83,7 +83,7 @@ func TestAUnitGetsBackWhatSystemdShowed(t *testing.T) {
 	}
 }
 
-func TestPresetsAreSharesOfWhatMayBeUsed(t *testing.T) {
+func TestPresetsAreSharesOfUsableResources(t *testing.T) {
 	fact := func(key string, n int64) events.HardwareFact {
 		return events.HardwareFact{Key: key, Value: events.NumberValue(n)}
 	}
@@ -92,10 +92,10 @@ func TestPresetsAreSharesOfWhatMayBeUsed(t *testing.T) {
 		memory, cpu int64
 		problem     bool
 	}{
-		"a whole machine":          {[]events.HardwareFact{fact("cpu.threads", 8), fact("memory.total_b", 32<<30)}, 16 << 30, 4000, false},
-		"within a control group":   {[]events.HardwareFact{fact("cgroup.cpu_millis", 1500), fact("cgroup.memory_max_b", 4<<30), fact("cpu.threads", 8), fact("memory.total_b", 32<<30)}, 2 << 30, 750, false},
-		"a group without a limit":  {[]events.HardwareFact{{Key: "cgroup.cpu_millis", Value: events.TextValue("max")}, fact("cpu.threads", 2), fact("memory.total_b", 1<<30)}, 512 << 20, 1000, false},
-		"memory that is not known": {facts: []events.HardwareFact{fact("cpu.threads", 2)}, problem: true},
+		"a whole machine":         {[]events.HardwareFact{fact("cpu.threads", 8), fact("memory.total_b", 32<<30)}, 16 << 30, 4000, false},
+		"within a control group":  {[]events.HardwareFact{fact("cgroup.cpu_millis", 1500), fact("cgroup.memory_max_b", 4<<30), fact("cpu.threads", 8), fact("memory.total_b", 32<<30)}, 2 << 30, 750, false},
+		"a group without a limit": {[]events.HardwareFact{{Key: "cgroup.cpu_millis", Value: events.TextValue("max")}, fact("cpu.threads", 2), fact("memory.total_b", 1<<30)}, 512 << 20, 1000, false},
+		"unknown memory":          {facts: []events.HardwareFact{fact("cpu.threads", 2)}, problem: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			list, err := Presets(c.facts)
@@ -116,7 +116,7 @@ func TestPresetsAreSharesOfWhatMayBeUsed(t *testing.T) {
 			}
 			mine := events.LimitProfile{Name: "batch", Limits: events.Limits{Pids: 3}}
 			if p, err := FindProfile("batch", []events.LimitProfile{mine}, list); err != nil || p != mine {
-				t.Errorf("a profile that was set comes before the preset: %+v, %v", p, err)
+				t.Errorf("a created profile does not hide the preset: %+v, %v", p, err)
 			}
 		})
 	}

@@ -8,7 +8,7 @@ import (
 	"cortex/events"
 )
 
-// presetShares are shares of the machine, in percent.
+// presetShares defines a preset. Memory and processor time are percentages of the machine.
 type presetShares struct {
 	name, description string
 	memory, cpu       int64
@@ -17,30 +17,30 @@ type presetShares struct {
 	oom               int
 }
 
-// presetTable in the order in which they are listed.
+// presetTable returns the presets in the order of the output.
 func presetTable() []presetShares {
 	return []presetShares{
-		{name: "inference", description: "a model that serves requests: most of the memory, every processor", memory: 75, cpu: 100, pids: 4096, io: 200, oom: 100},
-		{name: "training", description: "long work that the machine is for, with room for administration", memory: 85, cpu: 90, pids: 8192, io: 100, oom: 300},
-		{name: "batch", description: "work that can wait, and is killed first when memory is short", memory: 50, cpu: 50, pids: 4096, io: 25, oom: 800},
+		{name: "inference", description: "a model that serves requests: most of the memory, all processors", memory: 75, cpu: 100, pids: 4096, io: 200, oom: 100},
+		{name: "training", description: "the main work of the machine, with a reserve for administration", memory: 85, cpu: 90, pids: 8192, io: 100, oom: 300},
+		{name: "batch", description: "background work that is killed first when memory is short", memory: 50, cpu: 50, pids: 4096, io: 25, oom: 800},
 		{name: "interactive", description: "interactive use alongside other work", memory: 50, cpu: 75, pids: 2048, io: 500},
 	}
 }
 
-// Preset is a profile that follows from the machine.
+// Preset is a built-in profile with values for this machine.
 type Preset struct {
 	events.LimitProfile
 	Description string `json:"what"`
 }
 
-// Presets are the profiles of this machine, by facts of its hardware: shares of the
-// memory and the processors that this process may use. It fails with ErrUnavailable where
-// those facts are missing.
+// Presets returns the built-in profiles. Their values are shares of the memory and the
+// processors that this process may use. It fails with ErrUnavailable when the facts about them
+// are missing.
 func Presets(facts []events.HardwareFact) ([]Preset, error) {
 	mem, ok := smallestFact(facts, "memory.total_b", "cgroup.memory_max_b")
 	threads, ok2 := factValue(facts, "cpu.threads")
 	if !ok || !ok2 || mem < events.MinLimitMemory || threads < 1 {
-		return nil, &events.Error{Op: "limits.Presets", Kind: events.ErrUnavailable, Subject: "memory and processors of this machine", Err: errors.New("not known, so there are no presets"), Hint: "see 'cortex hardware', and set limits with 'cortex limits create'"}
+		return nil, &events.Error{Op: "limits.Presets", Kind: events.ErrUnavailable, Subject: "memory and processors of this machine", Err: errors.New("unknown, so the built-in profiles are not available"), Hint: "to see why: cortex hardware; to use your own values: cortex limits create"}
 	}
 	millis := threads * 1000
 	if n, ok := factValue(facts, "cgroup.cpu_millis"); ok && n > 0 {
@@ -71,9 +71,9 @@ func smallestFact(facts []events.HardwareFact, keys ...string) (least int64, ok 
 	return least, ok
 }
 
-// FindProfile returns the profile of that name: one that was set, or else a preset. It fails
-// with ErrNotFound.
-func FindProfile(name string, set []events.LimitProfile, made []Preset) (events.LimitProfile, error) {
+// FindProfile returns the profile of that name. A profile that a user created hides the preset
+// of that name. It fails with ErrNotFound.
+func FindProfile(name string, set []events.LimitProfile, presets []Preset) (events.LimitProfile, error) {
 	var names []string
 	for _, p := range set {
 		if p.Name == name {
@@ -81,7 +81,7 @@ func FindProfile(name string, set []events.LimitProfile, made []Preset) (events.
 		}
 		names = append(names, p.Name)
 	}
-	for _, p := range made {
+	for _, p := range presets {
 		if p.Name == name {
 			return p.LimitProfile, nil
 		}

@@ -16,11 +16,11 @@ import (
 	"cortex/events"
 )
 
-// process is what /proc says of a process.
+// process is a process as /proc shows it.
 type process struct {
 	parent     int
 	startTicks uint64
-	uids       []int // real, effective, saved, of the file system
+	uids       []int // real, effective, saved, file system
 }
 
 // ProcessWithPID returns the reference of a running process. It fails with ErrNotFound.
@@ -34,7 +34,7 @@ func readProcess(root string, pid int) (p process, err error) {
 	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
 	status, err2 := os.ReadFile(filepath.Join(dir, "status"))
 	if err = errors.Join(err, err2); err != nil {
-		return p, &events.Error{Op: "limits.readProcess", Kind: events.ErrNotFound, Subject: fmt.Sprintf("process %d", pid), Err: errors.New("no such process"), Hint: "list processes with: ps -e"}
+		return p, &events.Error{Op: "limits.readProcess", Kind: events.ErrNotFound, Subject: fmt.Sprintf("process %d", pid), Err: errors.New("no such process"), Hint: "to list processes: ps -e"}
 	}
 	p, err = parseProcess(stat, status)
 	if err != nil {
@@ -48,7 +48,7 @@ func readProcess(root string, pid int) (p process, err error) {
 func parseProcess(stat, status []byte) (p process, err error) {
 	f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	if len(f) < 20 {
-		return p, errors.New("its stat file is cut off")
+		return p, errors.New("its stat file is incomplete")
 	}
 	if p.parent, err = strconv.Atoi(string(f[1])); err != nil {
 		return p, err
@@ -70,13 +70,13 @@ func parseProcess(stat, status []byte) (p process, err error) {
 		}
 	}
 	if len(p.uids) != 4 {
-		return p, errors.New("its status file names no user")
+		return p, errors.New("its status file has no user ids")
 	}
 	return p, nil
 }
 
-// checkRef fails unless the process is the one that the request names, and belongs to the
-// user who asks. The process of a program that is to start is a child of the command.
+// checkRef fails unless the process is the one that the request names and belongs to the user
+// of the request. With [events.LimitsRun] it must be a child of the requesting command.
 func checkRef(root string, ref events.ProcessRef, how string, who events.Actor) (process, error) {
 	fail := func(kind events.ErrorKind, reason, hint string) (process, error) {
 		return process{}, &events.Error{Op: "limits.checkRef", Kind: kind, Subject: fmt.Sprintf("process %d", ref.PID), Err: errors.New(reason), Hint: hint}
@@ -86,11 +86,11 @@ func checkRef(root string, ref events.ProcessRef, how string, who events.Actor) 
 	case err != nil:
 		return p, err
 	case p.startTicks != ref.StartTicks:
-		return fail(events.ErrNotFound, "the process has ended, and its number belongs to another one", "list processes with: ps -e")
+		return fail(events.ErrNotFound, "the process has ended, and another process has its number now", "to list processes: ps -e")
 	case who.UID != 0 && slices.ContainsFunc(p.uids, func(uid int) bool { return uid != who.UID }):
 		return fail(events.ErrConfirmation, "the process belongs to another user", "run the command as root")
 	case how == events.LimitsRun && p.parent != who.PID:
-		return fail(events.ErrDenied, "the process is not a child of the command that asks", "")
+		return fail(events.ErrDenied, "the process is not a child of the requesting command", "")
 	}
 	return p, nil
 }
@@ -98,7 +98,7 @@ func checkRef(root string, ref events.ProcessRef, how string, who events.Actor) 
 // ticksPerSecond is the unit of start times in /proc, which is the same on every Linux.
 const ticksPerSecond = 100
 
-// aliveSince reports whether the process that had this number at a time still runs.
+// aliveSince reports whether the process that had this number at that time still runs.
 func aliveSince(root string, pid int, at time.Time) bool {
 	p, err := readProcess(root, pid)
 	if err != nil {
@@ -109,5 +109,5 @@ func aliveSince(root string, pid int, at time.Time) bool {
 		return true
 	}
 	age := time.Duration(now.Nano()) - time.Duration(p.startTicks)*(time.Second/ticksPerSecond)
-	return !time.Now().Add(-age).After(at.Add(time.Second)) // a tick is rounded, and clocks are set
+	return !time.Now().Add(-age).After(at.Add(time.Second)) // ticks are rounded, and the clock may be adjusted
 }

@@ -14,7 +14,7 @@ import (
 	"cortex/events"
 )
 
-// rlimits are the limits that a single process can have without control groups.
+// rlimits is the back end for limits of single processes, without control groups.
 type rlimits struct{ cfg Config }
 
 func newRlimits(cfg Config) Backend { return &rlimits{cfg} }
@@ -28,16 +28,17 @@ type processLimits struct {
 	cpus    []int
 }
 
-// rlimitResources are the kernel's numbers, by the resource of the effect.
+// rlimitResources has the numbers of the kernel, by the resource of the effect.
 var rlimitResources = map[string]int{memory: unix.RLIMIT_AS, pids: unix.RLIMIT_NPROC}
 
-// plan finds which limits process pid of a user can have; 0 is this process.
+// plan returns the limits that apply to a process of a user, and the effects; pid 0 is the own
+// process.
 func (b *rlimits) plan(pid, uid int, l events.Limits) (processLimits, effects, error) {
 	want := processLimits{rlimits: map[string]uint64{}}
 	var e effects
 	if l.MemoryBytes > 0 {
 		want.rlimits[memory] = uint64(l.MemoryBytes)
-		e = append(e, events.LimitEffect{Resource: memory, Value: strconv.FormatInt(l.MemoryBytes, 10), Enforced: true, By: "RLIMIT_AS", Reason: "address space of each process, not memory of all together"})
+		e = append(e, events.LimitEffect{Resource: memory, Value: strconv.FormatInt(l.MemoryBytes, 10), Enforced: true, By: "RLIMIT_AS", Reason: "limits the address space of each process, not the memory of the group"})
 	}
 	var err error
 	if want.cpus, err = b.chooseCPUs(&e, pid, l); err != nil {
@@ -49,17 +50,17 @@ func (b *rlimits) plan(pid, uid int, l events.Limits) (processLimits, effects, e
 			e.advisory(pids, value, "", "RLIMIT_NPROC does not limit root")
 		} else {
 			want.rlimits[pids] = uint64(l.Pids)
-			e = append(e, events.LimitEffect{Resource: pids, Value: value, Enforced: true, By: "RLIMIT_NPROC", Reason: "counted over all processes of the user"})
+			e = append(e, events.LimitEffect{Resource: pids, Value: value, Enforced: true, By: "RLIMIT_NPROC", Reason: "counts all processes of the user"})
 		}
 	}
 	if l.IOWeight > 0 {
-		e.advisory(ioWeight, strconv.FormatInt(l.IOWeight, 10), "", "disk weights need control groups")
+		e.advisory(ioWeight, strconv.FormatInt(l.IOWeight, 10), "", "I/O weights need control groups")
 	}
 	if l.OOMScore < 0 && b.cfg.UID != 0 {
-		e.advisory(oom, strconv.Itoa(l.OOMScore), "", "only root may lower it")
+		e.advisory(oom, strconv.Itoa(l.OOMScore), "", "only root may lower the OOM score")
 	}
-	e.adviseGPU(l, "only control groups deny device files")
-	e.adviseGPUMemory(l, "it needs the kernel's dmem controller")
+	e.adviseGPU(l, "only control groups can deny device files")
+	e.adviseGPUMemory(l, "needs the kernel's dmem controller")
 	return want, e, nil
 }
 
@@ -72,7 +73,7 @@ func (b *rlimits) Try(_ context.Context, _ string, l events.Limits) ([]events.Li
 	return e, err
 }
 
-// mayScore reports whether there is an oom score to set, and this process may set it.
+// mayScore reports whether the limits have an OOM score that this process may set.
 func (b *rlimits) mayScore(l events.Limits) bool {
 	return l.OOMScore > 0 || l.OOMScore < 0 && b.cfg.UID == 0
 }
@@ -119,8 +120,8 @@ func writeRlimit(pid int, resource string, l unix.Rlimit) error {
 	return nil
 }
 
-// setAffinity binds every thread of a process to processors. A thread that starts meanwhile
-// inherits the binding of the one that starts it, or is found by the second pass.
+// setAffinity binds all threads of a process to processors. A thread that starts meanwhile
+// inherits the affinity of its creator, or the second pass finds it.
 func (b *rlimits) setAffinity(pid int, list []int) error {
 	if len(list) == 0 {
 		return nil
@@ -144,12 +145,12 @@ func (b *rlimits) setAffinity(pid int, list []int) error {
 	return nil
 }
 
-// chooseCPUs returns the named processors, or as many as the share of time needs.
+// chooseCPUs returns the named processors, or enough for the share of processor time.
 func (b *rlimits) chooseCPUs(e *effects, pid int, l events.Limits) ([]int, error) {
-	const own = "a program may bind itself to others"
+	const advice = "a program may bind itself to other processors"
 	var now unix.CPUSet
 	if err := unix.SchedGetaffinity(pid, &now); err != nil {
-		return nil, fmt.Errorf("read the processors: %w", err)
+		return nil, fmt.Errorf("read the CPU affinity: %w", err)
 	}
 	var list []int
 	if l.CPUs != "" {
@@ -163,9 +164,9 @@ func (b *rlimits) chooseCPUs(e *effects, pid int, l events.Limits) ([]int, error
 			}
 		}
 		if len(list) == 0 {
-			e.advisory(cpus, string(l.CPUs), "", "the process may use none of them")
+			e.advisory(cpus, string(l.CPUs), "", "the process may not use these processors")
 		} else {
-			e.advisory(cpus, string(l.CPUs), "sched_setaffinity", own)
+			e.advisory(cpus, string(l.CPUs), "sched_setaffinity", advice)
 		}
 	}
 	if l.CPUMillis == 0 {
@@ -180,12 +181,12 @@ func (b *rlimits) chooseCPUs(e *effects, pid int, l events.Limits) ([]int, error
 	}
 	whole := min(len(list), int((l.CPUMillis+999)/1000))
 	list = list[:whole]
-	e.advisory(cpu, strconv.FormatInt(l.CPUMillis, 10), "sched_setaffinity", fmt.Sprintf("quotas need control groups; bound to %d of the processors, and %s", whole, own))
+	e.advisory(cpu, strconv.FormatInt(l.CPUMillis, 10), "sched_setaffinity", fmt.Sprintf("quotas need control groups; the number of its processors is set to %d, but %s", whole, advice))
 	return list, nil
 }
 
-// Attach implements [Backend]: it sets the soft limits of one process, because not every user
-// could raise a hard limit again. Processes that it starts later inherit them.
+// Attach implements [Backend]. It sets the soft limits of one process, because only root can
+// raise a hard limit again. Processes that it starts later inherit them.
 func (b *rlimits) Attach(_ context.Context, p Placement, note NoteFunc) (string, []events.LimitEffect, error) {
 	if err := checkNumber(p); err != nil {
 		return "", nil, err
@@ -199,7 +200,7 @@ func (b *rlimits) Attach(_ context.Context, p Placement, note NoteFunc) (string,
 	before := map[string]unix.Rlimit{}
 	var bound unix.CPUSet
 	if err := unix.SchedGetaffinity(p.PID, &bound); err != nil {
-		return "", nil, fmt.Errorf("read the processors of process %d: %w", p.PID, err)
+		return "", nil, fmt.Errorf("read the CPU affinity of process %d: %w", p.PID, err)
 	}
 	for i := range list {
 		r := list[i].Resource
@@ -213,7 +214,7 @@ func (b *rlimits) Attach(_ context.Context, p Placement, note NoteFunc) (string,
 			return "", nil, err
 		}
 		list[i].Enforced, list[i].Before = false, fmt.Sprintf("%d %d", before[r].Cur, before[r].Max)
-		list[i].Reason += "; the program may raise it again"
+		list[i].Reason += "; the program may raise the limit again"
 	}
 	addStartOnlyEffects(&list, p.Limits)
 	if err := note(p.Unit, list); err != nil {
@@ -230,7 +231,7 @@ func (b *rlimits) Attach(_ context.Context, p Placement, note NoteFunc) (string,
 	return p.Unit, list, nil
 }
 
-// formatCPUSet lists processors: 0,1,5.
+// formatCPUSet formats processors as in 0,1,5.
 func formatCPUSet(s unix.CPUSet) string {
 	var out []string
 	for n := range len(s) * 64 {
@@ -241,7 +242,7 @@ func formatCPUSet(s unix.CPUSet) string {
 	return strings.Join(out, ",")
 }
 
-// Usage implements [Backend]: of the one process.
+// Usage implements [Backend]. It returns the usage of the process, without its children.
 func (b *rlimits) Usage(_ context.Context, a events.LimitsApplied) (events.LimitUsage, error) {
 	u := events.UnknownUsage
 	data, err := os.ReadFile(filepath.Join(b.cfg.Root, "proc", strconv.Itoa(a.PID), "status"))
@@ -262,8 +263,8 @@ func (b *rlimits) Usage(_ context.Context, a events.LimitsApplied) (events.Limit
 	return u, nil
 }
 
-// Revert implements [Backend]: it restores what an attached process had. A program that was
-// started with its limits keeps them until it ends.
+// Revert implements [Backend]. It restores the earlier limits of an attached process. A program
+// that was started with limits keeps them until it ends.
 func (b *rlimits) Revert(_ context.Context, a events.LimitsApplied) error {
 	if a.How != events.LimitsAttach || !fileExists(filepath.Join(b.cfg.Root, "proc"), strconv.Itoa(a.PID)) {
 		return nil
@@ -271,7 +272,7 @@ func (b *rlimits) Revert(_ context.Context, a events.LimitsApplied) error {
 	return b.restore(a.PID, a.Effects)
 }
 
-// restore sets the values from before.
+// restore sets the earlier values.
 func (b *rlimits) restore(pid int, list []events.LimitEffect) error {
 	for _, e := range list {
 		switch {

@@ -12,19 +12,19 @@ import (
 	"cortex/events"
 )
 
-// systemd makes transient scopes, and sets runtime properties of units, which end with the
+// systemd creates transient scopes and sets runtime properties of units. Both last until the
 // next boot.
 type systemd struct {
 	cfg       Config
-	cgroupDir string // where cgroup v2 is mounted
+	cgroupDir string // the mount point of cgroup v2
 }
 
 func newSystemd(cfg Config) (Backend, error) {
 	if !fileExists(filepath.Join(cfg.Root, "run/systemd"), "system") {
-		return nil, errors.New("systemd did not start this machine")
+		return nil, errors.New("the machine was not booted with systemd")
 	}
 	if cfg.UID != 0 {
-		return nil, errors.New("only root may make units of the system")
+		return nil, errors.New("only root may create system units")
 	}
 	if !fileExists(filepath.Join(cfg.Root, "run/dbus"), "system_bus_socket") {
 		return nil, errors.New("the system bus is not running")
@@ -35,7 +35,7 @@ func newSystemd(cfg Config) (Backend, error) {
 	}
 	h, ok := where[""]
 	if !ok || readGroupFile(h.mount, "cgroup.controllers") == "" {
-		return nil, errors.New("systemd does not use cgroup v2 here")
+		return nil, errors.New("systemd does not use cgroup v2 on this machine")
 	}
 	return &systemd{cfg, h.mount}, nil
 }
@@ -43,7 +43,7 @@ func newSystemd(cfg Config) (Backend, error) {
 // Name implements [Backend].
 func (*systemd) Name() string { return Systemd }
 
-// property is a setting of a unit. The first of a resource carries its effect.
+// property is a setting of a unit. A resource may have several properties.
 type property struct{ resource, name, value string }
 
 func (b *systemd) properties(l events.Limits) (list []property, e effects) {
@@ -54,7 +54,7 @@ func (b *systemd) properties(l events.Limits) (list []property, e effects) {
 			found = found || c == controller
 		}
 		if !found {
-			e.advisory(resource, value, "", "the controller "+controller+" is missing here")
+			e.advisory(resource, value, "", "the controller "+controller+" is not available")
 			return
 		}
 		list = append(list, property{resource, name, value})
@@ -81,11 +81,12 @@ func (b *systemd) properties(l events.Limits) (list []property, e effects) {
 			list = append(list, property{ioWeight, "IOWeight", strconv.FormatInt(l.IOWeight, 10)})
 		}
 	}
-	e.adviseGPUMemory(l, "this systemd has no property for the memory of devices")
+	e.adviseGPUMemory(l, "systemd has no property for GPU memory")
 	return list, e
 }
 
-// Try implements [Backend]. Systemd accepts what its controllers can do, so no unit is made.
+// Try implements [Backend]. It creates no unit, because the available controllers decide which
+// limits systemd enforces.
 func (b *systemd) Try(_ context.Context, _ string, l events.Limits) ([]events.LimitEffect, error) {
 	_, e := b.startProperties(l)
 	if l.OOMScore != 0 {
@@ -94,7 +95,7 @@ func (b *systemd) Try(_ context.Context, _ string, l events.Limits) ([]events.Li
 	return e, nil
 }
 
-// startProperties are those of a scope.
+// startProperties returns the properties of a scope and their effects.
 func (b *systemd) startProperties(l events.Limits) ([]property, effects) {
 	list, e := b.properties(l)
 	if l.GPUs != "" {
@@ -103,11 +104,11 @@ func (b *systemd) startProperties(l events.Limits) ([]property, effects) {
 	return append(list, b.deviceProperties(l)...), e
 }
 
-// scopeTimeout bounds how long systemd takes to move a process into its scope.
+// scopeTimeout is how long Start waits for systemd to move a process into its scope.
 const scopeTimeout = 5 * time.Second
 
-// Start implements [Backend]: it makes a scope around the process, and sets its properties
-// while the process waits. Where that fails the scope ends with the process.
+// Start implements [Backend]. It creates a scope for the process, and sets the properties while
+// the process waits. When that fails, the scope ends with the process.
 func (b *systemd) Start(ctx context.Context, p Placement, note NoteFunc) ([]events.LimitEffect, error) {
 	if err := note(p.Unit, nil); err != nil {
 		return nil, err
@@ -129,7 +130,8 @@ func (b *systemd) Start(ctx context.Context, p Placement, note NoteFunc) ([]even
 	return e, setOOMScore(b.cfg.Root, p, &e)
 }
 
-// makeScope makes a scope around a process, unless a crash cut off a Start that had made it.
+// makeScope creates a scope for a process. It keeps the scope of an earlier Start that a crash
+// interrupted.
 func (b *systemd) makeScope(ctx context.Context, p Placement, scope string) error {
 	if where, err := readHierarchies(b.cfg.Root, p.PID); err != nil || filepath.Base(where[""].ownGroup) == scope {
 		return err
@@ -151,7 +153,7 @@ func (b *systemd) waitInScope(ctx context.Context, pid int, scope string) error 
 		case filepath.Base(where[""].ownGroup) == scope:
 			return nil
 		case time.Now().After(end):
-			return &events.Error{Op: "limits.Start", Kind: events.ErrUnavailable, Subject: scope, Err: fmt.Errorf("systemd did not move process %d into it within %s", pid, scopeTimeout), Hint: "see: systemctl status " + scope}
+			return &events.Error{Op: "limits.Start", Kind: events.ErrUnavailable, Subject: scope, Err: fmt.Errorf("systemd did not move process %d into the scope within %s", pid, scopeTimeout), Hint: "to see its state: systemctl status " + scope}
 		}
 		select {
 		case <-ctx.Done():
@@ -161,7 +163,7 @@ func (b *systemd) waitInScope(ctx context.Context, pid int, scope string) error 
 	}
 }
 
-// deviceProperties allow the devices of every program, terminals, and the named gpus.
+// deviceProperties allows the standard devices, terminals and the named GPUs.
 func (b *systemd) deviceProperties(l events.Limits) []property {
 	if l.GPUs == "" {
 		return nil
@@ -178,7 +180,7 @@ func (b *systemd) deviceProperties(l events.Limits) []property {
 func (b *systemd) Attach(ctx context.Context, p Placement, note NoteFunc) (string, []events.LimitEffect, error) {
 	target, l := p.Target, p.Limits
 	if p.PID != 0 || strings.HasPrefix(target, "-") {
-		return "", nil, &events.Error{Op: "limits.Attach", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", target), Err: errors.New("not a unit"), Hint: "to find the unit of a process: systemctl status NUMBER"}
+		return "", nil, &events.Error{Op: "limits.Attach", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", target), Err: errors.New("not the name of a unit"), Hint: "to find the unit of a process: systemctl status NUMBER"}
 	}
 	if !strings.Contains(target, ".") {
 		target += ".service"
@@ -205,9 +207,9 @@ func (b *systemd) Attach(ctx context.Context, p Placement, note NoteFunc) (strin
 		}
 		e[i].Before = strings.Join(old, " ")
 	}
-	e.adviseGPU(l, "a running unit keeps the devices from its start")
+	e.adviseGPU(l, "device access is only set when a unit starts")
 	if l.OOMScore != 0 {
-		e.advisory(oom, strconv.Itoa(l.OOMScore), "", "it is set only when a program starts")
+		e.advisory(oom, strconv.Itoa(l.OOMScore), "", "only set when a program starts")
 	}
 	if err := note(target, e); err != nil {
 		return "", nil, err
@@ -220,7 +222,7 @@ func (b *systemd) Attach(ctx context.Context, p Placement, note NoteFunc) (strin
 	return target, e, nil
 }
 
-// showName is the name of a property in the output of systemctl show.
+// showName returns the name of the property in systemctl show.
 func (p property) showName() string {
 	if p.name == "CPUQuota" {
 		return "CPUQuotaPerSecUSec"
@@ -228,7 +230,7 @@ func (p property) showName() string {
 	return p.name
 }
 
-// restoreValue is the value that restores a property from the output of systemctl show.
+// restoreValue converts a value in systemctl show to the value that restores the property.
 func (p property) restoreValue(shown string) string {
 	switch {
 	case p.name == "CPUQuota":
@@ -266,7 +268,7 @@ func (b *systemd) show(ctx context.Context, unit string, names ...string) (map[s
 	return values, nil
 }
 
-// unitName is the name of the unit in systemd.
+// unitName returns the name of the systemd unit.
 func (*systemd) unitName(a events.LimitsApplied) string {
 	if a.How == events.LimitsAttach {
 		return a.Unit
@@ -286,7 +288,7 @@ func (b *systemd) Usage(ctx context.Context, a events.LimitsApplied) (events.Lim
 	return cgroupV2Usage(filepath.Join(b.cgroupDir, s["ControlGroup"])), nil
 }
 
-// Revert implements [Backend]: it removes the limits of a scope, and restores those of a unit.
+// Revert implements [Backend]. It removes the limits of a scope and restores those of a unit.
 func (b *systemd) Revert(ctx context.Context, a events.LimitsApplied) error {
 	unit := b.unitName(a)
 	if s, err := b.show(ctx, unit, "ActiveState"); err != nil || s["ActiveState"] != "active" {
@@ -312,7 +314,7 @@ func (b *systemd) Revert(ctx context.Context, a events.LimitsApplied) error {
 	return nil
 }
 
-// unlimitedProperties remove the limit of a resource.
+// unlimitedProperties has the properties that remove the limit of a resource.
 var unlimitedProperties = map[string][]string{
 	memory: {"MemoryMax=infinity", "MemorySwapMax=infinity"}, cpu: {"CPUQuota="}, cpus: {"AllowedCPUs="},
 	pids: {"TasksMax=infinity"}, ioWeight: {"IOWeight="},

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// initCgroups is the first process of a machine that has this one's files to read,
-// and cgroup v2.
+// initCgroups is the first process of a machine that can read the files of the host and has
+// cgroup v2.
 const initCgroups = `#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/run HOME=/run
 mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t tmpfs tmpfs /run && mount -t cgroup2 none /sys/fs/cgroup
@@ -23,7 +23,7 @@ echo "status $?"
 poweroff -f
 `
 
-// unit runs the tests when systemd is up, and ends the machine.
+// unit runs the tests after the boot of systemd, and powers the machine off.
 const unit = `[Unit]
 Description=tests
 After=multi-user.target
@@ -35,7 +35,7 @@ StandardOutput=file:/console
 StandardError=file:/console
 `
 
-// command tries the command line, where systemd runs.
+// command runs the commands on the machine with systemd.
 const command = `export HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin
 cortex limits create small --memory 64M --cpu 0.5 --pids 20
 cortex limits run small -- sh -c 'cat /proc/self/cgroup; exit 5'; echo "ran $?"
@@ -50,11 +50,11 @@ cortex limits list --all
 cortex daemon stop
 `
 
-// tests are those of effects.
+// tests matches the tests of effects.
 const tests = "Test(AProgram|Forks|Processors|AGPU|AnAttached|AUnit)"
 
-// TestUnderUserModeLinux runs the tests of effects in machines of their own: one
-// with cgroup v2 and nothing else, one that systemd started.
+// TestUnderUserModeLinux runs the tests of effects on two virtual machines: one with only
+// cgroup v2, and one with systemd.
 func TestUnderUserModeLinux(t *testing.T) {
 	linux, err := exec.LookPath("linux.uml")
 	if err != nil {
@@ -104,22 +104,22 @@ func TestUnderUserModeLinux(t *testing.T) {
 		told := boot(t, linux, "rootflags="+root, "rw", "init=/lib/systemd/systemd")
 		out, err := os.ReadFile(filepath.Join(root, "console"))
 		if err != nil {
-			t.Fatalf("%v; the console said %s", err, told)
+			t.Fatalf("%v; console: %s", err, told)
 		}
 		passed(t, "systemd", string(out))
 		_, said, _ := strings.Cut(string(out), "status 0")
-		t.Logf("the command said %s", said)
+		t.Logf("output of the commands: %s", said)
 		for _, want := range []string{
 			"ran 5\n", "hog 137\n", "systemd enforces memory, cpu, pids", "/system.slice/cortex-small-", "attached MemoryMax=67108864\n", "reverted MemoryMax=infinity\n",
 		} {
 			if !strings.Contains(said, want) {
-				t.Errorf("%q is missing in what the command said: %s", want, said)
+				t.Errorf("%q is missing in the output: %s", want, said)
 			}
 		}
 	})
 }
 
-// boot runs a machine to its end and gives what it wrote.
+// boot runs a machine until it powers off, and returns its output.
 func boot(t *testing.T, linux string, args ...string) string {
 	t.Helper()
 	began := time.Now()
@@ -129,7 +129,7 @@ func boot(t *testing.T, linux string, args ...string) string {
 	return string(out)
 }
 
-// passed checks that tests ran on that back end and none failed.
+// passed checks that tests ran with that back end and that none failed.
 func passed(t *testing.T, backend, out string) {
 	t.Helper()
 	ran := regexp.MustCompile(`--- PASS: [A-Za-z]+/`+backend).FindAllString(out, -1)

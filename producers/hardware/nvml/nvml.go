@@ -1,10 +1,11 @@
-// Package nvml asks NVIDIA's management library, which it loads at run time
-// without cgo.
+// Package nvml queries NVIDIA's management library, which it loads at run time without cgo.
 //
-// It promises to initialise and shut the library down once, to ask only, and to
-// say of every value that it could not get which call failed and how. What the
-// library does wrong happens inside the calling process: this is why a program of
-// its own (cmd/cortex-nvml) uses this package and the daemon does not.
+// It promises that each [Query] initialises the library, shuts it down once, and changes
+// nothing on the devices. For a value that it cannot read, the report names the failed call
+// and its return code.
+//
+// A crash of the library ends the process that loaded it. For this reason the separate
+// program cmd/cortex-nvml uses this package, and the daemon does not.
 package nvml
 
 import (
@@ -20,13 +21,13 @@ import (
 // Library is the file name of the library, as the dynamic linker finds it.
 const Library = "libnvidia-ml.so.1"
 
-// The library's codes.
+// Return codes of the library.
 const (
 	success      = 0
 	notSupported = 3
 )
 
-// maxDevices bounds the devices that are asked about.
+// maxDevices is the maximum number of devices that are queried.
 const maxDevices = 256
 
 // memory is nvmlMemory_t.
@@ -59,7 +60,7 @@ type library struct {
 	closeLibrary func() error
 }
 
-// Query loads the library at path (or by its name) and asks about every device.
+// Query loads the library, by its path or its name, and reads every device.
 func Query(path string) (report hardware.NVIDIAReport, err error) {
 	lib, err := load(path)
 	if err != nil {
@@ -83,7 +84,7 @@ func Query(path string) (report hardware.NVIDIAReport, err error) {
 		return report, callError("nvmlDeviceGetCount_v2", rc)
 	}
 	if n > maxDevices {
-		return report, fmt.Errorf("%d devices are more than %d", n, maxDevices)
+		return report, fmt.Errorf("the library reports %d devices; the limit is %d", n, maxDevices)
 	}
 	for i := range n {
 		d, err := lib.device(i)
@@ -95,7 +96,7 @@ func Query(path string) (report hardware.NVIDIAReport, err error) {
 	return report, nil
 }
 
-// device asks about one.
+// device reads the device with the index i.
 func (lib library) device(i uint32) (hardware.NVIDIADevice, error) {
 	d := hardware.NVIDIADevice{Errors: map[string]string{}}
 	var dev uintptr
@@ -165,7 +166,7 @@ func load(path string) (lib library, err error) {
 	return lib, nil
 }
 
-func callError(call string, rc int32) error { return fmt.Errorf("%s gave %d", call, rc) }
+func callError(call string, rc int32) error { return fmt.Errorf("%s returned %d", call, rc) }
 
 func cstring(b []byte) string {
 	if i := bytes.IndexByte(b, 0); i >= 0 {

@@ -16,13 +16,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fake builds a library of that name with the C compiler; without one the test
-// fails, but for -short.
+// fake builds a fake library with the C compiler. Without a compiler the test fails; with -short
+// it is skipped.
 func fake(t *testing.T, flags ...string) string {
 	t.Helper()
 	cc, err := exec.LookPath("cc")
 	if err != nil && testing.Short() {
-		t.Skip("there is no C compiler")
+		t.Skip("no C compiler")
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -35,9 +35,9 @@ func fake(t *testing.T, flags ...string) string {
 	return path
 }
 
-func TestTheLibraryIsAskedAboutEveryDevice(t *testing.T) {
+func TestQueryReadsEveryDevice(t *testing.T) {
 	path := fake(t)
-	for range 3 { // it is shut down in between, and starts again
+	for range 3 { // each query initialises the library again
 		got, err := nvml.Query(path)
 		if err != nil {
 			t.Fatal(err)
@@ -45,7 +45,7 @@ func TestTheLibraryIsAskedAboutEveryDevice(t *testing.T) {
 		want := hardware.NVIDIAReport{Driver: "550.54.15", CUDA: "12.4", Devices: []hardware.NVIDIADevice{
 			{PCI: "0000:1b:00.0", Name: "NVIDIA H100 80GB HBM3", TotalB: 85520809984, UsedB: 1048576, Compute: "9.0", MIG: "enabled", Errors: map[string]string{}},
 			{PCI: "000f:01:00.0", Name: "NVIDIA GB10", Compute: "12.1", MIG: "unsupported", Errors: map[string]string{
-				"total_b": "nvmlDeviceGetMemoryInfo gave 3", "used_b": "nvmlDeviceGetMemoryInfo gave 3",
+				"total_b": "nvmlDeviceGetMemoryInfo returned 3", "used_b": "nvmlDeviceGetMemoryInfo returned 3",
 			}},
 		}}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -54,11 +54,11 @@ func TestTheLibraryIsAskedAboutEveryDevice(t *testing.T) {
 	}
 }
 
-func TestALibraryThatDoesNotStartIsAnError(t *testing.T) {
+func TestQueryFailsIfInitialisationFails(t *testing.T) {
 	path := fake(t)
 	t.Setenv("FAKE_NVML_INIT", "9")
-	// The library reads the C environment, which setenv of this process does not
-	// reach without cgo: ask from a process that was started with it.
+	// Without cgo, t.Setenv does not change the C environment that the library reads. So the query
+	// runs in a new process that starts with the variable.
 	if os.Getenv("NVML_CHILD") == "" {
 		cmd := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
 		cmd.Env = append(os.Environ(), "NVML_CHILD="+path, "FAKE_NVML_INIT=9")
@@ -67,20 +67,20 @@ func TestALibraryThatDoesNotStartIsAnError(t *testing.T) {
 		}
 		return
 	}
-	if _, err := nvml.Query(os.Getenv("NVML_CHILD")); err == nil || err.Error() != "nvmlInit_v2 gave 9" {
+	if _, err := nvml.Query(os.Getenv("NVML_CHILD")); err == nil || err.Error() != "nvmlInit_v2 returned 9" {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestALibraryThatLacksAFunctionIsAnError(t *testing.T) {
+func TestQueryFailsIfAFunctionIsMissing(t *testing.T) {
 	_, err := nvml.Query(fake(t, "-DnvmlDeviceGetMigMode=other"))
 	if err == nil || !strings.Contains(err.Error(), "nvmlDeviceGetMigMode") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestNoLibraryIsAnError(t *testing.T) {
+func TestQueryFailsWithoutALibrary(t *testing.T) {
 	if _, err := nvml.Query(filepath.Join(t.TempDir(), nvml.Library)); err == nil {
-		t.Error("a library that is not there was asked")
+		t.Error("no error for a missing library")
 	}
 }

@@ -1,5 +1,5 @@
-/* A stand-in for NVIDIA's management library: two devices, one of which cannot
-   tell its memory. FAKE_NVML_INIT makes initialising give that code. */
+/* A fake of NVIDIA's management library with two devices. The second one does not report its
+   memory. nvmlInit_v2 returns the code in FAKE_NVML_INIT, if set. */
 #include <stdlib.h>
 #include <string.h>
 

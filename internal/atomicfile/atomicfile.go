@@ -2,8 +2,8 @@
 //
 // It promises:
 //
-//   - A reader sees the old content or the new content, never a part of one. After a
-//     crash the same holds.
+//   - A reader sees the old content or the new content, never a mixture or a part. This is
+//     also true after a crash.
 //   - When a function returns nil, the new content is on disk. Its name is on disk too,
 //     unless [Options.SkipDirSync] is set.
 //   - When a function fails, the old file is unchanged and the temporary file is removed.
@@ -12,9 +12,9 @@
 //   - A symbolic link at the destination is replaced, not followed. [WriteIn] follows no
 //     link at all.
 //
-// github.com/google/renameio does not fit: it does not sync the directory, and it
-// does not let the caller name the temporary file. Callers need that name: they skip
-// and collect the files that a killed process left behind.
+// github.com/google/renameio is not used, because it does not sync the directory and does not
+// let the caller choose the name of the temporary file. Callers need that name to skip and
+// remove the files of killed processes.
 package atomicfile
 
 import (
@@ -33,7 +33,7 @@ import (
 // most programs that read a whole directory skip hidden files.
 const DefaultTemp = ".new-*"
 
-// attempts is how many random names are tried.
+// attempts is the maximum number of random names to try.
 const attempts = 1000
 
 // Owner is the owner of a file.
@@ -56,14 +56,14 @@ func Write(path string, content []byte, o Options) error {
 	})
 }
 
-// WriteFunc replaces the file path with what fill writes. An error of fill is returned
+// WriteFunc replaces the file path with the output of fill. It returns an error of fill
 // unchanged.
 func WriteFunc(path string, o Options, fill func(io.Writer) error) error {
 	return inDir(path, func(root *os.Root, name string) error { return WriteIn(root, name, o, fill) })
 }
 
-// WriteIn replaces the file name in the directory root with what fill writes. name is a
-// plain file name, so that no link is followed.
+// WriteIn replaces the file name in the directory root with the output of fill. name must be a
+// plain file name, so that WriteIn follows no link.
 func WriteIn(root *os.Root, name string, o Options, fill func(io.Writer) error) error {
 	if name != filepath.Base(name) || !filepath.IsLocal(name) {
 		return &fs.PathError{Op: "write", Path: name, Err: fs.ErrInvalid}
@@ -134,7 +134,7 @@ func inDir(path string, f func(root *os.Root, name string) error) error {
 	}
 	defer root.Close()
 	err = f(root, filepath.Base(path))
-	switch e := err.(type) { //nolint:errorlint // an error that fill wrapped keeps its own path
+	switch e := err.(type) { //nolint:errorlint // an error that fill wraps keeps its own path
 	case *fs.PathError:
 		return &fs.PathError{Op: e.Op, Path: path, Err: e.Err}
 	case *os.LinkError:
@@ -143,8 +143,8 @@ func inDir(path string, f func(root *os.Root, name string) error) error {
 	return err
 }
 
-// tempName calls create with names until one is free, and returns that name. A fixed name
-// is freed first: a killed process left that file.
+// tempName calls create with names until one is unused, and returns that name. For a fixed name
+// it first removes the file that a killed process left.
 func tempName(root *os.Root, pattern string, create func(name string) error) (string, error) {
 	if pattern == "" {
 		pattern = DefaultTemp

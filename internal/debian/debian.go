@@ -1,8 +1,8 @@
 // Package debian reads the control data of Debian packages: stanzas of fields (deb822(5))
 // and relations between packages (Debian Policy 7.1).
 //
-// It promises to read any text: what is malformed is skipped and is never an error.
-// Errors are those of the reader. Names are not validated.
+// It promises to read any text: it skips malformed parts, and returns only the errors of the
+// reader. It does not validate names.
 package debian
 
 import (
@@ -12,10 +12,10 @@ import (
 	"cortex/internal/lines"
 )
 
-// Stanzas calls use for each stanza of r that has one of the wanted fields, with those
-// fields only. Continuation lines are kept with their indentation, after a line feed. A
-// field is cut at limit bytes. If a field occurs twice, the last one counts. The map is
-// reused: use must not keep it.
+// Stanzas calls use for each stanza of r that has one of the wanted fields, with only those
+// fields. A value includes its continuation lines, each with its indentation after a line
+// feed. A field is cut at limit bytes. If a field occurs twice, the last one counts. The map
+// is reused: use must not store it.
 func Stanzas(r io.Reader, limit int, wanted []string, use func(fields map[string]string)) error {
 	fields, last := map[string]string{}, ""
 	flush := func() {

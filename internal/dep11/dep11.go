@@ -4,15 +4,15 @@
 // It promises:
 //
 //   - It reads a file of any size as a stream, one component at a time.
-//   - A component that is not written as appstream-generator writes it loses the fields
-//     that are written otherwise; the other components do not change.
+//   - A component loses the fields whose layout differs from that of appstream-generator. The
+//     other components are not affected.
 //   - A line is cut at [MaxLineBytes].
 //
 // It reads lines, not YAML: appstream-generator indents by two spaces, starts list
-// entries with "- " and folds long texts. Escapes in quoted texts stay as they are
-// written. A YAML parser was measured on the file of Debian 12 main amd64 (20 MB
-// unpacked): go.yaml.in/yaml/v3 as a stream takes 3.3 s and 213 MB of allocations, this
-// package 0.11 s and 24 MB. Building the package index takes a few seconds in all.
+// entries with "- " and folds long texts. Escapes in quoted texts are not decoded. A YAML
+// parser is too slow: for the file of Debian 12 main amd64 (20 MB unpacked),
+// go.yaml.in/yaml/v3 as a stream takes 3.3 s and allocates 213 MB; this package takes 0.11 s
+// and allocates 24 MB. Building the whole package index takes a few seconds.
 package dep11
 
 import (
@@ -22,10 +22,10 @@ import (
 	"cortex/internal/lines"
 )
 
-// MaxLineBytes is how much of a line is read.
+// MaxLineBytes is the maximum length of a line; the rest is cut.
 const MaxLineBytes = 64 << 10
 
-// Component is what a file holds of one component; texts are the untranslated ones.
+// Component has the fields of one component. Its texts are the untranslated ones.
 type Component struct {
 	Package    string
 	Type       string // such as "desktop-application"
@@ -34,10 +34,10 @@ type Component struct {
 	Languages  int // translations of Name, the untranslated one included
 	Categories []string
 	Keywords   []string
-	Modaliases []string // patterns of the hardware that the package serves
+	Modaliases []string // patterns of the hardware that the package supports
 }
 
-// untranslated is the language of texts that are not translated.
+// untranslated is the language key of untranslated texts.
 const untranslated = "C"
 
 // Parse calls use for each component that names a package.
@@ -57,12 +57,12 @@ func Parse(r io.Reader, use func(Component)) error {
 	return nil
 }
 
-// parser holds the component that is being read, and where in it the current line is.
+// parser has the current component and the position of the current line in it.
 type parser struct {
 	c       Component
 	section string  // the last key without indentation
 	key     string  // the last key with an indentation of two
-	text    *string // the text that the next line continues, if it is indented further
+	text    *string // the text that a more indented next line continues
 }
 
 func (p *parser) end(use func(Component)) {
@@ -116,14 +116,14 @@ func (p *parser) nested(value string) {
 	}
 }
 
-// begin reads the first line of a text; the others are not those that we use.
+// begin reads the first line of a text. It ignores translations.
 func (p *parser) begin(text *string, value string) {
 	if p.key == untranslated {
 		*text, p.text = strings.TrimSpace(value), text
 	}
 }
 
-// item reads an entry of a list. YAML lets a list be indented like its key.
+// item reads an entry of a list. In YAML a list may have the same indentation as its key.
 func (p *parser) item(indent int, text string) {
 	switch {
 	case indent == 0 && p.section == "Categories":

@@ -1,10 +1,10 @@
-// Package editdistance measures how much two names differ, to suggest the name that a
-// user meant to type.
+// Package editdistance measures how much two names differ. Commands use it to suggest a name
+// after a typing error. It promises to stop when the distance exceeds the limit.
 package editdistance
 
-// Within returns the number of bytes to insert, delete, substitute or swap with their
-// neighbour to make b out of a (optimal string alignment), or a number above limit as
-// soon as the distance is known to exceed limit.
+// Within returns the optimal string alignment distance of a and b in bytes: the number of
+// insertions, deletions, substitutions and swaps of neighbours. If the distance exceeds limit,
+// the result is a number above limit.
 func Within(a, b string, limit int) int {
 	if len(a)-len(b) > limit || len(b)-len(a) > limit {
 		return limit + 1

@@ -1,5 +1,6 @@
-// Package lines reads text line by line in bounded memory. A line that is longer than
-// the bound is cut, and the lines after it are read as usual; [bufio.Scanner] stops there.
+// Package lines reads text line by line. It promises to use bounded memory: it cuts a line that
+// is longer than the limit and continues with the next line. [bufio.Scanner] stops at such a
+// line.
 package lines
 
 import (
@@ -9,8 +10,8 @@ import (
 	"strings"
 )
 
-// Each calls use for each line of r, without its end and with at most limit bytes. The
-// last line needs no end. It returns the first error of r other than io.EOF.
+// Each calls use for each line of r, without its line end and with at most limit bytes. The
+// last line does not need a line end. It returns the first error of r other than io.EOF.
 func Each(r io.Reader, limit int, use func(line string)) error {
 	in := bufio.NewReaderSize(r, 64<<10)
 	var long []byte // the beginning of a line that is longer than the buffer

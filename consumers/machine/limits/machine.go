@@ -182,7 +182,7 @@ func readNote(path string) (n note, err error) {
 	return n, nil
 }
 
-// Forget removes the note of a group. It does nothing where there is no note.
+// Forget removes the note of a group. It does nothing without a note.
 func (m *Machine) Forget(unit string) error {
 	err := os.Remove(m.notePath(unit))
 	if errors.Is(err, os.ErrNotExist) {

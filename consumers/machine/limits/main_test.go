@@ -49,15 +49,15 @@ func TestMain(m *testing.M) {
 func hog(mib string) {
 	debug.SetGCPercent(-1)
 	n, _ := strconv.Atoi(mib)
-	var kept [][]byte
+	var blocks [][]byte
 	for range n {
 		b := make([]byte, 1<<20)
 		for i := 0; i < len(b); i += 4096 {
 			b[i] = 1
 		}
-		kept = append(kept, b)
+		blocks = append(blocks, b)
 	}
-	fmt.Println("took", len(kept))
+	fmt.Println("took", len(blocks))
 	os.Exit(0)
 }
 

@@ -34,7 +34,7 @@ func TestParseHierarchies(t *testing.T) {
 			"4:pids:/docker/1/in",
 			map[string]hierarchy{"pids": {"/sys/fs/cgroup/pids", "/sys/fs/cgroup/pids/in"}},
 		},
-		"a group outside of what is mounted counts as its top": {
+		"a group outside the mount counts as its root": {
 			"40 32 0:35 /docker/1 /sys/fs/cgroup/pids ro - cgroup cgroup rw,pids",
 			"4:pids:/elsewhere",
 			map[string]hierarchy{"pids": {"/sys/fs/cgroup/pids", "/sys/fs/cgroup/pids"}},

@@ -101,10 +101,10 @@ func TestUnderUserModeLinux(t *testing.T) {
 		if err := os.Symlink("../tests.service", filepath.Join(wants, "tests.service")); err != nil {
 			t.Fatal(err)
 		}
-		told := boot(t, linux, "rootflags="+root, "rw", "init=/lib/systemd/systemd")
+		console := boot(t, linux, "rootflags="+root, "rw", "init=/lib/systemd/systemd")
 		out, err := os.ReadFile(filepath.Join(root, "console"))
 		if err != nil {
-			t.Fatalf("%v; console: %s", err, told)
+			t.Fatalf("%v; console: %s", err, console)
 		}
 		passed(t, "systemd", string(out))
 		_, said, _ := strings.Cut(string(out), "status 0")

@@ -124,7 +124,7 @@ func (b *bench) spooled() []string {
 func TestExternalRecordsObservationsInOrderOfTheirStart(t *testing.T) {
 	b := setup(t)
 	none, one, two := b.state(with(), 1), b.state(with("aa"), 1), b.state(with("aa", "bb"), 2)
-	b.write("a.json", b.observation(2, one, two)) // the names say nothing about the order
+	b.write("a.json", b.observation(2, one, two)) // the order of the names is another one
 	b.write("b.json", b.observation(1, none, one))
 	b.write(".c.json", "half written")
 	b.ingest()

@@ -33,6 +33,7 @@
 //	projector          service: feeds read models in order; each commits its own checkpoint
 //	llm/ask            service: answers a question while its caller waits
 //	recorder           library of commands, planner, executor, undo and the services
+//	recorder/recordertest  test support
 //	inventory          library of recovery, external, undo
 //	policy             library of planner, executor
 //	policy/cel         library of cmd

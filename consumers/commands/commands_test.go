@@ -252,7 +252,7 @@ func TestCommandsRetryOfDeadLetter(t *testing.T) {
 func TestCommandsPassOnHardwareAndLimits(t *testing.T) {
 	b := setup(t)
 	b.must(b.handle(b.request("", other, &events.HardwareSnapshotRequest{})))
-	b.must(b.handle(b.request("", other, &events.LimitsRequest{Revert: &events.LimitsRevert{Reason: events.RevertAsked}})))
+	b.must(b.handle(b.request("", other, &events.LimitsRequest{Revert: &events.LimitsRevert{Unit: "cortex-a-1", Reason: events.RevertAsked}})))
 	if len(b.calls) != 2 || b.calls[0] != "hardware" || b.calls[1] != "limits" || b.length() != 0 {
 		t.Errorf("calls %q, %d facts", b.calls, b.length())
 	}

@@ -56,7 +56,10 @@ func (c *GarbageCollector) Collect(ctx context.Context, forget time.Time) (*even
 	if err != nil {
 		return nil, err
 	}
-	debs := c.retainedDebs(n)
+	debs, err := c.retainedDebs(n)
+	if err != nil {
+		return nil, err
+	}
 	removed, err := c.blobs.Collect(func(i blobstore.Blob) bool { return n.contents[i.Digest] || debs[i.Digest] }, c.recorder.Now().Add(-gracePeriod))
 	if err != nil {
 		return nil, err
@@ -73,11 +76,11 @@ func (c *GarbageCollector) Collect(ctx context.Context, forget time.Time) (*even
 }
 
 // retainedDebs returns the contents of the package files to keep.
-func (c *GarbageCollector) retainedDebs(n retained) map[events.Digest]bool {
+func (c *GarbageCollector) retainedDebs(n retained) (map[events.Digest]bool, error) {
 	out := map[events.Digest]bool{}
 	items, err := c.blobs.List()
 	if err != nil {
-		return out
+		return nil, err // without the list, Collect would remove every package file
 	}
 	for _, i := range items {
 		for _, name := range i.Debs {
@@ -86,7 +89,7 @@ func (c *GarbageCollector) retainedDebs(n retained) map[events.Digest]bool {
 			}
 		}
 	}
-	return out
+	return out, nil
 }
 
 // computeRetained computes the set of contents to keep from the log and the inventory.

@@ -13,7 +13,7 @@ import (
 
 // Decode returns the fact that an event carries, in the latest version of its kind.
 // A reader is tolerant: it ignores unknown fields, and a kind or version that is not
-// in the registry is an [*Unknown]. The error is ErrCorrupt when the data cannot be
+// in the registry is an [*UnknownFact]. The error is ErrCorrupt when the data cannot be
 // the kind's.
 func Decode(e Event) (Fact, error) {
 	f, _, err := standardRegistry().decode(e)
@@ -28,7 +28,7 @@ func DecodeStrict(e Event) (Fact, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := f.(*Unknown); ok {
+	if _, ok := f.(*UnknownFact); ok {
 		return nil, corruptError(e, fmt.Errorf("unknown kind of fact %q", e.Kind))
 	}
 	if unknownField != "" {
@@ -56,7 +56,7 @@ func (r registry) decode(e Event) (f Fact, unknownField string, err error) {
 	case !known && (!e.Kind.wellFormed() || !json.Valid(e.Data)):
 		return nil, "", corruptError(e, errors.New("not a kind with JSON data"))
 	case !known:
-		return &Unknown{StoredKind: e.Kind, Data: e.Data, CortexVersion: e.CortexVersion}, "", nil
+		return &UnknownFact{StoredKind: e.Kind, Data: e.Data, CortexVersion: e.CortexVersion}, "", nil
 	}
 	f = entry.Fact()
 	if strictErr := decodeStrict(data, f); strictErr != nil {

@@ -11,7 +11,7 @@
 //     testdata that is never edited.
 //   - Strict writers, tolerant readers. An unknown kind or field is refused in a
 //     request and in a fact that is appended. [Decode] ignores unknown fields and
-//     returns [Unknown] for an unknown kind.
+//     returns [UnknownFact] for an unknown kind.
 //   - One order. A fact's [Position] in its host's log is its place in history.
 //     Times are information and order nothing.
 //   - One contract for the log. [Log] is implemented by the embedded server and, in

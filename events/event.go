@@ -176,7 +176,7 @@ func RequestFilter(h HostID) string { return "cortex.req." + string(h) + ".>" }
 // NewFactEvent puts a fact into the envelope e. See [Event.Validate] for the attributes
 // that e must have.
 func NewFactEvent(e Event, f Fact) (Event, error) {
-	if _, ok := f.(*Unknown); ok {
+	if _, ok := f.(*UnknownFact); ok {
 		return Event{}, &Error{Op: "events.NewFactEvent", Kind: ErrInternal, Subject: string(f.Kind()), Err: errors.New("a fact of an unknown kind cannot be appended")}
 	}
 	return newEvent(e, f.Kind(), f)

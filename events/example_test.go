@@ -35,7 +35,7 @@ func ExampleDecode() {
 		switch f := f.(type) {
 		case *events.Cancelled:
 			fmt.Println("cancelled:", f.Reason)
-		case *events.Unknown:
+		case *events.UnknownFact:
 			fmt.Println(f.Kind(), "of Cortex", f.CortexVersion+":", string(f.Data))
 		}
 	}

@@ -84,7 +84,7 @@ func ChangesOf(f Fact) []PackageChange {
 		return f.Changes
 	case *SnapshotTaken, *BaselineRecorded, *Requested, *Planned, *Refused, *Approved, *Denied, *Cancelled, *Started,
 		*StepStarted, *StepSucceeded, *StepFailed, *Compensated, *LogOpened, *IndexesRefreshed, *GarbageCollected,
-		*DeadLettered, *DeadLetterRetried, *Unknown, StandaloneFact:
+		*DeadLettered, *DeadLetterRetried, *UnknownFact, StandaloneFact:
 	}
 	return nil
 }

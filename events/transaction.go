@@ -130,7 +130,7 @@ func (t *Transaction) Apply(r Record) error {
 	if err != nil {
 		return err
 	}
-	if u, ok := f.(*Unknown); ok {
+	if u, ok := f.(*UnknownFact); ok {
 		t.applyUnknown(r, u)
 		return nil
 	}
@@ -159,7 +159,7 @@ func (t *Transaction) Apply(r Record) error {
 }
 
 // applyUnknown takes note of an event that cannot be decoded.
-func (t *Transaction) applyUnknown(r Record, u *Unknown) {
+func (t *Transaction) applyUnknown(r Record, u *UnknownFact) {
 	t.UnknownKinds = append(t.UnknownKinds, UnknownEvent{Position: r.Position, Kind: r.Kind, CortexVersion: r.CortexVersion})
 	if t.ID == "" {
 		t.ID, t.Number = r.Transaction, u.Number()
@@ -213,7 +213,7 @@ func transition(s TransactionState, f Fact) (TransactionState, bool) {
 		return StateInterrupted, s == StateRunning
 	case *Compensated:
 		return s, s.Ran()
-	case *LogOpened, *BaselineRecorded, *DriftDetected, *IndexesRefreshed, *GarbageCollected, *DeadLettered, *DeadLetterRetried, *Unknown, StandaloneFact:
+	case *LogOpened, *BaselineRecorded, *DriftDetected, *IndexesRefreshed, *GarbageCollected, *DeadLettered, *DeadLetterRetried, *UnknownFact, StandaloneFact:
 		return s, false // not facts of a transaction
 	}
 	return s, false
@@ -295,7 +295,7 @@ func (t *Transaction) applyData(r Record, f Fact) {
 	case *Compensated:
 		t.CompensatedBy, t.Exact, t.Residue = f.By, f.Exact, f.Residue
 	case *Cancelled, *Started, *StepStarted, *StepSucceeded, *StepFailed,
-		*LogOpened, *BaselineRecorded, *DriftDetected, *IndexesRefreshed, *GarbageCollected, *DeadLettered, *DeadLetterRetried, *Unknown, StandaloneFact:
+		*LogOpened, *BaselineRecorded, *DriftDetected, *IndexesRefreshed, *GarbageCollected, *DeadLettered, *DeadLetterRetried, *UnknownFact, StandaloneFact:
 	}
 }
 

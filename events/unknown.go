@@ -5,22 +5,22 @@ import (
 	"fmt"
 )
 
-// Unknown is a fact of a kind or version that this version of Cortex does not know,
+// UnknownFact is a fact of a kind or version that this version of Cortex does not know,
 // because a newer one appended it. Readers skip it. It cannot be appended.
-type Unknown struct {
+type UnknownFact struct {
 	StoredKind    Kind
 	Data          json.RawMessage // the stored bytes
 	CortexVersion string          // of the writer; "" when the event does not name it
 }
 
 // Kind implements [Fact].
-func (u *Unknown) Kind() Kind { return u.StoredKind }
+func (u *UnknownFact) Kind() Kind { return u.StoredKind }
 
-func (*Unknown) fact() {}
+func (*UnknownFact) fact() {}
 
 // Number is the number of the transaction that the fact opens, 0 when it has none.
 // Every fact that opens a transaction has the field number, in all versions.
-func (u *Unknown) Number() int {
+func (u *UnknownFact) Number() int {
 	var opened struct {
 		Number int `json:"number"`
 	}
@@ -32,7 +32,7 @@ func (u *Unknown) Number() int {
 
 // knownVersion is the registry's line of the version that this Cortex knows of the same
 // kind; ok is false when it knows none.
-func (u *Unknown) knownVersion() (e Entry, ok bool) {
+func (u *UnknownFact) knownVersion() (e Entry, ok bool) {
 	e, ok = standardRegistry().latest[u.StoredKind.withoutVersion()]
 	return e, ok
 }

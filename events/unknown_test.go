@@ -134,7 +134,7 @@ func TestUnknownFactCannotBeAppended(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &events.Unknown{StoredKind: "transaction.noted.v1", Data: []byte(`{"a":1}`), CortexVersion: "9.1.0"}
+	want := &events.UnknownFact{StoredKind: "transaction.noted.v1", Data: []byte(`{"a":1}`), CortexVersion: "9.1.0"}
 	if diff := cmp.Diff(want, f); diff != "" {
 		t.Error(diff)
 	}

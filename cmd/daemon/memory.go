@@ -27,7 +27,7 @@ func newMemoryWriter(sc *recorder.Recorder, s config.Settings) memoryWriter {
 	return memoryWriter{sc, cryptoshred.New(s.MemoryKeysDir())}
 }
 
-// UpdateMemory implements [door.Backend].
+// UpdateMemory implements [api.Daemon].
 func (in *server) UpdateMemory(ctx context.Context, who events.Actor, m api.MemoryChange) (events.Position, error) {
 	return in.memoryWriter.update(ctx, who, m)
 }

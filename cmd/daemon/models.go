@@ -175,12 +175,12 @@ func newAsker(sc *recorder.Recorder, s config.Settings, logger *slog.Logger) (*a
 	}), way
 }
 
-// Ask implements [door.Backend].
+// Ask implements [api.Daemon].
 func (in *server) Ask(ctx context.Context, who events.Actor, q events.Question, delta func(router.Delta)) (events.Reply, error) {
 	return in.asker.Ask(ctx, who, q, delta)
 }
 
-// ModelProvidersStatus implements [door.Backend].
+// ModelProvidersStatus implements [api.Daemon].
 func (in *server) ModelProvidersStatus(ctx context.Context, probe bool) (api.ModelProvidersStatus, error) {
 	out := api.ModelProvidersStatus{Mode: in.asker.Mode(ctx)}
 	if in.llmProviders.configErr != nil {

@@ -12,7 +12,7 @@ import (
 	"cortex/projections/history"
 )
 
-// Status implements [door.Backend].
+// Status implements [api.Daemon].
 func (in *server) Status(ctx context.Context) (api.DaemonStatus, error) {
 	h := in.broker.Health(ctx)
 	s := api.DaemonStatus{
@@ -50,7 +50,7 @@ func (in *server) deadLetters(ctx context.Context) (list []history.HandlerDeadLe
 	return list, err
 }
 
-// Replay implements [door.Backend].
+// Replay implements [api.Daemon].
 func (in *server) Replay(ctx context.Context, name string, verify bool) ([]api.ReplayResult, error) {
 	var chosen []*projections.ReadModel
 	for _, m := range in.readModels {

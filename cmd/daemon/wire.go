@@ -277,7 +277,7 @@ func (in *server) Close() error {
 // drain waits for the running transaction and lets no other start.
 func (in *server) drain() { in.executor.Drain() }
 
-// The rest is the door's [door.Backend].
+// The rest is the door's [api.Daemon].
 
 func (in *server) Host() events.HostID    { return in.broker.Host() }
 func (in *server) MayChange(uid int) bool { return in.settings.MayChange(uid) }
@@ -309,7 +309,7 @@ func (in *server) RecordExternalChanges(ctx context.Context) error {
 	return err
 }
 
-// CollectGarbage implements [door.Backend].
+// CollectGarbage implements [api.Daemon].
 func (in *server) CollectGarbage(ctx context.Context, forget time.Time) (*events.GarbageCollected, error) {
 	return in.retention.Collect(ctx, forget)
 }

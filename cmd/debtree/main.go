@@ -1,7 +1,7 @@
-// Command pack writes below a directory what a package of the system holds beside
-// the programs and is made from them: manual pages, completions, the files that make
-// apt and dpkg call the hooks, the changelog, and the licences of what is linked in.
-// The same tree gives the same bytes.
+// Command debtree writes the generated files of the Debian package into a directory:
+// manual pages, completions, the drop-in files that make apt and dpkg call the hooks,
+// the changelogs, and the licence notices of the linked modules. The same commit
+// produces the same bytes.
 package main
 
 import (
@@ -24,22 +24,22 @@ import (
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "pack:", err)
+		fmt.Fprintln(os.Stderr, "debtree:", err)
 		os.Exit(1)
 	}
 }
 
 func run(args []string) error {
 	var r release
-	flags := flag.NewFlagSet("pack", flag.ContinueOnError)
-	flags.StringVar(&r.version, "version", "", "the package's version")
+	flags := flag.NewFlagSet("debtree", flag.ContinueOnError)
+	flags.StringVar(&r.version, "version", "", "version of the package")
 	flags.StringVar(&r.maintainer, "maintainer", "", "NAME <ADDRESS>")
-	flags.Int64Var(&r.epoch, "time", 0, "when it was released, in seconds since 1970")
+	flags.Int64Var(&r.epoch, "time", 0, "release time, in seconds since 1970")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() != 1 {
-		return errors.New("usage: pack -version V -maintainer M -time SECONDS DIR")
+		return errors.New("usage: debtree -version V -maintainer M -time SECONDS DIR")
 	}
 	dir := flags.Arg(0)
 	if err := os.RemoveAll(dir); err != nil {
@@ -56,7 +56,7 @@ func run(args []string) error {
 
 // writeManPages writes one page for every command, compressed.
 func writeManPages(root *cobra.Command, dir string) error {
-	plain, err := os.MkdirTemp("", "pack-man")
+	plain, err := os.MkdirTemp("", "debtree-man")
 	if err != nil {
 		return err
 	}
@@ -82,8 +82,7 @@ func writeManPages(root *cobra.Command, dir string) error {
 	return nil
 }
 
-// stripDate takes the month out of a page's title: it is the one in which the page was
-// made.
+// stripDate removes the month from the title of a page: it is the month of the build.
 func stripDate(page []byte) []byte {
 	lines := bytes.SplitAfterN(page, []byte("\n"), 8)
 	for i, l := range lines {
@@ -115,20 +114,20 @@ func writeCompletions(root *cobra.Command, dir string) error {
 	return nil
 }
 
-// release is what the changelog of a package says of it.
+// release is the entry of a version in the changelog of the package.
 type release struct {
 	version, maintainer string
 	epoch               int64
 }
 
-// writeChangelogs writes ours and the package's own.
+// writeChangelogs writes the changelog of Cortex and the one of the package.
 func writeChangelogs(dir string, r release) error {
 	ours, err := os.ReadFile("CHANGELOG.md")
 	if err != nil {
 		return err
 	}
 	when := time.Unix(r.epoch, 0).UTC().Format(time.RFC1123Z)
-	packages := fmt.Sprintf("cortex (%s) unstable; urgency=medium\n\n  * What is new is in changelog.gz.\n\n -- %s  %s\n", r.version, r.maintainer, when)
+	packages := fmt.Sprintf("cortex (%s) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- %s  %s\n", r.version, r.maintainer, when)
 	const doc = "/usr/share/doc/cortex/"
 	return errors.Join(writeCompressed(dir, doc+"changelog.gz", ours), writeCompressed(dir, doc+"changelog.Debian.gz", []byte(packages)))
 }

@@ -2,7 +2,6 @@ package output
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"cortex/events"
@@ -35,44 +34,3 @@ func (o Forecast) downloaded(p events.Progress) string {
 	}
 	return fmt.Sprintf(" (%s of %s)", Bytes(int64(p.Percent/100*float64(o.DownloadBytes))), Bytes(o.DownloadBytes))
 }
-
-// SynchronizedRenderer lets many goroutines use one renderer.
-type SynchronizedRenderer struct {
-	mu sync.Mutex
-	r  ProgressRenderer
-}
-
-// Synchronized wraps a renderer.
-func Synchronized(r ProgressRenderer) *SynchronizedRenderer { return &SynchronizedRenderer{r: r} }
-
-func (l *SynchronizedRenderer) with(f func(ProgressRenderer)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	f(l.r)
-}
-
-// Message implements [ProgressRenderer].
-func (l *SynchronizedRenderer) Message(format string, args ...any) {
-	l.with(func(r ProgressRenderer) { r.Message(format, args...) })
-}
-
-// EventLine implements [ProgressRenderer].
-func (l *SynchronizedRenderer) Event(e events.Record) {
-	l.with(func(r ProgressRenderer) { r.Event(e) })
-}
-
-// SetForecast implements [ProgressRenderer].
-func (l *SynchronizedRenderer) SetForecast(o Forecast) {
-	l.with(func(r ProgressRenderer) { r.SetForecast(o) })
-}
-
-// Progress implements [ProgressRenderer].
-func (l *SynchronizedRenderer) Progress(p events.Progress) {
-	l.with(func(r ProgressRenderer) { r.Progress(p) })
-}
-
-// Tick implements [ProgressRenderer].
-func (l *SynchronizedRenderer) Tick(now time.Time) { l.with(func(r ProgressRenderer) { r.Tick(now) }) }
-
-// Finish implements [ProgressRenderer].
-func (l *SynchronizedRenderer) Finish() { l.with(func(r ProgressRenderer) { r.Finish() }) }

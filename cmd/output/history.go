@@ -196,7 +196,7 @@ func eventSummary(r events.Record) string {
 	if err != nil {
 		return "unreadable"
 	}
-	if u, ok := f.(*events.Unknown); ok {
+	if u, ok := f.(*events.UnknownFact); ok {
 		return "unknown kind" + writtenBy(r) + ": " + events.SanitizeLine(string(u.Data), maxUnknownBytes)
 	}
 	summary := factSummary(f)
@@ -297,7 +297,7 @@ func factSummary(f events.Fact) string {
 		return strings.Join(f.Entries, " ")
 	case *events.SuggestionDismissed:
 		return f.Suggestion
-	case *events.Started, *events.StepSucceeded, *events.DeadLetterRetried, *events.Unknown:
+	case *events.Started, *events.StepSucceeded, *events.DeadLetterRetried, *events.UnknownFact:
 	}
 	return ""
 }

@@ -10,8 +10,7 @@ import (
 	"cortex/events"
 )
 
-// ProgressRenderer shows a transaction while it goes on. It is used by one goroutine; see
-// [SynchronizedRenderer] for more.
+// ProgressRenderer shows a running transaction. One goroutine uses it.
 type ProgressRenderer interface {
 	// Message tells one line of conversation.
 	Message(format string, args ...any)
@@ -215,5 +214,4 @@ var (
 	_ ProgressRenderer = (*LineRenderer)(nil)
 	_ ProgressRenderer = (*NDJSONRenderer)(nil)
 	_ ProgressRenderer = QuietRenderer{}
-	_ ProgressRenderer = (*SynchronizedRenderer)(nil)
 )

@@ -2,9 +2,7 @@ package output_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -39,36 +37,5 @@ func TestTheLineFitsEveryWidth(t *testing.T) {
 		if n := len([]rune(line)); n >= max(20, width) {
 			t.Errorf("%d columns on a screen of %d", n, width)
 		}
-	}
-}
-
-func TestAHundredGoroutinesMayTellProgress(t *testing.T) {
-	var b bytes.Buffer
-	r := output.Synchronized(&output.NDJSONRenderer{Out: &b})
-	var wg sync.WaitGroup
-	for g := range 100 {
-		wg.Go(func() {
-			for i := range 100 {
-				r.Progress(events.Progress{Step: g, Percent: float64(i)})
-				r.Tick(noon)
-			}
-		})
-	}
-	wg.Wait()
-	r.Finish()
-	last := make([]float64, 100)
-	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
-	if len(lines) != 10_000 {
-		t.Fatalf("%d lines", len(lines))
-	}
-	for _, line := range lines {
-		var v struct{ Progress events.Progress }
-		if err := json.Unmarshal([]byte(line), &v); err != nil {
-			t.Fatalf("%q: %v", line, err)
-		}
-		if v.Progress.Percent < last[v.Progress.Step] {
-			t.Fatal("the order of one goroutine is not kept")
-		}
-		last[v.Progress.Step] = v.Progress.Percent
 	}
 }

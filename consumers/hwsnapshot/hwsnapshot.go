@@ -60,7 +60,7 @@ func (s *Snapshotter) latestSnapshot(ctx context.Context) (r events.Record, f *e
 	if err != nil {
 		return r, nil, err
 	}
-	if _, unknown := fact.(*events.Unknown); unknown {
+	if _, unknown := fact.(*events.UnknownFact); unknown {
 		return r, nil, nil // a newer Cortex recorded it: nothing to compare with
 	}
 	f, ok = fact.(*events.HardwareSnapshot)

@@ -21,9 +21,9 @@ const (
 	StopRefused  StopReason = "refused" // the model declined
 )
 
-// Answer collects one answer while it is streamed, within its bounds. A protocol
+// AnswerBuilder collects one answer while it is streamed, within its bounds. A protocol
 // fills it in.
-type Answer struct {
+type AnswerBuilder struct {
 	Model      string
 	Usage      Usage
 	UsageKnown bool
@@ -33,12 +33,12 @@ type Answer struct {
 	delta func(string)
 }
 
-// NewAnswer returns an empty answer of a model. delta receives the text in parts; it
+// NewAnswerBuilder returns an empty answer of a model. delta receives the text in parts; it
 // may be nil.
-func NewAnswer(model string, delta func(string)) *Answer { return &Answer{Model: model, delta: delta} }
+func NewAnswerBuilder(model string, delta func(string)) *AnswerBuilder { return &AnswerBuilder{Model: model, delta: delta} }
 
 // Add appends text. It fails when the answer is longer than [MaxAnswerBytes].
-func (a *Answer) Add(s string) error {
+func (a *AnswerBuilder) Add(s string) error {
 	if a.text.Len()+len(s) > MaxAnswerBytes {
 		return errOversized
 	}
@@ -51,7 +51,7 @@ func (a *Answer) Add(s string) error {
 
 // SetStop sets the reason from a protocol's word for it. It knows the words of every
 // protocol, because servers that imitate one mix them. Another word stays unchanged.
-func (a *Answer) SetStop(word string) {
+func (a *AnswerBuilder) SetStop(word string) {
 	switch word {
 	case "end_turn", "stop_sequence", "tool_use", "stop", "tool_calls":
 		a.Stop = StopComplete
@@ -65,10 +65,10 @@ func (a *Answer) SetStop(word string) {
 }
 
 // Len returns the length of the text so far, in bytes.
-func (a *Answer) Len() int { return a.text.Len() }
+func (a *AnswerBuilder) Len() int { return a.text.Len() }
 
 // Completion returns the answer after its stream ended without an error.
-func (a *Answer) Completion() Completion {
+func (a *AnswerBuilder) Completion() Completion {
 	return Completion{Text: a.text.String(), Model: a.Model, Usage: a.Usage, UsageKnown: a.UsageKnown}
 }
 
@@ -83,7 +83,7 @@ func (s *ServerError) Error() string { return s.Message }
 // Stream posts body and calls handle with the data of each server-sent event, until
 // handle reports that the answer is complete. handle fills in the answer. The error
 // is a [CallError]; nil means that the answer is whole.
-func (c *Client) Stream(ctx context.Context, path string, body any, answer *Answer, handle func(data string) (stop bool, err error)) error {
+func (c *Client) Stream(ctx context.Context, path string, body any, answer *AnswerBuilder, handle func(data string) (stop bool, err error)) error {
 	ctx, received, end := c.withIdleTimeout(ctx)
 	defer end()
 	resp, failed := c.send(ctx, http.MethodPost, path, body)
@@ -100,7 +100,7 @@ func (c *Client) Stream(ctx context.Context, path string, body any, answer *Answ
 
 // classifyEnd returns the error of a stream that ended with err; nil when the answer
 // is whole.
-func (c *Client) classifyEnd(ctx context.Context, err error, answer *Answer) *CallError {
+func (c *Client) classifyEnd(ctx context.Context, err error, answer *AnswerBuilder) *CallError {
 	var reported *ServerError
 	switch {
 	case err == nil:

@@ -41,7 +41,7 @@ func (g *Sequence) Next(ctx context.Context, use func(number int) error) error {
 			highest = max(highest, f.Number)
 		case *events.Observed:
 			highest = max(highest, f.Number)
-		case *events.Unknown:
+		case *events.UnknownFact:
 			if f.Number() == 0 {
 				return events.UnknownEvent{Position: last.Position, Kind: last.Kind, CortexVersion: last.CortexVersion}.Error("the next transaction number", "counting transactions")
 			}

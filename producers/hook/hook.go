@@ -14,7 +14,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"cortex/events"
@@ -87,10 +86,4 @@ func (s Spool) write(name string, o events.Observation) error {
 		return fmt.Errorf("write an observation: %w", err)
 	}
 	return nil
-}
-
-// IsComplete reports whether the name of a file in the spool is that of a complete
-// observation.
-func IsComplete(name string) bool {
-	return strings.HasSuffix(name, completeSuffix) && !strings.HasPrefix(name, ".")
 }

@@ -67,8 +67,8 @@ func (p Provider) Complete(ctx context.Context, r llm.CompletionRequest, delta f
 		body.Tools = []tool{{answerTool, "Give the answer.", r.Schema}}
 		body.Choice = &toolChoice{"tool", answerTool}
 	}
-	s := stream{Answer: llm.NewAnswer(p.Model(), delta), structured: r.Schema != nil}
-	if err := p.Stream(ctx, "/v1/messages", body, s.Answer, s.event); err != nil {
+	s := stream{AnswerBuilder: llm.NewAnswerBuilder(p.Model(), delta), structured: r.Schema != nil}
+	if err := p.Stream(ctx, "/v1/messages", body, s.AnswerBuilder, s.event); err != nil {
 		return llm.Completion{}, err
 	}
 	return s.Completion(), nil
@@ -79,7 +79,7 @@ func (p Provider) Probe(ctx context.Context) error { return p.Get(ctx, "/v1/mode
 
 // stream collects the events of one answer.
 type stream struct {
-	*llm.Answer
+	*llm.AnswerBuilder
 	structured bool // the answer is the input of answerTool
 }
 

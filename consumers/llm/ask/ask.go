@@ -126,7 +126,7 @@ func (a *Asker) resume(ctx context.Context) error {
 			a.addSpent(r.Time, f.Cost)
 		case *events.LLMModeChanged:
 			a.recordedMode = f.To
-		case *events.Unknown: // a newer Cortex recorded how the question ended
+		case *events.UnknownFact: // a newer Cortex recorded how the question ended
 			delete(open, r.Causation)
 		}
 	}

@@ -66,8 +66,8 @@ func (p Provider) Complete(ctx context.Context, r llm.CompletionRequest, delta f
 		body.Format = &format{Type: "json_schema"}
 		body.Format.Schema.Name, body.Format.Schema.Strict, body.Format.Schema.Schema = schemaName, true, r.Schema
 	}
-	s := stream{llm.NewAnswer(p.Model(), delta)}
-	if err := p.Stream(ctx, "/chat/completions", body, s.Answer, s.event); err != nil {
+	s := stream{llm.NewAnswerBuilder(p.Model(), delta)}
+	if err := p.Stream(ctx, "/chat/completions", body, s.AnswerBuilder, s.event); err != nil {
 		return llm.Completion{}, err
 	}
 	return s.Completion(), nil
@@ -77,7 +77,7 @@ func (p Provider) Complete(ctx context.Context, r llm.CompletionRequest, delta f
 func (p Provider) Probe(ctx context.Context) error { return p.Get(ctx, "/models") }
 
 // stream collects the chunks of one answer.
-type stream struct{ *llm.Answer }
+type stream struct{ *llm.AnswerBuilder }
 
 type chunk struct {
 	Model   string `json:"model"`

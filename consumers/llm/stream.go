@@ -35,7 +35,9 @@ type AnswerBuilder struct {
 
 // NewAnswerBuilder returns an empty answer of a model. delta receives the text in parts; it
 // may be nil.
-func NewAnswerBuilder(model string, delta func(string)) *AnswerBuilder { return &AnswerBuilder{Model: model, delta: delta} }
+func NewAnswerBuilder(model string, delta func(string)) *AnswerBuilder {
+	return &AnswerBuilder{Model: model, delta: delta}
+}
 
 // Add appends text. It fails when the answer is longer than [MaxAnswerBytes].
 func (a *AnswerBuilder) Add(s string) error {

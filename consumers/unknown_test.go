@@ -12,7 +12,7 @@ import (
 )
 
 // newerCortex lets a newer Cortex append an event to the road's log.
-func (r *road) newerCortex(s events.Subject, kind events.Kind, data string) events.Position {
+func (r *pipeline) newerCortex(s events.Subject, kind events.Kind, data string) events.Position {
 	r.t.Helper()
 	var txn events.TransactionID
 	if s.Noun == "txn" {
@@ -20,14 +20,14 @@ func (r *road) newerCortex(s events.Subject, kind events.Kind, data string) even
 	}
 	return r.rewrite(func(records []events.Record) []events.Record {
 		return append(records, events.Record{Event: events.Event{
-			ID: r.id(), Kind: kind, Host: host, Subject: s, Time: r.scribe.Now(), Transaction: txn,
+			ID: r.id(), Kind: kind, Host: host, Subject: s, Time: r.recorder.Now(), Transaction: txn,
 			Actor: events.Actor{Program: "cortexd"}, CortexVersion: "9.1.0", Data: []byte(data),
 		}})
 	})
 }
 
 // rewrite replaces the log by one with other records, whose chain it computes.
-func (r *road) rewrite(change func([]events.Record) []events.Record) events.Position {
+func (r *pipeline) rewrite(change func([]events.Record) []events.Record) events.Position {
 	r.t.Helper()
 	var records []events.Record
 	for rec, err := range r.log.Read(r.t.Context(), events.Query{}) {
@@ -47,7 +47,7 @@ func (r *road) rewrite(change func([]events.Record) []events.Record) events.Posi
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.log, r.scribe.Log = log, log
+	r.log, r.recorder.Log = log, log
 	return prev.Position
 }
 
@@ -184,7 +184,7 @@ func TestGarbageCollectionWithAnUnknownKindIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	collect := func() error {
-		_, err := retention.New(r.scribe, v, r.machine).Collect(t.Context(), done.RequestedAt)
+		_, err := retention.New(r.recorder, v, r.machine).Collect(t.Context(), done.RequestedAt)
 		return err
 	}
 	if err := collect(); err != nil {

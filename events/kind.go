@@ -42,6 +42,7 @@ const (
 	KindLimitProfileSet Kind = "limits.profile-set.v1"
 	KindLimitsApplied   Kind = "limits.applied.v1"
 	KindLimitsReverted  Kind = "limits.reverted.v1"
+	KindLimitsRefused   Kind = "limits.refused.v1"
 
 	KindLogOpened         Kind = "log.opened.v1"
 	KindBaselineRecorded  Kind = "machine.adopted.v1"

@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// Limits are the resources that a group of processes may use. Zero is no limit. Names
-// end in their unit: _b bytes, _millis thousandths of a processor.
+// Limits is what a group of processes may use. Zero means no limit. JSON names end in
+// the unit: _b bytes, _millis thousandths of a processor.
 type Limits struct {
 	MemoryBytes    int64 `json:"memory_b,omitempty"`
 	CPUMillis      int64 `json:"cpu_millis,omitempty"`
@@ -34,44 +34,60 @@ type LimitProfile struct {
 	Limits
 }
 
-// LimitProfileSet records a new or changed limits profile.
+// LimitProfileSet records that a profile has these limits from now on. Appended by the
+// limiter.
 type LimitProfileSet struct {
 	LimitProfile
 }
 
-// LimitsApplied records that limits apply to a group of processes, and which of them
-// the machine enforces. It is appended before the limited program starts.
+// LimitsApplied records that a group of processes is under limits, and which of
+// them the machine enforces. Appended by the limiter once the limits are in effect and
+// before the limited program starts.
 type LimitsApplied struct {
-	Unit    string        `json:"unit"` // the unique name of the group
+	Unit    string        `json:"unit"` // the group's name, unlike every other
 	Profile string        `json:"profile"`
 	Limits  Limits        `json:"limits"`
 	How     string        `json:"how"`               // run or attach
-	Backend string        `json:"backend"`           // the mechanism that enforces them
-	Target  string        `json:"target"`            // the program without its arguments, or the process that the limits are attached to
+	Backend string        `json:"backend"`           // what enforces
+	Target  string        `json:"target"`            // the program, without its arguments, or what was attached to
 	Effects []LimitEffect `json:"effects,omitempty"` // one for each limit
 	PID     int           `json:"pid,omitempty"`
 }
 
-// LimitEffect is the result of applying one limit.
+// LimitEffect says how one limit took effect.
 type LimitEffect struct {
 	Resource string `json:"resource"`         // memory, cpu, cpus, pids, io, oom, gpu, gpu-memory
-	Value    string `json:"value"`            // as given
-	Enforced bool   `json:"enforced"`         // false: the program may ignore it
+	Value    string `json:"value"`            // as written to the back end
+	Enforced bool   `json:"enforced"`         // false: it is advice, which the program may ignore
 	By       string `json:"by,omitempty"`     // the file, property or call that enforces it
-	Reason   string `json:"reason,omitempty"` // why it is not enforced, or not completely
-	Before   string `json:"before,omitempty"` // the previous value, to restore it
+	Reason   string `json:"reason,omitempty"` // why it is only advice, or what it does not cover
+	Before   string `json:"before,omitempty"` // the value before, which a revert restores
 }
 
-// LimitsReverted records that limits no longer apply: they were removed, or the program
-// ended.
+// LimitsReverted records that limits are gone. Appended by the limiter when it reverted
+// them on request, or when it found the group ended.
 type LimitsReverted struct {
 	Unit   string     `json:"unit"`
-	Reason string     `json:"reason"`              // ended or asked
-	Exit   int        `json:"exit_code,omitempty"` // of the program; 128 plus the signal's number after a signal
+	Reason string     `json:"reason"`              // ended, asked or unattended, see the constants
+	Exit   int        `json:"exit_code,omitempty"` // of a program that ended; 128 and the signal's number when one killed it
 	Usage  LimitUsage `json:"usage"`
 }
 
-// LimitUsage is the measured resource use of a group; -1 is unknown.
+// The reasons for which limits are reverted.
+const (
+	RevertEnded      = "ended"      // the program ended, and its command reported the exit code
+	RevertAsked      = "asked"      // a user asked for it
+	RevertUnattended = "unattended" // the group ended without its command: the exit code is unknown
+)
+
+// LimitsRefused records that a request about limits was refused. No limits of it are in
+// effect. Appended by the limiter.
+type LimitsRefused struct {
+	Unit string `json:"unit,omitempty"`
+	Failure
+}
+
+// LimitUsage is what a group used; -1 where the back end cannot measure it.
 type LimitUsage struct {
 	MemoryBytes     int64 `json:"memory_b"`
 	MemoryPeakBytes int64 `json:"memory_peak_b"`
@@ -82,25 +98,58 @@ type LimitUsage struct {
 	ForksRefused    int64 `json:"pids_refused"` // forks that the limit refused
 }
 
-// UnknownUsage is a usage without any measured value.
+// UnknownUsage is the usage of a group that cannot be measured.
 var UnknownUsage = LimitUsage{-1, -1, -1, -1, -1, -1, -1}
 
-// LimitsRequest asks to record exactly one of its facts. The user who runs the daemon
-// may send it, and users who may change the machine.
+// LimitsRequest asks for exactly one change: a profile to set, limits to apply, or limits
+// to revert. The daemon's own user may ask.
 type LimitsRequest struct {
-	Set      *LimitProfileSet `json:"set,omitempty"`
-	Applied  *LimitsApplied   `json:"applied,omitempty"`
-	Reverted *LimitsReverted  `json:"reverted,omitempty"`
+	Set    *LimitProfileSet `json:"set,omitempty"`
+	Apply  *LimitsApply     `json:"apply,omitempty"`
+	Revert *LimitsRevert    `json:"revert,omitempty"`
+	// Applied and Reverted are what commands before the limiter filed: facts about limits
+	// that they had applied themselves. They decode, and are refused with a hint.
+	Applied  *LimitsApplied  `json:"applied,omitempty"`
+	Reverted *LimitsReverted `json:"reverted,omitempty"`
 }
 
-// The bounds of a profile's values.
+// The ways in which limits come onto processes.
+const (
+	LimitsRun    = "run"    // a program that waits for its limits before it starts
+	LimitsAttach = "attach" // a process or a unit that runs already
+)
+
+// LimitsApply asks for limits on a group of processes.
+type LimitsApply struct {
+	Unit    string      `json:"unit"` // the name that the group is to have
+	Profile string      `json:"profile"`
+	Limits  Limits      `json:"limits"`
+	How     string      `json:"how"`               // run or attach
+	Backend string      `json:"backend,omitempty"` // "" is the best that the machine has
+	Target  string      `json:"target"`            // as in [LimitsApplied]
+	Process *ProcessRef `json:"process,omitempty"` // nil for a unit of systemd
+}
+
+// ProcessRef names one process also when its number is used again later.
+type ProcessRef struct {
+	PID        int    `json:"pid"`
+	StartTicks uint64 `json:"start_ticks"` // since the boot: field 22 of /proc/PID/stat
+}
+
+// LimitsRevert asks for the end of limits.
+type LimitsRevert struct {
+	Unit   string `json:"unit"`
+	Reason string `json:"reason"` // ended or asked
+	Exit   int    `json:"exit_code,omitempty"`
+}
+
+// Bounds of the values in a profile.
 const (
 	MaxLimitName   = 40
 	MaxIOWeight    = 10_000
 	MaxOOMScore    = 1_000
 	MinLimitMemory = 1 << 20
 	MaxLimitCPU    = 10_000_000 // ten thousand processors
-	maxLimitEffect = 16
 	maxCPUsBytes   = 256
 )
 
@@ -127,7 +176,8 @@ func (g GPUs) Indexes() (list []int, some bool) {
 	return list, true
 }
 
-// Indexes returns the processors of the list in its order. The highest number is 4095.
+// Indexes returns the processors in the order of the list, or an error when c is not a
+// list. The highest number is 4095.
 func (c CPUs) Indexes() ([]int, error) {
 	if len(c) > maxCPUsBytes {
 		return nil, fmt.Errorf("the processor list has %d bytes, at most %d are allowed", len(c), maxCPUsBytes)
@@ -141,7 +191,7 @@ func (c CPUs) Indexes() ([]int, error) {
 		a, err := strconv.ParseUint(from, 10, 12)
 		b, err2 := strconv.ParseUint(to, 10, 12)
 		if err := errors.Join(err, err2); err != nil || a > b {
-			return nil, fmt.Errorf("invalid processor list %q; use numbers and ranges, such as 0-3,6", string(c))
+			return nil, fmt.Errorf("invalid list of processors %q: write for example 0-3,6", string(c))
 		}
 		for n := a; n <= b; n++ {
 			list = append(list, int(n))
@@ -159,12 +209,12 @@ func (l Limits) Validate() error {
 		}
 	}
 	bad(l.MemoryBytes == 0 || l.MemoryBytes >= MinLimitMemory, "memory of %d bytes is less than %d", l.MemoryBytes, MinLimitMemory)
-	bad(l.CPUMillis == 0 || l.CPUMillis >= 10 && l.CPUMillis <= MaxLimitCPU, "%d thousandths of a processor are not between 10 and %d", l.CPUMillis, MaxLimitCPU)
-	bad(l.Pids >= 0 && l.Pids <= 1<<22, "%d processes are not between 1 and %d", l.Pids, 1<<22)
-	bad(l.IOWeight >= 0 && l.IOWeight <= MaxIOWeight, "io weight %d is not between 1 and %d", l.IOWeight, MaxIOWeight)
-	bad(l.OOMScore >= -MaxOOMScore && l.OOMScore <= MaxOOMScore, "oom score %d is not between %d and %d", l.OOMScore, -MaxOOMScore, MaxOOMScore)
+	bad(l.CPUMillis == 0 || l.CPUMillis >= 10 && l.CPUMillis <= MaxLimitCPU, "%d thousandths of a processor are not within 10 and %d", l.CPUMillis, MaxLimitCPU)
+	bad(l.Pids >= 0 && l.Pids <= 1<<22, "%d processes are not within 1 and %d", l.Pids, 1<<22)
+	bad(l.IOWeight >= 0 && l.IOWeight <= MaxIOWeight, "io weight %d is not within 1 and %d", l.IOWeight, MaxIOWeight)
+	bad(l.OOMScore >= -MaxOOMScore && l.OOMScore <= MaxOOMScore, "oom score %d is not within %d and %d", l.OOMScore, -MaxOOMScore, MaxOOMScore)
 	bad(l.GPUMemoryBytes >= 0, "gpu memory of %d bytes is negative", l.GPUMemoryBytes)
-	bad(l.GPUs == "" || gpuListPattern().MatchString(string(l.GPUs)), "invalid gpu list %q; use none, or numbers such as 0,2", string(l.GPUs))
+	bad(l.GPUs == "" || gpuListPattern().MatchString(string(l.GPUs)), "%q is neither none nor a list of gpus", string(l.GPUs))
 	if l.CPUs != "" {
 		_, err := l.CPUs.Indexes()
 		errs = append(errs, err)
@@ -175,7 +225,7 @@ func (l Limits) Validate() error {
 // Validate checks name and limits.
 func (p LimitProfile) Validate() error {
 	if !limitNamePattern().MatchString(p.Name) || len(p.Name) > MaxLimitName {
-		return fmt.Errorf("invalid profile name %q; use lower-case letters, digits and dashes, at most %d characters", p.Name, MaxLimitName)
+		return fmt.Errorf("invalid profile name %q: use small letters, digits and dashes, at most %d", p.Name, MaxLimitName)
 	}
 	return p.Limits.Validate()
 }
@@ -189,25 +239,17 @@ func (*LimitsApplied) Kind() Kind { return KindLimitsApplied }
 // Kind implements [Fact].
 func (*LimitsReverted) Kind() Kind { return KindLimitsReverted }
 
+// Kind implements [Fact].
+func (*LimitsRefused) Kind() Kind { return KindLimitsRefused }
+
 func (*LimitProfileSet) fact()       {}
 func (*LimitProfileSet) standalone() {}
 func (*LimitsApplied) fact()         {}
 func (*LimitsApplied) standalone()   {}
 func (*LimitsReverted) fact()        {}
 func (*LimitsReverted) standalone()  {}
-
-// Fact returns the one fact of the request, nil when there is not exactly one.
-func (r *LimitsRequest) Fact() Fact {
-	switch {
-	case r.Set != nil && r.Applied == nil && r.Reverted == nil:
-		return r.Set
-	case r.Set == nil && r.Applied != nil && r.Reverted == nil:
-		return r.Applied
-	case r.Set == nil && r.Applied == nil && r.Reverted != nil:
-		return r.Reverted
-	}
-	return nil
-}
+func (*LimitsRefused) fact()         {}
+func (*LimitsRefused) standalone()   {}
 
 // Kind implements [Request].
 func (*LimitsRequest) Kind() Kind { return KindLimitsRequested }
@@ -217,30 +259,56 @@ func (*LimitsRequest) MayChangeMachine() bool { return false }
 
 // Validate implements [Request].
 func (r *LimitsRequest) Validate() error {
-	err := errors.New("set exactly one of set, applied and reverted")
-	switch f := r.Fact().(type) {
-	case *LimitProfileSet:
-		err = f.Validate()
-	case *LimitsApplied:
-		err = errors.Join(validUnit(f.Unit), f.Limits.Validate(), checkLengths(f.Profile, f.How, f.Backend, f.Target))
-		if len(f.Effects) > maxLimitEffect {
-			err = errors.Join(err, fmt.Errorf("%d effects, at most %d are allowed", len(f.Effects), maxLimitEffect))
-		}
-		for _, e := range f.Effects {
-			err = errors.Join(err, checkLengths(e.Resource, e.Value, e.By, e.Reason, e.Before))
-		}
-	case *LimitsReverted:
-		err = errors.Join(validUnit(f.Unit), checkLengths(f.Reason))
+	fail := func(err error, hint string) error {
+		return &Error{Op: "events.LimitsRequest.Validate", Kind: ErrUsage, Subject: string(KindLimitsRequested), Err: err, Hint: hint}
+	}
+	if r.Applied != nil || r.Reverted != nil {
+		return fail(errors.New("the command is older than the daemon, which applies limits itself now; nothing was recorded"), "install the same version of the command and the daemon, and run the command again")
+	}
+	var err error
+	switch {
+	case r.Set != nil && r.Apply == nil && r.Revert == nil:
+		err = r.Set.Validate()
+	case r.Set == nil && r.Apply != nil && r.Revert == nil:
+		err = r.Apply.Validate()
+	case r.Set == nil && r.Apply == nil && r.Revert != nil:
+		err = r.Revert.Validate()
+	default:
+		err = errors.New("a request sets one profile, applies limits once, or reverts limits once")
 	}
 	if err != nil {
-		return &Error{Op: "events.LimitsRequest.Validate", Kind: ErrUsage, Err: err}
+		return fail(err, "")
 	}
 	return nil
 }
 
+// Validate checks names, ranges, and that a process is named where one is needed.
+func (a *LimitsApply) Validate() error {
+	err := errors.Join(validUnit(a.Unit), a.Limits.Validate(), checkLengths(a.Profile, a.Backend, a.Target))
+	switch {
+	case a.How != LimitsRun && a.How != LimitsAttach:
+		err = errors.Join(err, fmt.Errorf("invalid way to apply limits %q: want %s or %s", a.How, LimitsRun, LimitsAttach))
+	case a.Process == nil && (a.How == LimitsRun || strings.Trim(a.Target, "0123456789") == ""):
+		err = errors.Join(err, errors.New("the process is missing"))
+	case a.Process != nil && (a.Process.PID <= 1 || a.Process.StartTicks == 0):
+		err = errors.Join(err, fmt.Errorf("invalid process %d", a.Process.PID))
+	case a.Process != nil && a.How == LimitsAttach && a.Target != strconv.Itoa(a.Process.PID):
+		err = errors.Join(err, fmt.Errorf("the target %q is not the process %d", a.Target, a.Process.PID))
+	}
+	return err
+}
+
+// Validate checks the name and the reason.
+func (r *LimitsRevert) Validate() error {
+	if r.Reason != RevertEnded && r.Reason != RevertAsked {
+		return fmt.Errorf("invalid reason %q: want %s or %s", r.Reason, RevertEnded, RevertAsked)
+	}
+	return validUnit(r.Unit)
+}
+
 func validUnit(u string) error {
 	if !limitUnitPattern().MatchString(u) || len(u) > MaxPackageNameBytes {
-		return fmt.Errorf("invalid name %q of a group of processes", u)
+		return fmt.Errorf("invalid name of a group of processes: %q", u)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package events_test
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -67,22 +68,36 @@ func TestLimitsAtTheEdge(t *testing.T) {
 	}
 }
 
-func TestLimitsRequestHasExactlyOneFact(t *testing.T) {
+func TestLimitsRequestIsValidated(t *testing.T) {
 	set := &events.LimitProfileSet{LimitProfile: events.LimitProfile{Name: "a"}}
-	reverted := &events.LimitsReverted{Unit: "cortex-a-1", Reason: "asked"}
-	long := strings.Repeat("x", events.MaxPathBytes+1)
+	revert := &events.LimitsRevert{Unit: "cortex-a-1", Reason: events.RevertAsked}
+	apply := func(change func(*events.LimitsApply)) events.LimitsRequest {
+		a := events.LimitsApply{Unit: "cortex-a-1", How: events.LimitsAttach, Target: "41", Process: &events.ProcessRef{PID: 41, StartTicks: 1}}
+		change(&a)
+		return events.LimitsRequest{Apply: &a}
+	}
 	for name, c := range map[string]struct {
 		request events.LimitsRequest
 		ok      bool
 	}{
-		"a profile":                   {events.LimitsRequest{Set: set}, true},
-		"an end":                      {events.LimitsRequest{Reverted: reverted}, true},
-		"nothing":                     {events.LimitsRequest{}, false},
-		"both":                        {events.LimitsRequest{Set: set, Reverted: reverted}, false},
-		"a name with a path":          {events.LimitsRequest{Reverted: &events.LimitsReverted{Unit: "../x"}}, false},
-		"a profile name with a space": {events.LimitsRequest{Set: &events.LimitProfileSet{LimitProfile: events.LimitProfile{Name: "a b"}}}, false},
-		"a long text":                 {events.LimitsRequest{Applied: &events.LimitsApplied{Unit: "u", Target: long}}, false},
-		"many effects":                {events.LimitsRequest{Applied: &events.LimitsApplied{Unit: "u", Effects: make([]events.LimitEffect, 17)}}, false},
+		"a profile":                  {events.LimitsRequest{Set: set}, true},
+		"an end":                     {events.LimitsRequest{Revert: revert}, true},
+		"a process":                  {apply(func(*events.LimitsApply) {}), true},
+		"a unit":                     {apply(func(a *events.LimitsApply) { a.Target, a.Process = "x.service", nil }), true},
+		"a program":                  {apply(func(a *events.LimitsApply) { a.How, a.Target = events.LimitsRun, "make" }), true},
+		"nothing":                    {events.LimitsRequest{}, false},
+		"both":                       {events.LimitsRequest{Set: set, Revert: revert}, false},
+		"a name with a path":         {events.LimitsRequest{Revert: &events.LimitsRevert{Unit: "../x", Reason: events.RevertAsked}}, false},
+		"a reason of the daemon's":   {events.LimitsRequest{Revert: &events.LimitsRevert{Unit: "x", Reason: events.RevertUnattended}}, false},
+		"a profile's name in words":  {events.LimitsRequest{Set: &events.LimitProfileSet{LimitProfile: events.LimitProfile{Name: "a b"}}}, false},
+		"a long text":                {apply(func(a *events.LimitsApply) { a.Profile = strings.Repeat("x", events.MaxPathBytes+1) }), false},
+		"limits out of range":        {apply(func(a *events.LimitsApply) { a.Limits.Pids = -1 }), false},
+		"another way":                {apply(func(a *events.LimitsApply) { a.How = "push" }), false},
+		"a program without a child":  {apply(func(a *events.LimitsApply) { a.How, a.Process = events.LimitsRun, nil }), false},
+		"a number without a process": {apply(func(a *events.LimitsApply) { a.Process = nil }), false},
+		"another process":            {apply(func(a *events.LimitsApply) { a.Target = "42" }), false},
+		"the first process":          {apply(func(a *events.LimitsApply) { a.Target, a.Process.PID = "1", 1 }), false},
+		"a process without a start":  {apply(func(a *events.LimitsApply) { a.Process.StartTicks = 0 }), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := c.request.Validate()
@@ -90,5 +105,20 @@ func TestLimitsRequestHasExactlyOneFact(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// TestLimitsRequestOfAnOlderCommandIsRefused decodes what a command filed that had applied
+// limits itself.
+func TestLimitsRequestOfAnOlderCommandIsRefused(t *testing.T) {
+	data, err := os.ReadFile("testdata/retired-limits.requested.v1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := envelope(1, events.MachineSubject("h"))
+	e.Kind, e.Data = events.KindLimitsRequested, data
+	_, err = events.DecodeRequest(e)
+	if !errors.Is(err, events.ErrUsage) || !strings.Contains(err.Error(), "older than the daemon") || !strings.Contains(events.HintOf(err), "same version") {
+		t.Errorf("got %v, hint %q", err, events.HintOf(err))
 	}
 }

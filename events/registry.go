@@ -82,9 +82,10 @@ var entries = []Entry{
 	// Facts of hardware, limits, models and memories: they belong to no transaction.
 	{Kind: KindHardwareSnapshot, Fact: func() Fact { return &HardwareSnapshot{} }, Noun: nounMachine, Appenders: []string{"consumers/hwsnapshot"}, Readers: []string{"cmd/output", "consumers/hwsnapshot", "projections/hardware"}, Undo: UndoNever},
 	{Kind: KindHardwareChanged, Fact: func() Fact { return &HardwareChanged{} }, Noun: nounMachine, Appenders: []string{"consumers/hwsnapshot"}, Readers: []string{"cmd/output", "consumers/hwsnapshot", "projections/hardware"}, Undo: UndoNever},
-	{Kind: KindLimitProfileSet, Fact: func() Fact { return &LimitProfileSet{} }, Noun: nounMachine, Appenders: []string{"consumers/commands"}, Readers: []string{"cmd/output", "projections/limits"}, Undo: UndoNever},
-	{Kind: KindLimitsApplied, Fact: func() Fact { return &LimitsApplied{} }, Noun: nounMachine, Appenders: []string{"consumers/commands"}, Readers: []string{"cmd/output", "projections/limits"}, Undo: UndoNever},
-	{Kind: KindLimitsReverted, Fact: func() Fact { return &LimitsReverted{} }, Noun: nounMachine, Appenders: []string{"consumers/commands"}, Readers: []string{"cmd/output", "projections/limits"}, Undo: UndoNever},
+	{Kind: KindLimitProfileSet, Fact: func() Fact { return &LimitProfileSet{} }, Noun: nounMachine, Appenders: []string{"consumers/limiter"}, Readers: []string{"cmd/output", "projections/limits"}, Undo: UndoNever},
+	{Kind: KindLimitsApplied, Fact: func() Fact { return &LimitsApplied{} }, Noun: nounMachine, Appenders: []string{"consumers/limiter"}, Readers: []string{"cmd/output", "projections/limits"}, Undo: UndoNever},
+	{Kind: KindLimitsReverted, Fact: func() Fact { return &LimitsReverted{} }, Noun: nounMachine, Appenders: []string{"consumers/limiter"}, Readers: []string{"cmd/output", "projections/limits"}, Undo: UndoNever},
+	{Kind: KindLimitsRefused, Fact: func() Fact { return &LimitsRefused{} }, Noun: nounMachine, Appenders: []string{"consumers/limiter"}, Readers: []string{"cmd/output", "projections/limits"}, Undo: UndoNever},
 	{Kind: KindLLMRequested, Fact: func() Fact { return &LLMRequested{} }, Noun: nounMachine, Appenders: []string{"consumers/llm/ask"}, Readers: []string{"cmd/output", "consumers/llm/ask"}, Undo: UndoNever},
 	{Kind: KindLLMCompleted, Fact: func() Fact { return &LLMCompleted{} }, Noun: nounMachine, Appenders: []string{"consumers/llm/ask"}, Readers: []string{"cmd/cli/llmcmd", "cmd/output", "cmd/parts", "consumers/llm/ask", "projections/usage"}, Undo: UndoNever},
 	{Kind: KindLLMFailed, Fact: func() Fact { return &LLMFailed{} }, Noun: nounMachine, Appenders: []string{"consumers/llm/ask"}, Readers: []string{"cmd/output", "consumers/llm/ask", "projections/usage"}, Undo: UndoNever},

@@ -98,6 +98,7 @@ func sampleFacts() []events.Fact {
 			Effects: []events.LimitEffect{{Resource: "memory", Value: "1073741824", Enforced: true, By: "memory.max", Before: "max"}, {Resource: "gpu", Value: "0,2", By: "CUDA_VISIBLE_DEVICES", Reason: "no device controller"}},
 		},
 		&events.LimitsReverted{Unit: "cortex-training-0a1b2c3d", Reason: "ended", Exit: 137, Usage: events.LimitUsage{MemoryBytes: 1, MemoryPeakBytes: 2, OOMKills: 3, CPUUs: 4, ThrottledUs: 5, Pids: 6, ForksRefused: 7}},
+		&events.LimitsRefused{Unit: "cortex-batch-1", Failure: events.Failure{Kind: events.ErrNotFound, Subject: "process 41", Message: "the process has ended", Hint: "see 'ps'"}},
 	}
 	for _, v := range events.Verbs {
 		facts = append(facts, &events.Requested{Number: 7, Intent: sampleIntent(v)})
@@ -168,7 +169,7 @@ func sampleRequests() []events.Request {
 		&events.RetryRequest{DeadLetter: id(3)},
 		&events.ForgetAnswersRequest{AnswersForgotten: events.AnswersForgotten{Answers: []events.ID{id(5)}, Reason: "it was wrong"}},
 		&events.HardwareSnapshotRequest{},
-		&events.LimitsRequest{Reverted: &events.LimitsReverted{Unit: "cortex-batch-1", Reason: "asked", Usage: events.UnknownUsage}},
+		&events.LimitsRequest{Apply: &events.LimitsApply{Unit: "cortex-training-0a1b2c3d", Profile: "training", Limits: sampleLimits(), How: events.LimitsRun, Backend: "rlimits", Target: "python3", Process: &events.ProcessRef{PID: 41, StartTicks: 4711}}},
 	}
 	for _, v := range events.Verbs {
 		requests = append(requests, &events.TransactionRequest{Intent: sampleIntent(v)})

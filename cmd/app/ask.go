@@ -27,8 +27,8 @@ type Answer struct {
 	Event    events.ID         `json:"event,omitempty"`
 	Cost     int64             `json:"cost_uusd,omitempty"`
 	Evidence []events.Evidence `json:"evidence"`
-	Cited    []string          `json:"cited,omitempty"` // sources that the answer names and was given
-	Uncited  []string          `json:"unknown,omitempty"`      // sources that it names and was not given
+	Cited    []string          `json:"cited,omitempty"`   // sources that the answer names and was given
+	Uncited  []string          `json:"unknown,omitempty"` // sources that it names and was not given
 
 	Prompt *llm.CompletionRequest `json:"-"` // with ModelOptions.ShowPrompt
 }

@@ -62,6 +62,9 @@ func (s Settings) ReadModelsDir() string { return filepath.Join(s.StateDir, "rea
 // WorkDir is where outputs of running steps lie.
 func (s Settings) WorkDir() string { return filepath.Join(s.StateDir, "work") }
 
+// LimitsDir holds a note of every group of processes under limits.
+func (s Settings) LimitsDir() string { return filepath.Join(s.StateDir, "limits") }
+
 // BlobStoreDir is where the contents lie that an undo needs.
 func (s Settings) BlobStoreDir() string { return filepath.Join(s.StateDir, "vault") }
 

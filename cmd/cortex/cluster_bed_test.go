@@ -108,7 +108,7 @@ func TestALogThatAClusterKeeps(t *testing.T) {
 	}
 	m.WriteFile(t, "/etc/cortex/cortex.toml", "")
 	r = m.must(2, "install", "toy-lib", "--yes")
-	if !strings.Contains(r.err, "kept by a cluster") {
+	if !strings.Contains(r.err, "stored in a cluster") {
 		t.Errorf("without the setting it says %s", r.err)
 	}
 	m.must(0, "history")

@@ -16,7 +16,7 @@ func engine() app.Engine {
 		Run:         daemon.Run,
 		Policy:      func(s config.Settings) app.Policy { return daemon.NewPolicy(s) },
 		PolicyCases: cel.RunTests,
-		LockState:         natslog.LockDir,
+		LockState:   natslog.LockDir,
 		OpenLog: func(s config.Settings, state string) (app.LogFiles, error) {
 			return natslog.OpenReadOnly(state, daemon.NATSCluster(s))
 		},

@@ -23,6 +23,7 @@ import (
 	"cortex/consumers/external"
 	"cortex/consumers/hwsnapshot"
 	"cortex/consumers/inventory"
+	"cortex/consumers/limiter"
 	"cortex/consumers/llm/ask"
 	"cortex/consumers/machine/apt"
 	"cortex/consumers/machine/blobstore"
@@ -55,6 +56,7 @@ type server struct {
 	asker        *ask.Asker
 	llmProviders *llmProviders
 	memoryWriter memoryWriter
+	limiter      *limiter.Limiter
 	treeHeads    *treehead.Signer
 	startupNotes []string
 
@@ -148,12 +150,14 @@ func (in *server) wire(build string, v *blobstore.Blobs) {
 	in.hwSnapshots = hwsnapshot.New(sc, hardwareProbe(s))
 	in.asker, in.llmProviders = newAsker(sc, s, in.logger)
 	in.memoryWriter = newMemoryWriter(sc, s)
+	in.limiter = limiter.New(sc, newLimitsMachine(s, start), in.logger)
 	in.router = consumers.NewRouter(sc, in.subscribe, in.broker.ReadMessage, consumers.Config{Logger: in.logger})
 	in.router.Add(consumers.Handlers(log.Host(), consumers.HandleFuncs{
 		Commands: commands.New(sc, register, commands.Config{
 			MayChange:        func(a events.Actor) bool { return s.MayChange(a.UID) },
 			RetryDeadLetter:  in.router.Retry,
 			SnapshotHardware: in.hwSnapshots.RecordOnRequest,
+			HandleLimits:     in.limiter.Handle,
 		}).Handle,
 		Planner:     in.hwSnapshots.SnapshotBeforePlan(plans.Handle, in.reportSnapshotFailure),
 		Executor:    in.executor.Handle,
@@ -189,6 +193,10 @@ func (in *server) Run(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		in.maintainIndex(ctx)
+		return nil
+	})
+	g.Go(func() error {
+		in.limiter.Run(ctx)
 		return nil
 	})
 	g.Go(func() error { return in.asker.Run(ctx) })

@@ -7,6 +7,7 @@ import (
 	"cortex/cmd/parts"
 	"cortex/cmd/privexec"
 	"cortex/consumers/executor"
+	"cortex/consumers/limiter"
 	"cortex/consumers/machine/apt"
 	"cortex/consumers/machine/confstate"
 )
@@ -30,4 +31,13 @@ func newRestorer(s config.Settings, k *confstate.Snapshots, start apt.StartFunc)
 		return k
 	}
 	return privexec.NewRestorer(k, start, parts.CommandPath, s.WorkDir())
+}
+
+// newLimitsMachine returns what applies limits: this process, or the worker for it.
+func newLimitsMachine(s config.Settings, start apt.StartFunc) limiter.Machine {
+	m := parts.LimitsMachine(s)
+	if start == nil {
+		return m
+	}
+	return privexec.NewLimiter(m, start, parts.CommandPath, s.WorkDir())
 }

@@ -286,6 +286,8 @@ func factSummary(f events.Fact) string {
 		return f.Profile + " on " + f.Target + " by " + f.Backend + ", " + f.Unit
 	case *events.LimitsReverted:
 		return f.Unit + ", " + f.Reason
+	case *events.LimitsRefused:
+		return f.Unit + ": " + f.Message
 	case *events.TreeHeadSigned:
 		return Count(int(f.Size), "event") + ", root " + events.Tail(f.Root, 16)
 	case *events.PreferenceStated:

@@ -19,7 +19,7 @@ type LimitsView struct {
 	Groups   []LimitGroup    `json:"groups"`
 }
 
-// LimitGroup is a group as it is on record, and what the machine says of it.
+// LimitGroup is a recorded group with its state on this machine.
 type LimitGroup struct {
 	model.LimitedGroup
 	State string             `json:"state"` // running, empty, gone, ended, unknown
@@ -72,7 +72,7 @@ func limitRow(p events.LimitProfile) []string {
 	}
 }
 
-// LimitProfile writes a profile, and what a back end made of it.
+// LimitProfile writes a profile and its effects with a back end.
 func LimitProfile(w io.Writer, p events.LimitProfile, backend string, list []events.LimitEffect) {
 	fmt.Fprintf(w, "%s, by %s\n\n", p.Name, backend)
 	limitEffects(w, list)
@@ -96,7 +96,7 @@ func limitEffects(w io.Writer, list []events.LimitEffect) {
 	table(w, "", rows)
 }
 
-// LimitGroupDetail writes a group with what is enforced, and what it uses or used.
+// LimitGroupDetail writes a group with its effects and its usage.
 func LimitGroupDetail(w io.Writer, g LimitGroup, loc *time.Location) {
 	rows := [][]string{
 		{"group", g.Unit},
@@ -136,8 +136,8 @@ func formatNumber(n int64) string { return strconv.FormatInt(n, 10) }
 
 func formatMicros(n int64) string { return Duration(time.Duration(n) * time.Microsecond) }
 
-// LimitUsages writes what groups use now. before is the look before, every how long
-// ago that was.
+// LimitUsages writes the usage of groups. before is the usage of the previous sample, which
+// was taken the time every ago.
 func LimitUsages(w io.Writer, groups []LimitGroup, before map[string]events.LimitUsage, every time.Duration) {
 	rows := [][]string{{"GROUP", "MEMORY", "OF", "PEAK", "KILLED", "PROCESSOR", "HELD BACK", "PROCESSES", "REFUSED"}}
 	for _, g := range groups {
@@ -155,7 +155,7 @@ func LimitUsages(w io.Writer, groups []LimitGroup, before map[string]events.Limi
 		})
 	}
 	if len(groups) == 0 {
-		fmt.Fprintln(w, "Nothing runs within limits")
+		fmt.Fprintln(w, "Nothing runs under limits")
 		return
 	}
 	table(w, "", rows)

@@ -22,8 +22,14 @@ import (
 	"cortex/consumers/machine/apt"
 )
 
-// TestMain is a worker where the environment says so: one that can be killed.
+// TestMain is a worker where the environment says so, which can be killed, and a job of one.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == "worker" {
+		if runJob(os.Args[3]) != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if path := os.Getenv("CORTEX_TEST_WORKER"); path != "" {
 		l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
 		if err == nil {

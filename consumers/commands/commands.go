@@ -26,6 +26,8 @@ type Config struct {
 	RetryDeadLetter func(context.Context, *events.DeadLettered) error
 	// SnapshotHardware records the hardware snapshot that a request asks for.
 	SnapshotHardware func(context.Context, events.Record) error
+	// HandleLimits sets, applies or reverts the limits of a request.
+	HandleLimits func(context.Context, events.Record, *events.LimitsRequest) error
 }
 
 // RequestHandler handles requests and appends facts.
@@ -68,7 +70,7 @@ func (in *RequestHandler) Handle(ctx context.Context, r events.Record) error {
 	case *events.HardwareSnapshotRequest:
 		return in.cfg.SnapshotHardware(ctx, r)
 	case *events.LimitsRequest:
-		return in.recordLimits(ctx, r, req)
+		return in.cfg.HandleLimits(ctx, r, req)
 	}
 	return &events.Error{Op: "commands.Handle", Kind: events.ErrInternal, Subject: string(r.Kind), Err: errors.New("this kind of request is not handled")}
 }
@@ -132,16 +134,6 @@ func (in *RequestHandler) forgetAnswers(ctx context.Context, r events.Record, re
 		return err
 	}
 	_, err := in.recorder.Append(ctx, recorder.CausedBy(r).WithActor(r.Actor), events.MachineSubject(in.log.Host()), &req.AnswersForgotten, events.NoExpectation)
-	return err
-}
-
-// recordLimits records what the command did that applied limits or took them away, or a
-// profile. A redelivery records it again, which says the same.
-func (in *RequestHandler) recordLimits(ctx context.Context, r events.Record, req *events.LimitsRequest) error {
-	if r.Actor.UID != in.recorder.Actor.UID && !in.cfg.MayChange(r.Actor) {
-		return &events.Error{Op: "commands.limits", Kind: events.ErrConfirmation, Subject: string(r.Kind), Err: fmt.Errorf("uid %d may not record limits on this machine", r.Actor.UID), Hint: "run the command as root"}
-	}
-	_, err := in.recorder.Append(ctx, recorder.CausedBy(r).WithActor(r.Actor), events.MachineSubject(in.log.Host()), req.Fact(), events.NoExpectation)
 	return err
 }
 

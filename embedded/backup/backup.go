@@ -1,15 +1,17 @@
-// Package backup puts a state directory into one file and back.
+// Package backup writes a state directory to one file, and restores it from there.
 //
-// It promises: what is kept is copied while nothing writes it, and is compared with
-// its digest when it is read; a file that is cut, changed or reordered anywhere is
-// refused, for its index stands at the end, sealed by its digest, and names everything
-// before it (who means to forge one is found by the signed heads of the log); restoring
-// writes below the given directory only, into one that is not there yet, and either
-// wholly or not at all.
+// It promises:
 //
-// A backup holds everything that the directory holds but what can be made again – the
-// read models, the index of packages, logs – and so it holds keys: it is made for its
-// owner alone to read.
+//   - [Write] copies a file only while no process writes to it.
+//   - [Read] and [Extract] refuse a backup that was truncated, changed or reordered. The
+//     index at the end has the SHA-256 of every file before it, and the index itself has
+//     one. This finds accidents. A forgery is detected by the signed tree heads of the
+//     log.
+//   - [Extract] writes only below the given directory, which must not exist. It restores
+//     the whole backup or leaves nothing behind.
+//
+// A backup contains keys, so only its owner may be able to read it. It does not contain
+// the read models, the package index and the logs of the daemon, which can be rebuilt.
 package backup
 
 import (
@@ -32,42 +34,42 @@ import (
 	"cortex/events"
 )
 
-// FormatVersion is the version of the file's own layout.
+// FormatVersion is the version of the backup file's layout.
 const FormatVersion = 1
 
-// The last entries: the index, and its digest.
+// The last two entries of the archive: the index and its digest.
 const indexName, digestName = "backup.json", "backup.sha256"
 
-// maxIndexBytes bounds the index: about a million files.
+// maxIndexBytes limits the index to about a million files.
 const maxIndexBytes = 256 << 20
 
-// includedParts are the parts of a state directory that are copied. The first may be read
-// while a daemon runs: what is in it never changes once it is there.
+// includedParts are the parts of a state directory that are copied. The first can be
+// copied while a daemon runs, because its files never change.
 var includedParts = []string{"vault", "log", "manifest.json", "cluster.key", "audit", "memory-keys", "kvcache"}
 
-// Info says what a backup is of.
+// Info describes a backup.
 type Info struct {
 	Version int             `json:"version"`
 	Host    events.HostID   `json:"host"`
-	Machine string          `json:"machine,omitempty"` // its name, for people
+	Machine string          `json:"machine,omitempty"` // the name of the machine
 	Build   string          `json:"build,omitempty"`
 	Created time.Time       `json:"created"`
-	Head    events.Position `json:"head"` // of the newest event
+	Head    events.Position `json:"head"` // position of the newest event
 	Files   []ArchivedFile  `json:"files"`
 }
 
-// ArchivedFile is one file, directory or link.
+// ArchivedFile is one file, directory or symbolic link.
 type ArchivedFile struct {
 	Path   string      `json:"path"` // below the state directory, with slashes
 	Mode   fs.FileMode `json:"mode"` // type and permissions
 	UID    int         `json:"uid"`
 	GID    int         `json:"gid"`
 	Size   int64       `json:"size_b,omitempty"`
-	Digest string      `json:"sha256,omitempty"` // of a file
-	Link   string      `json:"link,omitempty"`   // where a link leads, relative and inside
+	Digest string      `json:"sha256,omitempty"` // of a regular file
+	Link   string      `json:"link,omitempty"`   // target of a link, relative and inside the state directory
 }
 
-// Bytes is how much its files hold.
+// Bytes returns the total size of the files.
 func (i Info) Bytes() (n int64) {
 	for _, f := range i.Files {
 		n += f.Size
@@ -75,16 +77,16 @@ func (i Info) Bytes() (n int64) {
 	return n
 }
 
-// Write writes a backup of dir. Still is called once what never changes was copied: it
-// makes sure that nothing is written any more, and completes info.
-func Write(ctx context.Context, w io.Writer, dir string, still func(*Info) error) (Info, error) {
+// Write writes a backup of dir. It copies the files that never change and then calls quiesce
+// once. From then on no process may write to dir, and quiesce fills in the rest of Info.
+func Write(ctx context.Context, w io.Writer, dir string, quiesce func(*Info) error) (Info, error) {
 	info := Info{Version: FormatVersion}
 	t := tar.NewWriter(w)
 	seen := map[string]bool{}
 	if err := info.addTree(ctx, t, dir, includedParts[0], seen); err != nil {
 		return info, err
 	}
-	if err := still(&info); err != nil {
+	if err := quiesce(&info); err != nil {
 		return info, err
 	}
 	for _, part := range includedParts {
@@ -116,8 +118,8 @@ func hexSHA256(b []byte) string {
 	return hex.EncodeToString(h[:])
 }
 
-// addTree copies what is below a part and was not copied yet. What vanishes meanwhile was
-// dropped by its owner.
+// addTree copies the files of a part that were not copied yet. It skips a file that its
+// owner deletes meanwhile.
 func (i *Info) addTree(ctx context.Context, t *tar.Writer, dir, part string, seen map[string]bool) error {
 	return filepath.WalkDir(filepath.Join(dir, part), func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -142,7 +144,8 @@ func (i *Info) addTree(ctx context.Context, t *tar.Writer, dir, part string, see
 	})
 }
 
-// addFile copies one file; what is none of ours – sockets, devices – is left out.
+// addFile copies one file, directory or symbolic link. It skips sockets and devices and
+// returns an empty ArchivedFile for them.
 func addFile(t *tar.Writer, path, name string) (ArchivedFile, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -181,25 +184,25 @@ func addFile(t *tar.Writer, path, name string) (ArchivedFile, error) {
 	}
 	digest := sha256.New()
 	if _, err := io.CopyN(io.MultiWriter(t, digest), from, f.Size); err != nil {
-		return ArchivedFile{}, fmt.Errorf("%s changes while it is copied: %w", name, err)
+		return ArchivedFile{}, fmt.Errorf("%s changed while it was copied: %w", name, err)
 	}
 	f.Digest = hex.EncodeToString(digest.Sum(nil))
 	return f, nil
 }
 
 func corruptError(format string, args ...any) error {
-	return &events.Error{Op: "backup.Read", Kind: events.ErrCorrupt, Subject: "the backup", Err: fmt.Errorf(format, args...), Hint: "use another one: 'cortex backup list'"}
+	return &events.Error{Op: "backup.Read", Kind: events.ErrCorrupt, Subject: "the backup", Err: fmt.Errorf(format, args...), Hint: "use another backup; 'cortex backup list' lists them"}
 }
 
-// readArchive goes through a backup: keep receives each entry as it comes, unverified; the
-// index at the end must agree with all of them.
+// readArchive reads a backup and checks the index at its end. It calls keep with every entry
+// before the entry is verified.
 func readArchive(ctx context.Context, r io.Reader, keep func(f ArchivedFile, content io.Reader) error) (Info, error) {
 	t := tar.NewReader(r)
 	var got []ArchivedFile
 	for {
 		h, err := t.Next()
 		if err != nil {
-			return Info{}, corruptError("it is cut off or no backup: %v", err)
+			return Info{}, corruptError("it is truncated or not a backup: %v", err)
 		}
 		if err := ctx.Err(); err != nil {
 			return Info{}, err
@@ -215,7 +218,7 @@ func readArchive(ctx context.Context, r io.Reader, keep func(f ArchivedFile, con
 			f.Mode |= fs.ModeSymlink
 		case tar.TypeReg:
 		default:
-			return Info{}, corruptError("%q is neither file, directory nor link", events.SanitizeLine(h.Name, 200))
+			return Info{}, corruptError("%q is not a file, directory or link", events.SanitizeLine(h.Name, 200))
 		}
 		if err := f.checkPath(); err != nil {
 			return Info{}, err
@@ -224,7 +227,7 @@ func readArchive(ctx context.Context, r io.Reader, keep func(f ArchivedFile, con
 		if err := keep(f, io.TeeReader(t, digest)); err != nil {
 			return Info{}, err
 		}
-		if _, err := io.Copy(digest, t); err != nil { // what keep did not read
+		if _, err := io.Copy(digest, t); err != nil { // the part that keep did not read
 			return Info{}, corruptError("%s: %v", f.Path, err)
 		}
 		if f.Mode.IsRegular() {
@@ -234,72 +237,72 @@ func readArchive(ctx context.Context, r io.Reader, keep func(f ArchivedFile, con
 	}
 }
 
-// checkPath refuses what could lead out of the directory.
+// checkPath refuses a path or link target outside the included parts.
 func (f ArchivedFile) checkPath() error {
 	part, _, _ := strings.Cut(f.Path, "/")
 	if !filepath.IsLocal(f.Path) || filepath.Clean(f.Path) != f.Path || !slices.Contains(includedParts, part) {
-		return corruptError("%q is no path of a state directory", events.SanitizeLine(f.Path, 200))
+		return corruptError("%q is not a path of a state directory", events.SanitizeLine(f.Path, 200))
 	}
 	if f.Mode&fs.ModeSymlink != 0 && (filepath.IsAbs(f.Link) || !filepath.IsLocal(filepath.Join(filepath.Dir(f.Path), f.Link))) {
-		return corruptError("%q leads outside", events.SanitizeLine(f.Path, 200))
+		return corruptError("%q links to a path outside the state directory", events.SanitizeLine(f.Path, 200))
 	}
 	return nil
 }
 
-// readIndex reads the index, compares it with what came before it, and wants nothing
-// behind it.
+// readIndex reads the index and its digest and compares the index with the entries before
+// it. Nothing may follow.
 func readIndex(t *tar.Reader, h *tar.Header, got []ArchivedFile, r io.Reader) (Info, error) {
 	if h.Size > maxIndexBytes {
-		return Info{}, corruptError("its index is too large")
+		return Info{}, corruptError("the index is too large")
 	}
 	var info Info
 	b, err := io.ReadAll(t)
 	if err != nil {
-		return Info{}, corruptError("its index cannot be read: %v", err)
+		return Info{}, corruptError("the index cannot be read: %v", err)
 	}
 	h, err = t.Next()
 	if err != nil || h.Name != digestName || h.Size != sha256.Size*2 {
-		return Info{}, corruptError("it is cut off behind its index")
+		return Info{}, corruptError("it is truncated after the index")
 	}
-	if seal, err := io.ReadAll(t); err != nil || string(seal) != hexSHA256(b) {
-		return Info{}, corruptError("its index is not as it was written")
+	if digest, err := io.ReadAll(t); err != nil || string(digest) != hexSHA256(b) {
+		return Info{}, corruptError("the index was changed")
 	}
 	if err := json.Unmarshal(b, &info); err != nil {
-		return Info{}, corruptError("its index cannot be read: %v", err)
+		return Info{}, corruptError("the index cannot be read: %v", err)
 	}
 	if info.Version != FormatVersion {
-		return Info{}, &events.Error{Op: "backup.Read", Kind: events.ErrUnavailable, Subject: "the backup", Err: fmt.Errorf("its layout is version %d, this cortex knows %d", info.Version, FormatVersion), Hint: "use the cortex that made it, or a newer one"}
+		return Info{}, &events.Error{Op: "backup.Read", Kind: events.ErrUnavailable, Subject: "the backup", Err: fmt.Errorf("its layout is version %d, this version of cortex reads %d", info.Version, FormatVersion), Hint: "use the version of cortex that wrote it, or a newer one"}
 	}
 	if len(info.Files) != len(got) {
-		return Info{}, corruptError("its index names %d files, and there are %d", len(info.Files), len(got))
+		return Info{}, corruptError("the index lists %d files, but there are %d", len(info.Files), len(got))
 	}
 	for i, f := range info.Files {
 		g := got[i]
 		g.UID, g.GID = f.UID, f.GID
 		if g.Mode != f.Mode&(fs.ModeType|fs.ModePerm) || g.Path != f.Path || g.Size != f.Size || g.Digest != f.Digest || g.Link != f.Link {
-			return Info{}, corruptError("%s is not as it was written", events.SanitizeLine(g.Path, 200))
+			return Info{}, corruptError("%s was changed", events.SanitizeLine(g.Path, 200))
 		}
 	}
 	if _, err := t.Next(); !errors.Is(err, io.EOF) {
-		return Info{}, corruptError("something follows its end")
+		return Info{}, corruptError("there is data after its end")
 	}
 	rest, err := io.ReadAll(io.LimitReader(r, 1<<20))
 	if err != nil || strings.Trim(string(rest), "\x00") != "" {
-		return Info{}, corruptError("something follows its end")
+		return Info{}, corruptError("there is data after its end")
 	}
 	return info, nil
 }
 
-// Read verifies that a backup is whole and says what it is of.
+// Read verifies a backup and returns its description.
 func Read(ctx context.Context, r io.Reader) (Info, error) {
 	return readArchive(ctx, r, func(ArchivedFile, io.Reader) error { return nil })
 }
 
-// Extract puts a backup into dir, which must not be there. Check looks at the result
-// before it gets its name; when it fails, nothing is left.
+// Extract restores a backup to dir, which must not exist. It calls check with the restored
+// files before it renames them to dir. When check fails, Extract removes them.
 func Extract(ctx context.Context, r io.Reader, dir string, check func(tmp string, i Info) error) (info Info, err error) {
 	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return Info{}, &events.Error{Op: "backup.Extract", Kind: events.ErrConflict, Subject: dir, Err: errors.New("something is there already"), Hint: "move it away; nothing is overwritten"}
+		return Info{}, &events.Error{Op: "backup.Extract", Kind: events.ErrConflict, Subject: dir, Err: errors.New("it exists already"), Hint: "move it away; nothing was overwritten"}
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return Info{}, err
@@ -329,7 +332,7 @@ func Extract(ctx context.Context, r io.Reader, dir string, check func(tmp string
 	return info, os.Rename(tmp, dir)
 }
 
-// extractEntry writes one entry, closed to others until everything is verified.
+// extractEntry writes one entry. Only the owner has access until the backup is verified.
 func extractEntry(tmp string, f ArchivedFile, content io.Reader) error {
 	path := filepath.Join(tmp, filepath.FromSlash(f.Path))
 	switch f.Mode.Type() {
@@ -349,7 +352,7 @@ func extractEntry(tmp string, f ArchivedFile, content io.Reader) error {
 	return errors.Join(err, w.Close())
 }
 
-// restoreModes gives files their owners and permissions, the innermost first.
+// restoreModes sets owners and permissions, of the innermost files first.
 func restoreModes(tmp string, info Info) error {
 	for _, f := range slices.Backward(info.Files) {
 		path := filepath.Join(tmp, filepath.FromSlash(f.Path))

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// state makes a small state directory.
+// state returns a small state directory.
 func state(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "state")
@@ -55,7 +55,7 @@ func write(t testing.TB, dir string) []byte {
 	return b.Bytes()
 }
 
-// tree is what is below a directory: path, mode and content.
+// tree returns the mode and content of the files below a directory, by path.
 func tree(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -86,7 +86,7 @@ func tree(t *testing.T, dir string) map[string]string {
 
 func nothing(string, backup.Info) error { return nil }
 
-func TestWhatIsBackedUpComesBack(t *testing.T) {
+func TestExtractRestoresTheBackup(t *testing.T) {
 	dir := state(t)
 	b := write(t, dir)
 	into := filepath.Join(t.TempDir(), "new", "state")
@@ -96,7 +96,7 @@ func TestWhatIsBackedUpComesBack(t *testing.T) {
 	}
 	want := tree(t, dir)
 	delete(want, ".")
-	for _, name := range []string{"read", "read/history.db", "daemon.log"} { // made again
+	for _, name := range []string{"read", "read/history.db", "daemon.log"} { // not in a backup
 		delete(want, name)
 	}
 	got := tree(t, into)
@@ -109,7 +109,7 @@ func TestWhatIsBackedUpComesBack(t *testing.T) {
 	}
 }
 
-func TestCutsAndFlippedBytesAreRefused(t *testing.T) {
+func TestReadRefusesDamagedBackups(t *testing.T) {
 	b := write(t, state(t))
 	whole := len(bytes.TrimRight(b, "\x00"))
 	for n := 0; n < whole; n += 7 {
@@ -136,18 +136,18 @@ func TestCutsAndFlippedBytesAreRefused(t *testing.T) {
 	t.Logf("%d bytes, %d of them padding", len(b), harmless)
 }
 
-func TestNothingLeadsOutside(t *testing.T) {
+func TestExtractStaysInsideTheDirectory(t *testing.T) {
 	for name, h := range map[string]tar.Header{
-		"up":             {Name: "../x", Typeflag: tar.TypeReg},
-		"up, inside":     {Name: "log/../../x", Typeflag: tar.TypeReg},
-		"absolute":       {Name: "/etc/passwd", Typeflag: tar.TypeReg},
-		"not ours":       {Name: "bin/sh", Typeflag: tar.TypeReg},
-		"link up":        {Name: "vault/l", Linkname: "../../etc", Typeflag: tar.TypeSymlink},
-		"link absolute":  {Name: "vault/l", Linkname: "/etc", Typeflag: tar.TypeSymlink},
-		"hard link":      {Name: "vault/l", Linkname: "/etc/passwd", Typeflag: tar.TypeLink},
-		"device":         {Name: "vault/d", Typeflag: tar.TypeBlock},
-		"pipe":           {Name: "vault/p", Typeflag: tar.TypeFifo},
-		"through a link": {Name: "vault/l/../../x", Typeflag: tar.TypeReg},
+		"up":                   {Name: "../x", Typeflag: tar.TypeReg},
+		"up, inside":           {Name: "log/../../x", Typeflag: tar.TypeReg},
+		"absolute":             {Name: "/etc/passwd", Typeflag: tar.TypeReg},
+		"not an included part": {Name: "bin/sh", Typeflag: tar.TypeReg},
+		"link up":              {Name: "vault/l", Linkname: "../../etc", Typeflag: tar.TypeSymlink},
+		"link absolute":        {Name: "vault/l", Linkname: "/etc", Typeflag: tar.TypeSymlink},
+		"hard link":            {Name: "vault/l", Linkname: "/etc/passwd", Typeflag: tar.TypeLink},
+		"device":               {Name: "vault/d", Typeflag: tar.TypeBlock},
+		"pipe":                 {Name: "vault/p", Typeflag: tar.TypeFifo},
+		"through a link":       {Name: "vault/l/../../x", Typeflag: tar.TypeReg},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
@@ -167,7 +167,7 @@ func TestNothingLeadsOutside(t *testing.T) {
 	}
 }
 
-func TestARefusedRestoreLeavesNothing(t *testing.T) {
+func TestExtractLeavesNothingAfterAnError(t *testing.T) {
 	b := write(t, state(t))
 	dir := t.TempDir()
 	no := errors.New("no")
@@ -179,7 +179,7 @@ func TestARefusedRestoreLeavesNothing(t *testing.T) {
 	}
 }
 
-// FuzzRead: no file makes reading fail in another way than by an error.
+// FuzzRead checks that Read returns an error for invalid data and does not panic.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(write(f, state(f)))

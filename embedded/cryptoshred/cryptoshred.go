@@ -1,18 +1,17 @@
-// Package cryptoshred seals texts of people, each under a key of its own, and destroys the
-// keys. A log that only grows can forget that way: it holds nothing but what is
-// sealed.
+// Package cryptoshred encrypts texts of users, each with a key of its own, and destroys
+// keys. This way a user's text can be deleted from an append-only log: the log has only the
+// encrypted text.
 //
 // It promises:
 //
-//   - A key is a file of its person's, mode 0400, below a directory that only the
-//     keeper of the keys can change. It is on disk before [Keys.Seal] returns.
-//   - What is sealed opens only with its key, for its person, and unaltered
+//   - A key is a file with mode 0400 that belongs to the user. Only the owner of the key
+//     directory can add or remove keys. The key is on disk before [Keys.Seal] returns.
+//   - A sealed text can be decrypted only with its key, for its user, and unchanged
 //     (AES-256-GCM).
-//   - After [Keys.Destroy] nobody opens it any more; the keys' files are gone from
-//     the disk's directory. A copy that somebody made of a key before, in a backup
-//     or of the disk's blocks, is out of its reach.
+//   - After [Keys.Destroy] the key is removed and the text cannot be decrypted. Copies of
+//     the key in a backup or in unused disk blocks are not removed.
 //
-// Keys are safe for concurrent use by one process that seals and any that open.
+// One process may seal while any number of processes unseal.
 package cryptoshred
 
 import (
@@ -35,7 +34,7 @@ const keyBytes = 32
 // Keys are the keys in one directory.
 type Keys struct{ dir string }
 
-// New returns the keys in dir, which is made when the first text is sealed.
+// New returns the keys in dir. Seal creates dir if necessary.
 func New(dir string) Keys { return Keys{dir} }
 
 func (k Keys) userDir(uid int) string { return filepath.Join(k.dir, strconv.Itoa(uid)) }
@@ -44,14 +43,13 @@ func (k Keys) keyPath(uid int, key events.ID) string {
 	return filepath.Join(k.userDir(uid), string(key))
 }
 
-// Seal makes a key named id for a person, and seals text under it. The name of a
-// key is used once. It fails with ErrConflict when the person has
-// events.MaxPreferences keys.
+// Seal creates a key named id for a user and encrypts text with it. A name can be used
+// only once. Seal fails with ErrConflict when the user has events.MaxPreferences keys.
 func (k Keys) Seal(uid int, id events.ID, text string) (events.Sealed, error) {
 	if err := id.Validate(); err != nil {
 		return events.Sealed{}, err
 	}
-	if err := os.MkdirAll(k.userDir(uid), 0o755); err != nil { //nolint:gosec // each key is its person's own
+	if err := os.MkdirAll(k.userDir(uid), 0o755); err != nil { //nolint:gosec // the keys inside have mode 0400
 		return events.Sealed{}, err
 	}
 	have, err := os.ReadDir(k.userDir(uid))
@@ -60,14 +58,14 @@ func (k Keys) Seal(uid int, id events.ID, text string) (events.Sealed, error) {
 	}
 	if len(have) >= events.MaxPreferences {
 		return events.Sealed{}, &events.Error{
-			Op: "cryptoshred.Seal", Kind: events.ErrConflict, Subject: "memory", Err: fmt.Errorf("there are %d preferences already", len(have)),
-			Hint: "have some forgotten: cortex memory forget NAME",
+			Op: "cryptoshred.Seal", Kind: events.ErrConflict, Subject: "memory", Err: fmt.Errorf("%d preferences are stored already", len(have)),
+			Hint: "delete some with 'cortex memory forget NAME'",
 		}
 	}
 	key := make([]byte, keyBytes)
 	_, _ = rand.Read(key) // never fails
 	if err := k.writeKey(uid, id, key); err != nil {
-		return events.Sealed{}, fmt.Errorf("keep a key: %w", err)
+		return events.Sealed{}, fmt.Errorf("write a key: %w", err)
 	}
 	aead, err := newAEAD(key)
 	if err != nil {
@@ -78,7 +76,7 @@ func (k Keys) Seal(uid int, id events.ID, text string) (events.Sealed, error) {
 	return events.Sealed{Key: id, Nonce: nonce, Text: aead.Seal(nil, nonce, []byte(text), additionalData(uid, id))}, nil
 }
 
-// writeKey makes the file of a key, whole and on disk.
+// writeKey writes a key to its file and syncs it.
 func (k Keys) writeKey(uid int, id events.ID, key []byte) error {
 	f, err := os.OpenFile(k.keyPath(uid, id), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o400)
 	if err != nil {
@@ -91,7 +89,8 @@ func (k Keys) writeKey(uid int, id events.ID, key []byte) error {
 	return errors.Join(err, f.Sync(), f.Close(), atomicfile.Sync(k.userDir(uid)), atomicfile.Sync(k.dir))
 }
 
-// Unseal opens a text. ok is false when its key is gone, or not for us to read.
+// Unseal decrypts a text. ok is false when the key was destroyed or is not readable for
+// this process.
 func (k Keys) Unseal(uid int, s events.Sealed) (text string, ok bool) {
 	if s.Key.Validate() != nil {
 		return "", false
@@ -108,7 +107,7 @@ func (k Keys) Unseal(uid int, s events.Sealed) (text string, ok bool) {
 	return string(b), err == nil
 }
 
-// Destroy destroys some of a person's keys. One that is gone already is no error.
+// Destroy removes some of a user's keys. A missing key is not an error.
 func (k Keys) Destroy(uid int, ids ...events.ID) error {
 	var errs []error
 	for _, id := range ids {
@@ -123,12 +122,12 @@ func (k Keys) Destroy(uid int, ids ...events.ID) error {
 	return errors.Join(append(errs, syncExisting(k.userDir(uid)))...)
 }
 
-// DestroyAll destroys every key of a person.
+// DestroyAll removes every key of a user.
 func (k Keys) DestroyAll(uid int) error {
 	return errors.Join(os.RemoveAll(k.userDir(uid)), syncExisting(k.dir))
 }
 
-// additionalData is what a sealed text is bound to besides its key.
+// additionalData returns the data that a sealed text is authenticated with: user and key.
 func additionalData(uid int, id events.ID) []byte {
 	return []byte(strconv.Itoa(uid) + " " + string(id))
 }
@@ -141,7 +140,7 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// syncExisting syncs a directory; a missing one has no names to sync.
+// syncExisting syncs a directory. A missing directory is not an error.
 func syncExisting(dir string) error {
 	if err := atomicfile.Sync(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err

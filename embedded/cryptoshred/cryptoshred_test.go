@@ -31,7 +31,7 @@ func seal(t *testing.T, k cryptoshred.Keys, id events.ID, text string) events.Se
 	return s
 }
 
-func TestWhatIsSealedOpensUntilItsKeyIsDestroyed(t *testing.T) {
+func TestUnsealFailsAfterDestroy(t *testing.T) {
 	me, dir := os.Geteuid(), t.TempDir()
 	k := cryptoshred.New(filepath.Join(dir, "keys"))
 	a, b := seal(t, k, one, "no mail servers"), seal(t, k, two, "")
@@ -58,7 +58,7 @@ func TestWhatIsSealedOpensUntilItsKeyIsDestroyed(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatWasSealedOpens(t *testing.T) {
+func TestUnsealRefusesChangedText(t *testing.T) {
 	me := os.Geteuid()
 	k := cryptoshred.New(t.TempDir())
 	s := seal(t, k, one, "no mail servers")
@@ -74,7 +74,7 @@ func TestOnlyWhatWasSealedOpens(t *testing.T) {
 			}
 		})
 	}
-	t.Run("for somebody else who has the key", func(t *testing.T) {
+	t.Run("for another user with a copy of the key", func(t *testing.T) {
 		dir := t.TempDir()
 		k := cryptoshred.New(dir)
 		s := seal(t, k, one, "no mail servers")
@@ -87,7 +87,7 @@ func TestOnlyWhatWasSealedOpens(t *testing.T) {
 	})
 }
 
-func TestAKeyIsForItsPersonOnly(t *testing.T) {
+func TestKeyIsReadableByItsUserOnly(t *testing.T) {
 	dir := t.TempDir()
 	seal(t, cryptoshred.New(dir), one, "x")
 	info, err := os.Stat(filepath.Join(dir, strconv.Itoa(os.Geteuid()), string(one)))
@@ -112,7 +112,7 @@ func TestAKeyIsForItsPersonOnly(t *testing.T) {
 	}
 }
 
-func TestTheNumberOfKeysIsBounded(t *testing.T) {
+func TestSealLimitsTheNumberOfKeys(t *testing.T) {
 	dir := t.TempDir()
 	mine := filepath.Join(dir, strconv.Itoa(os.Geteuid()))
 	if err := os.MkdirAll(mine, 0o755); err != nil {

@@ -10,15 +10,16 @@ import (
 	"testing"
 
 	"cortex/embedded/natslog"
+	"cortex/embedded/natslog/filestore/filestoretest"
 	"cortex/events"
 	"cortex/events/logtest"
 )
 
-// facts is how many events the log has whose bits are flipped.
+// facts is the number of events in the log whose bits are flipped.
 const facts = 200
 
-// verdict reads a store as it lies there and compares it, event by event, with
-// what was stored: "" when nothing is wrong and all is there.
+// verdict reads a store and compares every event with the stored ones. It returns "" when the
+// store is complete, the error of reading it, or "LIE" when a wrong event was accepted.
 func verdict(dir string, want []events.Record) string {
 	files, err := natslog.OpenReadOnly(dir, nil)
 	if err != nil {
@@ -35,12 +36,12 @@ func verdict(dir string, want []events.Record) string {
 		n++
 	}
 	if n != len(want) {
-		return fmt.Sprintf("LIE: %d events are taken for all", n)
+		return fmt.Sprintf("LIE: reading ends without an error after %d events", n)
 	}
 	return ""
 }
 
-// stock is a closed store of 200 events, with what was stored.
+// stock returns a closed store of 200 events, and these events.
 func stock(t *testing.T) (string, []events.Record) {
 	t.Helper()
 	dir := t.TempDir()
@@ -52,16 +53,17 @@ func stock(t *testing.T) (string, []events.Record) {
 		t.Fatalf("%d events", len(stored))
 	}
 	if v := verdict(dir, stored); v != "" {
-		t.Fatalf("the store as it was closed: %s", v)
+		t.Fatalf("the undamaged store: %s", v)
 	}
 	return dir, stored
 }
 
-// readMessages reports whether every bit and every byte is tried, as by 'make audit-bits',
-// and not only some of them.
+// all reports whether the tests try every bit and every byte ('make audit-bits') instead of a
+// sample.
 func all() bool { return os.Getenv("CORTEX_AUDIT_BITS") == "all" }
 
-// Primes, so that every bit of a byte and every part of a record comes up.
+// bitStep and byteStep return primes for a sample, so that it has every bit of a byte and every
+// part of a record.
 func bitStep() int {
 	if all() {
 		return 1
@@ -76,18 +78,18 @@ func byteStep() int {
 	return 41
 }
 
-// TestEveryFlippedBitIsFound flips bits of every file from which the facts are
-// read: the blocks, the stream's description and its checksum, the manifest. None
-// may be accepted; the manifest alone has bits that do not matter, such as white
-// space, and then everything must be there.
+// TestEveryFlippedBitIsFound flips bits of every file that the facts depend on: the blocks, the
+// stream's description and its checksum, and the manifest. Reading must fail. Only some bits
+// of the manifest are harmless, for example in white space; then reading must return
+// every event.
 func TestEveryFlippedBitIsFound(t *testing.T) {
 	dir, want := stock(t)
-	paths := append(blocks(t, dir), meta(dir, natslog.FactsStream, "meta.inf"), meta(dir, natslog.FactsStream, "meta.sum"), manifestFile(dir))
+	paths := append(blocks(t, dir), natslog.StreamFiles(dir, natslog.FactsStream).DescriptionPath(), natslog.StreamFiles(dir, natslog.FactsStream).ChecksumPath(), manifestFile(dir))
 	step, found, harmless := bitStep(), atomic.Int64{}, atomic.Int64{}
 	var wg sync.WaitGroup
 	const workers = 2
 	for w := range workers {
-		mine := image(t, dir)
+		copied := image(t, dir)
 		wg.Go(func() {
 			for _, path := range paths {
 				rel, err := filepath.Rel(dir, path)
@@ -95,8 +97,8 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				flipAll(t, filepath.Join(mine, rel), w*step, workers*step, func(bit int) {
-					switch v := verdict(mine, want); {
+				flipAll(t, filepath.Join(copied, rel), w*step, workers*step, func(bit int) {
+					switch v := verdict(copied, want); {
 					case v == "" && path == manifestFile(dir):
 						harmless.Add(1)
 					case v == "" || v[0] == 'L':
@@ -111,11 +113,11 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 	wg.Wait()
 	t.Logf("%d bits flipped: %d found, %d harmless", found.Load()+harmless.Load(), found.Load(), harmless.Load())
 	if found.Load() == 0 {
-		t.Error("nothing was found: the test looks at the wrong place")
+		t.Error("no flipped bit was found: the test looks at the wrong files")
 	}
 }
 
-// flipAll flips one bit after the other in a file and puts it back.
+// flipAll flips the bits of a file, one at a time, and restores each.
 func flipAll(t *testing.T, path string, from, step int, look func(bit int)) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -142,32 +144,31 @@ func flipAll(t *testing.T, path string, from, step int, look func(bit int)) {
 	}
 }
 
-// TestEveryCutIsFound cuts the last block off at every byte of its last events,
-// which were acknowledged. A cut behind the manifest's head, as a crash leaves
-// it before anybody was told, is repaired instead.
+// TestEveryCutIsFound truncates the last block at every byte of its last events. These events
+// were acknowledged, so reading must fail.
 func TestEveryCutIsFound(t *testing.T) {
 	dir, want := stock(t)
-	mine := image(t, dir)
-	path := lastBlock(t, mine)
+	copied := image(t, dir)
+	path := lastBlock(t, copied)
 	whole := read(t, path)
 	tail := 0
-	for _, r := range records(t, whole)[facts-8:] {
-		tail += len(r)
+	for _, m := range filestoretest.Read(t, path)[facts-8:] {
+		tail += len(filestoretest.EncodeFor(t, path, m))
 	}
 	for n := len(whole) - tail; n < len(whole); n += byteStep() {
 		write(t, path, whole[:n])
-		if v := verdict(mine, want); v == "" || v[0] == 'L' {
-			t.Errorf("cut off at byte %d of %d: accepted: %s", n, len(whole), v)
+		if v := verdict(copied, want); v == "" || v[0] == 'L' {
+			t.Errorf("truncated at byte %d of %d: accepted: %s", n, len(whole), v)
 		}
 	}
 }
 
-// TestEveryCutBehindTheManifestIsRepaired: what the manifest does not know yet
-// may be half written, and then the log ends before it.
-func TestEveryCutBehindTheManifestIsRepaired(t *testing.T) {
+// TestEveryCutAfterTheManifestIsRepaired truncates an event after the manifest's head. It was not
+// acknowledged, so the log ends before it.
+func TestEveryCutAfterTheManifestIsRepaired(t *testing.T) {
 	dir, want := stock(t)
-	mine := image(t, dir)
-	early := read(t, manifestFile(mine))
+	copied := image(t, dir)
+	early := read(t, manifestFile(copied))
 	last, before := want[facts-1], want[facts-2]
 	for old, now := range map[string]string{
 		string(last.ID): string(before.ID), last.Hash.String(): before.Hash.String(), fmt.Sprintf(`"position": %d`, last.Position): fmt.Sprintf(`"position": %d`, before.Position),
@@ -177,14 +178,14 @@ func TestEveryCutBehindTheManifestIsRepaired(t *testing.T) {
 		}
 		early = bytes.ReplaceAll(early, []byte(old), []byte(now))
 	}
-	write(t, manifestFile(mine), early)
-	path := lastBlock(t, mine)
+	write(t, manifestFile(copied), early)
+	path := lastBlock(t, copied)
 	whole := read(t, path)
-	lies := records(t, whole)
-	for n := len(whole) - len(lies[len(lies)-1]); n < len(whole); n += byteStep() {
+	messages := filestoretest.Read(t, path)
+	for n := len(whole) - len(filestoretest.EncodeFor(t, path, messages[facts-1])); n < len(whole); n += byteStep() {
 		write(t, path, whole[:n])
-		if v := verdict(mine, want[:facts-1]); v != "" {
-			t.Errorf("cut off at byte %d of %d: %s", n, len(whole), v)
+		if v := verdict(copied, want[:facts-1]); v != "" {
+			t.Errorf("truncated at byte %d of %d: %s", n, len(whole), v)
 		}
 	}
 }

@@ -3,112 +3,19 @@ package natslog
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"sync"
-	"time"
-
-	"github.com/google/uuid"
 
 	"cortex/events"
 )
 
-// The limits of the store, unless a [Config] says otherwise.
-const (
-	DefaultMaxBytes = 8 << 30  // of the facts stream
-	DefaultMinFree  = 64 << 20 // bytes that writing leaves free on the disk
-
-	maxRequestBytes = 256 << 20           // of the requests stream
-	maxRequestAge   = 30 * 24 * time.Hour // then a request is forgotten
-	dedupWindow     = 4 * time.Hour       // in which an event id is stored once
-	maxPayloadBytes = 4 << 20             // of one NATS message; an event is smaller
-	serverTimeout   = 5 * time.Second     // for the server in our own process
-)
-
-// Config says where the log is and how it is made the first time.
-type Config struct {
-	// Dir is the state directory. The broker owns Dir/lock, Dir/manifest.json
-	// and Dir/log in it.
-	Dir string
-	// Host is the host of the store to make; "" makes a new one. A store that
-	// is already there must be of this host, if one is given.
-	Host events.HostID
-	// Machine and Build go into the first fact.
-	Machine, Build string
-	// Create makes the store if, and only if, the directory holds none.
-	Create bool
-	// MaxBytes limits the facts stream when it is created. A full log refuses.
-	MaxBytes int64
-	// MinFree is how many bytes must stay free on the disk; below, nothing is
-	// written. The server itself cannot go on after it has met a full disk.
-	MinFree int64
-	// ClusterConfig keeps the log instead of a server in our process; nil is ours.
-	Cluster *ClusterConfig
-	// Listen is HOST:PORT where NATS clients may listen to facts, which is all that
-	// they may; "" is nowhere. The server of a cluster listens for itself.
-	Listen string
-
-	Now    func() time.Time
-	NewID  func() events.ID
-	Logger *slog.Logger
-
-	verifyNewest uint64               // see defaultVerifyNewest
-	syncFile     func(*os.File) error // of the log's blocks
-}
-
-func (c *Config) setDefaults() {
-	if c.verifyNewest == 0 {
-		c.verifyNewest = defaultVerifyNewest
-	}
-	if c.MaxBytes == 0 {
-		c.MaxBytes = DefaultMaxBytes
-	}
-	if c.MinFree == 0 {
-		c.MinFree = DefaultMinFree
-	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	if c.syncFile == nil {
-		c.syncFile = (*os.File).Sync
-	}
-	if c.NewID == nil {
-		c.NewID = func() events.ID { return events.ID(uuid.Must(uuid.NewV7()).String()) }
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-}
-
-func (c *Config) validate() error {
-	if c.Dir == "" {
-		return errors.New("broker: no directory")
-	}
-	if c.MaxBytes < 0 || c.MinFree < 0 {
-		return errors.New("broker: limits must not be negative")
-	}
-	if c.Host != "" {
-		if err := c.Host.Validate(); err != nil {
-			return err
-		}
-	}
-	if c.Cluster != nil && c.Listen != "" {
-		return errors.New("broker: clients of others connect to the cluster, not to us")
-	}
-	return c.Cluster.validate()
-}
-
-func (c *Config) logDir() string { return filepath.Join(c.Dir, "log") }
-
-// Broker owns a state directory and the server on it. Use [Open].
+// Broker owns a state directory and the server that runs on it. [Open] returns one.
 type Broker struct {
 	cfg            Config
 	lock           *lock
 	manifestWriter *manifestWriter
 	engine         *engine
 	log            *factLog
-	requestSyncer  *syncer // of the requests' files
+	requestSyncer  *syncer // of the requests stream
 
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
@@ -116,15 +23,16 @@ type Broker struct {
 
 	mu           sync.Mutex
 	subs         map[*subscription]struct{}
-	lastProgress events.Progress // the newest, for who comes to follow
+	lastProgress events.Progress // the newest, for a follower that starts later
 	closeOnce    sync.Once
 	closeErr     error // of Close
 }
 
-// Open takes the directory, checks what it holds and starts the server. It fails
-// with ErrConflict when another process owns the directory, ErrNotFound when it
-// holds no store and none may be made, and ErrCorrupt when what it holds is not
-// what was written; then nothing in it was changed.
+// Open locks the directory, checks the store in it and starts the server. It fails
+// with ErrConflict when another process owns the directory, with ErrNotFound when
+// there is no store and Config.Create is false, and with ErrCorrupt when the store is
+// damaged. It fails with ErrInternal when the linked nats-server is not one that
+// package filestore was tested with. A failed Open changes nothing in a store.
 func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	cfg.setDefaults()
 	if err := cfg.validate(); err != nil {
@@ -148,8 +56,11 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	return b, nil
 }
 
-// newestFile does what Open promises, under the lock.
+// open is [Open] under the lock.
 func open(ctx context.Context, cfg Config) (*Broker, error) {
+	if err := cfg.openFiles(); err != nil {
+		return nil, err
+	}
 	m, err := inspectDir(cfg)
 	if err != nil {
 		return nil, err
@@ -183,7 +94,7 @@ func open(ctx context.Context, cfg Config) (*Broker, error) {
 	return b, nil
 }
 
-// newBroker wires a running engine into a broker whose log ends at head.
+// newBroker returns a broker on a running engine. Its log ends at head.
 func newBroker(cfg Config, e *engine, m manifest, head events.Link) *Broker {
 	b := &Broker{cfg: cfg, engine: e, requestSyncer: newSyncer(cfg, RequestsStream), subs: map[*subscription]struct{}{}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
@@ -193,8 +104,8 @@ func newBroker(cfg Config, e *engine, m manifest, head events.Link) *Broker {
 	return b
 }
 
-// syncExisting makes durable what a process that was killed had left to the kernel, before
-// anybody is shown it.
+// syncExisting syncs both streams. A process that was killed may have left messages
+// in the kernel's cache; they must be durable before a reader sees them.
 func (b *Broker) syncExisting() error {
 	if err := errors.Join(b.log.syncer.waitDurable(), b.requestSyncer.waitDurable()); err != nil {
 		return &events.Error{Op: "natslog.Open", Kind: events.ErrUnavailable, Subject: b.cfg.logDir(), Err: err}
@@ -202,7 +113,7 @@ func (b *Broker) syncExisting() error {
 	return nil
 }
 
-// abandon stops what was assembled and is not to be used.
+// abandon stops a broker that could not be opened completely.
 func (b *Broker) abandon() {
 	b.cancel()
 	b.wg.Wait()
@@ -217,7 +128,7 @@ func (b *Broker) Log() events.Log { return b.log }
 // Host is the host whose store this is.
 func (b *Broker) Host() events.HostID { return b.log.host }
 
-// Close stops everything and gives the directory up. It is safe to call twice.
+// Close stops the server and unlocks the directory. It is safe to call twice.
 func (b *Broker) Close() error {
 	b.closeOnce.Do(func() {
 		b.engine.stopRetrying()

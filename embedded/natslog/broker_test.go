@@ -14,17 +14,17 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if what := os.Getenv(childVariable); what != "" {
-		os.Exit(runChild(what, os.Getenv("DIR")))
+	if mode := os.Getenv(childVariable); mode != "" {
+		os.Exit(runChild(mode, os.Getenv("DIR")))
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// newestFile opens a broker that is closed when the test ends, at the place of the test.
+// open opens a broker, in the cluster of the test if there is one. The end of the test closes it.
 func open(t testing.TB, cfg natslog.Config) *natslog.Broker {
 	t.Helper()
 	if cfg.Cluster == nil {
-		cfg.Cluster = place
+		cfg.Cluster = testCluster
 	}
 	b, err := natslog.Open(context.Background(), cfg)
 	if err != nil {
@@ -41,7 +41,7 @@ func closeBroker(t testing.TB, b *natslog.Broker) {
 	}
 }
 
-func TestKeepsTheContractOfTheLog(t *testing.T) {
+func TestLogContract(t *testing.T) {
 	logtest.Run(t, func(t *testing.T) (events.Log, func() events.Log) {
 		dir := t.TempDir()
 		b := open(t, natslog.Config{Dir: dir, Create: true})
@@ -53,7 +53,7 @@ func TestKeepsTheContractOfTheLog(t *testing.T) {
 	})
 }
 
-// decodeRequest is a wish to install something.
+// request returns a request to cancel a transaction.
 func request(t testing.TB, b *natslog.Broker) events.Event {
 	t.Helper()
 	id := logtest.NewID()

@@ -4,75 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"cortex/events"
 )
 
-// DefaultRetryTimeout is how long one read or append outlasts a cluster that is away.
-const DefaultRetryTimeout = 2 * time.Minute
-
-// clusterTimeout is how long one question to a cluster waits for its answer. A server
-// that went away does not say so, and asking again does no harm.
-const clusterTimeout = 2 * time.Second
-
-// clusterPullExpiry is how long one asking for messages holds: a server that had it and went
-// away is missed within this time.
-const clusterPullExpiry = 5 * time.Second
-
-// ClusterConfig is how to reach NATS servers of others, with JetStream, that keep the log
-// instead of a server in our process. Several hosts may keep their logs in one.
-type ClusterConfig struct {
-	// URL is where servers listen, several by commas: nats://HOST:PORT or
-	// tls://HOST:PORT. It holds no password.
-	URL string
-	// CA, Cert and Key are files in PEM: who may vouch for the servers, and who we
-	// are to them. "" is the system's authorities, and no certificate.
-	CA, Cert, Key string
-	// Credentials is a file with a user's JWT and seed, or with a seed alone. It is
-	// its owner's alone to read.
-	Credentials string
-	// Replicas is how many servers keep each stream when it is made; 0 is 3 where
-	// there is a cluster, and 1 where there is one server.
-	Replicas int
-	// RetryTimeout is how long one read or append waits for servers that are away; 0 is
-	// [DefaultRetryTimeout].
-	RetryTimeout time.Duration
-}
-
-func (c *ClusterConfig) validate() error {
-	switch {
-	case c == nil:
-		return nil
-	case c.URL == "":
-		return errors.New("broker: no address of a cluster")
-	case (c.Cert == "") != (c.Key == ""):
-		return errors.New("broker: a certificate and its key belong together")
-	case c.Replicas < 0 || c.Replicas > 5:
-		return errors.New("broker: 1 to 5 replicas")
-	}
-	return nil
-}
-
-// wrongLocationError is the refusal of a log that is not where the settings say.
+// wrongLocationError reports that the log is stored in another place than configured: in
+// files or in a cluster.
 func wrongLocationError(cfg Config, m manifest) error {
 	err := &events.Error{
-		Op: "natslog.Open", Kind: events.ErrUsage, Subject: cfg.Dir, Err: errors.New("its log is in files of its own, not in a cluster"),
-		Hint: "unset nats.url, or name another state directory: a log is not moved",
+		Op: "natslog.Open", Kind: events.ErrUsage, Subject: cfg.Dir, Err: errors.New("its log is stored in files, not in a cluster"),
+		Hint: "unset nats.url, or use another state directory; a log cannot be moved to a cluster",
 	}
 	if m.Cluster {
-		err.Err, err.Hint = errors.New("its log is kept by a cluster"), "set nats.url to where it is"
+		err.Err, err.Hint = errors.New("its log is stored in a cluster"), "set nats.url to the address of the cluster"
 	}
 	return err
 }
 
-// openCluster opens the log that a cluster keeps, or makes it when there is no
-// manifest of one and it may be made.
+// openCluster opens the log in a cluster. Without a manifest it creates the log.
 func openCluster(ctx context.Context, cfg Config, m *manifest) (*Broker, error) {
 	if m == nil {
 		m = &manifest{Format: manifestFormat, Creating: true, Cluster: true, Host: cfg.Host, MaxBytes: cfg.MaxBytes}
@@ -95,15 +45,16 @@ func openCluster(ctx context.Context, cfg Config, m *manifest) (*Broker, error) 
 	return b, nil
 }
 
-// openClusterLog checks what the cluster has, and makes what was never made.
+// openClusterLog checks the streams in the cluster. It creates them when the manifest
+// marks the log as unfinished.
 func openClusterLog(ctx context.Context, cfg Config, e *engine, m manifest) (*Broker, error) {
 	s, err := loadSigner(cfg.Dir, m.Creating)
 	if err != nil {
 		return nil, err
 	}
 	e.signer = s
-	born := !m.Creating
-	if !born {
+	exists := !m.Creating
+	if !exists {
 		if m.Streams, err = e.createStreams(ctx, m.MaxBytes); err != nil {
 			return nil, &events.Error{Op: "natslog.openCluster", Kind: kindOf(err), Subject: cfg.Cluster.URL, Err: err}
 		}
@@ -119,7 +70,7 @@ func openClusterLog(ctx context.Context, cfg Config, e *engine, m manifest) (*Br
 	w, err := b.log.verifyNewest(ctx, m, last)
 	if err == nil && last == 0 {
 		err = b.appendFirstFact(ctx, m)
-	} else if err == nil && !born {
+	} else if err == nil && !exists {
 		err = b.manifestWriter.markCreated()
 	}
 	if err != nil {
@@ -133,8 +84,8 @@ func openClusterLog(ctx context.Context, cfg Config, e *engine, m manifest) (*Br
 	return b, nil
 }
 
-// lastPosition is the position of the log's last event. A server that has just begun to lead
-// may not know yet all that was acknowledged, so less than known is asked for again.
+// lastPosition returns the position of the log's last event. It asks again while that is
+// less than known, because a new leader may not have every event yet.
 func (e *engine) lastPosition(ctx context.Context, known events.Position) (last events.Position, err error) {
 	const tries = 20
 	for range tries {
@@ -157,10 +108,11 @@ func (e *engine) lastPosition(ctx context.Context, known events.Position) (last 
 	return last, err
 }
 
-// verifyNewest checks the newest events of a cluster's log, up to last, before it is used.
+// verifyNewest checks the newest events of a log in a cluster, up to last, before the log
+// opens.
 func (l *factLog) verifyNewest(ctx context.Context, m manifest, last events.Position) (verifiedRange, error) {
 	if m.Creating && last > 1 {
-		return verifiedRange{}, corruptError(l.engine.streamName(FactsStream), errors.New("the log was never made, but there are events in it"))
+		return verifiedRange{}, corruptError(l.engine.streamName(FactsStream), errors.New("the manifest marks the log as unfinished, but there are events in it"))
 	}
 	if last == 0 && m.Creating {
 		return verifiedRange{first: 1}, nil
@@ -188,8 +140,8 @@ func (l *factLog) verifyNewest(ctx context.Context, m manifest, last events.Posi
 	return verifiedRange{first: c.first, beforeFirst: c.beforeFirst, last: c.prev}, nil
 }
 
-// verifyOlderInCluster checks what lies before the window, while the log is in use. When it
-// finds a fault the log becomes read-only.
+// verifyOlderInCluster checks the events before w while the log is in use. When it finds a
+// fault it makes the log read-only.
 func (l *factLog) verifyOlderInCluster(ctx context.Context, w verifiedRange) {
 	c := chainVerifier{host: l.host}
 	for r, err := range l.scan(ctx, events.Query{}, events.Position(w.first-1)) {
@@ -201,7 +153,7 @@ func (l *factLog) verifyOlderInCluster(ctx context.Context, w verifiedRange) {
 		case events.KindOf(err) == events.ErrCorrupt:
 			l.markReadOnly(err)
 			return
-		default: // it went away, or we leave: the next start looks again
+		default: // unreachable, or the broker is closing: the next start checks again
 			l.cfg.Logger.Warn("older events were not checked", "error", err)
 			return
 		}
@@ -209,128 +161,4 @@ func (l *factLog) verifyOlderInCluster(ctx context.Context, w verifiedRange) {
 	if uint64(c.prev.Position)+1 != w.first || c.prev.Hash != w.beforeFirst {
 		l.markReadOnly(corruptError(FactsStream, fmt.Errorf("event %d does not follow event %d", w.first, c.prev.Position)))
 	}
-}
-
-// dialCluster connects to the cluster, once; from then on the connection comes back by itself.
-func dialCluster(cfg Config, h events.HostID) (*engine, error) {
-	c := *cfg.Cluster
-	if c.RetryTimeout == 0 {
-		c.RetryTimeout = DefaultRetryTimeout
-	}
-	e := &engine{cluster: &c, requestTimeout: clusterTimeout, host: h, retryQuit: make(chan struct{})}
-	opts, err := c.connectOptions()
-	if err != nil {
-		return nil, err
-	}
-	for name, conn := range map[string]**nats.Conn{"cortex": &e.conn, "cortex-reads": &e.readConn} {
-		*conn, err = nats.Connect(c.URL, append(opts, nats.Name(name+" "+string(h)),
-			nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-				cfg.Logger.Warn("the cluster is away", "name", name, "error", err)
-			}),
-			nats.ReconnectHandler(func(*nats.Conn) { cfg.Logger.Info("the cluster is back", "name", name) }),
-			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-				cfg.Logger.Warn("nats connection", "name", name, "error", err)
-			}))...)
-		if err != nil {
-			e.stop()
-			return nil, &events.Error{Op: "natslog.dial", Kind: events.ErrUnavailable, Subject: c.URL, Err: err, Hint: "is the cluster up, and do nats.url, nats.ca and nats.credentials fit it?"}
-		}
-	}
-	if e.js, err = jetstream.New(e.conn, jetstream.WithDefaultTimeout(clusterTimeout)); err != nil {
-		e.stop()
-		return nil, err
-	}
-	return e, nil
-}
-
-// connectOptions are those of both connections. What is published while the cluster is away
-// fails at once, and is tried again by who knows what it is.
-func (c *ClusterConfig) connectOptions() ([]nats.Option, error) {
-	opts := []nats.Option{
-		nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectBufSize(-1),
-		nats.Timeout(serverTimeout), nats.PingInterval(10 * time.Second), nats.MaxPingsOutstanding(2),
-	}
-	if c.CA != "" {
-		opts = append(opts, nats.RootCAs(c.CA))
-	}
-	if c.Cert != "" {
-		opts = append(opts, nats.ClientCert(c.Cert, c.Key))
-	}
-	if c.Credentials == "" {
-		return opts, nil
-	}
-	fail := func(err error) ([]nats.Option, error) {
-		return nil, &events.Error{Op: "natslog.dial", Kind: events.ErrUsage, Subject: c.Credentials, Err: err, Hint: "nats.credentials names a file of the daemon's user, mode 0600, with a user's JWT and seed, or a seed"}
-	}
-	info, err := os.Stat(c.Credentials)
-	if err != nil {
-		return fail(err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return fail(fmt.Errorf("others may read it: its mode is %#o", info.Mode().Perm()))
-	}
-	text, err := os.ReadFile(c.Credentials)
-	if err != nil {
-		return fail(err)
-	}
-	if strings.Contains(string(text), "NATS USER JWT") {
-		return append(opts, nats.UserCredentials(c.Credentials)), nil
-	}
-	seed, err := nats.NkeyOptionFromSeed(c.Credentials)
-	if err != nil {
-		return fail(errors.New("no seed of a user is in it"))
-	}
-	return append(opts, seed), nil
-}
-
-// replicas is how many servers are to keep a stream.
-func (e *engine) replicas() int {
-	switch {
-	case e.cluster == nil:
-		return 1
-	case e.cluster.Replicas > 0:
-		return e.cluster.Replicas
-	case e.conn.ConnectedClusterName() != "":
-		return 3
-	}
-	return 1
-}
-
-// withRetry does what may fail because the cluster is away, again and again until it
-// succeeds, fails for another reason, or patience ends. A server in our own process
-// is not away: there it is done once.
-func (e *engine) withRetry(ctx context.Context, do func() error) error {
-	if e.cluster == nil {
-		return do()
-	}
-	ctx, cancel := context.WithTimeout(ctx, e.cluster.RetryTimeout)
-	defer cancel()
-	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		err := do()
-		if err == nil || !isTransient(err) {
-			return err
-		}
-		t := time.NewTimer(pause)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return err
-		case <-e.retryQuit:
-			t.Stop()
-			return err
-		}
-	}
-}
-
-// isTransient reports whether trying again may help.
-func isTransient(err error) bool {
-	var api *jetstream.APIError
-	switch {
-	case kindOf(err) != events.ErrUnavailable, errors.Is(err, errClosed), errors.Is(err, errNoMessage):
-		return false
-	case errors.As(err, &api):
-		return api.Code < 400 || api.Code >= 500 || api.Code == 409 // their own troubles; the same is on its way already
-	}
-	return true
 }

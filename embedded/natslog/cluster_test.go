@@ -19,29 +19,29 @@ import (
 	"cortex/events/logtest"
 )
 
-// place is where [newestFile] keeps logs: nil in our own process.
-var place *natslog.ClusterConfig
+// testCluster is the cluster in which open stores logs; nil means a server in this process.
+var testCluster *natslog.ClusterConfig
 
-// TestWithServersOfOthers runs what must hold wherever the log is kept: over one
-// server and over a cluster of three, each with TLS and credentials.
-func TestWithServersOfOthers(t *testing.T) {
+// TestClusterRunsTheOtherTests runs tests again that must pass wherever the log is stored: with
+// one server and with a cluster of three, each with TLS and credentials.
+func TestClusterRunsTheOtherTests(t *testing.T) {
 	same := map[string]func(*testing.T){
-		"the contract of the log":             TestKeepsTheContractOfTheLog,
-		"a hundred appenders":                 TestAHundredAppendersAtOnceKeepTheChain,
-		"a lost answer":                       TestALostAnswerIsFoundOut,
-		"requests are stored once":            TestARequestIsStoredOnce,
-		"no request to this host":             TestWhatIsNoRequestToThisHostIsNotStored,
-		"a stored message is read again":      TestAStoredMessageIsReadAgain,
-		"progress":                            TestProgressReachesThoseWhoFollow,
-		"a message is the event":              TestAMessageIsTheEvent,
-		"a refused message comes again first": TestARefusedMessageComesAgainBeforeTheNext,
-		"a name goes on where it stopped":     TestANameGoesOnWhereItStopped,
+		"the contract of the log":        TestLogContract,
+		"a hundred appenders":            TestAppendConcurrentlyKeepsTheChain,
+		"a lost answer":                  TestAppendWithLostAnswer,
+		"requests are stored once":       TestSubmitStoresRequestOnce,
+		"invalid requests":               TestSubmitRefusesInvalidRequests,
+		"reading a message":              TestReadMessage,
+		"progress":                       TestProgressReachesFollowers,
+		"a message is the event":         TestSubscribeMessageIsTheEvent,
+		"a nacked message comes first":   TestSubscribeNackedMessageComesFirst,
+		"a subscription resumes by name": TestSubscribeResumesByName,
 	}
 	for _, n := range []int{1, 3} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			c := natstest.New(t, n)
-			place = c.Config()
-			defer func() { place = nil }()
+			testCluster = c.Config()
+			defer func() { testCluster = nil }()
 			for name, test := range same {
 				t.Run(name, test)
 			}
@@ -49,25 +49,25 @@ func TestWithServersOfOthers(t *testing.T) {
 	}
 }
 
-// on opens a log that a cluster keeps.
+// on opens a log in a cluster.
 func on(t *testing.T, c *natstest.Cluster, dir string) *natslog.Broker {
 	t.Helper()
 	return open(t, natslog.Config{Dir: dir, Create: true, Cluster: c.Config()})
 }
 
-func TestNothingIsLostWhenServersGoAndComeBack(t *testing.T) {
-	for name, away := range map[string]func(c *natstest.Cluster, goesOn func()){
-		"one after the other": func(c *natstest.Cluster, goesOn func()) {
+func TestClusterOutageLosesNothing(t *testing.T) {
+	for name, outage := range map[string]func(c *natstest.Cluster, waitForProgress func()){
+		"one after the other": func(c *natstest.Cluster, waitForProgress func()) {
 			for i := range 3 {
 				c.Stop(i)
-				goesOn() // two of three are enough
+				waitForProgress() // two of three are enough
 				time.Sleep(awayFor())
 				c.Start(i)
-				time.Sleep(2 * time.Second) // it catches up: when the next goes, two must have everything
+				time.Sleep(2 * time.Second) // it catches up; when the next server stops, two must have every event
 			}
 		},
-		"all at once": func(c *natstest.Cluster, goesOn func()) {
-			goesOn()
+		"all at once": func(c *natstest.Cluster, waitForProgress func()) {
+			waitForProgress()
 			c.StopAll()
 			time.Sleep(awayFor())
 			c.StartAll()
@@ -78,28 +78,28 @@ func TestNothingIsLostWhenServersGoAndComeBack(t *testing.T) {
 			dir := t.TempDir()
 			b := on(t, c, dir)
 			w := startWork(t, b)
-			away(c, w.goesOn)
-			w.goesOn()
+			outage(c, w.waitForProgress)
+			w.waitForProgress()
 			acked := w.stop()
 			all := logtest.VerifyAll(t, b.Log())
 			for _, r := range all {
 				if p, ok := acked[r.ID]; ok && p != r.Position {
-					t.Errorf("%s was acknowledged at %d and lies at %d", r.ID, p, r.Position)
+					t.Errorf("%s was acknowledged at %d and is stored at %d", r.ID, p, r.Position)
 				}
 				delete(acked, r.ID)
 			}
 			if len(acked) > 0 {
-				t.Errorf("%d acknowledged events are gone of %d", len(acked), len(all))
+				t.Errorf("%d acknowledged events of %d are lost", len(acked), len(all))
 			}
 			closeBroker(t, b)
 			if got := len(logtest.VerifyAll(t, on(t, c, dir).Log())); got != len(all) {
-				t.Errorf("%d events after opening again, not %d", got, len(all))
+				t.Errorf("%d events after opening again, want %d", got, len(all))
 			}
 		})
 	}
 }
 
-// work appends from five goroutines, and handles what was appended.
+// work appends events from five goroutines and handles them.
 type work struct {
 	t      *testing.T
 	cancel context.CancelFunc
@@ -113,7 +113,7 @@ type work struct {
 func startWork(t *testing.T, b *natslog.Broker) *work {
 	t.Helper()
 	w := &work{t: t, acked: map[events.ID]events.Position{}, seen: map[string]bool{}}
-	// A message that was on its way when a server went comes again after AckWait.
+	// A message that was in flight when a server stopped comes again after AckWait.
 	sub := b.Subscriber(natslog.SubscriberConfig{Durable: "worker", AckWait: 2 * time.Second, CloseTimeout: 20 * time.Millisecond})
 	messages, err := sub.Subscribe(t.Context(), events.KindFilter(b.Host(), events.KindCancelled))
 	check(t, err)
@@ -145,8 +145,8 @@ func startWork(t *testing.T, b *natslog.Broker) *work {
 	return w
 }
 
-// goesOn waits until more is appended and more is handled than now.
-func (w *work) goesOn() {
+// waitForProgress waits until more events are appended and handled.
+func (w *work) waitForProgress() {
 	w.t.Helper()
 	count := func() (int, int) {
 		w.mu.Lock()
@@ -160,7 +160,7 @@ func (w *work) goesOn() {
 		}
 	}
 	a, s := count()
-	w.t.Errorf("it does not go on: %d appended, then %d; %d handled, then %d", acked, a, seen, s)
+	w.t.Errorf("no progress: %d appended, then %d; %d handled, then %d", acked, a, seen, s)
 }
 
 func (w *work) stop() map[events.ID]events.Position {
@@ -169,7 +169,7 @@ func (w *work) stop() map[events.ID]events.Position {
 	return w.acked
 }
 
-// awayFor is how long servers are away: a minute in the long form.
+// awayFor returns how long servers are stopped: a minute with CORTEX_CRASH=long.
 func awayFor() time.Duration {
 	if os.Getenv("CORTEX_CRASH") == "long" {
 		return time.Minute
@@ -177,7 +177,7 @@ func awayFor() time.Duration {
 	return time.Second
 }
 
-func TestWhoWaitsForAClusterIsToldAndCanLeave(t *testing.T) {
+func TestClusterUnreachableEndsWithAnError(t *testing.T) {
 	c := natstest.New(t, 1)
 	cfg := natslog.Config{Dir: t.TempDir(), Create: true, Cluster: c.Config()}
 	cfg.Cluster.RetryTimeout = 300 * time.Millisecond
@@ -191,14 +191,14 @@ func TestWhoWaitsForAClusterIsToldAndCanLeave(t *testing.T) {
 		t.Errorf("submit: %v, want unavailable", err)
 	}
 	if h := b.Health(t.Context()); h.Writable || h.Problem == nil {
-		t.Errorf("health says %+v", h)
+		t.Errorf("health: %+v", h)
 	}
 	if _, err := natslog.Open(t.Context(), natslog.Config{Dir: t.TempDir(), Create: true, Cluster: c.Config()}); events.KindOf(err) != events.ErrUnavailable {
 		t.Errorf("open: %v, want unavailable", err)
 	}
 	c.StartAll()
 	r, err := b.Log().Append(t.Context(), e, events.NoExpectation)
-	for end := time.Now().Add(patience); err != nil && time.Now().Before(end); {
+	for end := time.Now().Add(deliveryTimeout); err != nil && time.Now().Before(end); {
 		r, err = b.Log().Append(t.Context(), e, events.NoExpectation)
 	}
 	if err != nil || r.Position != 2 {
@@ -221,55 +221,54 @@ func TestWhoWaitsForAClusterIsToldAndCanLeave(t *testing.T) {
 	}
 }
 
-func TestACreationThatWasCutOffGoesOn(t *testing.T) {
+func TestClusterCreateResumesAfterInterruption(t *testing.T) {
 	c := natstest.New(t, 1)
 	dir := t.TempDir()
 	b := on(t, c, dir)
 	host := b.Host()
 	closeBroker(t, b)
 	m := string(read(t, manifestFile(dir)))
-	unborn := strings.Replace(m, `"host"`, `"creating": true, "host"`, 1)
-	write(t, manifestFile(dir), []byte(unborn))
+	unfinished := strings.Replace(m, `"host"`, `"creating": true, "host"`, 1)
+	write(t, manifestFile(dir), []byte(unfinished))
 	b = on(t, c, dir)
 	if b.Host() != host || len(logtest.VerifyAll(t, b.Log())) != 1 {
 		t.Errorf("host %s, was %s", b.Host(), host)
 	}
 	fill(t, b.Log(), 1)
 	closeBroker(t, b)
-	write(t, manifestFile(dir), []byte(unborn))
-	turnedAway(t, natslog.Config{Dir: dir, Create: true, Cluster: c.Config()}, events.ErrCorrupt, "never made")
+	write(t, manifestFile(dir), []byte(unfinished))
+	refusedWith(t, natslog.Config{Dir: dir, Create: true, Cluster: c.Config()}, events.ErrCorrupt, "marks the log as unfinished")
 }
 
-// turnedAway makes sure that a log is not opened, and why.
-func turnedAway(t *testing.T, cfg natslog.Config, kind events.ErrorKind, says string) {
+// refusedWith checks that a log is refused and why.
+func refusedWith(t *testing.T, cfg natslog.Config, kind events.ErrorKind, wantText string) {
 	t.Helper()
 	b, err := natslog.Open(t.Context(), cfg)
 	if err == nil {
 		closeBroker(t, b)
 	}
-	if events.KindOf(err) != kind || !strings.Contains(fmt.Sprint(err), says) {
-		t.Errorf("%v, want %s that says %q", err, kind, says)
+	if events.KindOf(err) != kind || !strings.Contains(fmt.Sprint(err), wantText) {
+		t.Errorf("%v, want %s with %q", err, kind, wantText)
 	}
 }
 
-// TestWhatOthersDoToAClustersLogIsFound changes the streams as somebody may who
-// administers the cluster.
-func TestWhatOthersDoToAClustersLogIsFound(t *testing.T) {
+// TestClusterChangesByOthersAreFound changes the streams as an administrator of the cluster can.
+func TestClusterChangesByOthersAreFound(t *testing.T) {
 	facts := func(b *natslog.Broker) string { return natslog.FactsStream + "_" + string(b.Host()) }
 	for name, tt := range map[string]struct {
-		do   func(ctx context.Context, js jetstream.JetStream, stream string) error
-		says string
+		do       func(ctx context.Context, js jetstream.JetStream, stream string) error
+		wantText string
 	}{
 		"the stream removed": {func(ctx context.Context, js jetstream.JetStream, s string) error {
 			return js.DeleteStream(ctx, s)
 		}, "cannot open"},
-		"the stream made anew": {func(ctx context.Context, js jetstream.JetStream, s string) error {
+		"the stream created again": {func(ctx context.Context, js jetstream.JetStream, s string) error {
 			return again(ctx, js, s)
-		}, "the manifest knows"},
+		}, "stream in the manifest"},
 		"old events dropped": {func(ctx context.Context, js jetstream.JetStream, s string) error {
 			return change(ctx, js, s, func(c *jetstream.StreamConfig) { c.MaxMsgs = 3 })
 		}, "configuration was changed"},
-		"old events dropped, and back": {func(ctx context.Context, js jetstream.JetStream, s string) error {
+		"old events dropped, and the limit restored": {func(ctx context.Context, js jetstream.JetStream, s string) error {
 			return errors.Join(
 				change(ctx, js, s, func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 3, jetstream.DiscardOld }),
 				change(ctx, js, s, func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = -1, jetstream.DiscardNew }))
@@ -285,23 +284,23 @@ func TestWhatOthersDoToAClustersLogIsFound(t *testing.T) {
 			js, err := jetstream.New(c.Connect())
 			check(t, err)
 			check(t, tt.do(t.Context(), js, stream))
-			turnedAway(t, natslog.Config{Dir: dir, Cluster: c.Config()}, events.ErrCorrupt, tt.says)
+			refusedWith(t, natslog.Config{Dir: dir, Cluster: c.Config()}, events.ErrCorrupt, tt.wantText)
 		})
 	}
-	t.Run("its key lost", func(t *testing.T) {
+	t.Run("a missing key", func(t *testing.T) {
 		c := natstest.New(t, 1)
 		dir := t.TempDir()
 		closeBroker(t, on(t, c, dir))
 		check(t, os.Remove(filepath.Join(dir, "cluster.key")))
-		turnedAway(t, natslog.Config{Dir: dir, Cluster: c.Config()}, events.ErrCorrupt, "key")
+		refusedWith(t, natslog.Config{Dir: dir, Cluster: c.Config()}, events.ErrCorrupt, "key")
 	})
-	t.Run("settings that mean another place", func(t *testing.T) {
+	t.Run("settings with another location", func(t *testing.T) {
 		c := natstest.New(t, 1)
 		there, here := t.TempDir(), t.TempDir()
 		closeBroker(t, on(t, c, there))
 		closeBroker(t, open(t, natslog.Config{Dir: here, Create: true}))
-		turnedAway(t, natslog.Config{Dir: there, Create: true}, events.ErrUsage, "kept by a cluster")
-		turnedAway(t, natslog.Config{Dir: here, Create: true, Cluster: c.Config()}, events.ErrUsage, "files of its own")
+		refusedWith(t, natslog.Config{Dir: there, Create: true}, events.ErrUsage, "stored in a cluster")
+		refusedWith(t, natslog.Config{Dir: here, Create: true, Cluster: c.Config()}, events.ErrUsage, "stored in files")
 	})
 }
 
@@ -329,9 +328,9 @@ func again(ctx context.Context, js jetstream.JetStream, stream string) error {
 	return err
 }
 
-// TestNobodyElseWritesAFactOrARequest publishes, with every right in the cluster, what
-// this machine would act on: an approval, with a chain that fits.
-func TestNobodyElseWritesAFactOrARequest(t *testing.T) {
+// TestClusterUnsignedMessagesAreRefused publishes an approval with a valid chain, with all
+// permissions in the cluster but without the key.
+func TestClusterUnsignedMessagesAreRefused(t *testing.T) {
 	c := natstest.New(t, 1)
 	t.Run("a request", func(t *testing.T) {
 		b := on(t, c, t.TempDir())
@@ -340,7 +339,7 @@ func TestNobodyElseWritesAFactOrARequest(t *testing.T) {
 		check(t, natslog.Forge(t.Context(), c.Connect(), events.Record{Event: forged}, events.RequestSubject(forged)))
 		mine := submit(t, b)
 		if m := next(t, got); m.UUID != string(mine.ID) {
-			t.Errorf("the forged request is acted on: %v", m.Metadata)
+			t.Errorf("the forged request was delivered: %v", m.Metadata)
 		} else {
 			m.Ack()
 		}
@@ -360,45 +359,45 @@ func TestNobodyElseWritesAFactOrARequest(t *testing.T) {
 		check(t, natslog.Forge(t.Context(), c.Connect(), r, events.FactSubject(e)))
 		select {
 		case m := <-got:
-			t.Errorf("the forged approval is acted on: %v", m.Metadata)
+			t.Errorf("the forged approval was delivered: %v", m.Metadata)
 		case <-time.After(300 * time.Millisecond):
 		}
 		own := logtest.NewEvent(t, b.Host(), logtest.NewTransaction(), &events.Cancelled{})
 		if _, err := b.Log().Append(t.Context(), own, events.NoExpectation); events.KindOf(err) != events.ErrCorrupt {
-			t.Errorf("append behind it: %v, want corrupt", err)
+			t.Errorf("append after it: %v, want corrupt", err)
 		}
 		closeBroker(t, b)
-		turnedAway(t, natslog.Config{Dir: dir, Cluster: c.Config()}, events.ErrCorrupt, "not written by this host")
+		refusedWith(t, natslog.Config{Dir: dir, Cluster: c.Config()}, events.ErrCorrupt, "no valid signature of this host")
 	})
 }
 
-func TestACredentialsFileOfOthersIsRefused(t *testing.T) {
+func TestClusterRefusesCredentialsReadableByOthers(t *testing.T) {
 	c := natstest.New(t, 1)
 	cfg := natslog.Config{Dir: t.TempDir(), Create: true, Cluster: c.Config()}
 	check(t, os.Chmod(cfg.Cluster.Credentials, 0o640))
-	turnedAway(t, cfg, events.ErrUsage, "others may read it")
+	refusedWith(t, cfg, events.ErrUsage, "other users have access")
 	cfg.Cluster.Credentials = filepath.Join(t.TempDir(), "none")
 	write(t, cfg.Cluster.Credentials, []byte("nothing"))
 	check(t, os.Chmod(cfg.Cluster.Credentials, 0o600))
-	turnedAway(t, cfg, events.ErrUsage, "no seed")
+	refusedWith(t, cfg, events.ErrUsage, "no seed")
 	cfg.Cluster.Credentials = ""
-	turnedAway(t, cfg, events.ErrUnavailable, "")
+	refusedWith(t, cfg, events.ErrUnavailable, "")
 	cfg.Cluster = c.Config()
 	check(t, os.Chmod(cfg.Cluster.Credentials, 0o600))
 	cfg.Cluster.CA = ""
-	turnedAway(t, cfg, events.ErrUnavailable, "certificate")
+	refusedWith(t, cfg, events.ErrUnavailable, "certificate")
 }
 
-// TestTheRightsInTheDocumentAreEnough works as a user with the rights that docs/nats.md
-// lists, and makes sure that they are not enough to harm the log.
-func TestTheRightsInTheDocumentAreEnough(t *testing.T) {
+// TestClusterDocumentedPermissionsSuffice uses the log as a user with the permissions in
+// docs/nats.md, and checks that this user cannot delete the log.
+func TestClusterDocumentedPermissionsSuffice(t *testing.T) {
 	c := natstest.New(t, 1)
 	host := events.HostID(logtest.NewID())
 	publish, subscribed := rights(t, host)
 	c.Restrict(publish, subscribed)
 	dir := t.TempDir()
 	cfg := natslog.Config{Dir: dir, Host: host, Create: true, Cluster: c.Config()}
-	cfg.Cluster.RetryTimeout = patience
+	cfg.Cluster.RetryTimeout = deliveryTimeout
 	b := open(t, cfg)
 	fill(t, b.Log(), 700)
 	got, _ := subscribe(t, b, events.RequestFilter(host))
@@ -424,7 +423,7 @@ func TestTheRightsInTheDocumentAreEnough(t *testing.T) {
 	told := b.FollowProgress(ctx, mine)
 	b.SendProgress(events.Progress{Transaction: mine, Message: "x"})
 	if p := <-told; p.Message != "x" {
-		t.Errorf("told %+v", p)
+		t.Errorf("progress %+v", p)
 	}
 	cancel()
 	before := len(logtest.VerifyAll(t, b.Log()))
@@ -432,23 +431,23 @@ func TestTheRightsInTheDocumentAreEnough(t *testing.T) {
 	check(t, err)
 	stream := natslog.FactsStream + "_" + string(host)
 	if js.DeleteStream(t.Context(), stream) == nil || again(t.Context(), js, stream) == nil {
-		t.Error("they are enough to remove the log")
+		t.Error("the permissions allow deleting the stream")
 	}
 	closeBroker(t, b)
 	cfg.Create = false
 	if got := len(logtest.VerifyAll(t, open(t, cfg).Log())); got != before {
-		t.Errorf("%d events, not %d", got, before)
+		t.Errorf("%d events, want %d", got, before)
 	}
 }
 
-// rights reads what the document says that the daemon's user needs.
+// rights returns the permissions in docs/nats.md.
 func rights(t *testing.T, host events.HostID) (publish, subscribe []string) {
 	t.Helper()
 	text := string(read(t, "../../docs/nats.md"))
 	_, block, _ := strings.Cut(text, "```\npublish\n")
 	block, _, found := strings.Cut(block, "```")
 	if !found {
-		t.Fatal("docs/nats.md has no list of rights")
+		t.Fatal("docs/nats.md has no list of permissions")
 	}
 	first, second, _ := strings.Cut(strings.ReplaceAll(block, "HOST", string(host)), "subscribe\n")
 	return strings.Fields(first), strings.Fields(second)

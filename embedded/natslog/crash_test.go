@@ -17,19 +17,19 @@ import (
 	"cortex/events/logtest"
 )
 
-// childVariable makes the test binary a process that uses a store.
+// childVariable makes the test binary run runChild instead of the tests.
 const childVariable = "CORTEX_TEST_BROKER_CHILD"
 
-// runChild is the other process: it opens a store, appends from several
-// goroutines and prints what was acknowledged, until it is killed.
-func runChild(what, dir string) int {
-	b, err := natslog.Open(context.Background(), natslog.Config{Dir: dir, Create: what != "open"})
+// runChild opens a store. In the mode "append" it appends from several goroutines and prints each
+// acknowledged event, until it is killed.
+func runChild(mode, dir string) int {
+	b, err := natslog.Open(context.Background(), natslog.Config{Dir: dir, Create: mode != "open"})
 	if err != nil {
 		fmt.Println(err)
 		return 1
 	}
 	fmt.Println("opened")
-	if what != "append" {
+	if mode != "append" {
 		return 0
 	}
 	var mu sync.Mutex
@@ -57,16 +57,16 @@ func runChild(what, dir string) int {
 	return 0
 }
 
-// process is a child that is killed at the latest when the test ends.
+// process is a child process. The end of the test kills it.
 type process struct {
 	cmd *exec.Cmd
 	out *bufio.Reader
 }
 
-func child(t *testing.T, what, dir string) *process {
+func child(t *testing.T, mode, dir string) *process {
 	t.Helper()
-	cmd := exec.Command(os.Args[0]) //nolint:gosec // this very binary
-	cmd.Env = append(os.Environ(), childVariable+"="+what, "DIR="+dir)
+	cmd := exec.Command(os.Args[0]) //nolint:gosec // this binary
+	cmd.Env = append(os.Environ(), childVariable+"="+mode, "DIR="+dir)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	check(t, err)
@@ -88,7 +88,7 @@ func (p *process) output(t *testing.T) string {
 	return string(b)
 }
 
-func TestNothingAcknowledgedIsLostByKill9(t *testing.T) {
+func TestAppendSurvivesKill9(t *testing.T) {
 	dir := t.TempDir()
 	acked := map[events.ID]events.Position{}
 	for _, lines := range []int{1, 40, 200, 333} {
@@ -97,7 +97,7 @@ func TestNothingAcknowledgedIsLostByKill9(t *testing.T) {
 			acknowledge(t, p, acked)
 		}
 		check(t, p.cmd.Process.Kill())
-		rest := p.output(t) // what it still had said
+		rest := p.output(t) // its remaining output
 		p.out = bufio.NewReader(bytes.NewBufferString(rest))
 		for bytes.Count([]byte(rest), []byte("\n")) > 0 {
 			if !acknowledge(t, p, acked) {
@@ -119,11 +119,11 @@ func TestNothingAcknowledgedIsLostByKill9(t *testing.T) {
 		closeBroker(t, b)
 	}
 	if len(acked) < 500 {
-		t.Errorf("only %d events: the test proves little", len(acked))
+		t.Errorf("only %d events: the test needs more", len(acked))
 	}
 }
 
-// acknowledge reads one line of a child; false when there is no whole one.
+// acknowledge reads one line of a child. It returns false when there is no complete line.
 func acknowledge(t *testing.T, p *process, acked map[events.ID]events.Position) bool {
 	t.Helper()
 	line, err := p.out.ReadString('\n')
@@ -136,13 +136,13 @@ func acknowledge(t *testing.T, p *process, acked map[events.ID]events.Position) 
 	var at events.Position
 	var id events.ID
 	if _, err := fmt.Sscanf(line, "stored %d %s", &at, &id); err != nil {
-		t.Fatalf("the child says %q", line)
+		t.Fatalf("the child printed %q", line)
 	}
 	acked[id] = at
 	return true
 }
 
-func TestACreationKilledAtAnyTimeLeavesADirectoryThatCanBeOpened(t *testing.T) {
+func TestCreateSurvivesKill9(t *testing.T) {
 	for after := time.Duration(0); after < 60*time.Millisecond; after += 4 * time.Millisecond {
 		dir := t.TempDir()
 		p := child(t, "create", dir)

@@ -1,26 +1,27 @@
-// Package natslog runs NATS JetStream inside our process and keeps a host's log
-// of facts on it. It is the only package that imports nats-server, but for brokertest, which
-// runs servers for tests.
+// Package natslog runs NATS JetStream inside the process and stores a host's log
+// of facts in it. With a [ClusterConfig] the servers of a cluster store the log.
 //
 // It promises:
 //
-//   - One owner. The state directory is locked for the broker's life; a second
-//     one is refused, in this process and in any other.
-//   - Nothing is created, adopted, repaired or deleted by chance. Streams are
-//     made once, in an empty directory and only when asked. At every later start
-//     the files are read before the server may touch them: they are compared
-//     with a manifest kept outside JetStream, their checksums and the hash chain
-//     of the facts are checked, and what differs is refused with
-//     events.ErrCorrupt, naming what is wrong.
-//   - Durable appends. What [events.Log] acknowledges or shows has been synced to disk,
-//     together with what was appended at once; it survives kill -9 and the loss of power.
-//   - Where servers of others keep the log (see [ClusterConfig]), the same but for the
-//     files: what is not sealed by this host is neither read nor acted on, and what
-//     fails because they are away is done again until patience ends.
-//   - Guests (see Config.Listen) hear facts, and can do nothing else.
-//   - Requests are stored in a stream of their own, once for each event id.
+//   - One owner. [Open] locks the state directory until Close. A second Open is
+//     refused, in this process and in any other.
+//   - The package never creates, repairs or deletes a store unasked. Streams are
+//     created once, in an empty directory and only with Config.Create. At every later
+//     start the files are checked before the server starts: their checksums, the
+//     hash chain of the facts, and the manifest, which is stored outside JetStream. A
+//     store that differs is refused with events.ErrCorrupt, and the error names the
+//     difference.
+//   - Durable appends. Every event that [events.Log] acknowledges or returns is on
+//     disk. It survives kill -9 and a power failure. Concurrent appends share a sync.
+//   - Requests have a stream of their own, which stores each event id once.
 //   - Subscriptions are durable, ordered and at least once; see [Broker.Subscriber].
+//   - Clients that connect to Config.Listen can read facts and nothing else.
+//   - With a cluster the same holds, except for the files. Messages without this
+//     host's signature are refused. Operations that fail because the cluster is
+//     unreachable are retried for [ClusterConfig.RetryTimeout].
 //
-// Everything is safe for concurrent use. Close ends every subscription, reader
-// and follower that is still open.
+// The format of the server's files is known to package filestore only.
+//
+// All functions are safe for concurrent use. [Broker.Close] ends every open
+// subscription, reader and follower.
 package natslog

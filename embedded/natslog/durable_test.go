@@ -9,17 +9,16 @@ import (
 	"cortex/events/logtest"
 )
 
-// The server hands a fact to subscribers before its appender has the answer; a
-// worker that looked into the log then would not find what it reacts to, and
-// would take it for done with.
-func TestAFactThatIsDeliveredIsInTheLog(t *testing.T) {
+// The server delivers a fact to subscribers before it answers the append. A handler that reads
+// the log then must find the fact.
+func TestSubscribeDeliversFactsThatTheLogHas(t *testing.T) {
 	b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 	messages, err := b.Subscriber(natslog.SubscriberConfig{Durable: "reader"}).Subscribe(t.Context(), events.KindFilter(b.Host(), events.KindCancelled))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
-		// Stored, but its appender does not know yet.
+		// Stored, but the answer did not arrive.
 		if err := b.AppendUnnoticed(t.Context(), logtest.NewEvent(t, b.Host(), logtest.NewTransaction(), &events.Cancelled{})); err != nil {
 			t.Fatal(err)
 		}

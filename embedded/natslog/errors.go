@@ -11,16 +11,16 @@ import (
 	"cortex/events"
 )
 
-// Error codes of the JetStream API that have a meaning for us.
+// Error codes of the JetStream API that are handled specially.
 const (
-	codeNoResources       jetstream.ErrorCode = 10023 // the server's limit of storage
-	codeStorageLimit      jetstream.ErrorCode = 10047 // the account's limit of storage
+	codeNoResources       jetstream.ErrorCode = 10023 // the storage limit of the server
+	codeStorageLimit      jetstream.ErrorCode = 10047 // the storage limit of the account
 	codeWrongLastSequence jetstream.ErrorCode = 10071 // the stream's last sequence is not the expected one
-	codeStoreFailed       jetstream.ErrorCode = 10077 // the stream's own limit, or the disk
+	codeStoreFailed       jetstream.ErrorCode = 10077 // the limit of the stream, or a disk error
 	codeMessageTooLong    jetstream.ErrorCode = 10054
 )
 
-// kindOf classifies what a store or the server said.
+// kindOf returns the kind of an error of the store or the server.
 func kindOf(err error) events.ErrorKind {
 	var e *events.Error
 	var api *jetstream.APIError
@@ -41,18 +41,18 @@ func kindOf(err error) events.ErrorKind {
 	return events.ErrUnavailable
 }
 
-// isWrongLastSequence reports whether the server refused an append because the stream's
-// last sequence was another than expected.
+// isWrongLastSequence reports whether the server refused an append because the stream
+// ends at another sequence than expected.
 func isWrongLastSequence(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && api.ErrorCode == codeWrongLastSequence
 }
 
-// writeError is the answer to a write that did not, or may not have, happened.
+// writeError returns the error of a write that failed or whose outcome is unknown.
 func writeError(op string, about fmt.Stringer, err error) error {
 	out := &events.Error{Op: op, Kind: kindOf(err), Subject: about.String(), Err: err}
 	if out.Kind == events.ErrFull {
-		out.Hint = "make room, or raise the limit; nothing was lost, and nothing was written"
+		out.Hint = "make room on the disk or raise the limit; nothing was written or lost"
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		out.Kind = events.ErrUnavailable
@@ -60,28 +60,28 @@ func writeError(op string, about fmt.Stringer, err error) error {
 	return out
 }
 
-// checkFreeSpace refuses to write when the disk is nearly full. The server stops for
-// good when a write fails, so it never gets that far.
+// checkFreeSpace returns ErrFull when less than MinFree is free on the disk. The server
+// stops for good when a write fails, so this check comes first.
 func checkFreeSpace(cfg Config) error {
 	free, err := freeBytes(cfg.Dir)
 	if err != nil {
-		return &events.Error{Op: "natslog.enoughRoom", Kind: events.ErrUnavailable, Subject: cfg.Dir, Err: err}
+		return &events.Error{Op: "natslog.checkFreeSpace", Kind: events.ErrUnavailable, Subject: cfg.Dir, Err: err}
 	}
 	if free >= cfg.MinFree {
 		return nil
 	}
 	return &events.Error{
-		Op: "natslog.enoughRoom", Kind: events.ErrFull, Subject: cfg.Dir,
-		Err:  fmt.Errorf("only %d MiB are free on its disk, %d are kept", free>>20, cfg.MinFree>>20),
-		Hint: "make room on that disk; nothing was lost, and nothing was written",
+		Op: "natslog.checkFreeSpace", Kind: events.ErrFull, Subject: cfg.Dir,
+		Err:  fmt.Errorf("only %d MiB are free on the disk, %d MiB must stay free", free>>20, cfg.MinFree>>20),
+		Hint: "make room on that disk; nothing was written or lost",
 	}
 }
 
-// freeBytes is what the disk under dir has left for us.
+// freeBytes returns how many bytes this user can still write on the disk of dir.
 func freeBytes(dir string) (int64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
-		return 0, fmt.Errorf("ask for free space: %w", err)
+		return 0, fmt.Errorf("read the free disk space: %w", err)
 	}
 	return int64(s.Bavail) * s.Bsize, nil //nolint:gosec // no disk has 2^63 blocks
 }

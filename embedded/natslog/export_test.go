@@ -10,23 +10,37 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"cortex/embedded/natslog/filestore"
 	"cortex/events"
 )
 
-// JetStream lets tests do what no other package can.
+// JetStream returns the JetStream client.
 func (b *Broker) JetStream() jetstream.JetStream { return b.engine.js }
 
-// ServerConfig is how the server keeps its files.
+// ServerConfig returns the JetStream configuration of the server.
 func (b *Broker) ServerConfig() *server.JetStreamConfig { return b.engine.srv.JetStreamConfig() }
 
-// Dir is the state directory.
+// Dir returns the state directory.
 func (b *Broker) Dir() string { return b.cfg.Dir }
 
-// StreamDir is where the server keeps a stream.
-func StreamDir(dir, name string) string { return (&Config{Dir: dir}).streamDir(name) }
+// StreamFiles returns the server's files of a stream.
+func StreamFiles(dir, stream string) filestore.Stream {
+	cfg := Config{Dir: dir}
+	cfg.setDefaults()
+	if err := cfg.openFiles(); err != nil {
+		panic(err)
+	}
+	return cfg.files.Stream(stream)
+}
 
-// Adapter gives publisher and subscriber over streams that are made for each
-// topic, for a suite whose topics are not ours.
+// WithServerVersion returns cfg as it is in a build with another nats-server.
+func WithServerVersion(cfg Config, version string) Config {
+	cfg.serverVersion = version
+	return cfg
+}
+
+// Adapter returns a publisher and a subscriber that create a stream for each topic, for
+// Watermill's test suite.
 func (b *Broker) Adapter(cfg SubscriberConfig) (message.Publisher, message.Subscriber) {
 	find := func(ctx context.Context, topic string) (jetstream.Stream, error) {
 		s, err := b.engine.js.CreateStream(ctx, jetstream.StreamConfig{Name: "T_" + topic, Subjects: []string{topic}})
@@ -42,14 +56,14 @@ func (b *Broker) Adapter(cfg SubscriberConfig) (message.Publisher, message.Subsc
 	return pub, b.subscriber(cfg, find)
 }
 
-// WithVerifyNewest gives cfg with another number of events that are checked first.
+// WithVerifyNewest returns cfg with another number of events to check before the log opens.
 func WithVerifyNewest(cfg Config, first uint64) Config {
 	cfg.verifyNewest = first
 	return cfg
 }
 
-// AppendUnnoticed stores an event as the log would, but lets the log know nothing of it: an
-// append whose answer was lost.
+// AppendUnnoticed stores an event without updating the log, like an append whose answer was
+// lost.
 func (b *Broker) AppendUnnoticed(ctx context.Context, e events.Event) error {
 	head := b.log.currentHead()
 	r := events.Record{Event: e, Position: head.Position + 1, Prev: head.Hash}
@@ -62,11 +76,14 @@ func (b *Broker) AppendUnnoticed(ctx context.Context, e events.Event) error {
 	return err
 }
 
-// OpenWithoutStreams is a broker without streams of its own, so that the storage it may
-// use is free for those of [Broker.Adapter].
+// OpenWithoutStreams returns a broker without streams, so that [Broker.Adapter] can use all of
+// its storage.
 func OpenWithoutStreams(ctx context.Context, dir string) (*Broker, error) {
 	cfg := Config{Dir: dir}
 	cfg.setDefaults()
+	if err := cfg.openFiles(); err != nil {
+		return nil, err
+	}
 	lk, err := acquireLock(dir, true)
 	if err != nil {
 		return nil, err
@@ -81,8 +98,8 @@ func OpenWithoutStreams(ctx context.Context, dir string) (*Broker, error) {
 	return b, nil
 }
 
-// Forge stores a record as somebody would who may write to the streams, but has not
-// the key of this host.
+// Forge stores a record with a signature of another key, like a client with write access to the
+// streams.
 func Forge(ctx context.Context, conn *nats.Conn, r events.Record, subject string) error {
 	msg, err := newMessage(r, subject, &messageSigner{key: make([]byte, 32)})
 	if err != nil {
@@ -96,20 +113,20 @@ func Forge(ctx context.Context, conn *nats.Conn, r events.Record, subject string
 	return err
 }
 
-// CutConnections cuts the connections, as the end of the process does.
+// CutConnections closes the connections, as the end of the process does.
 func (b *Broker) CutConnections() {
 	b.engine.conn.Close()
 	b.engine.readConn.Close()
 }
 
-// TailLength is how many records the log has in memory.
-func (b *Broker) TailLength() int {
+// RecentLength returns how many records the log has in memory.
+func (b *Broker) RecentLength() int {
 	b.log.mu.Lock()
 	defer b.log.mu.Unlock()
 	return len(b.log.recent.records)
 }
 
-// WithSync gives cfg with another way to sync the files of the log.
+// WithSync returns cfg with another function to sync the blocks.
 func WithSync(cfg Config, sync func(*os.File) error) Config {
 	cfg.syncFile = sync
 	return cfg

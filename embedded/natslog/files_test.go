@@ -5,14 +5,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"cortex/embedded/natslog"
 )
 
-// tree is what lies under a directory: path → digest of the content.
+// tree returns the digests of the files below a directory, by path.
 func tree(t testing.TB, dir string) map[string][32]byte {
 	t.Helper()
 	out := map[string][32]byte{}
@@ -30,9 +29,8 @@ func tree(t testing.TB, dir string) map[string][32]byte {
 	return out
 }
 
-// image copies a directory as it is now: what a crash at this moment leaves. A
-// file that is just being written under another name (*.tmp) may come or not, as
-// after a crash.
+// image returns a copy of a directory, which is what a crash at this moment leaves. It skips
+// temporary files (*.tmp).
 func image(t testing.TB, dir string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "image")
@@ -75,21 +73,19 @@ func write(t testing.TB, path string, b []byte) {
 	check(t, os.WriteFile(path, b, 0o600))
 }
 
-// blocks gives the paths of the block files of the facts, in order.
+// blocks returns the paths of the facts' block files, oldest first.
 func blocks(t testing.TB, dir string) []string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(natslog.StreamDir(dir, natslog.FactsStream), "msgs", "*.blk"))
+	found, err := natslog.StreamFiles(dir, natslog.FactsStream).Blocks()
 	check(t, err)
-	slices.SortFunc(found, func(a, b string) int {
-		if len(a) != len(b) {
-			return len(a) - len(b)
-		}
-		return strings.Compare(a, b)
-	})
 	if len(found) == 0 {
 		t.Fatal("no blocks: the test looks at the wrong place")
 	}
-	return found
+	var out []string
+	for _, b := range found {
+		out = append(out, b.Path)
+	}
+	return out
 }
 
 func lastBlock(t testing.TB, dir string) string {
@@ -98,12 +94,7 @@ func lastBlock(t testing.TB, dir string) string {
 	return all[len(all)-1]
 }
 
-// meta is a file that describes a stream.
-func meta(dir, stream, name string) string {
-	return filepath.Join(natslog.StreamDir(dir, stream), name)
-}
-
-// flip changes one bit in the middle of what marker names, or of the file.
+// flip changes one bit of a marker's first byte, or without a marker in the middle of the file.
 func flip(t testing.TB, path, marker string) {
 	t.Helper()
 	b := read(t, path)

@@ -13,10 +13,10 @@ type StoreHealth struct {
 	Head     events.Link
 	Facts    StreamHealth
 	Requests StreamHealth
-	FreeDisk int64 // bytes left for us on the store's disk
-	MinFree  int64 // bytes that writing leaves free
+	FreeDisk int64 // bytes that this user can still write
+	MinFree  int64 // bytes that must stay free
 	Writable bool
-	Problem  error // why it is not writable; nil when it is
+	Problem  error // why the store is not writable; otherwise nil
 }
 
 // StreamHealth is the state of one stream, in messages and bytes.
@@ -27,7 +27,7 @@ type StreamHealth struct {
 	MaxBytes int64
 }
 
-// StoreHealth asks the server and the disk. What does not answer is the Problem.
+// Health returns the state of the server and the disk. Their errors are in Problem.
 func (b *Broker) Health(ctx context.Context) StoreHealth {
 	h := StoreHealth{Host: b.Host(), Head: b.log.currentHead(), MinFree: b.cfg.MinFree}
 	var problems []error
@@ -51,7 +51,7 @@ func (b *Broker) Health(ctx context.Context) StoreHealth {
 		*into = StreamHealth{Name: name, Messages: info.State.Msgs, Bytes: info.State.Bytes, MaxBytes: info.Config.MaxBytes}
 		if into.MaxBytes-int64(into.Bytes) < events.MaxEventBytes { //nolint:gosec // far below 2^63
 			problems = append(problems, &events.Error{
-				Op: "natslog.Health", Kind: events.ErrFull, Subject: name, Err: errors.New("the stream has reached its limit"),
+				Op: "natslog.Health", Kind: events.ErrFull, Subject: name, Err: errors.New("the stream is full"),
 			})
 		}
 	}

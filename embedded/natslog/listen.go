@@ -16,21 +16,22 @@ import (
 	"cortex/events"
 )
 
-// What guests – NATS clients on this machine that are not ours – may use. They are in
-// an account of their own: nothing of ours is in it but what [Broker.serveClients] says there,
-// so no subject that a guest names, to publish or to be answered, reaches us.
+// The subjects and limits of clients, which are other programs that connect to
+// Config.Listen. Clients have an account of their own. It contains only the facts and
+// answers that [Broker.serveClients] publishes. So no subject that a client publishes to, or
+// names as a reply subject, reaches the streams.
 const (
-	clientFactsPrefix = "cortex.facts." // and HOST.NOUN.ID.KIND, as facts are stored
-	clientReadSubject = "cortex.read"   // asked with {"after":N}, answered with lines of JSON
-	clientInboxPrefix = "_INBOX."       // where guests are answered
+	clientFactsPrefix = "cortex.facts." // followed by HOST.NOUN.ID.KIND, as in the facts stream
+	clientReadSubject = "cortex.read"   // the request is {"after":N}, the answer is JSON lines
+	clientInboxPrefix = "_INBOX."       // reply subjects of clients
 
 	maxClients       = 256
 	clientPageEvents = 256     // events in one answer
-	clientPageBytes  = 1 << 20 // bytes, unless one event alone is longer
+	clientPageBytes  = 1 << 20 // bytes in one answer, unless a single event is longer
 )
 
-// clientAuth decides who a client of our server is: we show a word that nobody else
-// knows, and everybody else is a guest.
+// clientAuth authenticates connections to the server. The broker's own connections present
+// random tokens; every other connection is a client.
 type clientAuth struct {
 	ownToken, publisherToken string
 	account                  atomic.Pointer[server.Account]
@@ -50,20 +51,20 @@ func (g *clientAuth) Check(c server.ClientAuthentication) bool {
 		c.RegisterUser(&server.User{Username: "cortex"})
 		return true
 	case g.publisherToken:
-		c.RegisterUser(&server.User{Username: "teller", Account: account, Permissions: &server.Permissions{
+		c.RegisterUser(&server.User{Username: "publisher", Account: account, Permissions: &server.Permissions{
 			Publish:   &server.SubjectPermission{Allow: []string{clientFactsPrefix + ">", clientInboxPrefix + ">"}},
 			Subscribe: &server.SubjectPermission{Allow: []string{clientReadSubject}},
 		}})
 		return account != nil
 	}
-	c.RegisterUser(&server.User{Username: "guest", Account: account, Permissions: &server.Permissions{
+	c.RegisterUser(&server.User{Username: "client", Account: account, Permissions: &server.Permissions{
 		Publish:   &server.SubjectPermission{Allow: []string{clientReadSubject}},
 		Subscribe: &server.SubjectPermission{Allow: []string{clientFactsPrefix + ">", clientInboxPrefix + ">"}},
 	}})
 	return account != nil
 }
 
-// configureListener has the server listen for guests.
+// configureListener lets the server listen on address.
 func (g *clientAuth) configureListener(opts *server.Options, address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -72,7 +73,7 @@ func (g *clientAuth) configureListener(opts *server.Options, address string) err
 	if opts.Port, err = strconv.Atoi(port); err != nil {
 		return err
 	}
-	free, err := net.Listen("tcp", address) // the server itself would only be silent
+	free, err := net.Listen("tcp", address) // the server does not report that an address is in use
 	if err != nil {
 		return err
 	}
@@ -85,23 +86,23 @@ func (g *clientAuth) configureListener(opts *server.Options, address string) err
 	return nil
 }
 
-// enableClients lets guests in, once the server runs.
+// enableClients accepts clients from now on. Until then the server refuses them.
 func (g *clientAuth) enableClients(s *server.Server) {
-	account, _ := s.LookupOrRegisterAccount("GUESTS")
+	account, _ := s.LookupOrRegisterAccount("CLIENTS")
 	g.account.Store(account)
 }
 
-// serveClients tells guests of every fact from now on, and answers what they ask, until the
+// serveClients publishes every new fact to clients and answers their requests, until the
 // broker is closed.
 func (b *Broker) serveClients(g *clientAuth) error {
-	conn, err := nats.Connect("", nats.InProcessServer(b.engine.srv), nats.Name("cortex-teller"), nats.NoReconnect(), nats.Token(g.publisherToken))
+	conn, err := nats.Connect("", nats.InProcessServer(b.engine.srv), nats.Name("cortex-publisher"), nats.NoReconnect(), nats.Token(g.publisherToken))
 	if err != nil {
-		return &events.Error{Op: "natslog.tell", Kind: events.ErrUnavailable, Err: err}
+		return &events.Error{Op: "natslog.serveClients", Kind: events.ErrUnavailable, Err: err}
 	}
 	asked := make(chan *nats.Msg, maxClients)
 	if _, err := conn.ChanSubscribe(clientReadSubject, asked); err != nil {
 		conn.Close()
-		return &events.Error{Op: "natslog.tell", Kind: events.ErrUnavailable, Err: err}
+		return &events.Error{Op: "natslog.serveClients", Kind: events.ErrUnavailable, Err: err}
 	}
 	b.wg.Go(func() {
 		defer conn.Close()
@@ -118,7 +119,7 @@ func (b *Broker) serveClients(g *clientAuth) error {
 	b.wg.Go(func() {
 		for r, err := range b.log.Follow(b.ctx, events.Query{After: after}) {
 			if err != nil {
-				return // we are being closed, or the log is damaged and says so elsewhere
+				return // the broker is closing, or the log is damaged, which Health reports
 			}
 			if body, err := json.Marshal(r); err == nil {
 				_ = conn.Publish(clientFactsPrefix+strings.TrimPrefix(events.FactSubject(r.Event), "cortex.evt."), body)
@@ -128,8 +129,8 @@ func (b *Broker) serveClients(g *clientAuth) error {
 	return nil
 }
 
-// answerRead gives a guest a page of facts behind the position it has; none is an empty
-// answer.
+// answerRead answers a client's request with the facts after a position. The answer is
+// empty when there are none.
 func (b *Broker) answerRead(conn *nats.Conn, m *nats.Msg) {
 	if !strings.HasPrefix(m.Reply, clientInboxPrefix) {
 		return
@@ -142,7 +143,7 @@ func (b *Broker) answerRead(conn *nats.Conn, m *nats.Msg) {
 	var err error
 	if len(m.Data) > 0 {
 		if err = json.Unmarshal(m.Data, &ask); err != nil {
-			err = fmt.Errorf(`ask with {"after":POSITION}: %w`, err)
+			err = fmt.Errorf(`invalid request, use {"after":POSITION}: %w`, err)
 		}
 	}
 	if err == nil {
@@ -155,7 +156,7 @@ func (b *Broker) answerRead(conn *nats.Conn, m *nats.Msg) {
 	_ = conn.PublishMsg(reply)
 }
 
-// writePage writes facts as lines.
+// writePage writes facts as JSON lines, up to the limits of one answer.
 func (b *Broker) writePage(w *bytes.Buffer, after events.Position) error {
 	n := 0
 	for r, err := range b.log.Read(b.ctx, events.Query{After: after}) {
@@ -178,7 +179,7 @@ func (b *Broker) writePage(w *bytes.Buffer, after events.Position) error {
 	return nil
 }
 
-// ListenAddr is where guests connect, HOST:PORT; "" when nobody may.
+// ListenAddr returns the HOST:PORT for clients, and "" when the server does not listen.
 func (b *Broker) ListenAddr() string {
 	if b.cfg.Listen == "" || b.engine.srv == nil {
 		return ""

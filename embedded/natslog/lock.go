@@ -13,14 +13,14 @@ import (
 	"cortex/events"
 )
 
-// lock is the ownership of a state directory: a flock that ends with the
-// process, however it ends. Children do not inherit it. The file is closed to
-// other users: who may open it could hold the lock.
+// lock is the lock of a state directory, a flock. The kernel releases it when the
+// process ends. Child processes do not inherit it. Other users have no access to the
+// file, because opening it is enough to take the lock.
 type lock struct{ f *os.File }
 
-// acquireLock owns dir or fails at once. It makes the directory only when asked.
+// acquireLock locks dir or fails at once. With create it creates a missing directory.
 func acquireLock(dir string, create bool) (*lock, error) {
-	const op = "natslog.takeLock"
+	const op = "natslog.acquireLock"
 	if create {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, &events.Error{Op: op, Kind: events.ErrUnavailable, Subject: dir, Err: err}
@@ -43,14 +43,14 @@ func acquireLock(dir string, create bool) (*lock, error) {
 		}
 		return nil, &events.Error{Op: op, Kind: events.ErrUnavailable, Subject: dir, Err: fmt.Errorf("lock: %w", err)}
 	}
-	if err := f.Truncate(0); err == nil { // the pid is for people; the lock does not depend on it
+	if err := f.Truncate(0); err == nil { // the pid is only information for users
 		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
 	return &lock{f}, nil
 }
 
-// LockDir owns the state directory of a store that nobody uses, so that nobody does until
-// release is called. It fails with ErrConflict while a daemon owns it.
+// LockDir locks the state directory until release is called, so that no daemon can open
+// the store. It fails with ErrConflict while a daemon has it open.
 func LockDir(dir string) (release func(), err error) {
 	l, err := acquireLock(dir, false)
 	if err != nil {
@@ -59,7 +59,7 @@ func LockDir(dir string) (release func(), err error) {
 	return l.release, nil
 }
 
-// ownerOf says which process wrote itself into the lock file.
+// ownerOf returns " (process PID)" with the pid in the lock file, or "".
 func ownerOf(f *os.File) string {
 	b := make([]byte, 16)
 	n, _ := f.ReadAt(b, 0)
@@ -74,6 +74,6 @@ func (l *lock) release() { _ = l.f.Close() }
 func noStoreError(dir string) error {
 	return &events.Error{
 		Op: "natslog.Open", Kind: events.ErrNotFound, Subject: dir,
-		Err: errors.New("there is no history here yet"), Hint: "the first change made with cortex creates it",
+		Err: errors.New("no history is recorded yet"), Hint: "the first change made with cortex creates it",
 	}
 }

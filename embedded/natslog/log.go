@@ -3,21 +3,18 @@ package natslog
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
-
-	"github.com/nats-io/nats.go"
 
 	"cortex/events"
 )
 
-// maxRecentIDs bounds what the log keeps in memory about recent events: their
-// ids, and the last position of their aggregates.
+// maxRecentIDs limits how many recent events have their id, and the last position of
+// their aggregate, in memory.
 const maxRecentIDs = 8192
 
-// factLog is the [events.Log] on the facts stream. Appends reach the server through one
-// goroutine at a time, which alone knows the tip; those that do so while another waits for
-// the disk are synced together. Readers are shown what is durable.
+// factLog is the [events.Log] on the facts stream. One goroutine at a time appends,
+// because each event contains the hash of the one before it. Appends that the server
+// stores while a sync is running share the next sync. Readers see durable events only.
 type factLog struct {
 	cfg            Config
 	host           events.HostID
@@ -25,19 +22,19 @@ type factLog struct {
 	manifestWriter *manifestWriter
 	syncer         *syncer
 
-	// appendTurn is held by the one that appends. It guards the fields below.
+	// appendTurn is held by the goroutine that appends. It guards the fields below.
 	appendTurn     chan struct{}
-	outcomeUnknown bool // an append's outcome is unknown: look before the next
+	outcomeUnknown bool // the server may have stored an append that failed; see resolveOutcome
 	byID           map[events.ID]events.Position
 	lastOf         map[events.Subject]events.Position
 	appendsClosed  bool
-	awaitingSync   sync.WaitGroup // who had a turn and waits for the disk
+	awaitingSync   sync.WaitGroup // appends that wait for a sync after their turn
 
-	mu          sync.Mutex      // guards the fields below, and is never held while waiting
-	tip         events.Link     // the last that the server has
-	unsynced    []events.Record // behind head, up to tip: not known to be durable
-	head        events.Link     // the last that readers are shown
-	recent      recentRecords   // ends at head, unless it is empty
+	mu          sync.Mutex      // guards the fields below; never held during I/O
+	tip         events.Link     // the newest event that the server has
+	unsynced    []events.Record // events after head, up to tip: not known to be durable
+	head        events.Link     // the newest event that readers see
+	recent      recentRecords   // ends at head unless it is empty
 	readOnlyErr error           // once set, the log is read-only
 	headMoved   chan struct{}   // closed and replaced when head moves
 	closed      chan struct{}
@@ -71,7 +68,8 @@ func (l *factLog) currentTip() events.Link {
 	return l.tip
 }
 
-// advanceTip takes note of a record that the server has, in its turn.
+// advanceTip moves the tip to a record that the server has acknowledged. The caller
+// holds appendTurn.
 func (l *factLog) advanceTip(r events.Record) {
 	if len(l.byID) >= maxRecentIDs {
 		clear(l.byID)
@@ -86,15 +84,15 @@ func (l *factLog) advanceTip(r events.Record) {
 	l.mu.Unlock()
 }
 
-// syncAndPublish makes durable what the server has, and then shows it to readers and to the
-// manifest.
+// syncAndPublish syncs every event up to the tip. Then it moves the head there, for
+// readers and for the manifest.
 func (l *factLog) syncAndPublish() error {
 	tip := l.currentTip().Position
 	if l.currentHead().Position >= tip {
 		return nil
 	}
 	if err := l.syncer.waitDurable(); err != nil {
-		if l.syncer.hasFailed() {
+		if isSyncFailure(err) {
 			l.markReadOnly(err)
 		}
 		return err
@@ -102,7 +100,7 @@ func (l *factLog) syncAndPublish() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.head.Position >= tip {
-		return nil // who came later was faster
+		return nil // a later append has moved it already
 	}
 	for len(l.unsynced) > 0 && l.unsynced[0].Position <= tip {
 		l.head = l.unsynced[0].Link()
@@ -115,10 +113,10 @@ func (l *factLog) syncAndPublish() error {
 	return nil
 }
 
-// markReadOnly makes the log read-only because the store was found damaged, or the disk
-// failed to keep it.
+// markReadOnly makes the log read-only, because the store is damaged or the disk has
+// failed. Later reasons are ignored.
 func (l *factLog) markReadOnly(err error) {
-	l.cfg.Logger.Error("the log cannot be trusted to this disk and stays read-only", "error", err)
+	l.cfg.Logger.Error("the log is read-only until the daemon restarts", "error", err)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.readOnlyErr == nil {
@@ -132,7 +130,7 @@ func (l *factLog) readOnlyError() error {
 	return l.readOnlyErr
 }
 
-// close refuses further appends once the running ones are done, and ends followers.
+// close waits for running appends, refuses further ones and ends followers.
 func (l *factLog) close() {
 	l.appendTurn <- struct{}{}
 	l.appendsClosed = true
@@ -141,25 +139,25 @@ func (l *factLog) close() {
 	close(l.closed)
 }
 
-// waitForHead returns once the head is at p or beyond. The server hands a fact to
-// subscribers before the appender has read its answer: who reacts to it must not
-// find the log without it.
+// waitForHead returns when the head has reached p. The server delivers a fact to
+// subscribers before it answers the append, so a subscriber would otherwise find the log
+// without the fact.
 func (l *factLog) waitForHead(ctx context.Context, p events.Position) error {
 	if l.currentHead().Position >= p {
 		return nil
 	}
-	err := l.acquireTurn(ctx) // who sends something has its answer
+	err := l.acquireTurn(ctx) // a running append has its answer before its turn ends
 	if err != nil {
 		return err
 	}
 	if l.currentTip().Position < p {
-		l.outcomeUnknown = true // its answer was lost
+		l.outcomeUnknown = true // the answer was lost
 		err = l.resolveOutcome(ctx)
 	}
 	return errors.Join(err, l.releaseTurn())
 }
 
-// acquireTurn waits for a turn.
+// acquireTurn waits for the turn to append.
 func (l *factLog) acquireTurn(ctx context.Context) error {
 	select {
 	case l.appendTurn <- struct{}{}:
@@ -173,7 +171,7 @@ func (l *factLog) acquireTurn(ctx context.Context) error {
 	return nil
 }
 
-// releaseTurn ends a turn and returns when what came of it is durable.
+// releaseTurn ends the turn and returns when the events up to the tip are durable.
 func (l *factLog) releaseTurn() error {
 	l.awaitingSync.Add(1)
 	defer l.awaitingSync.Done()
@@ -181,177 +179,4 @@ func (l *factLog) releaseTurn() error {
 	return l.syncAndPublish()
 }
 
-// Append implements [events.Log].
-func (l *factLog) Append(ctx context.Context, e events.Event, x events.Expect) (events.Record, error) {
-	const op = "natslog.Append"
-	e.Time = e.Time.UTC().Round(0)
-	if err := l.validate(e); err != nil {
-		return events.Record{}, err
-	}
-	if err := ctx.Err(); err != nil {
-		return events.Record{}, writeError(op, e.Subject, err)
-	}
-	if err := l.acquireTurn(ctx); err != nil {
-		return events.Record{}, writeError(op, e.Subject, err)
-	}
-	out, err := l.appendWithRetry(ctx, e, x)
-	if syncErr := l.releaseTurn(); err == nil && syncErr != nil {
-		return events.Record{}, writeError(op, e.Subject, syncErr)
-	}
-	return out, err
-}
-
-// appendWithRetry has the server store e, in its turn.
-func (l *factLog) appendWithRetry(ctx context.Context, e events.Event, x events.Expect) (out events.Record, err error) {
-	err = l.engine.withRetry(ctx, func() error {
-		err := l.readOnlyError()
-		if err != nil {
-			return err
-		}
-		if err = l.resolveOutcome(ctx); err != nil {
-			return writeError("natslog.Append", e.Subject, err)
-		}
-		out, err = l.append(ctx, e, x)
-		return err
-	})
-	return out, err
-}
-
 var errClosed = errors.New("the broker is closed")
-
-// validate refuses what is not a fact of this host.
-func (l *factLog) validate(e events.Event) error {
-	if err := e.Validate(); err != nil {
-		return err
-	}
-	if e.Host != l.host {
-		return &events.Error{Op: "natslog.Append", Kind: events.ErrInternal, Subject: string(e.Kind), Err: fmt.Errorf("it is of host %s, the log of %s", e.Host, l.host)}
-	}
-	_, err := events.DecodeStrict(e)
-	return err
-}
-
-// append stores e when it is this goroutine's turn and the tip is known. It
-// tries again when the log turned out to be further than was known: an earlier
-// append had been stored although its answer was lost.
-func (l *factLog) append(ctx context.Context, e events.Event, x events.Expect) (events.Record, error) {
-	for {
-		if p, ok := l.byID[e.ID]; ok {
-			return l.readAt(ctx, p)
-		}
-		if x.Subject != (events.Subject{}) {
-			stored, err := l.checkExpectation(ctx, e.ID, x)
-			if err != nil || stored.Position > 0 {
-				return stored, err
-			}
-		}
-		if err := checkFreeSpace(l.cfg); err != nil {
-			return events.Record{}, err
-		}
-		tip := l.currentTip()
-		r := events.Record{Event: e, Position: tip.Position + 1, Prev: tip.Hash}
-		r.Hash = events.ChainHash(r.Prev, r.Position, r.Event)
-		msg, err := encodeFact(r, l.engine.signer)
-		if err != nil {
-			return events.Record{}, err
-		}
-		out, err := l.publish(ctx, r, msg)
-		if !isWrongLastSequence(err) || l.currentTip() == tip {
-			return out, err
-		}
-	}
-}
-
-// publish sends the record and makes sense of the answer.
-func (l *factLog) publish(ctx context.Context, r events.Record, msg *nats.Msg) (events.Record, error) {
-	ack, err := l.engine.js.PublishMsg(ctx, msg)
-	switch {
-	case err == nil && ack.Duplicate:
-		return l.readAt(ctx, events.Position(ack.Sequence))
-	case err == nil:
-		l.advanceTip(r) // the server stores it at the expected place or not at all
-		return r, nil
-	case kindOf(err) == events.ErrFull:
-		l.outcomeUnknown = true // it is not stored; but look once more before the next
-		return events.Record{}, writeError("natslog.Append", r.Subject, err)
-	}
-	// Whether it is stored is not known. Look now if there is time, otherwise
-	// before the next append.
-	l.outcomeUnknown = true
-	if lookErr := l.resolveOutcome(ctx); lookErr != nil {
-		return events.Record{}, writeError("natslog.Append", r.Subject, errors.Join(err, lookErr))
-	}
-	if p, ok := l.byID[r.ID]; ok {
-		return l.readAt(ctx, p)
-	}
-	return events.Record{}, writeError("natslog.Append", r.Subject, err)
-}
-
-// resolveOutcome finds out what became of an append with an unknown outcome, by reading
-// what is behind the known tip.
-func (l *factLog) resolveOutcome(ctx context.Context) error {
-	if !l.outcomeUnknown {
-		return nil
-	}
-	clear(l.byID)
-	clear(l.lastOf)
-	info, err := l.engine.facts.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("ask for the log's end: %w", err)
-	}
-	end := events.Position(info.State.LastSeq)
-	for r, err := range l.scan(ctx, events.Query{After: l.currentTip().Position}, end) {
-		if err == nil {
-			err = checkFollows(r, l.currentTip())
-		}
-		if err != nil {
-			return err
-		}
-		l.advanceTip(r)
-	}
-	if have := l.currentTip().Position; have != end {
-		if l.engine.cluster != nil { // a server that has just begun to lead does not know everything yet
-			return fmt.Errorf("the cluster shows %d events, and %d were stored", end, have)
-		}
-		l.markReadOnly(corruptError(FactsStream, fmt.Errorf("it ends at event %d, but event %d was stored", end, have)))
-		return l.readOnlyError()
-	}
-	l.outcomeUnknown = false
-	return nil
-}
-
-// checkExpectation checks an expectation. When it fails because the event itself was
-// stored before, the stored record is given back.
-func (l *factLog) checkExpectation(ctx context.Context, id events.ID, x events.Expect) (events.Record, error) {
-	last, ok := l.lastOf[x.Subject]
-	if !ok {
-		r, _, err := l.Last(ctx, events.FactFilter(l.host, x.Subject))
-		if err != nil {
-			return events.Record{}, err
-		}
-		last = r.Position
-		if last > l.currentTip().Position { // an append whose answer was lost
-			l.outcomeUnknown = true
-			if err := l.resolveOutcome(ctx); err != nil {
-				return events.Record{}, writeError("natslog.Append", x.Subject, err)
-			}
-			return l.checkExpectation(ctx, id, x)
-		}
-		l.lastOf[x.Subject] = last
-	}
-	if last == x.LastPosition {
-		return events.Record{}, nil
-	}
-	if last > x.LastPosition {
-		q := events.Query{After: x.LastPosition, Filters: []string{events.FactFilter(l.host, x.Subject)}}
-		for r, err := range l.scan(ctx, q, l.currentTip().Position) {
-			if err != nil || r.ID == id {
-				return r, err
-			}
-		}
-	}
-	return events.Record{}, &events.Error{
-		Op: "natslog.Append", Kind: events.ErrConflict, Subject: x.Subject.String(),
-		Err: fmt.Errorf("its last event is %d, not %d", last, x.LastPosition),
-	}
-}

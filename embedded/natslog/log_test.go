@@ -1,7 +1,6 @@
 package natslog_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -13,11 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cortex/embedded/natslog"
+	"cortex/embedded/natslog/filestore/filestoretest"
 	"cortex/events"
 	"cortex/events/logtest"
 )
 
-func TestAHundredAppendersAtOnceKeepTheChain(t *testing.T) {
+func TestAppendConcurrentlyKeepsTheChain(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, natslog.Config{Dir: dir, Create: true})
 	var wg sync.WaitGroup
@@ -32,11 +32,11 @@ func TestAHundredAppendersAtOnceKeepTheChain(t *testing.T) {
 	logtest.VerifyAll(t, open(t, natslog.Config{Dir: dir}).Log())
 }
 
-func TestALostAnswerIsFoundOut(t *testing.T) {
+func TestAppendWithLostAnswer(t *testing.T) {
 	event := func(b *natslog.Broker, s events.Subject) events.Event {
 		return logtest.NewEvent(t, b.Host(), s, &events.Cancelled{})
 	}
-	t.Run("appending the same event gives the stored record", func(t *testing.T) {
+	t.Run("appending the same event returns the stored record", func(t *testing.T) {
 		b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 		s := logtest.NewTransaction()
 		e := event(b, s)
@@ -49,7 +49,7 @@ func TestALostAnswerIsFoundOut(t *testing.T) {
 			t.Errorf("%d events", got)
 		}
 	})
-	t.Run("appending another event goes behind it", func(t *testing.T) {
+	t.Run("appending another event continues after it", func(t *testing.T) {
 		b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 		check(t, b.AppendUnnoticed(t.Context(), event(b, logtest.NewTransaction())))
 		r, err := b.Log().Append(t.Context(), event(b, logtest.NewTransaction()), events.NoExpectation)
@@ -58,7 +58,7 @@ func TestALostAnswerIsFoundOut(t *testing.T) {
 		}
 		logtest.VerifyAll(t, b.Log())
 	})
-	t.Run("it counts for what the next one expects", func(t *testing.T) {
+	t.Run("expectations include it", func(t *testing.T) {
 		b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 		s := logtest.NewTransaction()
 		check(t, b.AppendUnnoticed(t.Context(), event(b, s)))
@@ -69,7 +69,7 @@ func TestALostAnswerIsFoundOut(t *testing.T) {
 	})
 }
 
-func TestAFullStreamRefusesAndForgetsNothing(t *testing.T) {
+func TestAppendToFullStreamIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, natslog.Config{Dir: dir, Create: true, MaxBytes: 1 << 20})
 	var stored events.Position
@@ -96,7 +96,7 @@ func TestAFullStreamRefusesAndForgetsNothing(t *testing.T) {
 	logtest.VerifyAll(t, open(t, natslog.Config{Dir: dir}).Log())
 }
 
-func TestANearlyFullDiskRefusesUntilThereIsRoom(t *testing.T) {
+func TestAppendOnNearlyFullDiskIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=32m"); err != nil {
 		t.Skipf("cannot mount a small disk: %v", err)
@@ -128,8 +128,7 @@ func TestANearlyFullDiskRefusesUntilThereIsRoom(t *testing.T) {
 	logtest.VerifyAll(t, b.Log())
 }
 
-// big makes a store of several blocks and gives its directory and the id of its
-// hundredth event.
+// big returns the directory of a store with several blocks, and its event 102.
 func big(t *testing.T) (string, events.Record) {
 	t.Helper()
 	dir := t.TempDir()
@@ -148,10 +147,10 @@ func big(t *testing.T) (string, events.Record) {
 	return dir, old
 }
 
-func TestOldDamageIsFoundWhileTheLogIsInUse(t *testing.T) {
+func TestVerifyOlderEventsFindsDamage(t *testing.T) {
 	dir, old := big(t)
 	for _, first := range []uint64{1, 100, 100_000} {
-		t.Run(fmt.Sprintf("a sound log stays writable, %d checked first", first), func(t *testing.T) {
+		t.Run(fmt.Sprintf("undamaged log, %d events checked first", first), func(t *testing.T) {
 			b := open(t, natslog.WithVerifyNewest(natslog.Config{Dir: image(t, dir)}, first))
 			fill(t, b.Log(), 20)
 			closeBroker(t, b) // waits for the check
@@ -160,30 +159,30 @@ func TestOldDamageIsFoundWhileTheLogIsInUse(t *testing.T) {
 			}
 		})
 	}
-	t.Run("what is checked first is refused", func(t *testing.T) {
+	t.Run("damage in the events checked first", func(t *testing.T) {
 		dir := image(t, dir)
 		flip(t, blocks(t, dir)[0], string(old.ID))
 		refused(t, natslog.WithVerifyNewest(natslog.Config{Dir: dir}, 100_000), "checksum")
 	})
 	for name, do := range map[string]func(t *testing.T, dir string){
-		"a flipped bit":    func(t *testing.T, dir string) { t.Helper(); flip(t, blocks(t, dir)[0], string(old.ID)) },
-		"a missing record": func(t *testing.T, dir string) { t.Helper(); takeOut(t, blocks(t, dir)[0]) },
-		"a cut off block":  func(t *testing.T, dir string) { t.Helper(); check(t, os.Truncate(blocks(t, dir)[0], 5<<20)) },
-		"a cut second one": func(t *testing.T, dir string) { t.Helper(); check(t, os.Truncate(blocks(t, dir)[1], 5<<20)) },
+		"a flipped bit":            func(t *testing.T, dir string) { t.Helper(); flip(t, blocks(t, dir)[0], string(old.ID)) },
+		"a missing record":         func(t *testing.T, dir string) { t.Helper(); takeOut(t, blocks(t, dir)[0]) },
+		"a truncated block":        func(t *testing.T, dir string) { t.Helper(); check(t, os.Truncate(blocks(t, dir)[0], 5<<20)) },
+		"a truncated second block": func(t *testing.T, dir string) { t.Helper(); check(t, os.Truncate(blocks(t, dir)[1], 5<<20)) },
 		"a block without its end": func(t *testing.T, dir string) {
 			t.Helper()
 			all := blocks(t, dir)
 			path := all[len(all)-2]
-			whole := records(t, read(t, path))
-			write(t, path, bytes.Join(whole[:len(whole)-3], nil))
+			whole := filestoretest.Read(t, path)
+			filestoretest.Write(t, path, whole[:len(whole)-3])
 		},
-		"a rewritten event": func(t *testing.T, dir string) { t.Helper(); rewriteAt(t, blocks(t, dir)[0], `"output":"x`) },
+		"a rewritten event": func(t *testing.T, dir string) { t.Helper(); rewriteAfter(t, blocks(t, dir)[0], `"output":"x`) },
 	} {
-		t.Run(name+" makes it read-only", func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			dir := image(t, dir)
 			do(t, dir)
 			b, err := natslog.Open(t.Context(), natslog.WithVerifyNewest(natslog.Config{Dir: dir}, 1))
-			if err != nil { // found by the server's own state, before the check of ours
+			if err != nil { // checkStreams has found it
 				if events.KindOf(err) != events.ErrCorrupt {
 					t.Error(err)
 				}
@@ -204,15 +203,15 @@ func TestOldDamageIsFoundWhileTheLogIsInUse(t *testing.T) {
 	}
 }
 
-func TestReadingSaysWhatCannotBeReadBack(t *testing.T) {
+func TestReadReportsDamage(t *testing.T) {
 	dir, old := big(t)
 	for name, damage := range map[string]func(path string){
 		"a flipped bit":     func(path string) { flip(t, path, string(old.ID)) },
-		"a rewritten event": func(path string) { rewriteAt(t, path, "ce-id: "+string(old.ID)) },
+		"a rewritten event": func(path string) { rewriteAfter(t, path, "ce-id: "+string(old.ID)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := open(t, natslog.Config{Dir: image(t, dir)})
-			damage(blocks(t, b.Dir())[0]) // behind the broker's back, not yet in its cache
+			damage(blocks(t, b.Dir())[0]) // the server has not cached the block yet
 			filter := events.FactFilter(b.Host(), old.Subject)
 			for what, q := range map[string]events.Query{"all": {}, "after": {After: 90}, "one aggregate": {Filters: []string{filter}}} {
 				var err error
@@ -226,7 +225,7 @@ func TestReadingSaysWhatCannotBeReadBack(t *testing.T) {
 	}
 }
 
-func TestAClosedBrokerSaysSo(t *testing.T) {
+func TestClosedBrokerReturnsErrors(t *testing.T) {
 	b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 	following := make(chan error)
 	started := make(chan struct{})

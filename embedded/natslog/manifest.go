@@ -18,18 +18,18 @@ import (
 // manifestFormat is the version of the manifest's own layout.
 const manifestFormat = 1
 
-// manifestWriteInterval is how long the keeper gathers appends before it writes the manifest.
+// manifestWriteInterval is the minimum time between two writes of the manifest.
 const manifestWriteInterval = 20 * time.Millisecond
 
-// manifest is what is known about the store outside of the store: what must be
-// found there at the next start.
+// manifest describes the store outside of JetStream. The next start compares it with
+// the store.
 type manifest struct {
 	Format   int                  `json:"format"`
-	Creating bool                 `json:"creating,omitempty"` // nobody has been told of any event yet
-	Cluster  bool                 `json:"cluster,omitempty"`  // a cluster keeps the log, not files of ours
+	Creating bool                 `json:"creating,omitempty"` // the first event is not durable yet
+	Cluster  bool                 `json:"cluster,omitempty"`  // a cluster stores the log
 	Host     events.HostID        `json:"host"`
 	MaxBytes int64                `json:"max_bytes"`
-	Streams  map[string]time.Time `json:"streams"` // name → when it was created
+	Streams  map[string]time.Time `json:"streams"` // creation times by name
 	Head     manifestLink         `json:"head"`
 }
 
@@ -45,7 +45,7 @@ func (m *manifest) setHead(l events.Link) {
 
 func manifestPath(dir string) string { return filepath.Join(dir, "manifest.json") }
 
-// readManifest gives nil when there is none.
+// readManifest returns nil when there is no manifest.
 func readManifest(dir string) (*manifest, error) {
 	path := manifestPath(dir)
 	b, err := os.ReadFile(path)
@@ -57,10 +57,10 @@ func readManifest(dir string) (*manifest, error) {
 	}
 	var m manifest
 	if err := json.Unmarshal(b, &m); err != nil {
-		return nil, corruptError(path, fmt.Errorf("not readable as a manifest: %w", err))
+		return nil, corruptError(path, fmt.Errorf("decode the manifest: %w", err))
 	}
 	if m.Format != manifestFormat {
-		return nil, corruptError(path, fmt.Errorf("its format is %d, this program knows %d", m.Format, manifestFormat))
+		return nil, corruptError(path, fmt.Errorf("the manifest has format %d, this version of cortex reads format %d", m.Format, manifestFormat))
 	}
 	if err := m.Host.Validate(); err != nil {
 		return nil, corruptError(path, fmt.Errorf("host: %w", err))
@@ -68,8 +68,8 @@ func readManifest(dir string) (*manifest, error) {
 	return &m, nil
 }
 
-// writeManifest replaces the manifest atomically; syncDir also makes the
-// replacement itself durable.
+// writeManifest replaces the manifest atomically. With syncDir the replacement is durable
+// when it returns.
 func writeManifest(dir string, m manifest, syncDir bool) error {
 	b, err := json.MarshalIndent(m, "", "\t")
 	if err != nil {
@@ -82,8 +82,8 @@ func writeManifest(dir string, m manifest, syncDir bool) error {
 	return nil
 }
 
-// manifestWriter writes the manifest behind the appends: it lags by milliseconds, and
-// an older manifest is true as well, for a log only grows.
+// manifestWriter writes the manifest in the background, some milliseconds after an
+// append. An older manifest is still correct, because the log only grows.
 type manifestWriter struct {
 	cfg   Config
 	dirty chan struct{}
@@ -97,7 +97,7 @@ func newManifestWriter(cfg Config, m manifest) *manifestWriter {
 	return &manifestWriter{cfg: cfg, dirty: make(chan struct{}, 1), manifest: m}
 }
 
-// recordHead remembers the log's new head.
+// recordHead schedules a write with the log's new head.
 func (k *manifestWriter) recordHead(head events.Link) {
 	k.mu.Lock()
 	k.manifest.setHead(head)
@@ -119,7 +119,7 @@ func (k *manifestWriter) run(ctx context.Context) {
 			return
 		}
 		if err := k.write(false); err != nil {
-			k.cfg.Logger.Warn("manifest not written; it will be after the next event", "error", err)
+			k.cfg.Logger.Warn("cannot write the manifest; the next event tries again", "error", err)
 		}
 		pause.Reset(manifestWriteInterval)
 		select {
@@ -130,8 +130,8 @@ func (k *manifestWriter) run(ctx context.Context) {
 	}
 }
 
-// write writes what is known now. Writers take turns, so that a newer manifest
-// is never replaced by an older one.
+// write writes the current manifest. Only one write runs at a time, so an older
+// manifest never replaces a newer one.
 func (k *manifestWriter) write(syncDir bool) error {
 	k.writing.Lock()
 	defer k.writing.Unlock()
@@ -141,7 +141,7 @@ func (k *manifestWriter) write(syncDir bool) error {
 	return writeManifest(k.cfg.Dir, m, syncDir)
 }
 
-// markCreated declares that the store is made.
+// markCreated removes the mark of an unfinished store.
 func (k *manifestWriter) markCreated() error {
 	k.mu.Lock()
 	k.manifest.Creating = false
@@ -149,7 +149,7 @@ func (k *manifestWriter) markCreated() error {
 	return k.write(true)
 }
 
-// writeFinal writes the manifest for the last time.
+// writeFinal writes the manifest when the broker closes.
 func (k *manifestWriter) writeFinal() error {
 	if err := k.write(true); err != nil {
 		return &events.Error{Op: "natslog.Close", Kind: events.ErrUnavailable, Subject: k.cfg.Dir, Err: err}

@@ -9,11 +9,12 @@ import (
 	"cortex/events"
 )
 
-// progressBuffer is how many reports wait for a slow reader; further ones are lost.
+// progressBuffer is how many reports are buffered for a slow reader. Further ones are
+// dropped.
 const progressBuffer = 64
 
-// SendProgress tells everybody who follows the transaction. It is not stored,
-// may be lost, and never fails.
+// SendProgress sends a report to the followers of its transaction. The report is not
+// stored and may be lost.
 func (b *Broker) SendProgress(p events.Progress) {
 	if p.Transaction == "" {
 		return
@@ -26,14 +27,13 @@ func (b *Broker) SendProgress(p events.Progress) {
 		err = b.engine.conn.Publish(events.ProgressSubject(b.Host(), p.Transaction), body)
 	}
 	if err != nil {
-		b.cfg.Logger.Debug("progress not sent", "error", err)
+		b.cfg.Logger.Debug("cannot send progress", "error", err)
 	}
 }
 
-// FollowProgress gives what was told about a transaction last, when that was the
-// last of all, and what is told from now on, until ctx is
-// done or the broker is closed; then the channel is closed. A reader that is too
-// slow loses reports.
+// FollowProgress returns a channel with the reports about a transaction from now on. When
+// the newest report of all is about it, that report comes first. The channel is closed
+// when ctx is done or the broker is closed. A reader that is too slow misses reports.
 func (b *Broker) FollowProgress(ctx context.Context, t events.TransactionID) <-chan events.Progress {
 	out := make(chan events.Progress, progressBuffer)
 	in := make(chan *nats.Msg, progressBuffer)
@@ -44,7 +44,7 @@ func (b *Broker) FollowProgress(ctx context.Context, t events.TransactionID) <-c
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.ctx.Err() != nil { // Close waits for the others already
+	if b.ctx.Err() != nil { // Close is waiting for the goroutines already
 		close(out)
 		return out
 	}

@@ -14,9 +14,9 @@ import (
 	"cortex/events"
 )
 
-// Submit stores a request for the intake and gives its place in the stream of
-// requests. Submitting an id again gives the place it got the first time. It
-// fails like [events.Log] does; after ErrUnavailable submit the same event again.
+// Submit stores a request and returns its position in the requests stream. A repeated
+// event id returns the first position. The errors are those of [events.Log]; after
+// ErrUnavailable the caller submits the same event again.
 func (b *Broker) Submit(ctx context.Context, e events.Event) (events.Position, error) {
 	const op = "natslog.Submit"
 	if err := e.Validate(); err != nil {
@@ -26,7 +26,7 @@ func (b *Broker) Submit(ctx context.Context, e events.Event) (events.Position, e
 		return 0, err
 	}
 	if e.Host != b.Host() {
-		return 0, &events.Error{Op: op, Kind: events.ErrUsage, Subject: string(e.Kind), Err: fmt.Errorf("it is for host %s, this is %s", e.Host, b.Host())}
+		return 0, &events.Error{Op: op, Kind: events.ErrUsage, Subject: string(e.Kind), Err: fmt.Errorf("the request is for host %s, this is host %s", e.Host, b.Host())}
 	}
 	if err := checkFreeSpace(b.cfg); err != nil {
 		return 0, err
@@ -49,14 +49,14 @@ func (b *Broker) Submit(ctx context.Context, e events.Event) (events.Position, e
 	return events.Position(ack.Sequence), nil
 }
 
-// ReadMessage reads one stored message again: a fact by its position, a request by
-// its place in the stream of requests, which becomes the record's position.
+// ReadMessage returns one stored message of a stream. The record of a request has its
+// position in the requests stream as Position.
 func (b *Broker) ReadMessage(ctx context.Context, stream string, p events.Position) (events.Record, error) {
 	notFound := func(err error) (events.Record, error) {
-		return events.Record{}, &events.Error{Op: "natslog.Message", Kind: events.ErrNotFound, Subject: fmt.Sprintf("message %d of %s", p, stream), Err: err}
+		return events.Record{}, &events.Error{Op: "natslog.ReadMessage", Kind: events.ErrNotFound, Subject: fmt.Sprintf("message %d of %s", p, stream), Err: err}
 	}
 	if p == 0 || stream != FactsStream && stream != RequestsStream {
-		return notFound(errors.New("there is no such place"))
+		return notFound(errors.New("no such stream or position"))
 	}
 	msg, err := b.engine.get(ctx, stream, getRequest{Seq: uint64(p)})
 	switch {
@@ -72,16 +72,16 @@ func (b *Broker) ReadMessage(ctx context.Context, stream string, p events.Positi
 	return r, err
 }
 
-// Publisher stores requests that come as Watermill messages: the topic is the
-// NATS subject, the UUID the id that it is stored once by, the metadata become
-// headers. Topics of facts are refused; facts are appended to the log. Closing
-// it leaves the broker open.
+// Publisher returns a publisher that stores Watermill messages as requests. The topic
+// becomes the NATS subject, the UUID the event id, and the metadata the headers. It
+// refuses topics of facts, because facts are appended to the log. Closing the publisher
+// does not close the broker.
 func (b *Broker) Publisher() message.Publisher {
 	return &publisher{js: b.engine.js, signer: b.engine.signer, checkFreeSpace: func() error { return checkFreeSpace(b.cfg) }, waitDurable: b.requestSyncer.waitDurable, checkTopic: func(topic string) error {
 		if strings.HasPrefix(topic, "cortex.req."+string(b.Host())+".") {
 			return nil
 		}
-		return &events.Error{Op: "natslog.Publish", Kind: events.ErrInternal, Subject: topic, Err: errors.New("only requests to this host are published")}
+		return &events.Error{Op: "natslog.Publish", Kind: events.ErrInternal, Subject: topic, Err: errors.New("only requests for this host can be published")}
 	}}
 }
 
@@ -89,15 +89,15 @@ type publisher struct {
 	js             jetstream.JetStream
 	signer         *messageSigner
 	checkFreeSpace func() error
-	waitDurable    func() error // makes durable what the server has acknowledged
+	waitDurable    func() error // see syncer
 	checkTopic     func(topic string) error
 	closed         atomic.Bool
 }
 
 var _ message.Publisher = (*publisher)(nil)
 
-// Publish implements [message.Publisher]: it returns when all are durable, or
-// with the error of the first that is not; those before it are stored.
+// Publish implements [message.Publisher]. It returns when all messages are durable. After
+// an error, the messages before the failed one are stored.
 func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	if p.closed.Load() {
 		return errClosed

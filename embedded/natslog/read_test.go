@@ -11,13 +11,12 @@ import (
 	"cortex/events/logtest"
 )
 
-// TestALongStretchIsReadFromTheFiles: longer than what the server is asked for, over
-// several blocks, while others append.
-func TestALongStretchIsReadFromTheFiles(t *testing.T) {
+// TestReadLongRangeFromFiles reads ranges of several blocks while other goroutines append.
+func TestReadLongRangeFromFiles(t *testing.T) {
 	b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 	const n = 2600
 	fill(t, b.Log(), n)
-	short := map[events.Position]events.Record{} // as the server gives it
+	short := map[events.Position]events.Record{} // as the server returns it
 	for after := events.Position(0); after < n; after += 500 {
 		for r, err := range b.Log().Read(t.Context(), events.Query{After: after, Filters: []string{events.KindFilter(b.Host(), events.KindStepSucceeded)}}) {
 			check(t, err)
@@ -37,7 +36,7 @@ func TestALongStretchIsReadFromTheFiles(t *testing.T) {
 		for r, err := range b.Log().Read(t.Context(), events.Query{After: after}) {
 			check(t, err)
 			if want++; r.Position != want {
-				t.Fatalf("after %d: %d comes, not %d", after, r.Position, want)
+				t.Fatalf("after %d: got event %d, want %d", after, r.Position, want)
 			}
 			if s, ok := short[r.Position]; ok && !cmp.Equal(s, r) {
 				t.Fatalf("the server and the files differ:\n%s", cmp.Diff(s, r))
@@ -48,7 +47,7 @@ func TestALongStretchIsReadFromTheFiles(t *testing.T) {
 		}
 	}
 	<-done
-	t.Run("left early", func(t *testing.T) {
+	t.Run("stopped early", func(t *testing.T) {
 		seen := 0
 		for _, err := range b.Log().Read(t.Context(), events.Query{}) {
 			check(t, err)
@@ -57,7 +56,7 @@ func TestALongStretchIsReadFromTheFiles(t *testing.T) {
 			}
 		}
 	})
-	t.Run("until its context ends", func(t *testing.T) {
+	t.Run("cancelled context", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var last error
@@ -72,7 +71,7 @@ func TestALongStretchIsReadFromTheFiles(t *testing.T) {
 			t.Errorf("%d records, then %v", seen, last)
 		}
 	})
-	t.Run("what is damaged on disk meanwhile is said, and nothing more is written", func(t *testing.T) {
+	t.Run("damaged block", func(t *testing.T) {
 		flip(t, lastBlock(t, b.Dir()), "")
 		var last error
 		for _, err := range b.Log().Read(t.Context(), events.Query{}) {

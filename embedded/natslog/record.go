@@ -11,8 +11,8 @@ import (
 	"cortex/events"
 )
 
-// encodeFact writes a record as a message, and makes sure that it can be read back
-// as the same record.
+// encodeFact returns a record as a message. It fails when the message would not decode to
+// the same record.
 func encodeFact(r events.Record, s *messageSigner) (*nats.Msg, error) {
 	msg, err := newMessage(r, events.FactSubject(r.Event), s)
 	if err != nil {
@@ -29,7 +29,8 @@ func encodeFact(r events.Record, s *messageSigner) (*nats.Msg, error) {
 	return msg, nil
 }
 
-// newMessage writes headers and data; the event's id is what it is stored once by.
+// newMessage returns a record as a message with headers and data. The server stores only
+// one message with the event's id.
 func newMessage(r events.Record, subject string, s *messageSigner) (*nats.Msg, error) {
 	headers, err := events.EncodeHeaders(r)
 	if err != nil {
@@ -38,7 +39,7 @@ func newMessage(r events.Record, subject string, s *messageSigner) (*nats.Msg, e
 	msg := &nats.Msg{Subject: subject, Data: r.Data, Header: make(nats.Header, len(headers)+2)}
 	for name, value := range headers {
 		if value != strings.TrimSpace(value) || strings.ContainsAny(value, "\r\n") {
-			return nil, unencodableError(r) // NATS would change it
+			return nil, unencodableError(r) // NATS would change the value
 		}
 		msg.Header[name] = []string{value}
 	}
@@ -50,10 +51,10 @@ func newMessage(r events.Record, subject string, s *messageSigner) (*nats.Msg, e
 }
 
 func unencodableError(r events.Record) error {
-	return &events.Error{Op: "natslog.encode", Kind: events.ErrInternal, Subject: string(r.Kind), Err: errors.New("its envelope cannot be written down")}
+	return &events.Error{Op: "natslog.encode", Kind: events.ErrInternal, Subject: string(r.Kind), Err: errors.New("a value of its envelope cannot be stored in a NATS header")}
 }
 
-// flattenHeaders gives every header its first value.
+// flattenHeaders returns the first value of every header.
 func flattenHeaders(h nats.Header) events.Headers {
 	out := make(events.Headers, len(h))
 	for name, values := range h {
@@ -64,8 +65,8 @@ func flattenHeaders(h nats.Header) events.Headers {
 	return out
 }
 
-// decodeRecord reads a fact back and checks it by itself: that it is the one
-// written at this place of this host's log.
+// decodeRecord decodes a stored fact. It checks its host, position, subject and hash, but
+// not its link to the fact before it.
 func decodeRecord(h events.HostID, seq uint64, subject string, headers events.Headers, data []byte) (events.Record, error) {
 	fail := func(err error) (events.Record, error) {
 		return events.Record{}, &events.Error{Op: "natslog.decodeRecord", Kind: events.ErrCorrupt, Subject: fmt.Sprintf("event %d", seq), Err: err}
@@ -75,18 +76,18 @@ func decodeRecord(h events.HostID, seq uint64, subject string, headers events.He
 	case err != nil:
 		return fail(err)
 	case uint64(r.Position) != seq:
-		return fail(fmt.Errorf("it says that it is event %d", r.Position))
+		return fail(fmt.Errorf("its envelope has position %d", r.Position))
 	case r.Host != h:
-		return fail(fmt.Errorf("it is of host %s", r.Host))
+		return fail(fmt.Errorf("it belongs to host %s", r.Host))
 	case events.FactSubject(r.Event) != subject:
-		return fail(fmt.Errorf("it is stored under %s", subject))
+		return fail(fmt.Errorf("it is stored with the wrong subject %s", subject))
 	case events.ChainHash(r.Prev, r.Position, r.Event) != r.Hash:
 		return fail(errors.New("its content does not match its hash"))
 	}
 	return r, nil
 }
 
-// checkFollows checks that r, true by itself, follows prev.
+// checkFollows checks that r, which decodeRecord returned, directly follows prev.
 func checkFollows(r events.Record, prev events.Link) error {
 	var err error
 	switch {
@@ -97,5 +98,5 @@ func checkFollows(r events.Record, prev events.Link) error {
 	default:
 		return nil
 	}
-	return &events.Error{Op: "natslog.follows", Kind: events.ErrCorrupt, Subject: fmt.Sprintf("event %d", r.Position), Err: err}
+	return &events.Error{Op: "natslog.checkFollows", Kind: events.ErrCorrupt, Subject: fmt.Sprintf("event %d", r.Position), Err: err}
 }

@@ -13,7 +13,7 @@ import (
 	"cortex/events/logtest"
 )
 
-func TestARequestIsStoredOnce(t *testing.T) {
+func TestSubmitStoresRequestOnce(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, natslog.Config{Dir: dir, Create: true})
 	_, err := b.Submit(t.Context(), request(t, b))
@@ -41,7 +41,7 @@ func TestARequestIsStoredOnce(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoRequestToThisHostIsNotStored(t *testing.T) {
+func TestSubmitRefusesInvalidRequests(t *testing.T) {
 	b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 	fact := logtest.NewEvent(t, b.Host(), logtest.NewTransaction(), &events.Approved{How: "forged"})
 	other := request(t, b)
@@ -65,7 +65,7 @@ func TestWhatIsNoRequestToThisHostIsNotStored(t *testing.T) {
 	}
 }
 
-func TestAStoredMessageIsReadAgain(t *testing.T) {
+func TestReadMessage(t *testing.T) {
 	b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 	e := request(t, b)
 	p, err := b.Submit(t.Context(), e)
@@ -87,12 +87,12 @@ func TestAStoredMessageIsReadAgain(t *testing.T) {
 	}
 }
 
-func TestProgressReachesThoseWhoFollow(t *testing.T) {
+func TestProgressReachesFollowers(t *testing.T) {
 	b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 	mine, other := events.TransactionID(logtest.NewID()), events.TransactionID(logtest.NewID())
 	ctx, cancel := context.WithCancel(t.Context())
 	first, second := b.FollowProgress(ctx, mine), b.FollowProgress(t.Context(), mine)
-	idle := b.FollowProgress(t.Context(), mine) // reads nothing, and holds nobody up
+	idle := b.FollowProgress(t.Context(), mine) // never read; must not block the others
 	b.SendProgress(events.Progress{Transaction: other, Message: "not mine"})
 	for i := range 1000 {
 		want := events.Progress{Transaction: mine, Stage: events.StageApply, Step: i, Percent: 12.5}
@@ -104,7 +104,7 @@ func TestProgressReachesThoseWhoFollow(t *testing.T) {
 		}
 	}
 	cancel()
-	for range first { // is closed
+	for range first { // ends when the channel is closed
 	}
 	closeBroker(t, b)
 	for range second {
@@ -114,10 +114,10 @@ func TestProgressReachesThoseWhoFollow(t *testing.T) {
 		n++
 	}
 	if n == 0 || n > 200 {
-		t.Errorf("the idle one has %d reports", n)
+		t.Errorf("the idle follower has %d reports", n)
 	}
 	for range b.FollowProgress(t.Context(), mine) {
-		t.Error("a closed broker reports")
+		t.Error("a closed broker sends reports")
 	}
 	b.SendProgress(events.Progress{Transaction: mine})
 }

@@ -14,18 +14,18 @@ import (
 	"cortex/internal/atomicfile"
 )
 
-// signatureHeader carries the seal of a message that a cluster keeps.
+// signatureHeader is the header with the signature of a message in a cluster.
 const signatureHeader = "cortex-seal"
 
-// messageSigner proves that a message is ours. Whoever administers a cluster may write to its
-// streams; without the key, which never leaves the state directory, nobody can write an
-// approval there that this machine would act on. The nil sealer, of a server in our own
-// process, seals nothing and takes everything.
+// messageSigner signs messages and verifies their signatures. A cluster's administrator can
+// write to its streams. Without the key, which stays in the state directory, a message
+// written there has no effect on this machine. A nil messageSigner is valid: with a server
+// in this process messages are not signed.
 type messageSigner struct{ key []byte }
 
 func signingKeyPath(dir string) string { return filepath.Join(dir, "cluster.key") }
 
-// loadSigner reads the key, or makes it when the log is being made.
+// loadSigner reads the key. With create it creates a missing key.
 func loadSigner(dir string, create bool) (*messageSigner, error) {
 	key, err := os.ReadFile(signingKeyPath(dir))
 	if errors.Is(err, fs.ErrNotExist) && create {
@@ -37,13 +37,13 @@ func loadSigner(dir string, create bool) (*messageSigner, error) {
 	case err == nil && len(key) == sha256.Size:
 		return &messageSigner{key}, nil
 	case err == nil, errors.Is(err, fs.ErrNotExist):
-		return nil, corruptError(signingKeyPath(dir), errors.New("the key that proves what is ours is missing"))
+		return nil, corruptError(signingKeyPath(dir), errors.New("the key that signs messages is missing or incomplete"))
 	}
-	return nil, &events.Error{Op: "natslog.loadSealer", Kind: kindOf(err), Subject: signingKeyPath(dir), Err: err}
+	return nil, &events.Error{Op: "natslog.loadSigner", Kind: kindOf(err), Subject: signingKeyPath(dir), Err: err}
 }
 
-// sign is the seal of a fact; of a request when its position is 0. The hash covers all
-// of it, and for a fact everything before it.
+// sign returns the signature of a fact, or of a request when the position is 0. The
+// signed hash covers the whole event, and for a fact all events before it.
 func (s *messageSigner) sign(r events.Record) string {
 	hash := r.Hash
 	what := "fact"
@@ -56,14 +56,14 @@ func (s *messageSigner) sign(r events.Record) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// verify refuses what was not sealed here.
-func (s *messageSigner) verify(r events.Record, seal string) error {
-	if s == nil || hmac.Equal([]byte(s.sign(r)), []byte(seal)) {
+// verify refuses a record without a valid signature.
+func (s *messageSigner) verify(r events.Record, signature string) error {
+	if s == nil || hmac.Equal([]byte(s.sign(r)), []byte(signature)) {
 		return nil
 	}
 	return &events.Error{
-		Op: "natslog.check", Kind: events.ErrCorrupt, Subject: string(r.ID),
-		Err: errors.New("it was not written by this host's daemon"), Hint: "somebody else writes to the cluster's streams of this host",
+		Op: "natslog.verify", Kind: events.ErrCorrupt, Subject: string(r.ID),
+		Err: errors.New("it has no valid signature of this host's daemon"), Hint: "another client writes to this host's streams in the cluster; check who has access",
 	}
 }
 
@@ -76,8 +76,8 @@ func (e *engine) decodeRequest(headers events.Headers, data []byte) (events.Reco
 	return r, err
 }
 
-// verifierFor gives what refuses messages of a stream that are not ours. A fact's place and
-// chain are checked by the log.
+// verifierFor returns a function that refuses messages of a stream without a valid
+// signature. The log checks a fact's position and chain.
 func (e *engine) verifierFor(stream string) func(events.Headers, []byte) error {
 	return func(headers events.Headers, data []byte) error {
 		switch {

@@ -1,33 +1,24 @@
 package natslog
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"time"
-
-	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"cortex/events"
-	"cortex/internal/atomicfile"
 )
 
-// corruptError is the refusal of a store that is not as it was written.
+// corruptError reports a store that is damaged or was changed by another program.
 func corruptError(subject string, err error) error {
 	return &events.Error{
 		Op: "natslog.Open", Kind: events.ErrCorrupt, Subject: subject, Err: err,
-		Hint: "nothing was changed; keep a copy of the state directory, then restore it from a backup",
+		Hint: "nothing was changed; copy the state directory, then restore it from a backup",
 	}
 }
 
-// inspectDir decides what lies in the directory: a store (its manifest), or nothing
-// yet (nil) when it may be made.
+// inspectDir returns the manifest of the store in the directory. It returns nil when
+// there is no store and one may be created.
 func inspectDir(cfg Config) (*manifest, error) {
 	m, err := readManifest(cfg.Dir)
 	if err != nil {
@@ -40,190 +31,20 @@ func inspectDir(cfg Config) (*manifest, error) {
 	present := len(entries) > 0
 	switch {
 	case m == nil && present:
-		return nil, corruptError(manifestPath(cfg.Dir), errors.New("it is missing, but there is a log"))
+		return nil, corruptError(manifestPath(cfg.Dir), errors.New("the manifest is missing, but there is a log"))
 	case m != nil && m.Cluster != (cfg.Cluster != nil):
 		return nil, wrongLocationError(cfg, *m)
 	case m == nil && !cfg.Create:
 		return nil, noStoreError(cfg.Dir)
 	case m == nil:
-		return nil, nil //nolint:nilnil // nothing there, to be made
+		return nil, nil //nolint:nilnil // no store yet
 	case m.Creating && cfg.Cluster == nil:
 		return nil, clearUnfinishedStore(cfg)
 	case !present && cfg.Cluster == nil:
 		return nil, corruptError(cfg.logDir(), errors.New("the log is missing"))
 	}
 	if cfg.Host != "" && cfg.Host != m.Host {
-		return nil, corruptError(manifestPath(cfg.Dir), fmt.Errorf("it is of host %s, not of %s", m.Host, cfg.Host))
+		return nil, corruptError(manifestPath(cfg.Dir), fmt.Errorf("the store belongs to host %s, not to %s", m.Host, cfg.Host))
 	}
 	return m, nil
-}
-
-// clearUnfinishedStore clears what a creation that was cut off has left, so that it can begin
-// again. Nobody was told of any event in it; were there more than the first, it
-// would not be what the manifest says, and stays.
-func clearUnfinishedStore(cfg Config) error {
-	if !cfg.Create {
-		return noStoreError(cfg.Dir)
-	}
-	blocks, err := listBlocks(cfg)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	for _, b := range blocks {
-		if b.firstSeq > 1 || len(blocks) > 1 || b.size > 16<<10 {
-			return corruptError(manifestPath(cfg.Dir), errors.New("it says that the store is being created, but there is a log with events"))
-		}
-	}
-	if err := os.RemoveAll(cfg.logDir()); err != nil {
-		return &events.Error{Op: "natslog.Open", Kind: events.ErrUnavailable, Subject: cfg.logDir(), Err: err}
-	}
-	return nil
-}
-
-// createStore makes a store where there is none. The manifest says so first, and says
-// that it is done only when the first fact is durable.
-func createStore(ctx context.Context, cfg Config) (*Broker, error) {
-	fail := func(err error) (*Broker, error) {
-		return nil, &events.Error{Op: "natslog.create", Kind: kindOf(err), Subject: cfg.Dir, Err: err}
-	}
-	m := manifest{Format: manifestFormat, Creating: true, Host: cfg.Host, MaxBytes: cfg.MaxBytes}
-	if m.Host == "" {
-		m.Host = events.HostID(cfg.NewID())
-	}
-	if err := checkFreeSpace(cfg); err != nil {
-		return nil, err
-	}
-	if err := writeManifest(cfg.Dir, m, true); err != nil {
-		return fail(err)
-	}
-	if err := os.MkdirAll(cfg.logDir(), 0o700); err != nil {
-		return fail(err)
-	}
-	e, err := startEngine(ctx, cfg, m.Host, m.MaxBytes)
-	if err != nil {
-		return nil, err
-	}
-	if m.Streams, err = e.createStreams(ctx, m.MaxBytes); err != nil {
-		e.stop()
-		return fail(err)
-	}
-	b := newBroker(cfg, e, m, events.Link{})
-	if err := b.appendFirstFact(ctx, m); err != nil {
-		b.abandon()
-		return fail(err)
-	}
-	return b, nil
-}
-
-// appendFirstFact appends the first fact and declares the store made.
-func (b *Broker) appendFirstFact(ctx context.Context, m manifest) error {
-	first, err := events.NewFactEvent(events.Event{
-		ID: b.cfg.NewID(), Host: m.Host, Subject: events.LogSubject(m.Host), Time: b.cfg.Now(),
-		Actor: events.Actor{UID: os.Getuid(), Program: "cortexd", PID: os.Getpid()}, CortexVersion: b.cfg.Build,
-	}, &events.LogOpened{Host: m.Host, Machine: b.cfg.Machine, Build: b.cfg.Build})
-	if err != nil {
-		return err
-	}
-	if _, err := b.log.Append(ctx, first, events.NoExpectation); err != nil {
-		return err
-	}
-	if b.engine.cluster == nil {
-		if err := syncTree(b.cfg.logDir()); err != nil {
-			return err
-		}
-	}
-	return b.manifestWriter.markCreated()
-}
-
-// syncTree makes durable what the server has written when it made its streams, and the
-// names of the files.
-func syncTree(root string) error {
-	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() && !d.Type().IsRegular() {
-			return err
-		}
-		err = atomicfile.Sync(path)
-		if errors.Is(err, fs.ErrNotExist) && !d.IsDir() {
-			return nil // the server replaced it meanwhile
-		}
-		return err
-	})
-}
-
-// streamDir is where the server keeps a stream of ours.
-func (c *Config) streamDir(name string) string {
-	return filepath.Join(c.logDir(), server.JetStreamStoreDir, server.DEFAULT_GLOBAL_ACCOUNT, "streams", name)
-}
-
-// checkStreamMeta reads a stream's description before the server does: what it cannot
-// read it takes for absent, and a stream that is absent could be made anew.
-func checkStreamMeta(cfg Config, m manifest, name string) error {
-	path := filepath.Join(cfg.streamDir(name), server.JetStreamMetaFile)
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return corruptError(path, err)
-	}
-	var info struct{ Created time.Time }
-	if err := json.Unmarshal(b, &info); err != nil {
-		return corruptError(path, fmt.Errorf("the stream's description is not readable: %w", err))
-	}
-	if want := m.Streams[name]; !info.Created.Equal(want) {
-		return corruptError(path, fmt.Errorf("the stream was created %s, the manifest knows one of %s", info.Created.Format(time.RFC3339Nano), want.Format(time.RFC3339Nano)))
-	}
-	sumPath := filepath.Join(cfg.streamDir(name), server.JetStreamMetaFileSum)
-	sum, err := os.ReadFile(sumPath)
-	if err != nil {
-		return corruptError(sumPath, err)
-	}
-	if !bytes.Equal(sum, metaChecksum(name, b)) {
-		return corruptError(path, errors.New("the stream's description does not match its checksum"))
-	}
-	return nil
-}
-
-// checkStreams compares what the server opened with what must be there.
-func checkStreams(ctx context.Context, e *engine, m manifest, head events.Link) error {
-	for _, want := range e.streamConfigs(m.MaxBytes) {
-		var s jetstream.Stream
-		err := e.withRetry(ctx, func() (err error) {
-			s, err = e.js.Stream(ctx, want.Name)
-			return err
-		})
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return corruptError(want.Name, errors.New("the server cannot open the stream"))
-		}
-		if err != nil {
-			return &events.Error{Op: "natslog.checkStreams", Kind: events.ErrUnavailable, Subject: want.Name, Err: err}
-		}
-		info := s.CachedInfo()
-		if !e.sameConfig(want, info.Config) {
-			return corruptError(want.Name, errors.New("the stream's configuration was changed"))
-		}
-		if !info.Created.Equal(m.Streams[e.localStreamName(want.Name)]) {
-			return corruptError(want.Name, errors.New("it is not the stream that the manifest knows"))
-		}
-		if e.localStreamName(want.Name) == FactsStream {
-			if err := checkState(info.State, head); err != nil {
-				return err
-			}
-		}
-		e.setStream(s, want.Name)
-	}
-	return nil
-}
-
-// checkState makes sure that the server sees what we saw in the files; with a head
-// of nothing, that it has everything that there ever was.
-func checkState(s jetstream.StreamState, head events.Link) error {
-	switch {
-	case head.Position == 0 && s.LastSeq == 0:
-		return nil // the manifest knows whether there must be one
-	case s.FirstSeq != 1:
-		return corruptError(FactsStream, fmt.Errorf("it begins at event %d", s.FirstSeq))
-	case s.NumDeleted > 0 || s.Msgs != s.LastSeq:
-		return corruptError(FactsStream, fmt.Errorf("%d of its %d events are missing", s.LastSeq-s.Msgs, s.LastSeq))
-	case head.Position > 0 && events.Position(s.LastSeq) != head.Position:
-		return corruptError(FactsStream, fmt.Errorf("the server sees %d events, the files hold %d", s.LastSeq, head.Position))
-	}
-	return nil
 }

@@ -3,31 +3,31 @@ package natslog_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/minio/highwayhash"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"cortex/embedded/natslog"
+	"cortex/embedded/natslog/filestore"
+	"cortex/embedded/natslog/filestore/filestoretest"
 	"cortex/events"
 	"cortex/events/logtest"
 )
 
-// damage is something that can happen to a state directory.
+// damage changes a state directory.
 type damage struct {
-	do   func(t *testing.T, dir string)
-	says string // part of the refusal
+	do       func(t *testing.T, dir string)
+	wantText string // part of the expected error
 }
 
-// damages is everything that must be refused.
+// damages returns all damages that Open must refuse.
 func damages() map[string]damage {
 	out := blockDamages()
 	maps.Copy(out, descriptionDamages())
@@ -35,7 +35,7 @@ func damages() map[string]damage {
 	return out
 }
 
-// blockDamages happen to the facts themselves.
+// blockDamages change the blocks of the facts.
 func blockDamages() map[string]damage {
 	block := func(do func(t *testing.T, path string)) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
@@ -44,11 +44,11 @@ func blockDamages() map[string]damage {
 		}
 	}
 	return map[string]damage{
-		"a block cut off": {block(func(t *testing.T, path string) {
+		"a truncated block": {block(func(t *testing.T, path string) {
 			t.Helper()
 			check(t, os.Truncate(path, int64(len(read(t, path))-1000)))
 		}), "event"},
-		"a block emptied": {block(func(t *testing.T, path string) {
+		"an empty block": {block(func(t *testing.T, path string) {
 			t.Helper()
 			check(t, os.Truncate(path, 0))
 		}), "empty"},
@@ -56,17 +56,17 @@ func blockDamages() map[string]damage {
 			t.Helper()
 			write(t, path, make([]byte, len(read(t, path))))
 		}), "empty"},
-		"a block removed":                {block(func(t *testing.T, path string) { t.Helper(); check(t, os.Remove(path)) }), "empty"},
-		"a bit flipped in a block":       {block(func(t *testing.T, path string) { t.Helper(); flip(t, path, "") }), "event"},
-		"a bit flipped in the last fact": {block(func(t *testing.T, path string) { t.Helper(); flip(t, path, "the last") }), "event"},
-		"a fact rewritten with care":     {block(rewrite), "does not match its hash"},
-		"a fact taken out with care":     {block(takeOut), "hole"},
+		"a missing block":                      {block(func(t *testing.T, path string) { t.Helper(); check(t, os.Remove(path)) }), "empty"},
+		"a flipped bit":                        {block(func(t *testing.T, path string) { t.Helper(); flip(t, path, "") }), "event"},
+		"a flipped bit in the last fact":       {block(func(t *testing.T, path string) { t.Helper(); flip(t, path, "the last") }), "event"},
+		"a changed fact with a valid checksum": {block(rewrite), "does not match its hash"},
+		"a removed fact":                       {block(takeOut), "hole"},
 	}
 }
 
 func manifestFile(dir string) string { return filepath.Join(dir, "manifest.json") }
 
-// descriptionDamages happen to what describes the facts.
+// descriptionDamages change the manifest and the descriptions of the streams.
 func descriptionDamages() map[string]damage {
 	replace := func(path func(dir string) string, old, new string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
@@ -79,9 +79,10 @@ func descriptionDamages() map[string]damage {
 			write(t, path(dir), changed)
 		}
 	}
-	metaFile := func(stream, name string) func(dir string) string {
-		return func(dir string) string { return meta(dir, stream, name) }
+	stream := func(name string, path func(filestore.Stream) string) func(dir string) string {
+		return func(dir string) string { return path(natslog.StreamFiles(dir, name)) }
 	}
+	description, checksum := stream(natslog.FactsStream, filestore.Stream.DescriptionPath), stream(natslog.FactsStream, filestore.Stream.ChecksumPath)
 	remove := func(path func(dir string) string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			t.Helper()
@@ -95,25 +96,25 @@ func descriptionDamages() map[string]damage {
 		}
 	}
 	return map[string]damage{
-		"stream description removed":  {remove(metaFile(natslog.FactsStream, "meta.inf")), "meta.inf"},
-		"stream description emptied":  {empty(metaFile(natslog.FactsStream, "meta.inf")), "meta.inf"},
-		"its checksum removed":        {remove(metaFile(natslog.FactsStream, "meta.sum")), "meta.sum"},
-		"its checksum emptied":        {empty(metaFile(natslog.FactsStream, "meta.sum")), "meta.inf"},
-		"stream description changed":  {replace(metaFile(natslog.FactsStream, "meta.inf"), `"deny_delete":true`, `"deny_delete":false`), "checksum"},
-		"requests removed":            {remove(metaFile(natslog.RequestsStream, "")), "CORTEX_REQ"},
-		"facts removed":               {remove(metaFile(natslog.FactsStream, "")), "CORTEX_EVT"},
-		"the log removed":             {remove(func(dir string) string { return filepath.Join(dir, "log") }), "log is missing"},
-		"manifest removed":            {remove(manifestFile), "manifest.json"},
-		"manifest emptied":            {empty(manifestFile), "manifest.json"},
-		"manifest of a later program": {replace(manifestFile, `"format": 1`, `"format": 2`), "format"},
-		"manifest of another event":   {replace(manifestFile, `"id": "0`, `"id": "1`), "not the one"},
-		"manifest of a newer log":     {replace(manifestFile, `"position": `, `"position": 9`), "was stored"},
-		"manifest of another host":    {replace(manifestFile, `"host": "0`, `"host": "1`), "host"},
-		"manifest that says unborn":   {replace(manifestFile, `"host"`, `"creating": true, "host"`), "there is a log with events"},
+		"stream description removed":      {remove(description), "meta.inf"},
+		"stream description emptied":      {empty(description), "meta.inf"},
+		"its checksum removed":            {remove(checksum), "meta.sum"},
+		"its checksum emptied":            {empty(checksum), "meta.inf"},
+		"stream description changed":      {replace(description, `"deny_delete":true`, `"deny_delete":false`), "checksum"},
+		"requests removed":                {remove(stream(natslog.RequestsStream, filestore.Stream.Dir)), "CORTEX_REQ"},
+		"facts removed":                   {remove(stream(natslog.FactsStream, filestore.Stream.Dir)), "CORTEX_EVT"},
+		"the log removed":                 {remove(func(dir string) string { return filepath.Join(dir, "log") }), "log is missing"},
+		"manifest removed":                {remove(manifestFile), "manifest.json"},
+		"manifest emptied":                {empty(manifestFile), "manifest.json"},
+		"manifest of a later version":     {replace(manifestFile, `"format": 1`, `"format": 2`), "format"},
+		"manifest of another event":       {replace(manifestFile, `"id": "0`, `"id": "1`), "not the one"},
+		"manifest of a newer log":         {replace(manifestFile, `"position": `, `"position": 9`), "was stored"},
+		"manifest of another host":        {replace(manifestFile, `"host": "0`, `"host": "1`), "host"},
+		"manifest of an unfinished store": {replace(manifestFile, `"host"`, `"creating": true, "host"`), "there is a log with events"},
 	}
 }
 
-// swaps put a part of another store in place of one.
+// swaps replace a part of the store by that of another store.
 func swaps() map[string]damage {
 	return map[string]damage{
 		"manifest of another store": {func(t *testing.T, dir string) {
@@ -132,57 +133,36 @@ func swaps() map[string]damage {
 	}
 }
 
-// records cuts a block into its records.
-func records(t *testing.T, b []byte) [][]byte {
-	t.Helper()
-	var out [][]byte
-	for len(b) > 0 {
-		n := binary.LittleEndian.Uint32(b) &^ (1 << 31)
-		out, b = append(out, b[:n:n]), b[n:]
-	}
-	return out
-}
-
-// rewrite changes a fact and gives it a right checksum, as one who knows the
+// rewrite changes a fact and gives it a valid checksum, as an attacker who knows the
 // file format would.
 func rewrite(t *testing.T, path string) {
 	t.Helper()
-	rewriteAt(t, path, `"output":"0`)
+	rewriteAfter(t, path, `"output":"0`)
 }
 
-// rewriteAt changes the last byte of a marker in the eleventh or a later record.
-func rewriteAt(t *testing.T, path, marker string) {
+// rewriteAfter changes the last byte of a marker in the eleventh or a later message.
+func rewriteAfter(t *testing.T, path, marker string) {
 	t.Helper()
-	b := read(t, path)
-	for _, r := range records(t, b)[10:] { // parts of b
-		at := bytes.LastIndex(r, []byte(marker))
-		if at < 0 {
-			continue
+	messages := filestoretest.Read(t, path)
+	for _, m := range messages[10:] {
+		for _, part := range [][]byte{m.RawHeader, m.Data} {
+			if at := bytes.LastIndex(part, []byte(marker)); at >= 0 {
+				part[at+len(marker)-1] ^= 1
+				filestoretest.Write(t, path, messages)
+				return
+			}
 		}
-		r[at+len(marker)-1] ^= 1
-		key := sha256.Sum256([]byte("CORTEX_EVT-1"))
-		sum, err := highwayhash.New64(key[:])
-		check(t, err)
-		subject := 22 + int(binary.LittleEndian.Uint16(r[20:]))
-		for _, part := range [][]byte{r[4:20], r[22:subject], r[subject+4 : len(r)-8]} {
-			_, _ = sum.Write(part)
-		}
-		copy(r[len(r)-8:], sum.Sum(nil))
-		write(t, path, b)
-		return
 	}
 	t.Fatalf("%q is not in %s", marker, path)
 }
 
-// takeOut removes one whole record.
+// takeOut removes one message.
 func takeOut(t *testing.T, path string) {
 	t.Helper()
-	all := records(t, read(t, path))
-	write(t, path, bytes.Join(append(all[:10:10], all[11:]...), nil))
+	filestoretest.Write(t, path, slices.Delete(filestoretest.Read(t, path), 10, 11))
 }
 
-// used makes a store with facts and requests and gives it as a clean close and
-// as a crash leave it.
+// used returns two directories of a store with facts and requests: after Close and after a crash.
 func used(t *testing.T) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -197,7 +177,7 @@ func used(t *testing.T) map[string]string {
 	return map[string]string{"closed": dir, "crashed": crashed}
 }
 
-// awaitManifest waits until the manifest knows a position.
+// awaitManifest waits until the manifest has a position.
 func awaitManifest(t *testing.T, dir string, p events.Position) {
 	t.Helper()
 	eventually(t, func() bool {
@@ -205,7 +185,7 @@ func awaitManifest(t *testing.T, dir string, p events.Position) {
 	})
 }
 
-// eventually polls a condition that must come true.
+// eventually waits until a condition is true.
 func eventually(t testing.TB, ok func() bool) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)
@@ -215,25 +195,25 @@ func eventually(t testing.TB, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal("it did not come true")
+			t.Fatal("timeout")
 		}
 	}
 }
 
-func TestRefusesADamagedStoreAndChangesNothing(t *testing.T) {
+func TestOpenRefusesDamagedStore(t *testing.T) {
 	for state, dir := range used(t) {
 		t.Run(state, func(t *testing.T) {
-			closeBroker(t, open(t, natslog.Config{Dir: image(t, dir)})) // it is sound
+			closeBroker(t, open(t, natslog.Config{Dir: image(t, dir)})) // the store is undamaged
 			for name, d := range damages() {
 				t.Run(name, func(t *testing.T) {
 					dir := image(t, dir)
 					d.do(t, dir)
 					before := tree(t, dir)
 					for _, create := range []bool{false, true} {
-						if name == "manifest that says unborn" && !create {
+						if name == "manifest of an unfinished store" && !create {
 							continue
 						}
-						refused(t, natslog.Config{Dir: dir, Create: create}, d.says)
+						refused(t, natslog.Config{Dir: dir, Create: create}, d.wantText)
 						if after := tree(t, dir); !maps.Equal(before, after) {
 							t.Error("the refusal changed the directory")
 						}
@@ -244,7 +224,7 @@ func TestRefusesADamagedStoreAndChangesNothing(t *testing.T) {
 	}
 }
 
-func refused(t *testing.T, cfg natslog.Config, says string) {
+func refused(t *testing.T, cfg natslog.Config, wantText string) {
 	t.Helper()
 	b, err := natslog.Open(t.Context(), cfg)
 	if err == nil {
@@ -254,12 +234,12 @@ func refused(t *testing.T, cfg natslog.Config, says string) {
 	if events.KindOf(err) != events.ErrCorrupt || events.HintOf(err) == "" {
 		t.Errorf("refused with %s %q, hint %q", events.KindOf(err), err, events.HintOf(err))
 	}
-	if !strings.Contains(err.Error(), says) {
-		t.Errorf("%q does not say %q", err, says)
+	if !strings.Contains(err.Error(), wantText) {
+		t.Errorf("%q does not contain %q", err, wantText)
 	}
 }
 
-func TestRefusesStreamsThatWereChangedThroughTheServer(t *testing.T) {
+func TestOpenRefusesStreamsChangedThroughTheServer(t *testing.T) {
 	facts := func(t *testing.T, b *natslog.Broker) jetstream.StreamConfig {
 		t.Helper()
 		s, err := b.JetStream().Stream(t.Context(), natslog.FactsStream)
@@ -276,11 +256,11 @@ func TestRefusesStreamsThatWereChangedThroughTheServer(t *testing.T) {
 		}
 	}
 	for name, tt := range map[string]struct {
-		do   func(t *testing.T, b *natslog.Broker)
-		says string
+		do       func(t *testing.T, b *natslog.Broker)
+		wantText string
 	}{
-		"facts thrown away by a limit": {update(func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 20, jetstream.DiscardOld }), "configuration"},
-		"facts thrown away, and then the old limit": {func(t *testing.T, b *natslog.Broker) {
+		"facts deleted by a new limit": {update(func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Discard = 20, jetstream.DiscardOld }), "configuration"},
+		"facts deleted by a new limit, and the old limit restored": {func(t *testing.T, b *natslog.Broker) {
 			t.Helper()
 			update(func(c *jetstream.StreamConfig) { c.MaxMsgs = 20; c.Discard = jetstream.DiscardOld })(t, b)
 			update(func(c *jetstream.StreamConfig) { c.MaxMsgs = -1; c.Discard = jetstream.DiscardNew })(t, b)
@@ -292,7 +272,7 @@ func TestRefusesStreamsThatWereChangedThroughTheServer(t *testing.T) {
 			t.Helper()
 			check(t, b.JetStream().DeleteStream(t.Context(), natslog.FactsStream))
 		}, "CORTEX_EVT"},
-		"stream made anew": {func(t *testing.T, b *natslog.Broker) {
+		"stream created again": {func(t *testing.T, b *natslog.Broker) {
 			t.Helper()
 			cfg := facts(t, b)
 			check(t, b.JetStream().DeleteStream(t.Context(), natslog.FactsStream))
@@ -310,12 +290,12 @@ func TestRefusesStreamsThatWereChangedThroughTheServer(t *testing.T) {
 			fill(t, b.Log(), 60)
 			tt.do(t, b)
 			closeBroker(t, b)
-			refused(t, natslog.Config{Dir: dir, Create: true}, tt.says)
+			refused(t, natslog.Config{Dir: dir, Create: true}, tt.wantText)
 		})
 	}
 }
 
-func TestTheServerItselfKeepsFacts(t *testing.T) {
+func TestServerRefusesToDeleteFacts(t *testing.T) {
 	b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 	fill(t, b.Log(), 5)
 	s, err := b.JetStream().Stream(t.Context(), natslog.FactsStream)
@@ -332,7 +312,7 @@ func TestTheServerItselfKeepsFacts(t *testing.T) {
 	logtest.VerifyAll(t, b.Log())
 }
 
-func TestAnOlderCopyOfTheLogIsRefused(t *testing.T) {
+func TestOpenRefusesOlderCopyOfTheLog(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, natslog.Config{Dir: dir, Create: true})
 	fill(t, b.Log(), 10)
@@ -341,10 +321,10 @@ func TestAnOlderCopyOfTheLogIsRefused(t *testing.T) {
 	closeBroker(t, b)
 	check(t, os.RemoveAll(filepath.Join(dir, "log")))
 	check(t, os.CopyFS(filepath.Join(dir, "log"), os.DirFS(filepath.Join(old, "log"))))
-	refused(t, natslog.Config{Dir: dir}, "it ends at event 11, but event 21 was stored")
+	refused(t, natslog.Config{Dir: dir}, "the log ends at event 11, but event 21 was stored")
 }
 
-func TestAnotherTurnOfHistoryIsRefused(t *testing.T) {
+func TestOpenRefusesForkedHistory(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, natslog.Config{Dir: dir, Create: true})
 	fill(t, b.Log(), 10)
@@ -355,16 +335,16 @@ func TestAnotherTurnOfHistoryIsRefused(t *testing.T) {
 	other := open(t, natslog.Config{Dir: fork})
 	fill(t, other.Log(), 1)
 	closeBroker(t, other)
-	// Event 12 as it might have been is true by itself and follows event 11; only
-	// event 13 tells that it was another.
-	all := records(t, read(t, lastBlock(t, dir)))
-	all[11] = records(t, read(t, lastBlock(t, fork)))[11]
-	write(t, lastBlock(t, dir), bytes.Join(all, nil))
+	// The other event 12 is valid and follows event 11. Only event 13 shows that it is not
+	// the original one.
+	all := filestoretest.Read(t, lastBlock(t, dir))
+	all[11] = filestoretest.Read(t, lastBlock(t, fork))[11]
+	filestoretest.Write(t, lastBlock(t, dir), all)
 	refused(t, natslog.Config{Dir: dir}, "event 13: does not follow event 12 as it is stored")
 }
 
-// lose makes zeros of every sector of a tail that has a byte of the file's from begin
-// up to end.
+// lose returns a tail, which starts at offset size of the file, with zeros in every sector that
+// has a byte from begin to end.
 func lose(size int, tail []byte, begin, end int) []byte {
 	tail = bytes.Clone(tail)
 	for n := begin / 512 * 512; n < (end+511)/512*512; n++ {
@@ -375,23 +355,25 @@ func lose(size int, tail []byte, begin, end int) []byte {
 	return tail
 }
 
-func TestAHalfWrittenTailIsCutOffAndNothingElse(t *testing.T) {
+func TestOpenDropsTornTailOnly(t *testing.T) {
 	dir := used(t)["crashed"]
 	whole := read(t, lastBlock(t, dir))
-	all := records(t, whole)
-	next := bytes.Clone(all[len(all)-1])
-	binary.LittleEndian.PutUint64(next[4:], uint64(len(all)+1))
+	all := filestoretest.Read(t, lastBlock(t, dir))
+	following := all[len(all)-1]
+	following.Seq++
+	next := filestoretest.EncodeFor(t, lastBlock(t, dir), following)
+	next[len(next)-1] ^= 1
 	several := bytes.Repeat(next, 3)
 	for name, tail := range map[string][]byte{
-		"half a record":                       next[:len(next)/2],
-		"the beginning of a head":             next[:5],
-		"a record with old bytes":             append(bytes.Clone(next[:len(next)/2]), make([]byte, len(next)-len(next)/2)...),
-		"zeros":                               make([]byte, 4096),
-		"a length and then zeros":             append(bytes.Clone(next[:4]), make([]byte, len(next)-4)...),
-		"nothing":                             nil,
-		"more was written, the end of it not": lose(len(whole), several, len(whole)+2*len(next), len(whole)+3*len(next)),
-		"more was written, the first not":     lose(len(whole), several, len(whole), len(whole)+1),
-		"more was written, one sector not":    lose(len(whole), several, len(whole)+len(next), len(whole)+len(next)+1),
+		"half a record":                          next[:len(next)/2],
+		"the beginning of a head":                next[:5],
+		"a record with old bytes":                append(bytes.Clone(next[:len(next)/2]), make([]byte, len(next)-len(next)/2)...),
+		"zeros":                                  make([]byte, 4096),
+		"a length and then zeros":                append(bytes.Clone(next[:4]), make([]byte, len(next)-4)...),
+		"nothing":                                nil,
+		"several records, the last sectors lost": lose(len(whole), several, len(whole)+2*len(next), len(whole)+3*len(next)),
+		"several records, the first sector lost": lose(len(whole), several, len(whole), len(whole)+1),
+		"several records, one sector lost":       lose(len(whole), several, len(whole)+len(next), len(whole)+len(next)+1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := image(t, dir)
@@ -405,24 +387,24 @@ func TestAHalfWrittenTailIsCutOffAndNothingElse(t *testing.T) {
 			logtest.VerifyAll(t, open(t, natslog.Config{Dir: dir}).Log())
 		})
 	}
-	t.Run("but not when something is behind it", func(t *testing.T) {
+	t.Run("damage before a complete record", func(t *testing.T) {
 		dir := image(t, dir)
 		bad := bytes.Clone(next)
 		bad[len(bad)/2] ^= 1
 		write(t, lastBlock(t, dir), append(append(bytes.Clone(whole), bad...), next...))
-		refused(t, natslog.Config{Dir: dir}, "behind event 62")
+		refused(t, natslog.Config{Dir: dir}, "after event 62")
 	})
 }
 
-func TestADirectoryWithoutAStoreIsMadeOnlyWhenAsked(t *testing.T) {
+func TestCreateOnlyOnRequest(t *testing.T) {
 	for name, dir := range map[string]string{"empty": t.TempDir(), "missing": filepath.Join(t.TempDir(), "a", "b")} {
 		t.Run(name, func(t *testing.T) {
 			_, err := natslog.Open(t.Context(), natslog.Config{Dir: dir})
 			if events.KindOf(err) != events.ErrNotFound || events.HintOf(err) == "" {
-				t.Errorf("without asking: %v", err)
+				t.Errorf("without Create: %v", err)
 			}
 			if _, err := os.Stat(filepath.Join(dir, "log")); err == nil {
-				t.Error("something was made")
+				t.Error("a log was created")
 			}
 			host := events.HostID(logtest.NewID())
 			b := open(t, natslog.Config{Dir: dir, Create: true, Host: host, Machine: "box", Build: "v1"})
@@ -441,24 +423,24 @@ func TestADirectoryWithoutAStoreIsMadeOnlyWhenAsked(t *testing.T) {
 	}
 }
 
-func TestACreationThatWasCutOffBeginsAgain(t *testing.T) {
+func TestCreateRestartsAfterInterruption(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, natslog.Config{Dir: dir, Create: true})
 	closeBroker(t, b)
 	path := filepath.Join(dir, "manifest.json")
-	unborn := bytes.Replace(read(t, path), []byte(`"host"`), []byte(`"creating": true, "host"`), 1)
+	unfinished := bytes.Replace(read(t, path), []byte(`"host"`), []byte(`"creating": true, "host"`), 1)
 	for name, prepare := range map[string]func(dir string){
-		"with everything but the last word": func(string) {},
-		"without the log":                   func(dir string) { check(t, os.RemoveAll(filepath.Join(dir, "log"))) },
-		"without any fact":                  func(dir string) { check(t, os.Truncate(lastBlock(t, dir), 0)) },
-		"with one stream":                   func(dir string) { check(t, os.RemoveAll(meta(dir, natslog.RequestsStream, ""))) },
+		"complete but for the manifest": func(string) {},
+		"without the log":               func(dir string) { check(t, os.RemoveAll(filepath.Join(dir, "log"))) },
+		"without any fact":              func(dir string) { check(t, os.Truncate(lastBlock(t, dir), 0)) },
+		"with one stream":               func(dir string) { check(t, os.RemoveAll(natslog.StreamFiles(dir, natslog.RequestsStream).Dir())) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := image(t, dir)
-			write(t, filepath.Join(dir, "manifest.json"), unborn)
+			write(t, filepath.Join(dir, "manifest.json"), unfinished)
 			prepare(dir)
 			if _, err := natslog.Open(t.Context(), natslog.Config{Dir: dir}); events.KindOf(err) != events.ErrNotFound {
-				t.Errorf("without asking: %v", err)
+				t.Errorf("without Create: %v", err)
 			}
 			if got := len(logtest.VerifyAll(t, open(t, natslog.Config{Dir: dir, Create: true}).Log())); got != 1 {
 				t.Errorf("%d facts", got)
@@ -467,7 +449,7 @@ func TestACreationThatWasCutOffBeginsAgain(t *testing.T) {
 	}
 }
 
-func TestTheSecondOwnerIsRefused(t *testing.T) {
+func TestOpenRefusesSecondOwner(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, natslog.Config{Dir: dir, Create: true})
 	_, err := natslog.Open(context.Background(), natslog.Config{Dir: dir})

@@ -13,33 +13,33 @@ import (
 	"cortex/events"
 )
 
-// subscription moves messages from a durable consumer to one channel.
+// subscription delivers the messages of a durable consumer to one channel.
 type subscription struct {
 	cfg    SubscriberConfig
 	logger *slog.Logger
 	key    string // stream/durable
 
-	// waitForHead returns once the log itself shows the fact at a position; nil for
-	// streams that are not the log.
+	// waitForHead returns when readers of the log see the fact at a position; nil for
+	// the requests stream.
 	waitForHead func(context.Context, events.Position) error
 
-	// verify refuses a message that is not ours.
+	// verify refuses a message without a valid signature.
 	verify func(headers events.Headers, data []byte) error
 
-	// reopen begins to receive anew where a cluster has ended it; nil where that
-	// cannot happen.
+	// reopen starts a new pull after a cluster has ended one; nil with a server in this
+	// process.
 	reopen func() (jetstream.MessagesContext, error)
 
 	engine *engine
 
 	iter   jetstream.MessagesContext
 	out    chan *message.Message
-	ctx    context.Context // of every message; done when the subscription is to end
+	ctx    context.Context // of every message; done when the subscription ends
 	cancel context.CancelFunc
-	done   chan struct{} // closed when it has ended
+	done   chan struct{} // closed when the subscription has ended
 }
 
-// run gives message after message until the subscription ends.
+// run delivers messages until the subscription ends.
 func (s *subscription) run() {
 	defer close(s.out)
 	defer s.cancel()
@@ -47,7 +47,8 @@ func (s *subscription) run() {
 	}
 }
 
-// resume receives anew, as soon as the cluster lets us; false when that is not to be.
+// resume starts a new pull and retries until the cluster accepts it. It returns false when
+// the subscription ends.
 func (s *subscription) resume() bool {
 	for pause := 50 * time.Millisecond; s.reopen != nil; pause = min(2*pause, time.Second) {
 		iter, err := s.reopen()
@@ -66,8 +67,8 @@ func (s *subscription) resume() bool {
 	return false
 }
 
-// receive gives message after message until receiving ends; true when the
-// subscription itself is not to end yet.
+// receive delivers messages until the pull ends. It returns true when the subscription
+// itself has not ended.
 func (s *subscription) receive() bool {
 	stop := context.AfterFunc(s.ctx, s.iter.Drain)
 	defer stop()
@@ -77,10 +78,10 @@ func (s *subscription) receive() bool {
 		case errors.Is(err, jetstream.ErrMsgIteratorClosed):
 			return s.ctx.Err() == nil && !errors.Is(err, jetstream.ErrConnectionClosed)
 		case err != nil:
-			s.logger.Error("subscription broken", "name", s.cfg.Durable, "error", err)
+			s.logger.Error("cannot receive messages", "name", s.cfg.Durable, "error", err)
 			s.iter.Stop()
 			return s.ctx.Err() == nil
-		case s.ctx.Err() != nil: // on its way to us when we ended
+		case s.ctx.Err() != nil: // it arrived after the subscription ended
 			s.logAckError("nak", m.Nak())
 		default:
 			s.handle(m)
@@ -88,17 +89,17 @@ func (s *subscription) receive() bool {
 	}
 }
 
-// handle gives m until it is acknowledged or the subscription ends.
+// handle delivers m until it is acknowledged or the subscription ends.
 func (s *subscription) handle(m jetstream.Msg) {
 	meta, err := m.Metadata()
 	if err != nil || eventIDOf(m) == "" {
-		s.logger.Error("not an event of ours; given up", "name", s.cfg.Durable, "subject", m.Subject(), "error", err)
+		s.logger.Error("discarded a message that is not an event", "name", s.cfg.Durable, "subject", m.Subject(), "error", err)
 		s.logAckError("term", m.TermWithReason("not an event"))
 		return
 	}
 	if err := s.verify(flattenHeaders(m.Headers()), m.Data()); err != nil {
-		s.logger.Error("not written by this host's daemon; given up", "name", s.cfg.Durable, "subject", m.Subject(), "error", err)
-		s.logAckError("term", m.TermWithReason("not ours"))
+		s.logger.Error("discarded a message without a valid signature", "name", s.cfg.Durable, "subject", m.Subject(), "error", err)
+		s.logAckError("term", m.TermWithReason("no valid signature"))
 		return
 	}
 	if s.waitForHead != nil {
@@ -126,8 +127,8 @@ func (s *subscription) handle(m jetstream.Msg) {
 	}
 }
 
-// acknowledge returns when the broker knows that m is done. While a cluster is away it
-// is told again: until then nothing else would come.
+// acknowledge returns when the server has stored the acknowledgement of m. It retries
+// while a cluster is unreachable, because no other message is delivered before.
 func (s *subscription) acknowledge(m jetstream.Msg) error {
 	first := true
 	return s.engine.withRetry(s.ctx, func() error {
@@ -147,10 +148,10 @@ type deliveryResult int
 const (
 	acked deliveryResult = iota
 	nacked
-	deliveryEnded // before there was an answer
+	deliveryEnded // the subscription ended before the handler answered
 )
 
-// deliver delivers m once and waits for the answer, with heartbeats.
+// deliver delivers m once and waits for the handler's answer. Meanwhile it extends AckWait.
 func (s *subscription) deliver(m jetstream.Msg, meta *jetstream.MsgMetadata, delivered uint64) deliveryResult {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
@@ -174,7 +175,7 @@ func (s *subscription) deliver(m jetstream.Msg, meta *jetstream.MsgMetadata, del
 			s.logAckError("heartbeat", m.InProgress())
 		case <-ending:
 			if out != nil {
-				return deliveryEnded // nobody has it
+				return deliveryEnded // no handler has received it
 			}
 			t := time.NewTimer(s.cfg.CloseTimeout)
 			defer t.Stop()
@@ -185,8 +186,8 @@ func (s *subscription) deliver(m jetstream.Msg, meta *jetstream.MsgMetadata, del
 	}
 }
 
-// backoff waits before a refused message is given again; false when the
-// subscription ends meanwhile.
+// backoff waits before a nacked message is delivered again. It returns false when the
+// subscription ends.
 func (s *subscription) backoff(m jetstream.Msg, pause time.Duration) bool {
 	s.logAckError("heartbeat", m.InProgress())
 	t := time.NewTimer(min(pause, s.cfg.AckWait/3))
@@ -199,15 +200,15 @@ func (s *subscription) backoff(m jetstream.Msg, pause time.Duration) bool {
 	}
 }
 
-// logAckError logs an answer that the server did not take; the message will come
-// again, which every handler must expect anyway.
+// logAckError logs an answer that did not reach the server. The server delivers the message
+// again, and every handler must expect that.
 func (s *subscription) logAckError(what string, err error) {
 	if err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
-		s.logger.Warn("answer to the broker failed", "answer", what, "name", s.cfg.Durable, "error", err)
+		s.logger.Warn("cannot answer a delivery", "answer", what, "name", s.cfg.Durable, "error", err)
 	}
 }
 
-// eventIDOf is the event's id.
+// eventIDOf returns the event's id, or "".
 func eventIDOf(m jetstream.Msg) string {
 	if id := m.Headers().Get("ce-id"); id != "" {
 		return id

@@ -10,9 +10,8 @@ import (
 	"cortex/embedded/natslog"
 )
 
-// TestKeepsTheContractOfWatermill runs Watermill's own suite for publishers and
-// subscribers.
-func TestKeepsTheContractOfWatermill(t *testing.T) {
+// TestPubSubContractOfWatermill runs Watermill's test suite for publishers and subscribers.
+func TestPubSubContractOfWatermill(t *testing.T) {
 	b, err := natslog.OpenWithoutStreams(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)

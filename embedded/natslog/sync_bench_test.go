@@ -13,9 +13,8 @@ import (
 	"cortex/events/logtest"
 )
 
-// BenchmarkSync is the price of what power loss cannot take: our append, which is
-// synced, beside messages of the same size on a bare stream, synced each and, as the
-// server does by itself, every two minutes.
+// BenchmarkSync compares the durable append with messages of the same size on a plain stream:
+// with a sync of each message, and with the server's default of a sync every two minutes.
 func BenchmarkSync(b *testing.B) {
 	b.Run("append", func(b *testing.B) {
 		l := open(b, natslog.Config{Dir: b.TempDir(), Create: true}).Log()
@@ -27,7 +26,7 @@ func BenchmarkSync(b *testing.B) {
 	for name, always := range map[string]bool{"bare-each": true, "bare-later": false} {
 		b.Run(name, func(b *testing.B) {
 			js := bare(b, always)
-			data := make([]byte, 900) // an event of that kind with its headers
+			data := make([]byte, 900) // the size of such an event with its headers
 			for b.Loop() {
 				if _, err := js.Publish(b.Context(), "bare", data); err != nil {
 					b.Fatal(err)
@@ -37,7 +36,7 @@ func BenchmarkSync(b *testing.B) {
 	}
 }
 
-// bare is a server without anything of ours, and a stream on it.
+// bare returns a client of a plain server with one stream.
 func bare(b *testing.B, always bool) jetstream.JetStream {
 	b.Helper()
 	srv, err := server.NewServer(&server.Options{DontListen: true, NoSigs: true, JetStream: true, StoreDir: b.TempDir(), SyncAlways: always})

@@ -14,17 +14,17 @@ import (
 	"cortex/events/logtest"
 )
 
-// Appends that reach the server while the disk works for another are synced together,
-// and none is shown or acknowledged before it is.
-func TestAppendsAtOnceShareASync(t *testing.T) {
+// Appends that reach the server during a sync share the next one. None is acknowledged or
+// visible before that.
+func TestAppendConcurrentlySharesSyncs(t *testing.T) {
 	const many = 20
 	var syncs atomic.Int32
-	syncs.Store(-1000) // until it begins
-	first, goOn := make(chan struct{}), make(chan struct{})
+	syncs.Store(-1000) // ignore the syncs of Open
+	first, resume := make(chan struct{}), make(chan struct{})
 	b := open(t, natslog.WithSync(natslog.Config{Dir: t.TempDir(), Create: true}, func(f *os.File) error {
 		if syncs.Add(1) == 1 {
 			close(first)
-			<-goOn
+			<-resume
 		}
 		return f.Sync()
 	}))
@@ -55,20 +55,20 @@ func TestAppendsAtOnceShareASync(t *testing.T) {
 	}
 	eventually(t, func() bool { return stored() == before.Position+1+many })
 	if head, err := b.Log().Head(t.Context()); err != nil || head != before || acknowledged.Load() != 0 {
-		t.Errorf("while the disk works the log ends at %d and %d are acknowledged, want %d and none (%v)", head.Position, acknowledged.Load(), before.Position, err)
+		t.Errorf("during the sync the log ends at %d and %d are acknowledged, want %d and none (%v)", head.Position, acknowledged.Load(), before.Position, err)
 	}
-	close(goOn)
+	close(resume)
 	wg.Wait()
 	if n := syncs.Load(); n > many/2 {
-		t.Errorf("%d syncs for %d appends at once", n, many+1)
+		t.Errorf("%d syncs for %d concurrent appends", n, many+1)
 	}
 	if got := len(logtest.VerifyAll(t, b.Log())); events.Position(got) != before.Position+1+many {
 		t.Errorf("%d events, want %d", got, before.Position+1+many)
 	}
 }
 
-// The kernel tells once that it could not write, and then takes the data for written.
-func TestAfterASyncThatFailedNothingIsAcknowledged(t *testing.T) {
+// The kernel reports a failed write once. Later syncs succeed although data is missing.
+func TestAppendAfterFailedSyncIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	var fails atomic.Bool
 	b := open(t, natslog.WithSync(natslog.Config{Dir: dir, Create: true}, func(f *os.File) error {
@@ -93,7 +93,7 @@ func TestAfterASyncThatFailedNothingIsAcknowledged(t *testing.T) {
 		t.Errorf("the next append: %v", err)
 	}
 	if head, err := b.Log().Head(t.Context()); err != nil || head != before {
-		t.Errorf("readers are shown %d, want %d (%v)", head.Position, before.Position, err)
+		t.Errorf("readers see event %d, want %d (%v)", head.Position, before.Position, err)
 	}
 	closeBroker(t, b)
 	b = open(t, natslog.Config{Dir: dir})
@@ -104,9 +104,9 @@ func TestAfterASyncThatFailedNothingIsAcknowledged(t *testing.T) {
 	logtest.VerifyAll(t, b.Log())
 }
 
-// A process that is killed may leave facts that the kernel has and the disk has not. They
-// are in the file that the next one opens: it syncs them before it shows them.
-func TestAnOpenedLogHasBeenSynced(t *testing.T) {
+// A process that was killed may leave facts in the kernel's cache. The next Open must sync them
+// before readers see them.
+func TestOpenSyncsExistingBlocks(t *testing.T) {
 	left := used(t)["crashed"]
 	for _, stream := range []string{natslog.FactsStream, natslog.RequestsStream} {
 		cfg := natslog.WithSync(natslog.Config{Dir: image(t, left)}, func(f *os.File) error {

@@ -7,29 +7,30 @@ import (
 	"runtime"
 	"sync"
 
+	"cortex/embedded/natslog/filestore"
 	"cortex/events"
 )
 
 // defaultVerifyNewest is how many of the newest events are checked before the log
-// is opened; the older ones are checked while it is in use.
+// opens. The older ones are checked while it is in use.
 const defaultVerifyNewest = 20_000
 
-// verifiedRange is the part of the log that was checked when it was opened.
+// verifiedRange is the part of the log that was checked before it opened.
 type verifiedRange struct {
-	first       uint64      // the position it begins at
-	beforeFirst events.Hash // what its first record follows
+	first       uint64      // the first position in it
+	beforeFirst events.Hash // the hash that the first record refers to
 	last        events.Link // the log's last record
 }
 
-// verifyFiles reads the store as it lies on disk and compares it with the
-// manifest, before the server sees it. It writes nothing.
+// verifyFiles checks the files of the store against the manifest before the server
+// starts. It writes nothing.
 func verifyFiles(cfg Config, m manifest) (verifiedRange, error) {
 	for _, name := range []string{FactsStream, RequestsStream} {
-		if err := checkStreamMeta(cfg, m, name); err != nil {
+		if err := checkDescription(cfg, m, name); err != nil {
 			return verifiedRange{}, err
 		}
 	}
-	blocks, err := listBlocks(cfg)
+	blocks, err := factBlocks(cfg)
 	if err != nil {
 		return verifiedRange{}, err
 	}
@@ -49,26 +50,26 @@ func verifyFiles(cfg Config, m manifest) (verifiedRange, error) {
 	return verifiedRange{first: c.first, beforeFirst: c.beforeFirst, last: c.prev}, nil
 }
 
-// verifyReachesManifest checks that what the manifest knows was there.
+// verifyReachesManifest checks that the log has the newest event in the manifest.
 func (c *chainVerifier) verifyReachesManifest() error {
 	switch {
 	case c.prev.Position < c.manifest.Position:
-		return corruptError(FactsStream, fmt.Errorf("it ends at event %d, but event %d was stored", c.prev.Position, c.manifest.Position))
+		return corruptError(FactsStream, fmt.Errorf("the log ends at event %d, but event %d was stored", c.prev.Position, c.manifest.Position))
 	case !c.manifestHeadSeen:
-		return corruptError(FactsStream, fmt.Errorf("event %d, which the manifest knows, was not found", c.manifest.Position))
+		return corruptError(FactsStream, fmt.Errorf("event %d of the manifest was not found", c.manifest.Position))
 	}
 	return nil
 }
 
-// firstBlockToVerify is the block from which on events are checked at once: it holds
-// the manifest's head and the newest [defaultVerifyNewest] events.
-func firstBlockToVerify(cfg Config, blocks []block, m manifest) (int, error) {
+// firstBlockToVerify returns the index of the first block to check before the log opens.
+// From there on are the manifest's head and the newest [defaultVerifyNewest] events.
+func firstBlockToVerify(cfg Config, blocks []filestore.Block, m manifest) (int, error) {
 	var last uint64
 	for _, b := range blocks {
-		last = max(last, b.firstSeq)
+		last = max(last, b.FirstSeq)
 	}
 	if last == 0 {
-		return 0, corruptError(cfg.streamDir(FactsStream), errors.New("the log is empty"))
+		return 0, corruptError(cfg.files.Stream(FactsStream).Dir(), errors.New("the log is empty"))
 	}
 	from := min(uint64(m.Head.Position), last)
 	if last > cfg.verifyNewest {
@@ -76,64 +77,55 @@ func firstBlockToVerify(cfg Config, blocks []block, m manifest) (int, error) {
 	} else {
 		from = 1
 	}
-	start := 0
-	for i, b := range blocks {
-		if b.firstSeq != 0 && b.firstSeq <= from {
-			start = i
-		}
-	}
-	return start, nil
+	return filestore.IndexOf(blocks, from), nil
 }
 
-// chainVerifier follows the chain through block after block.
+// chainVerifier checks the hash chain from event to event.
 type chainVerifier struct {
 	host     events.HostID
 	manifest manifestLink
-	visit    func(events.Record) bool // may be nil; false ends the block
+	visit    func(events.Record) bool // optional; false stops at this event
 
 	first            uint64
 	beforeFirst      events.Hash
 	prev             events.Link
-	manifestHeadSeen bool // the record that the manifest knows was seen, and is the one
+	manifestHeadSeen bool // the event in the manifest was found and is the same
 }
 
-// verifyBlock checks the events of one block; newest is the one being written to, the
-// only one that may end in a record which a crash cut off.
-func (c *chainVerifier) verifyBlock(b block, newest bool) error {
-	r, err := openBlock(b)
-	if err != nil {
-		return corruptError(b.path, err)
-	}
-	found, broken := r.readMessages()
-	for _, d := range decodeAll(c.host, found) {
+// verifyBlock checks the events of one block. Only the newest block may end in an
+// interrupted write, because the server writes to no other.
+func (c *chainVerifier) verifyBlock(b filestore.Block, newest bool) error {
+	messages, damage := b.Read()
+	for _, d := range decodeAll(c.host, messages) {
 		if d.err != nil {
-			return corruptError(b.path, d.err)
+			return corruptError(b.Path, d.err)
 		}
 		if err := c.verifyEvent(d.record); err != nil {
-			return corruptError(b.path, err)
+			return corruptError(b.Path, err)
 		}
 		if c.visit != nil && !c.visit(d.record) {
 			return nil
 		}
 	}
-	switch {
-	case broken == nil:
-		return nil
-	case newest && r.restIsTorn():
-		return nil // the server cuts it off; if it was acknowledged, the manifest knows
+	if damage == nil || newest && errors.Is(damage, filestore.ErrTorn) {
+		return nil // the server cuts a torn end off; an event that was acknowledged is in the manifest
 	}
-	return corruptError(b.path, fmt.Errorf("behind event %d: %w", c.prev.Position, broken))
+	var cause *filestore.Error
+	if errors.As(damage, &cause) {
+		damage = cause.Err
+	}
+	return corruptError(b.Path, fmt.Errorf("after event %d: %w", c.prev.Position, damage))
 }
 
-// decodedRecord is a stored message that was checked by itself.
+// decodedRecord is the result of decodeRecord.
 type decodedRecord struct {
 	record events.Record
 	err    error
 }
 
-// decodeAll checks messages by themselves, on all processors: decoding is most
-// of the time that opening takes.
-func decodeAll(h events.HostID, found []storedMessage) []decodedRecord {
+// decodeAll decodes messages on all processors. Decoding takes most of the time of
+// opening a log.
+func decodeAll(h events.HostID, found []filestore.Message) []decodedRecord {
 	out := make([]decodedRecord, len(found))
 	workers := runtime.GOMAXPROCS(0)
 	var wg sync.WaitGroup
@@ -141,7 +133,7 @@ func decodeAll(h events.HostID, found []storedMessage) []decodedRecord {
 		wg.Go(func() {
 			for i := len(found) * w / workers; i < len(found)*(w+1)/workers; i++ {
 				m := found[i]
-				out[i].record, out[i].err = decodeRecord(h, m.seq, m.subject, m.headers(), m.data)
+				out[i].record, out[i].err = decodeRecord(h, m.Seq, m.Subject, events.Headers(m.Headers()), m.Data)
 			}
 		})
 	}
@@ -149,12 +141,13 @@ func decodeAll(h events.HostID, found []storedMessage) []decodedRecord {
 	return out
 }
 
-// verifyEvent checks that r, true by itself, follows the event before it.
+// verifyEvent checks that r, which decodeRecord returned, follows the event before it
+// and agrees with the manifest.
 func (c *chainVerifier) verifyEvent(r events.Record) error {
 	if c.first == 0 {
 		c.first, c.beforeFirst = uint64(r.Position), r.Prev
 		if r.Position == 1 && !r.Prev.IsZero() {
-			return errors.New("event 1 follows another")
+			return errors.New("event 1 refers to an event before it")
 		}
 	} else if err := checkFollows(r, c.prev); err != nil {
 		return err
@@ -162,17 +155,17 @@ func (c *chainVerifier) verifyEvent(r events.Record) error {
 	c.prev = r.Link()
 	if r.Position == c.manifest.Position {
 		if r.ID != c.manifest.ID || r.Hash.String() != c.manifest.Hash {
-			return fmt.Errorf("event %d is not the one that was stored", r.Position)
+			return fmt.Errorf("event %d is not the one in the manifest", r.Position)
 		}
 		c.manifestHeadSeen = true
 	}
 	return nil
 }
 
-// verifyOlderBlocks checks what lies before the window, while the log is in use. When
-// it finds a fault the log becomes read-only.
+// verifyOlderBlocks checks the events before w while the log is in use. When it finds a
+// fault it makes the log read-only.
 func (l *factLog) verifyOlderBlocks(ctx context.Context, cfg Config, w verifiedRange) {
-	blocks, err := listBlocks(cfg)
+	blocks, err := factBlocks(cfg)
 	if err != nil {
 		l.markReadOnly(err)
 		return
@@ -182,7 +175,7 @@ func (l *factLog) verifyOlderBlocks(ctx context.Context, cfg Config, w verifiedR
 		if ctx.Err() != nil {
 			return
 		}
-		if b.firstSeq >= w.first {
+		if b.FirstSeq >= w.first {
 			break
 		}
 		if err := c.verifyBlock(b, false); err != nil {

@@ -17,7 +17,7 @@ import (
 	"cortex/internal/dep11"
 )
 
-// version of the index's form: another is built anew.
+// version is the version of the schema. An index with another version must be rebuilt.
 const version = 3
 
 const schema = `
@@ -29,12 +29,12 @@ CREATE TABLE packages (
   short   TEXT NOT NULL,
   source  TEXT NOT NULL,
   section TEXT NOT NULL,
-  keys    TEXT NOT NULL,  -- the words of name, short description, tags and DEP-11, stemmed, by blanks
+  keys    TEXT NOT NULL,  -- the stems in name, short description, tags and DEP-11, separated by blanks
   flags   INTEGER NOT NULL,
   used    INTEGER NOT NULL, -- packages that depend on or recommend it
   suggested INTEGER NOT NULL,
   mentioned INTEGER NOT NULL,
-  prior   REAL NOT NULL   -- what does not depend on the question
+  prior   REAL NOT NULL   -- the part of the score that does not depend on the query
 );
 CREATE TABLE provides (name TEXT NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (name, id)) WITHOUT ROWID;
 CREATE VIRTUAL TABLE words USING fts5(name, short, long, tags, app, context, content='', tokenize='porter unicode61');
@@ -43,14 +43,14 @@ CREATE VIRTUAL TABLE vocabulary USING fts5vocab(words, row);
 
 // Flags of a package.
 const (
-	flagDesktop = 1 << iota // DEP-11 knows an application in it
+	flagDesktop = 1 << iota // DEP-11 lists an application in it
 	flagProgram             // debtags call it a program
 	flagLibrary             // a library, documentation or language binding by section or role
 	flagPart                // plugin, data, common files by role or name
 	flagMeta                // part of a metapackage or task
 )
 
-// packageInfo is one package while the index is built.
+// packageInfo is one package during the build.
 type packageInfo struct {
 	name, version, short, long, source, section, tags, app, context string
 	provides, depends, recommends, suggests                         []string
@@ -59,47 +59,47 @@ type packageInfo struct {
 	dependents, suggested, mentioned                                int
 }
 
-// Config says what an index is made of.
+// Config names the lists to index and the index file.
 type Config struct {
-	Dirs []string // apt's lists, and private ones
-	Path string   // of the index
-	// Progress receives what is going on; optional.
+	Dirs []string // directories with apt's lists and with other lists
+	Path string   // the index file
+	// Progress is called with the name of each stage; optional.
 	Progress func(stage string)
 }
 
-// Build makes the index anew and puts it into place.
+// Build builds the index and replaces an existing one.
 func Build(ctx context.Context, cfg Config) error {
-	tell := cfg.Progress
-	if tell == nil {
-		tell = func(string) {}
+	report := cfg.Progress
+	if report == nil {
+		report = func(string) {}
 	}
 	mark, err := Fingerprint(cfg.Dirs)
 	if err != nil {
 		return err
 	}
-	tell("reading apt's lists")
+	report("reading apt's lists")
 	all, sources, err := readPackages(ctx, cfg.Dirs)
 	if err != nil {
 		return err
 	}
 	if len(all) == 0 {
-		return &events.Error{Op: "pkgindex.Build", Kind: events.ErrNotFound, Subject: "apt's lists", Err: errors.New("no package is in them"), Hint: "run 'apt-get update'"}
+		return &events.Error{Op: "pkgindex.Build", Kind: events.ErrNotFound, Subject: "apt's lists", Err: errors.New("they list no packages"), Hint: "run 'apt-get update'"}
 	}
 	countRelations(all)
 	if err := os.MkdirAll(filepath.Dir(cfg.Path), 0o755); err != nil {
-		return fmt.Errorf("make the index: %w", err)
+		return fmt.Errorf("create the directory of the index: %w", err)
 	}
 	removeStaleFiles(cfg.Path)
 	tmp := fmt.Sprintf("%s.new-%d", cfg.Path, os.Getpid())
 	defer os.Remove(tmp)
-	tell(fmt.Sprintf("indexing %d packages", len(all)))
+	report(fmt.Sprintf("indexing %d packages", len(all)))
 	if err := write(ctx, tmp, all, map[string]string{"fingerprint": mark, "sources": strings.Join(sources, ", ")}); err != nil {
 		return fmt.Errorf("write the index: %w", err)
 	}
 	return os.Rename(tmp, cfg.Path)
 }
 
-// removeStaleFiles removes what builders left behind that were killed.
+// removeStaleFiles removes the temporary files of builds that were killed.
 func removeStaleFiles(path string) {
 	left, _ := filepath.Glob(path + ".new-*")
 	for _, l := range left {
@@ -110,7 +110,8 @@ func removeStaleFiles(path string) {
 	}
 }
 
-// readPackages reads all lists into packages by name; sources tells which kinds there were.
+// readPackages reads all lists. It returns the packages by name and the kinds of data that
+// the lists have.
 func readPackages(ctx context.Context, dirs []string) (map[string]*packageInfo, []string, error) {
 	lists, err := readLists(dirs)
 	if err != nil {
@@ -191,7 +192,7 @@ const maxFieldBytes = 64 << 10
 
 var packageFields = []string{"Package", "Version", "Section", "Source", "Description", "Tag", "Provides", "Depends", "Recommends", "Suggests", "Task"}
 
-// Bounds of what is kept of foreign text.
+// Limits of texts from the lists, in bytes.
 const (
 	maxShort = 200
 	maxLong  = 16 << 10
@@ -226,7 +227,7 @@ func (g *listCollector) addPackage(f map[string]string) {
 	g.packages[name] = p
 }
 
-// countRelations derives what the relations between packages say of each.
+// countRelations sets the counts and flags that follow from relations between packages.
 func countRelations(all map[string]*packageInfo) {
 	for _, p := range all {
 		for _, part := range []struct {
@@ -256,7 +257,8 @@ func countRelations(all map[string]*packageInfo) {
 	}
 }
 
-// countMentions counts the packages whose names this one's descriptions use.
+// countMentions increments the mention count of every package that is named in p's
+// descriptions.
 func (p *packageInfo) countMentions(all map[string]*packageInfo) {
 	seen := map[string]bool{p.name: true}
 	for w := range strings.FieldsSeq(p.short + " " + p.long) {
@@ -268,7 +270,7 @@ func (p *packageInfo) countMentions(all map[string]*packageInfo) {
 	}
 }
 
-// classify sets the flags that section, role and name tell.
+// classify sets the flags that follow from section, role and name.
 func (p *packageInfo) classify() {
 	section := p.section[strings.LastIndexByte(p.section, '/')+1:]
 	switch section {
@@ -290,7 +292,7 @@ func (p *packageInfo) classify() {
 	}
 }
 
-// prior is what of the score does not depend on the question.
+// prior returns the part of the score that does not depend on the query.
 func (p *packageInfo) prior() float64 {
 	ln := func(n int) float64 { return math.Log1p(float64(n)) }
 	score := .03*ln(p.dependents) + .06*ln(p.mentioned) + .07*ln(p.suggested) + .02*ln(p.translations)
@@ -373,7 +375,7 @@ func insert(ctx context.Context, tx *sql.Tx, all map[string]*packageInfo) error 
 	return nil
 }
 
-// tagWords are the words of debtags: "works-with::pdf" says "works with pdf".
+// tagWords returns the words in debtags: "works with pdf" for "works-with::pdf".
 func tagWords(tags string) string {
 	return strings.NewReplacer("::", " ", "-", " ", ",", " ", "{", " ", "}", " ", "\n", " ").Replace(tags)
 }

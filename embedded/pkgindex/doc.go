@@ -1,10 +1,13 @@
-// Package pkgindex finds packages by what they are for. It indexes what apt's lists
-// say of every package – names, descriptions, sections, debtags, provides, DEP-11,
-// and who depends on, recommends, suggests and mentions whom – in SQLite's FTS5, and
-// ranks by fielded bm25 with priors that stand for popularity.
+// Package pkgindex finds packages by their purpose. It indexes apt's lists in SQLite's FTS5:
+// names, descriptions, sections, debtags, provides, DEP-11 and the relations between
+// packages. It ranks matches by bm25 and by a prior that estimates popularity.
 //
-// It promises: an index is whole or not there (built beside, renamed into place);
-// it knows from which lists it was made ([Fingerprint]); searching writes nothing
-// and needs no network; every candidate comes with the reasons for its place. What
-// descriptions say is data: bounded, and free of control and direction characters.
+// It promises:
+//
+//   - [Build] replaces the index atomically: an index is complete or missing.
+//   - An index has the fingerprint of the lists that it was built from ([Fingerprint]).
+//   - Searching writes nothing and needs no network.
+//   - Every candidate has the reasons for its rank.
+//   - Text from descriptions is limited in length and has no control characters and no
+//     direction characters.
 package pkgindex

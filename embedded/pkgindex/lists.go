@@ -20,7 +20,7 @@ import (
 	"cortex/events"
 )
 
-// listKind is what a file in apt's lists directory holds.
+// listKind is the kind of a file in apt's lists directory.
 type listKind int
 
 const (
@@ -35,8 +35,8 @@ type list struct {
 	kind listKind
 }
 
-// readLists finds the lists that an index is made of, in several directories;
-// one name in two directories is one list, and the first counts.
+// readLists returns the lists in several directories. When two directories have a list of
+// the same name, it returns the first one.
 func readLists(dirs []string) ([]list, error) {
 	var out []list
 	seen := map[string]bool{}
@@ -62,7 +62,7 @@ func readLists(dirs []string) ([]list, error) {
 	return out, nil
 }
 
-// compressedName is the name when it ends as a compressed file does, else nothing.
+// compressedName returns the name of a compressed file, and "" for other files.
 func compressedName(name string) string {
 	switch filepath.Ext(name) {
 	case ".lz4", ".gz", ".xz":
@@ -83,8 +83,8 @@ func listKindOf(name string) (listKind, bool) {
 	return 0, false
 }
 
-// Fingerprint identifies the lists in the directories by name, size and time: an
-// index that was made of others is out of date.
+// Fingerprint returns a hash of the names, sizes and modification times of the lists in the
+// directories. An index with another fingerprint is out of date.
 func Fingerprint(dirs []string) (string, error) {
 	lists, err := readLists(dirs)
 	if err != nil {
@@ -95,14 +95,14 @@ func Fingerprint(dirs []string) (string, error) {
 	for _, l := range lists {
 		info, err := os.Stat(l.path)
 		if err != nil {
-			return "", fmt.Errorf("look at apt's lists: %w", err)
+			return "", fmt.Errorf("stat apt's lists: %w", err)
 		}
 		fmt.Fprintln(h, filepath.Base(l.path), info.Size(), info.ModTime().UnixNano())
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }
 
-// open opens a list, whatever it is compressed with.
+// open opens a list and decompresses it.
 func (l list) open() (io.ReadCloser, error) {
 	f, err := os.Open(l.path)
 	if err != nil {

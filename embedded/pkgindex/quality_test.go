@@ -19,7 +19,7 @@ import (
 
 var (
 	lists  = flag.String("lists", "", "directories with apt's lists, by commas: measure the resolver on them")
-	misses = flag.Bool("misses", false, "tell the requests of the development half whose first candidate is not accepted")
+	misses = flag.Bool("misses", false, "print the requests of the development half whose first candidate is not accepted")
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -48,14 +48,14 @@ func requests(tb testing.TB, names ...string) []request {
 	return out
 }
 
-// halves are the requests with accepted answers: those the ranking was made with,
-// and those only ever used for the report.
+// halves are requests with accepted answers: one half to tune the ranking, and one half for the
+// report only.
 var halves = []struct {
 	name  string
 	files []string
 }{{"development", []string{"shared_dev.tsv", "dev.tsv"}}, {"report", []string{"report.tsv"}}}
 
-// The report on the machine's own lists: make resolver-report.
+// TestReport ranks the requests with this machine's lists; run it with 'make resolver-report'.
 func TestReport(t *testing.T) {
 	if *lists == "" {
 		t.Log("no -lists: nothing is measured; see 'make resolver-report'")

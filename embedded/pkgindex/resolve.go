@@ -9,12 +9,12 @@ import (
 	"cortex/events"
 )
 
-// candidatesPerNeed is how many candidates a need is answered with.
+// candidatesPerNeed is the maximum number of candidates for a need.
 const candidatesPerNeed = 5
 
-// Resolve splits a request into needs and finds candidates for each. The names of
-// packages, what they provide, and names that are one letter off exactly one
-// package come first.
+// Resolve splits a request into needs and finds candidates for each. A need that is the name
+// of a package, a name that one package provides, or one letter away from exactly one name,
+// has that package as its only candidate.
 func (c *Index) Resolve(ctx context.Context, request string) ([]events.Need, error) {
 	var out []events.Need
 	for _, words := range SplitNeeds(request) {
@@ -43,9 +43,9 @@ func (c *Index) Resolve(ctx context.Context, request string) ([]events.Need, err
 	return out, nil
 }
 
-const exactReason = "is its name"
+const exactReason = "this is its name"
 
-// matchName finds the package that the words name, if they do.
+// matchName returns the package with this name, or nil.
 func (c *Index) matchName(ctx context.Context, words string) (*events.Candidate, error) {
 	name := strings.TrimSpace(words)
 	if strings.ContainsAny(name, " \t") || events.PackageName(name).Validate() != nil {
@@ -65,17 +65,17 @@ func (c *Index) matchName(ctx context.Context, words string) (*events.Candidate,
 		}
 	}
 	if len(name) < 4 || c.Frequency(name) > 0 {
-		return nil, nil // a word
+		return nil, nil // an ordinary word
 	}
 	near, err := c.oneEditAway(ctx, name)
 	if err != nil || len(near) != 1 {
 		return nil, err
 	}
-	near[0].Reasons = []string{fmt.Sprintf("is one letter off %q", name)}
+	near[0].Reasons = []string{fmt.Sprintf("its name differs from %q by one letter", name)}
 	return &near[0], nil
 }
 
-// Get gives the package of this name.
+// Get returns the package with this name.
 func (c *Index) Get(ctx context.Context, name events.PackageName) (events.Candidate, bool, error) {
 	found, err := c.queryCandidates(ctx, `SELECT name, version, short FROM packages WHERE name = ?`, string(name))
 	if err != nil || len(found) == 0 {
@@ -84,19 +84,19 @@ func (c *Index) Get(ctx context.Context, name events.PackageName) (events.Candid
 	return found[0], true, nil
 }
 
-// Has reports whether a package of this name is in the index.
+// Has reports whether the index has a package with this name.
 func (c *Index) Has(ctx context.Context, name events.PackageName) (bool, error) {
 	_, ok, err := c.Get(ctx, name)
 	return ok, err
 }
 
-// WithPrefix gives at most n packages whose names start so, by name.
+// WithPrefix returns at most n packages whose names start with prefix, ordered by name.
 func (c *Index) WithPrefix(ctx context.Context, prefix string, n int) ([]events.Candidate, error) {
-	const pastNames = "{" // no character of a name comes after z
+	const pastNames = "{" // sorts after every character of a name
 	return c.queryCandidates(ctx, `SELECT name, version, short FROM packages WHERE name >= ? AND name < ? ORDER BY name LIMIT ?`, prefix, prefix+pastNames, n)
 }
 
-// oneEditAway gives the packages whose name is one edit away.
+// oneEditAway returns the packages whose name is one edit away.
 func (c *Index) oneEditAway(ctx context.Context, name string) ([]events.Candidate, error) {
 	var out []events.Candidate
 	found, err := c.queryCandidates(ctx, `SELECT name, version, short FROM packages WHERE length(name) BETWEEN ? AND ? AND (substr(name, 1, 1) = ? OR substr(name, 2, 2) = ?)`,
@@ -112,7 +112,7 @@ func (c *Index) oneEditAway(ctx context.Context, name string) ([]events.Candidat
 func (c *Index) queryCandidates(ctx context.Context, query string, args ...any) ([]events.Candidate, error) {
 	rows, err := c.db.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, fmt.Errorf("look up a name: %w", err)
+		return nil, fmt.Errorf("look up a package: %w", err)
 	}
 	defer rows.Close()
 	var out []events.Candidate
@@ -126,8 +126,8 @@ func (c *Index) queryCandidates(ctx context.Context, query string, args ...any) 
 	return out, rows.Err()
 }
 
-// oneEdit reports whether a becomes b by changing, adding, dropping or swapping
-// one letter.
+// oneEdit reports whether a becomes b when one letter is changed, added or removed, or two
+// adjacent letters are swapped.
 func oneEdit(a, b string) bool {
 	if a == b || len(a) > len(b)+1 || len(b) > len(a)+1 {
 		return false
@@ -150,9 +150,9 @@ func oneEdit(a, b string) bool {
 	return false
 }
 
-// SplitNeeds splits a request into the things it asks for: "install a web server and a
-// database" asks for two. An "and" inside one need ("monitor cpu and memory usage")
-// does not split: what follows has to begin a thing of its own.
+// SplitNeeds splits a request into its needs: "install a web server and a database" has
+// two. An "and" splits only before an article or "also", so "monitor cpu and memory usage" is one
+// need.
 func SplitNeeds(request string) []string {
 	words := strings.Fields(strings.NewReplacer(",", " , ", ";", " , ").Replace(strings.ToLower(events.SanitizeLine(request, events.MaxTextBytes))))
 	for len(words) > 0 && leadingWords[words[0]] {
@@ -188,7 +188,7 @@ func SplitNeeds(request string) []string {
 	return out
 }
 
-// leadingWords words begin a request and are no part of any need.
+// leadingWords are removed from the beginning of a request.
 var leadingWords = wordSet(`please install add get give me i we want need would like to set up setup put some something can could you`)
 
 var articleWords = wordSet(`a an the some another something`)

@@ -14,7 +14,7 @@ import (
 	"cortex/events"
 )
 
-// Index answers from one index. It is safe for concurrent use.
+// Index is an open index. It is safe for concurrent use.
 type Index struct {
 	db          *sql.DB
 	fingerprint string
@@ -22,11 +22,11 @@ type Index struct {
 	total       int
 }
 
-// Open opens an index. One that is not there, or of another form, is an
-// ErrNotFound error: build it.
+// Open opens an index. It fails with ErrNotFound when the index is missing or has another
+// version of the schema. Then the caller builds it.
 func Open(ctx context.Context, path string) (*Index, error) {
 	missing := func(err error) (*Index, error) {
-		return nil, &events.Error{Op: "pkgindex.Open", Kind: events.ErrNotFound, Subject: path, Err: err, Hint: "the index of packages is not built yet"}
+		return nil, &events.Error{Op: "pkgindex.Open", Kind: events.ErrNotFound, Subject: path, Err: err, Hint: "build the package index with 'cortex catalog build'"}
 	}
 	if _, err := os.Stat(path); err != nil {
 		return missing(err)
@@ -47,34 +47,35 @@ func Open(ctx context.Context, path string) (*Index, error) {
 // Close closes the index.
 func (c *Index) Close() error { return c.db.Close() }
 
-// UpToDate reports whether the index was made of the lists as they are.
+// UpToDate reports whether the index was built from the current lists in dirs.
 func (c *Index) UpToDate(dirs []string) bool {
 	mark, err := Fingerprint(dirs)
 	return err == nil && mark == c.fingerprint
 }
 
-// Sources tells what the index was made of, for people.
+// Sources returns a readable list of the kinds of data in the index.
 func (c *Index) Sources() string { return c.sources }
 
-// Fingerprint identifies the index: an answer that depends on it is good for no other.
+// Fingerprint returns the fingerprint of the lists that the index was built from. An answer
+// that depends on the index is valid for this fingerprint only.
 func (c *Index) Fingerprint() string { return c.fingerprint }
 
-// PackageCount is how many packages are in the index.
+// PackageCount returns the number of packages in the index.
 func (c *Index) PackageCount() int { return c.total }
 
-// maxRanked is how many of the best matches by words are ranked.
+// maxRanked is how many matches with the best bm25 are ranked.
 const maxRanked = 300
 
-// hit is a match while it is ranked.
+// hit is a match during ranking.
 type hit struct {
 	name, version, short, source, keys string
 	flags, used, suggested, mentioned  int
 	prior, bm25, score                 float64
-	matched                            []string // words of the question in names, descriptions, tags
+	matched                            []string // words of the query in name, short description, tags and DEP-11
 }
 
-// Search ranks the packages that fit one need, the best first, at most n. Several
-// packages of one source count as one: the best of them.
+// Search returns at most n packages for one need, best first. Of several binary packages of
+// one source package it returns the best.
 func (c *Index) Search(ctx context.Context, need string, n int) ([]events.Candidate, error) {
 	words, err := c.queryWords(ctx, need)
 	if err != nil || len(words) == 0 {
@@ -103,15 +104,15 @@ func (c *Index) Search(ctx context.Context, need string, n int) ([]events.Candid
 	return out, nil
 }
 
-// queryWord is one word of a question with what counts as the same.
+// queryWord is one word of a query with its synonyms.
 type queryWord struct {
 	text     string
-	synonyms []string // other words that descriptions use for it
-	count    int      // packages that have it
+	synonyms []string // words that descriptions use for it
+	count    int      // number of packages with the word or a synonym
 }
 
-// queryWords takes the words of a need that say something. Very common ones are left
-// out where rarer ones say enough.
+// queryWords returns the words of a need to search for. It leaves out stop words, and very
+// common words when there are two rarer ones.
 func (c *Index) queryWords(ctx context.Context, need string) ([]queryWord, error) {
 	var out []queryWord
 	seen := map[string]bool{}
@@ -122,7 +123,7 @@ func (c *Index) queryWords(ctx context.Context, need string) ([]queryWord, error
 		}
 		seen[t] = true
 	}
-	if len(all) == 0 { // nothing but filler: better than nothing
+	if len(all) == 0 { // the need has stop words only
 		for t := range seen {
 			all = append(all, t)
 		}
@@ -153,16 +154,16 @@ func (c *Index) queryWords(ctx context.Context, need string) ([]queryWord, error
 	return out[:min(len(out), maxWords)], nil
 }
 
-// maxWords bounds the words of one need that are looked for.
+// maxWords limits the words of one need.
 const maxWords = 12
 
-// frequency is in how many packages a word occurs.
+// frequency returns the number of packages with a word.
 func (c *Index) frequency(ctx context.Context, t string) (n int, err error) {
 	err = c.db.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT 20000)`, quote(t)).Scan(&n)
 	return n, err
 }
 
-// Frequency is in how many packages a word occurs, 0 when that cannot be known.
+// Frequency returns the number of packages with a word, and 0 when the query fails.
 func (c *Index) Frequency(t string) int {
 	n, err := c.frequency(context.Background(), t)
 	if err != nil {
@@ -171,11 +172,11 @@ func (c *Index) Frequency(t string) int {
 	return n
 }
 
-// quote makes a word a string of FTS5's query language.
+// quote returns a word as a string of FTS5's query language.
 func quote(t string) string { return `"` + strings.ReplaceAll(t, `"`, ``) + `"` }
 
-// match finds the best matches by words: those that have all, and those that have
-// any.
+// match returns the packages with the best bm25 for any of the words, and for all of the
+// words.
 func (c *Index) match(ctx context.Context, words []queryWord) ([]*hit, error) {
 	var anyOf, allOf []string
 	for _, w := range words {
@@ -218,7 +219,7 @@ func (c *Index) match(ctx context.Context, words []queryWord) ([]*hit, error) {
 func rank(hits []*hit, words []queryWord, need string) {
 	best := 0.0
 	for _, h := range hits {
-		best = min(best, h.bm25) // FTS5's bm25 is the better the lower
+		best = min(best, h.bm25) // a lower bm25 of FTS5 is better
 	}
 	asked := map[string]bool{}
 	for _, t := range tokens(need) {
@@ -257,11 +258,11 @@ func rank(hits []*hit, words []queryWord, need string) {
 	})
 }
 
-// The weights of what a score is made of, beside bm25 itself.
+// The weights of the parts of a score; bm25 has weight 1.
 const (
 	coverWeight = .8
 	priorWeight = 1.0
-	// serverWeight is taken from a desktop application when a server was asked for.
+	// serverWeight is subtracted for a desktop application when the query asks for a server.
 	serverWeight = .4
 )
 
@@ -277,11 +278,11 @@ func (w queryWord) matches(keys map[string]bool) bool {
 	return false
 }
 
-// reasons tells why a candidate is where it is.
+// reasons returns the reasons for a candidate's rank.
 func (h *hit) reasons() []string {
 	var out []string
 	if len(h.matched) > 0 {
-		out = append(out, "about: "+strings.Join(h.matched, ", "))
+		out = append(out, "matches "+strings.Join(h.matched, ", "))
 	} else {
 		out = append(out, "its description has the words")
 	}
@@ -289,13 +290,13 @@ func (h *hit) reasons() []string {
 		on   bool
 		text string
 	}{
-		{h.used > 0, fmt.Sprintf("needed by %d", h.used)},
-		{h.suggested > 0, fmt.Sprintf("suggested by %d", h.suggested)},
-		{h.mentioned > 0, fmt.Sprintf("mentioned by %d", h.mentioned)},
+		{h.used > 0, fmt.Sprintf("%d packages depend on it", h.used)},
+		{h.suggested > 0, fmt.Sprintf("%d packages suggest it", h.suggested)},
+		{h.mentioned > 0, fmt.Sprintf("%d descriptions mention it", h.mentioned)},
 		{h.flags&flagDesktop != 0, "desktop application"},
 		{h.flags&flagMeta != 0, "in a task or metapackage"},
 		{h.flags&flagLibrary != 0, "library or language package"},
-		{h.flags&flagPart != 0, "part of something"},
+		{h.flags&flagPart != 0, "part of another package"},
 	} {
 		if r.on {
 			out = append(out, r.text)

@@ -5,12 +5,12 @@ import (
 	"unicode"
 )
 
-// tokens are the words of a text in lower case, as the index cuts them.
+// tokens returns the words of a text in lower case. The index splits texts the same way.
 func tokens(s string) []string {
 	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 }
 
-// stems are the tokens, each cut to what its forms have in common, once.
+// stems returns the stems of a text's tokens without repetition.
 func stems(s string) []string {
 	seen := map[string]bool{}
 	var out []string
@@ -23,9 +23,9 @@ func stems(s string) []string {
 	return out
 }
 
-// stem cuts the endings that make "edit", "edits", "editing", "editor" and
-// "edited" different words. It is coarser than the index's own stemmer: it decides
-// whether a word of the question occurs, not how often.
+// stem returns the common part of words such as "edit", "edits", "editing", "editor" and
+// "edited". It is coarser than the stemmer of the index, because it decides only whether a
+// word of the query occurs.
 func stem(t string) string {
 	for _, suffix := range []string{"isations", "izations", "isation", "ization", "ations", "ation", "ators", "ator", "ising", "izing", "ings", "ing", "ions", "ion", "ers", "ors", "ies", "er", "or", "ed", "es", "s", "e", "y"} {
 		if len(t)-len(suffix) >= 3 && strings.HasSuffix(t, suffix) {
@@ -33,19 +33,19 @@ func stem(t string) string {
 			break
 		}
 	}
-	if n := len(t); n > 3 && t[n-1] == t[n-2] { // "stopped" is "stop"
+	if n := len(t); n > 3 && t[n-1] == t[n-2] { // "stopp" becomes "stop"
 		t = t[:n-1]
 	}
 	return t
 }
 
-// stopWords are words that say nothing about what a package is for.
+// stopWords are words that do not describe the purpose of a package.
 var stopWords = wordSet(`a an the and or of for to in on with from by at as is are be it its this that these those i me my we our you your
 	want need needs needed like would please can could some something anything thing things tool tools program programs software app apps application
 	applications package packages utility utilities good best simple easy nice small use using used user how do does make makes let lets get gives give
 	install installs installing help helps way which what machine computer system linux debian ubuntu my mine own up out into all any new more between via`)
 
-// commonWords are names of packages that are words of every day.
+// commonWords are names of packages that are everyday words.
 var commonWords = wordSet(`time file make less more test tree list base data text host link sort diff core type mode main home menu note read
 	play info work page root tool help name word view most find kill date mount patch screen script script login motion vim-doc science games music
 	graphics network internet office video sound multimedia editor dict units when note rename procs parallel moreutils steam music jack`)
@@ -58,7 +58,7 @@ func wordSet(words string) map[string]bool {
 	return out
 }
 
-// synonyms are words that descriptions use for a word of a question.
+// synonyms maps a word of a query to words that descriptions use for it.
 var synonyms = map[string][]string{
 	"edit": {"editor"}, "editing": {"editor"}, "browse": {"browser"}, "browsing": {"browser"}, "play": {"player"}, "playing": {"player"},
 	"watch": {"player", "viewer"}, "view": {"viewer"}, "viewing": {"viewer"}, "look": {"viewer"}, "read": {"reader", "viewer"}, "reading": {"reader", "viewer"},

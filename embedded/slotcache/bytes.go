@@ -10,8 +10,8 @@ import (
 	"cortex/events"
 )
 
-// ParseSize reads a size as people write it: 2G and 2GiB are 2·2³⁰ bytes, 2GB is
-// 2·10⁹, 500 is 500 bytes. The error is ErrUsage.
+// ParseSize parses a size: 2G and 2GiB are 2·2³⁰ bytes, 2GB is 2·10⁹ bytes, and 500 is 500
+// bytes. The error is ErrUsage.
 func ParseSize(text string) (int64, error) {
 	number := strings.TrimRight(text, "kKMGTiB")
 	unit := text[len(number):]
@@ -22,8 +22,8 @@ func ParseSize(text string) (int64, error) {
 	n, err := strconv.ParseFloat(number, 64)
 	if err != nil || factor == 0 || !(n > 0) || n*factor >= math.MaxInt64 || n*factor < 1 {
 		return 0, &events.Error{
-			Op: "slotcache.ParseSize", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", text), Err: errors.New("is no size"),
-			Hint: "sizes look like 500M, 2G (2 GiB) or 2GB (2,000,000,000 bytes)",
+			Op: "slotcache.ParseSize", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", text), Err: errors.New("invalid size"),
+			Hint: "use a size such as 500M, 2G (2 GiB) or 2GB (2,000,000,000 bytes)",
 		}
 	}
 	return int64(n * factor), nil

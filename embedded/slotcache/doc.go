@@ -1,25 +1,24 @@
-// Package slotcache keeps saved states of llama.cpp's slots, and says from a
-// model's header what its cache of keys and values needs.
+// Package slotcache stores the states of llama.cpp's slots. It also computes from a model's
+// header how much memory its key-value cache needs.
 //
-// An engine owns its tensors; nobody can pool them from outside. What helps is to
-// keep what the engine itself saves over its /slots interface: a prompt that was
-// processed once need not be processed again after a restart or in another slot.
-// A [Pool] is a directory with a budget.
+// llama-server saves and restores the state of a slot over its /slots interface. With a saved
+// state, a prompt that was processed once is not processed again after a restart or in
+// another slot. A [Pool] is a directory of saved states with a budget.
 //
 // It promises:
 //
-//   - Never a wrong state. An entry is keyed by the hash of the model's file, the
-//     context settings and the very tokens; before a restore all of them and the
-//     file's checksum are compared. What does not match is not restored.
-//   - Safe to kill. An entry exists from the moment its index file is renamed into
-//     place; a crash before loses that entry only, and what it left is swept by
-//     whoever opens the pool next.
-//   - Within its budget. A save evicts by the pool's policy (lru, lfu, fifo) what
-//     is not pinned; one that cannot fit is refused. For the moment of a save the
-//     new state lies beside the old ones.
-//   - Only its own files are touched, told by their names.
-//   - One process changes a pool at a time; others wait for it.
+//   - A wrong state is never restored. The key of an entry is the hash of the model file, the
+//     context settings and the tokens. A restore compares all of them and the checksum of
+//     the state file.
+//   - A process can be killed at any time. An entry exists once its index file is renamed
+//     into place. A crash before that loses this entry only, and the next Open removes the
+//     remains.
+//   - A pool stays within its budget. A save evicts unpinned entries by the pool's policy
+//     (lru, lfu, fifo). A state that does not fit is refused. During a save the new state
+//     exists in addition to the old ones.
+//   - A pool changes only its own files, which it recognizes by their names.
+//   - One process changes a pool at a time. Others wait.
 //
-// Sizes are bytes. A pool is a cache: it is no part of the history and can be
+// Sizes are in bytes. A pool is a cache: the history does not depend on it, and it can be
 // destroyed at any time.
 package slotcache

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,20 +15,30 @@ import (
 	"cortex/internal/atomicfile"
 )
 
-// formatVersion is the version of the pool's own files.
+// formatVersion is the version of the pool's index files.
 const formatVersion = 1
 
-// ServerSettings are what a state depends on besides model and tokens.
+// ServerSettings are the settings of a server that a state depends on, besides the model and
+// the tokens.
 type ServerSettings struct {
 	ContextTokens int64  `json:"n_ctx"`
 	Build         string `json:"build"`          // of the server
-	Note          string `json:"note,omitempty"` // said when the pool was made, such as the types of the cache
+	Note          string `json:"note,omitempty"` // set when the pool was created, such as the cache types
+}
+
+// String describes the settings in an error.
+func (s ServerSettings) String() string {
+	text := fmt.Sprintf("a context of %d tokens, build %s", s.ContextTokens, s.Build)
+	if s.Note != "" {
+		text += ", note " + s.Note
+	}
+	return text
 }
 
 // CacheEntry is one saved state.
 type CacheEntry struct {
 	Version   int            `json:"version"`
-	ID        string         `json:"id"` // of model, settings and tokens
+	ID        string         `json:"id"` // a hash of model, settings and tokens
 	Label     string         `json:"label,omitempty"`
 	Model     string         `json:"model_sha256"`
 	ModelPath string         `json:"model_path"`
@@ -36,19 +47,20 @@ type CacheEntry struct {
 	Bytes     int64          `json:"bytes"`
 	SHA256    string         `json:"sha256"`
 	Pinned    bool           `json:"pinned"`
-	Uses      int64          `json:"uses"` // restores
+	Uses      int64          `json:"uses"` // number of restores
 	SavedAt   time.Time      `json:"saved_at"`
 	UsedAt    time.Time      `json:"used_at"`
-	// Turns order saves and uses of one pool, whatever the clock says.
+	// SavedSeq and UsedSeq order the saves and uses in one pool, independently of the
+	// clock.
 	SavedSeq int64 `json:"saved_turn"`
 	UsedSeq  int64 `json:"used_turn"`
 }
 
-// entryID stands for what a state is good for.
+// entryID returns the hash of the model, settings and tokens of a state.
 func entryID(model string, s ServerSettings, tokens []Token) string {
 	raw, err := json.Marshal([]any{model, s, hashTokens(tokens)})
 	if err != nil {
-		panic(err) // plain values
+		panic(err) // cannot happen with these types
 	}
 	sum := sha256.Sum256(raw)
 	return hex.EncodeToString(sum[:8])
@@ -56,7 +68,7 @@ func entryID(model string, s ServerSettings, tokens []Token) string {
 
 func validID(id string) bool { return len(id) == 16 && strings.Trim(id, "0123456789abcdef") == "" }
 
-// writeJSON replaces a file as a whole, durably.
+// writeJSON replaces a file atomically and durably.
 func writeJSON(path string, v any) error {
 	raw, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -65,7 +77,7 @@ func writeJSON(path string, v any) error {
 	return atomicfile.Write(path, append(raw, '\n'), atomicfile.Options{Mode: 0o600})
 }
 
-// readJSON reads a file of ours; one of another version is an error.
+// readJSON decodes a JSON file into v.
 func readJSON(path string, v any) error {
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -74,8 +86,8 @@ func readJSON(path string, v any) error {
 	return json.Unmarshal(raw, v)
 }
 
-// readEntries reads the index: every entry whose file can be read, oldest first,
-// and the names of those that cannot.
+// readEntries returns the entries in the index, oldest first, and the ids of entries whose
+// index file is unreadable.
 func readEntries(dir string) (out []CacheEntry, damaged []string, err error) {
 	files, err := os.ReadDir(dir)
 	if err != nil {

@@ -12,11 +12,11 @@ import (
 	"cortex/internal/atomicfile"
 )
 
-// SaveRequest says what to save.
+// SaveRequest names the slot to save.
 type SaveRequest struct {
 	Slot  int
-	Label string // for people; may be empty
-	Model string // the model's file, when the server names one that is elsewhere
+	Label string // optional
+	Model string // path of the model file, when it is not the one that the server reports
 }
 
 // SaveResult is the outcome of a save.
@@ -26,11 +26,12 @@ type SaveResult struct {
 	Expired int          `json:"expired"` // entries whose model has changed
 }
 
-// Save makes the server save a slot's state, and keeps it. An empty slot is
-// ErrUsage; a state that cannot fit is ErrFull, and nothing is evicted for it.
+// Save lets the server save a slot's state and adds it to the pool. It fails with ErrUsage
+// when the slot is empty, and with ErrFull when the state does not fit. Then nothing is
+// evicted.
 func (p *Pool) Save(ctx context.Context, s LlamaServer, r SaveRequest) (out SaveResult, err error) {
 	if len(r.Label) > maxLabel {
-		return out, newError(events.ErrUsage, "label", "", fmt.Errorf("has more than %d bytes", maxLabel))
+		return out, newError(events.ErrUsage, "label", "", fmt.Errorf("it has more than %d bytes", maxLabel))
 	}
 	e, err := p.describeServer(ctx, s, r.Slot, r.Model)
 	if err != nil {
@@ -63,14 +64,14 @@ func removeIfExists(path string) error {
 	return nil
 }
 
-// describeServer says what the server's states depend on.
+// describeServer returns an entry with the model and settings of the server.
 func (p *Pool) describeServer(ctx context.Context, s LlamaServer, slot int, model string) (e CacheEntry, err error) {
 	props, err := s.props(ctx)
 	if err != nil {
 		return e, err
 	}
 	if slot < 0 || slot >= props.Slots {
-		return e, newError(events.ErrUsage, fmt.Sprintf("slot %d", slot), "slots are counted from 0", fmt.Errorf("the server has %d", props.Slots))
+		return e, newError(events.ErrUsage, fmt.Sprintf("slot %d", slot), "the first slot is 0", fmt.Errorf("the server has %d slots", props.Slots))
 	}
 	if model == "" {
 		model = props.ModelPath
@@ -80,7 +81,7 @@ func (p *Pool) describeServer(ctx context.Context, s LlamaServer, slot int, mode
 	}
 	sum, err := p.modelHash(ctx, model)
 	if err != nil {
-		return e, newError(events.ErrNotFound, "model "+model, "the server names this file; if it is elsewhere, say where with --model", err)
+		return e, newError(events.ErrNotFound, "model "+model, "the server reports this path; if the file is in another place, set --model", err)
 	}
 	return CacheEntry{
 		Version: formatVersion, Model: sum, ModelPath: model,
@@ -88,18 +89,18 @@ func (p *Pool) describeServer(ctx context.Context, s LlamaServer, slot int, mode
 	}, nil
 }
 
-// verifySaved checks the file that the server wrote and completes the entry.
+// verifySaved checks the file that the server wrote and sets the entry's id, size and checksum.
 func (p *Pool) verifySaved(ctx context.Context, path string, claimed int64, e *CacheEntry) error {
 	tokens, err := readTokensFile(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return newError(events.ErrConflict, "pool "+p.spec.Name, "start the server with --slot-save-path "+p.spec.Slots, errors.New("the server saved the state somewhere else"))
+		return newError(events.ErrConflict, "pool "+p.spec.Name, "start the server with --slot-save-path "+p.spec.Slots, errors.New("the server saved the state in another directory"))
 	case err != nil:
 		return newError(events.ErrConflict, "the saved state", "", err)
 	case len(tokens) == 0:
-		return newError(events.ErrUsage, "slot", "let it process a prompt first", errors.New("is empty"))
+		return newError(events.ErrUsage, "slot", "let it process a prompt first", errors.New("it is empty"))
 	case int64(len(tokens)) != claimed:
-		return newError(events.ErrConflict, "the saved state", "", fmt.Errorf("holds %d tokens, and the server says %d", len(tokens), claimed))
+		return newError(events.ErrConflict, "the saved state", "", fmt.Errorf("it has %d tokens, but the server reported %d", len(tokens), claimed))
 	}
 	e.ID, e.Tokens = entryID(e.Model, e.Settings, tokens), int64(len(tokens))
 	if e.SHA256, e.Bytes, err = hashFile(ctx, path); err != nil {
@@ -108,8 +109,8 @@ func (p *Pool) verifySaved(ctx context.Context, path string, claimed int64, e *C
 	return p.wrapError(atomicfile.Sync(path))
 }
 
-// insert makes room and puts the state into its place. An older one of the same key
-// is replaced; it stays pinned if it was.
+// insert evicts entries if necessary and adds the state to the pool. It replaces an entry
+// with the same key and keeps its pin.
 func (p *Pool) insert(path string, e CacheEntry, out *SaveResult) error {
 	others := make([]CacheEntry, 0, len(p.entries))
 	e.SavedSeq, e.SavedAt = p.nextSeq(), p.now().UTC()
@@ -124,15 +125,15 @@ func (p *Pool) insert(path string, e CacheEntry, out *SaveResult) error {
 			e.Label = o.Label
 		}
 	}
-	leave, ok := selectVictims(others, p.spec.Policy, e.Bytes, p.spec.Budget)
+	victims, ok := selectVictims(others, p.spec.Policy, e.Bytes, p.spec.Budget)
 	if !ok {
-		return newError(events.ErrFull, "pool "+p.spec.Name, "unpin or evict some, or make a larger pool",
-			fmt.Errorf("has no room for %d bytes within its %d", e.Bytes, p.spec.Budget))
+		return newError(events.ErrFull, "pool "+p.spec.Name, "unpin or evict some entries, or create a larger pool",
+			fmt.Errorf("%d bytes do not fit into its %d bytes", e.Bytes, p.spec.Budget))
 	}
-	if err := p.evict(leave); err != nil {
+	if err := p.evict(victims); err != nil {
 		return err
 	}
-	if err := p.remove(e.ID); err != nil { // before its file changes, so that no index ever points at another state
+	if err := p.remove(e.ID); err != nil { // first, so that no index file refers to another state
 		return err
 	}
 	if err := os.Rename(path, p.statePath(e.ID)); err != nil {
@@ -145,7 +146,7 @@ func (p *Pool) insert(path string, e CacheEntry, out *SaveResult) error {
 		return err
 	}
 	p.stats.Saves++
-	out.Entry, out.Evicted = e, leave
+	out.Entry, out.Evicted = e, victims
 	return p.saveStats()
 }
 
@@ -167,7 +168,7 @@ func (p *Pool) expire(path, sum string) (n int, err error) {
 	return n, p.saveStats()
 }
 
-// fileIdentity tells whether a file may have changed since it was hashed.
+// fileIdentity shows whether a file may have changed since it was hashed.
 type fileIdentity struct {
 	Device   uint64 `json:"device"`
 	Inode    uint64 `json:"inode"`
@@ -177,13 +178,12 @@ type fileIdentity struct {
 	SHA256   string `json:"sha256"`
 }
 
-// modelHash is the SHA-256 of a model's file; a file that has not changed since
-// is not read again.
+// modelHash returns the SHA-256 of a model file. It does not read an unchanged file again.
 func (p *Pool) modelHash(ctx context.Context, path string) (string, error) {
 	cache := filepath.Join(p.dir, "models.json")
 	known := map[string]fileIdentity{}
 	if err := readJSON(cache, &known); err != nil {
-		known = map[string]fileIdentity{} // read the model again
+		known = map[string]fileIdentity{} // hash the model again
 	}
 	before, err := identify(path)
 	if err != nil {
@@ -205,7 +205,7 @@ func (p *Pool) modelHash(ctx context.Context, path string) (string, error) {
 	}
 	before.SHA256, after.SHA256 = sum, sum
 	if before != after {
-		return "", errors.New("changes while it is read")
+		return "", errors.New("it changed while it was read")
 	}
 	known[path] = after
 	return sum, p.wrapError(writeJSON(cache, known))

@@ -1,6 +1,6 @@
 package slotcache
 
-// Victims and ReadTokens are tested by themselves.
+// Unexported functions with tests of their own.
 var (
 	Victims    = selectVictims
 	ReadTokens = readTokens

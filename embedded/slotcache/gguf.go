@@ -11,15 +11,15 @@ import (
 	"cortex/events"
 )
 
-// Limits of what is read of a model's header.
+// Limits for reading a model's header.
 const (
 	maxHeaderBytes = 512 << 20
 	maxHeaderKeys  = 1 << 16
-	maxHeaderKey   = 1 << 16 // bytes of a key or of a text that is kept
+	maxHeaderKey   = 1 << 16 // bytes of a key or of a stored string
 	maxLayers      = 1 << 14
 )
 
-// The types of values, as the format numbers them.
+// The types of values in the GGUF format.
 const (
 	typeUint8 = iota
 	typeInt8
@@ -41,24 +41,23 @@ var widths = map[uint32]int{
 	typeUint64: 8, typeInt64: 8, typeFloat64: 8,
 }
 
-// ggufHeader holds the values by their keys: uint64, string, []uint64.
+// ggufHeader maps keys to values of type uint64, string or []uint64.
 type ggufHeader map[string]any
 
-// ReadModelInfo reads the header of a GGUF file (versions 2 and 3, little endian).
-// One that is malformed, or that does not say what is needed, is an ErrUsage
-// error.
+// ReadModelInfo reads the header of a GGUF file (version 2 or 3, little endian). It fails
+// with ErrUsage when the header is malformed or a required key is missing.
 func ReadModelInfo(r io.Reader) (ModelInfo, error) {
 	fail := func(err error) (ModelInfo, error) {
 		return ModelInfo{}, &events.Error{
-			Op: "slotcache.ReadModel", Kind: events.ErrUsage, Err: err,
-			Hint: "a model for llama.cpp is a GGUF file, version 2 or 3, little endian",
+			Op: "slotcache.ReadModelInfo", Kind: events.ErrUsage, Err: err,
+			Hint: "use a GGUF file of version 2 or 3, little endian",
 		}
 	}
 	p := &ggufReader{b: bufio.NewReaderSize(io.LimitReader(r, maxHeaderBytes), 64<<10)}
 	h := p.header()
 	if p.err != nil {
 		if errors.Is(p.err, io.EOF) || errors.Is(p.err, io.ErrUnexpectedEOF) {
-			p.err = errors.New("the header ends too early")
+			p.err = errors.New("the header is truncated")
 		}
 		return fail(p.err)
 	}
@@ -69,7 +68,7 @@ func ReadModelInfo(r io.Reader) (ModelInfo, error) {
 	return m, nil
 }
 
-// ggufReader reads little-endian values; after an error everything is zero.
+// ggufReader reads little-endian values. After an error it returns zero values.
 type ggufReader struct {
 	b   *bufio.Reader
 	err error
@@ -104,11 +103,11 @@ func (p *ggufReader) skip(n uint64) {
 	}
 }
 
-// text reads a string; one longer than limit is an error.
+// text reads a string of at most limit bytes.
 func (p *ggufReader) text(limit uint64) string {
 	n := p.number(8)
 	if n > limit {
-		p.fail("a text of %d bytes is too long", n)
+		p.fail("a string of %d bytes is too long", n)
 	}
 	if p.err != nil {
 		return ""
@@ -120,15 +119,15 @@ func (p *ggufReader) text(limit uint64) string {
 
 func (p *ggufReader) header() ggufHeader {
 	if magic := p.number(4); p.err == nil && uint32(magic) != 0x46554747 { // "GGUF"
-		p.fail("it does not begin with GGUF")
+		p.fail("it is not a GGUF file")
 	}
 	if version := p.number(4); p.err == nil && version != 2 && version != 3 {
-		p.fail("its version is %d", version)
+		p.fail("it has the unsupported version %d", version)
 	}
-	p.number(8) // tensors
+	p.number(8) // number of tensors
 	n := p.number(8)
 	if n > maxHeaderKeys {
-		p.fail("it has %d keys", n)
+		p.fail("it has too many keys: %d", n)
 	}
 	h := ggufHeader{}
 	for i := uint64(0); i < n && p.err == nil; i++ {
@@ -140,7 +139,7 @@ func (p *ggufReader) header() ggufHeader {
 	return h
 }
 
-// keepsKey reports whether the value is kept. Vocabularies are not.
+// keepsKey reports whether the value of a key is needed. Vocabularies are not.
 func keepsKey(key string) bool { return !strings.HasPrefix(key, "tokenizer.") }
 
 func (p *ggufReader) value(kind uint32, keep bool) any {
@@ -166,7 +165,7 @@ func (p *ggufReader) scalar(kind uint32) any {
 	v := p.number(widths[kind])
 	switch kind {
 	case typeFloat32, typeFloat64:
-		return nil // none is needed
+		return nil // not needed
 	case typeInt32:
 		if int32(v) < 0 {
 			return nil

@@ -17,19 +17,19 @@ import (
 	"cortex/embedded/slotcache"
 )
 
-// llama stands in for a llama-server: its slots hold tokens, a word is a token,
-// and a state is the file that the real one writes, with filler for the tensors.
+// llama simulates a llama-server. A word is a token. A state file has the real format, with
+// filler instead of tensors.
 type llama struct {
 	*httptest.Server
 	dir, model, build string
 	context           int64
 	perToken          int    // bytes of a state
-	afterSave         func() // before it is answered
-	restoreFewer      int    // tokens that a restore loses
+	afterSave         func() // called before the answer
+	restoreFewer      int    // number of tokens that a restore loses
 
 	mu       sync.Mutex
 	slots    map[string][]int32
-	restored []string // files that were asked for
+	restored []string // files that were requested
 }
 
 func serve(t *testing.T, dir, model string) *llama {
@@ -74,7 +74,7 @@ func (l *llama) completion(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	has, shared := l.slots[fmt.Sprint(q.Slot)], 0
-	for shared < len(has) && shared < len(q.Prompt)-1 && has[shared] == q.Prompt[shared] { // the last is always processed
+	for shared < len(has) && shared < len(q.Prompt)-1 && has[shared] == q.Prompt[shared] { // the last token is always processed
 		shared++
 	}
 	l.slots[fmt.Sprint(q.Slot)] = q.Prompt
@@ -115,7 +115,7 @@ func (l *llama) action(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// statePath is a file as a server writes it.
+// state returns a file as a server writes it.
 func state(tokens []int32, perToken int) []byte {
 	var b bytes.Buffer
 	for _, v := range []any{uint32(0x67677371), uint32(4), uint32(len(tokens) + 4), int32(-1), int32(1), int32(len(tokens)), tokens, int32(0)} {
@@ -127,14 +127,14 @@ func state(tokens []int32, perToken int) []byte {
 	return b.Bytes()
 }
 
-// onSave makes the server do something before it answers that it has saved.
+// onSave sets a function that the server calls before it answers a save.
 func (l *llama) onSave(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.afterSave = f
 }
 
-// think makes a slot process a prompt.
+// think lets a slot process a prompt.
 func (l *llama) think(slot, prompt string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 	"cortex/embedded/slotcache/llamatest"
 )
 
-// TestRealLlamaServer: what is saved of a real server spares a new one its work; see
-// 'make llama'.
+// TestRealLlamaServer checks that a restored state saves a real server from processing a prompt
+// again; run it with 'make llama'.
 func TestRealLlamaServer(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "random.gguf")
 	if err := os.WriteFile(file, llamatest.ModelFile(), 0o600); err != nil {
@@ -45,7 +45,7 @@ func TestRealLlamaServer(t *testing.T) {
 	in(func(p *slotcache.Pool, s slotcache.LlamaServer) error {
 		out, err := p.Restore(t.Context(), s, slotcache.RestoreRequest{Prompt: prompt})
 		if err != nil || out.Entry != nil || out.Processed != out.Prompt {
-			return fmt.Errorf("an empty pool gives %+v, %w", out, err)
+			return fmt.Errorf("an empty pool returns %+v, %w", out, err)
 		}
 		saved, err := p.Save(t.Context(), s, slotcache.SaveRequest{})
 		if err == nil && saved.Entry.Tokens != out.Prompt {
@@ -53,7 +53,7 @@ func TestRealLlamaServer(t *testing.T) {
 		}
 		return err
 	})
-	in(func(p *slotcache.Pool, s slotcache.LlamaServer) error { // started anew
+	in(func(p *slotcache.Pool, s slotcache.LlamaServer) error { // a new server
 		out, err := p.Restore(t.Context(), s, slotcache.RestoreRequest{Slot: 1, Prompt: prompt + "install nginx"})
 		t.Logf("%d of %d tokens were not processed again", out.Reused, out.Prompt)
 		if err == nil && (out.Entry == nil || out.Reused < out.Restored-1) {

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// AvailableMemory is how many bytes a new process may use: what the kernel calls
-// available, or what the control groups up the tree leave, whichever is less.
-// root is the machine's root directory.
+// AvailableMemory returns how many bytes a new process can use. That is the kernel's
+// MemAvailable, or less when a control group of this process limits it. root is the
+// machine's root directory.
 func AvailableMemory(root fs.FS) (int64, error) {
 	raw, err := fs.ReadFile(root, "proc/meminfo")
 	if err != nil {
@@ -20,7 +20,7 @@ func AvailableMemory(root fs.FS) (int64, error) {
 	}
 	available, ok := parseField(raw, "MemAvailable:")
 	if !ok {
-		return 0, errors.New("/proc/meminfo does not say how much memory is available")
+		return 0, errors.New("/proc/meminfo has no MemAvailable")
 	}
 	available *= 1 << 10
 	groups, err := fs.ReadFile(root, "proc/self/cgroup")
@@ -54,7 +54,7 @@ func AvailableMemory(root fs.FS) (int64, error) {
 	return available, nil
 }
 
-// parseField is the number after a name in a file of names and numbers.
+// parseField returns the number after a name.
 func parseField(raw []byte, name string) (int64, bool) {
 	lines := bufio.NewScanner(bytes.NewReader(raw))
 	for lines.Scan() {
@@ -66,7 +66,7 @@ func parseField(raw []byte, name string) (int64, bool) {
 	return 0, false
 }
 
-// readNumber reads one number; ok is false for "max" and for a file that is not there.
+// readNumber reads a file with one number. ok is false for "max" and for a missing file.
 func readNumber(root fs.FS, name string) (int64, bool) {
 	raw, err := fs.ReadFile(root, name)
 	if err != nil {

@@ -6,21 +6,21 @@ import (
 	"math"
 )
 
-// ModelInfo is what a GGUF header says that matters for the cache.
+// ModelInfo is the part of a GGUF header that determines the size of the cache.
 type ModelInfo struct {
 	Architecture  string   `json:"architecture"`
 	Name          string   `json:"name,omitempty"`
 	Layers        int      `json:"layers"`
-	ContextLength int64    `json:"context_length"` // tokens the model was trained for; 0 when it does not say
+	ContextLength int64    `json:"context_length"` // tokens the model was trained for; 0 when unknown
 	HeadsKV       []uint32 `json:"heads_kv"`       // for each layer
 	KeyLength     int64    `json:"key_length"`     // elements for each head
 	ValueLength   int64    `json:"value_length"`
-	Splits        int      `json:"splits,omitempty"` // files the model is split into, when more than one
-	// Notes tell where the size is an upper bound, and why.
+	Splits        int      `json:"splits,omitempty"` // number of files, when more than one
+	// Notes explain why the computed size is an upper bound, or what it does not include.
 	Notes []string `json:"notes,omitempty"`
 }
 
-// number is a value as a number; ok is false when it is missing or too large.
+// number returns a value as a number. ok is false when it is missing or too large.
 func (h ggufHeader) number(key string) (n int64, ok bool) {
 	v, ok := h[key].(uint64)
 	if !ok || v > math.MaxInt32 {
@@ -29,17 +29,17 @@ func (h ggufHeader) number(key string) (n int64, ok bool) {
 	return int64(v), true
 }
 
-// model reads what matters.
+// model returns the ModelInfo of a header.
 func (h ggufHeader) model() (ModelInfo, error) {
 	arch, _ := h["general.architecture"].(string)
 	if arch == "" {
-		return ModelInfo{}, errors.New("it names no architecture")
+		return ModelInfo{}, errors.New("it has no general.architecture")
 	}
 	m := ModelInfo{Architecture: arch}
 	m.Name, _ = h["general.name"].(string)
 	layers, ok := h.number(arch + ".block_count")
 	if !ok || layers < 1 || layers > maxLayers {
-		return ModelInfo{}, errors.New("it does not say how many layers it has")
+		return ModelInfo{}, errors.New("the number of layers is missing or invalid")
 	}
 	m.Layers = int(layers)
 	m.ContextLength, _ = h.number(arch + ".context_length")
@@ -53,7 +53,7 @@ func (h ggufHeader) model() (ModelInfo, error) {
 	return m, nil
 }
 
-// heads fills in how many heads of which size each layer keeps.
+// heads sets the number and the size of the heads of each layer.
 func (h ggufHeader) heads(m *ModelInfo) error {
 	arch := m.Architecture
 	width, _ := h.number(arch + ".embedding_length")
@@ -79,18 +79,18 @@ func (h ggufHeader) heads(m *ModelInfo) error {
 			m.HeadsKV[i] = uint32(min(v, maxHeaderKey))
 		case []uint64:
 			if len(v) != m.Layers {
-				return fmt.Errorf("it has %d layers and tells the heads of %d", m.Layers, len(v))
+				return fmt.Errorf("it has %d layers, but heads for %d", m.Layers, len(v))
 			}
 			m.HeadsKV[i] = uint32(min(v[i], maxHeaderKey))
 		}
 	}
 	if m.elements() == 0 && !h.recurrent(arch) {
-		return errors.New("it does not say how large its attention heads are")
+		return errors.New("the size of the attention heads is missing")
 	}
 	return nil
 }
 
-// largest is a number, or the largest of an array of them.
+// largest returns a number, or the largest number of an array.
 func (h ggufHeader) largest(key string) (n int64, ok bool) {
 	if list, isList := h[key].([]uint64); isList {
 		for _, v := range list {
@@ -110,7 +110,7 @@ func (h ggufHeader) recurrent(arch string) bool {
 func (h ggufHeader) notes(m *ModelInfo) {
 	arch := m.Architecture
 	if n, ok := h.number(arch + ".attention.sliding_window"); ok && n > 0 {
-		m.Notes = append(m.Notes, fmt.Sprintf("some layers look back over %d tokens only: the engine may need less", n))
+		m.Notes = append(m.Notes, fmt.Sprintf("some layers use a sliding window of %d tokens: the engine may need less", n))
 	}
 	if n, ok := h.number(arch + ".attention.shared_kv_layers"); ok && n > 0 {
 		m.Notes = append(m.Notes, fmt.Sprintf("%d layers share the cache of others: the engine needs less", n))
@@ -119,6 +119,6 @@ func (h ggufHeader) notes(m *ModelInfo) {
 		m.Notes = append(m.Notes, "its keys and values are compressed (MLA): the engine may need less")
 	}
 	if h.recurrent(arch) {
-		m.Notes = append(m.Notes, "recurrent layers keep a state of constant size besides, which is not counted")
+		m.Notes = append(m.Notes, "the constant state of recurrent layers is not included")
 	}
 }

@@ -9,22 +9,22 @@ import (
 	"cortex/events"
 )
 
-// EvictionPolicy says which entry leaves first.
+// EvictionPolicy determines which entry is evicted first.
 type EvictionPolicy string
 
-// The policies. Between equals the one used longest ago leaves first.
+// The policies. Of equal entries, the least recently used is evicted first.
 const (
-	LRU  EvictionPolicy = "lru"  // used longest ago
-	LFU  EvictionPolicy = "lfu"  // used least often
-	FIFO EvictionPolicy = "fifo" // saved longest ago
+	LRU  EvictionPolicy = "lru"  // least recently used
+	LFU  EvictionPolicy = "lfu"  // least frequently used
+	FIFO EvictionPolicy = "fifo" // saved first
 )
 
-// EvictionPolicies lists them all.
+// EvictionPolicies lists all policies.
 var EvictionPolicies = []EvictionPolicy{LRU, LFU, FIFO}
 
-// selectVictims gives what must leave, in order, so that need bytes fit into budget. ok
-// is false when they cannot, because of their own size or of what is pinned;
-// then nothing should leave.
+// selectVictims returns the entries to evict, in order, so that need bytes fit into budget. ok
+// is false when need is too large, alone or together with the pinned entries. Then nothing
+// is to be evicted.
 func selectVictims(entries []CacheEntry, p EvictionPolicy, need, budget int64) (out []CacheEntry, ok bool) {
 	total := need
 	var candidates []CacheEntry
@@ -48,7 +48,8 @@ func selectVictims(entries []CacheEntry, p EvictionPolicy, need, budget int64) (
 	return out, true
 }
 
-// evictionOrder orders entries by who leaves first. Turns are never equal.
+// evictionOrder compares two entries; the lesser one is evicted first. Sequence numbers are
+// unique.
 func evictionOrder(p EvictionPolicy, a, b CacheEntry) int {
 	switch p {
 	case LFU:
@@ -62,13 +63,13 @@ func evictionOrder(p EvictionPolicy, a, b CacheEntry) int {
 	return cmp.Compare(a.UsedSeq, b.UsedSeq)
 }
 
-// ParseEvictionPolicy reads a policy's name. The error is ErrUsage.
+// ParseEvictionPolicy parses the name of a policy. The error is ErrUsage.
 func ParseEvictionPolicy(text string) (EvictionPolicy, error) {
 	if p := EvictionPolicy(text); slices.Contains(EvictionPolicies, p) {
 		return p, nil
 	}
 	return "", &events.Error{
-		Op: "slotcache.ParsePolicy", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", text),
-		Err: errors.New("is no policy: there are lru, lfu and fifo"),
+		Op: "slotcache.ParseEvictionPolicy", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", text),
+		Err: errors.New("invalid policy: use lru, lfu or fifo"),
 	}
 }

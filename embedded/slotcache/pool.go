@@ -12,8 +12,8 @@ import (
 	"cortex/events"
 )
 
-// Pool is an open pool: nobody else changes it until it is closed. It is used by
-// one goroutine.
+// Pool is an open pool. No other process changes it until it is closed. A Pool is for one
+// goroutine.
 type Pool struct {
 	spec    Spec
 	dir     string
@@ -23,17 +23,17 @@ type Pool struct {
 	stats   Stats
 }
 
-// Close lets others at the pool.
+// Close unlocks the pool.
 func (p *Pool) Close() error { return p.lock.Close() }
 
-// Spec is how the pool was made.
+// Spec returns the pool's configuration.
 func (p *Pool) Spec() Spec { return p.spec }
 
 func (p *Pool) indexPath(id string) string { return filepath.Join(p.dir, "entries", id+".json") }
 func (p *Pool) statePath(id string) string { return filepath.Join(p.spec.Slots, p.stateName(id)) }
 func (p *Pool) stateName(id string) string { return "cortex-" + p.spec.Name + "-" + id + ".bin" }
 
-// pendingID is the name that a state is saved under until its key is known.
+// pendingID is the id of a state while it is saved and its key is not known.
 const pendingID = "new"
 
 func (p *Pool) wrapError(err error) error {
@@ -43,11 +43,11 @@ func (p *Pool) wrapError(err error) error {
 	return newError(events.ErrUnavailable, "pool "+p.spec.Name, "", err)
 }
 
-// removeOrphans reads the index and removes what belongs to nothing: states without an
-// entry, entries without a state.
+// removeOrphans reads the index. It removes states without an entry and entries without a
+// state.
 func (p *Pool) removeOrphans() error {
 	if err := readJSON(filepath.Join(p.dir, "stats.json"), &p.stats); err != nil {
-		p.stats = Stats{} // counters are not worth refusing to work
+		p.stats = Stats{} // the pool works without its counters
 	}
 	entries, damaged, err := readEntries(filepath.Join(p.dir, "entries"))
 	if err != nil {
@@ -86,8 +86,8 @@ func (p *Pool) removeOrphans() error {
 	return nil
 }
 
-// remove removes an entry, its index first: what is left after a crash in between
-// belongs to nothing.
+// remove removes an entry. It removes the index file first, so a crash in between leaves
+// an orphan that the next Open removes.
 func (p *Pool) remove(id string) error {
 	for _, path := range []string{p.indexPath(id), p.statePath(id)} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -103,7 +103,7 @@ func (p *Pool) saveStats() error {
 	return p.wrapError(writeJSON(filepath.Join(p.dir, "stats.json"), p.stats))
 }
 
-// nextSeq is later than every other.
+// nextSeq returns a sequence number greater than all others.
 func (p *Pool) nextSeq() int64 {
 	var last int64
 	for _, e := range p.entries {
@@ -112,7 +112,7 @@ func (p *Pool) nextSeq() int64 {
 	return last + 1
 }
 
-// writeIndex writes an entry's index; the entry exists from then on.
+// writeIndex writes the index file of an entry. From then on the entry exists.
 func (p *Pool) writeIndex(e CacheEntry) error {
 	if err := writeJSON(p.indexPath(e.ID), e); err != nil {
 		return p.wrapError(err)
@@ -121,8 +121,8 @@ func (p *Pool) writeIndex(e CacheEntry) error {
 	return nil
 }
 
-// find gives the entry that a person means: by its id or the start of it, by its
-// label, or "last" for the one used or saved last.
+// find returns the entry with an id, a unique prefix of an id, or a label. "last" is the
+// entry that was used or saved last.
 func (p *Pool) find(ref string) (CacheEntry, error) {
 	var found []CacheEntry
 	for _, e := range p.entries {
@@ -133,17 +133,17 @@ func (p *Pool) find(ref string) (CacheEntry, error) {
 			found = append(found, e)
 		}
 	}
-	hint := "'cortex kvcache list " + p.spec.Name + "' lists them"
+	hint := "'cortex kvcache list " + p.spec.Name + "' lists the entries"
 	switch len(found) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return CacheEntry{}, newError(events.ErrNotFound, "pool "+p.spec.Name, hint, fmt.Errorf("has no entry %q", ref))
+		return CacheEntry{}, newError(events.ErrNotFound, "pool "+p.spec.Name, hint, fmt.Errorf("no entry %q", ref))
 	}
-	return CacheEntry{}, newError(events.ErrUsage, "pool "+p.spec.Name, hint, fmt.Errorf("has %d entries that %q may mean", len(found), ref))
+	return CacheEntry{}, newError(events.ErrUsage, "pool "+p.spec.Name, hint, fmt.Errorf("%d entries match %q", len(found), ref))
 }
 
-// Pin keeps an entry from being evicted, or lets it go again.
+// Pin pins or unpins an entry. A pinned entry is not evicted to make room.
 func (p *Pool) Pin(ref string, pinned bool) (CacheEntry, error) {
 	e, err := p.find(ref)
 	if err != nil {
@@ -162,13 +162,12 @@ func (p *Pool) Evict(ref string) (CacheEntry, error) {
 	return e, p.evict([]CacheEntry{e})
 }
 
-// Shrink evicts by the pool's policy until at most this many bytes are left. What
-// is pinned stays; when that alone is more, nothing is evicted and the error is
-// ErrFull.
+// Shrink evicts unpinned entries by the pool's policy until at most this many bytes are left.
+// When the pinned entries alone have more, it evicts nothing and fails with ErrFull.
 func (p *Pool) Shrink(bytes int64) ([]CacheEntry, error) {
 	out, ok := selectVictims(p.entries, p.spec.Policy, 0, bytes)
 	if !ok {
-		return nil, newError(events.ErrFull, "pool "+p.spec.Name, "unpin some first", errors.New("what is pinned is more than that"))
+		return nil, newError(events.ErrFull, "pool "+p.spec.Name, "unpin some entries first", errors.New("the pinned entries have more bytes than that"))
 	}
 	return out, p.evict(out)
 }
@@ -186,13 +185,13 @@ func (p *Pool) evict(entries []CacheEntry) error {
 	return p.saveStats()
 }
 
-// Destroy removes the pool and its states. One with pinned entries is refused
-// with ErrDenied unless forced. A slot directory that was named when the pool was
-// made stays, without our files. The pool must still be closed.
+// Destroy removes the pool and its states. Without force it fails with ErrDenied when the
+// pool has pinned entries. A slot directory that was given at creation is not removed, only
+// the pool's files in it. The caller must still close the pool.
 func (p *Pool) Destroy(force bool) error {
 	pinned := slices.ContainsFunc(p.entries, func(e CacheEntry) bool { return e.Pinned })
 	if pinned && !force {
-		return newError(events.ErrDenied, "pool "+p.spec.Name, "unpin them, or use --force", errors.New("has pinned entries"))
+		return newError(events.ErrDenied, "pool "+p.spec.Name, "unpin them, or use --force", errors.New("it has pinned entries"))
 	}
 	for _, e := range slices.Clone(p.entries) {
 		if err := p.remove(e.ID); err != nil {

@@ -22,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if url := os.Getenv("KVCACHE_TEST_SAVE"); url != "" { // a process that is killed while it saves
+	if url := os.Getenv("KVCACHE_TEST_SAVE"); url != "" { // this process is killed during a save
 		p, err := slotcache.NewPoolDir(os.Getenv("KVCACHE_TEST_DIR"), time.Now).Open(context.Background(), "p")
 		if err == nil {
 			_, err = p.Save(context.Background(), slotcache.LlamaServer{URL: url}, slotcache.SaveRequest{})
@@ -59,7 +59,7 @@ func setup(t *testing.T, budget int64, policy slotcache.EvictionPolicy) *bed {
 	return b
 }
 
-// in works on the open pool.
+// in calls a function with the open pool.
 func (b *bed) in(f func(p *slotcache.Pool) error) error {
 	b.t.Helper()
 	p, err := b.store.Open(b.t.Context(), "p")
@@ -119,11 +119,11 @@ func (b *bed) files() (out []string) {
 	return out
 }
 
-func TestWhatWasProcessedOnceIsNotProcessedAgain(t *testing.T) {
+func TestRestoreAvoidsProcessingAgain(t *testing.T) {
 	b := setup(t, 1<<20, slotcache.LRU)
 	b.save("something else entirely")
 	saved := b.save(system).Entry
-	b.llama.slots = map[string][]int32{} // it was started anew
+	b.llama.slots = map[string][]int32{} // the server was restarted
 	out, err := b.restore(slotcache.RestoreRequest{Prompt: system + " install nginx"})
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestWhatWasProcessedOnceIsNotProcessedAgain(t *testing.T) {
 	}
 }
 
-func TestAPromptThatNothingIsGoodForIsAMiss(t *testing.T) {
+func TestRestoreWithoutMatchIsAMiss(t *testing.T) {
 	b := setup(t, 1<<20, slotcache.LRU)
 	out, err := b.restore(slotcache.RestoreRequest{Prompt: system})
 	if err != nil || out.Entry != nil || out.Reused != 0 || b.status().Stats.Misses != 1 || len(b.llama.restored) != 0 {
@@ -147,7 +147,7 @@ func TestAPromptThatNothingIsGoodForIsAMiss(t *testing.T) {
 	}
 }
 
-func TestAWrongStateIsNeverRestored(t *testing.T) {
+func TestRestoreRefusesWrongState(t *testing.T) {
 	write := func(path, text string) func(*bed) error {
 		return func(b *bed) error {
 			return os.WriteFile(strings.ReplaceAll(path, "MODEL", b.llama.model), []byte(text), 0o600)
@@ -171,7 +171,7 @@ func TestAWrongStateIsNeverRestored(t *testing.T) {
 			raw[len(raw)-1] ^= 1
 			return os.WriteFile(path, raw, 0o600)
 		}, events.ErrCorrupt, 0},
-		"a file cut short": {func(b *bed) error { return os.Truncate(filepath.Join(b.spec.Slots, b.files()[0]), 20) }, events.ErrNotFound, 0},
+		"a truncated file": {func(b *bed) error { return os.Truncate(filepath.Join(b.spec.Slots, b.files()[0]), 20) }, events.ErrNotFound, 0},
 		"a malformed index": {func(b *bed) error {
 			return os.WriteFile(filepath.Join(filepath.Dir(b.spec.Slots), "entries", b.status().Entries[0].ID+".json"), []byte("{"), 0o600)
 		}, events.ErrNotFound, 0},
@@ -206,7 +206,7 @@ func TestAWrongStateIsNeverRestored(t *testing.T) {
 	})
 }
 
-func TestAKilledSaveLosesOnlyItself(t *testing.T) {
+func TestSaveKilledLosesThisEntryOnly(t *testing.T) {
 	b := setup(t, 1<<20, slotcache.LRU)
 	kept := b.save("one two three").Entry
 	b.llama.think("0", system)
@@ -215,7 +215,7 @@ func TestAKilledSaveLosesOnlyItself(t *testing.T) {
 	var out strings.Builder
 	child.Stdout, child.Stderr = &out, &out
 	started, gone := make(chan *os.Process, 1), make(chan struct{})
-	b.llama.onSave(func() { // the state is written, its index is not
+	b.llama.onSave(func() { // the state file exists, the index file does not
 		_ = (<-started).Kill()
 		<-gone
 	})
@@ -230,10 +230,10 @@ func TestAKilledSaveLosesOnlyItself(t *testing.T) {
 	}
 	b.llama.onSave(nil)
 	if len(b.files()) != 3 {
-		t.Fatalf("nothing was left behind: %v", b.files())
+		t.Fatalf("no remains of the killed save: %v", b.files())
 	}
 	if out, err := b.restore(slotcache.RestoreRequest{Prompt: "one two three four"}); err != nil || out.Entry == nil || out.Entry.ID != kept.ID {
-		t.Errorf("what was saved before: %+v, %v", out, err)
+		t.Errorf("the entry saved before: %+v, %v", out, err)
 	}
 	if got := b.files(); len(got) != 2 {
 		t.Errorf("not swept: %v", got)
@@ -244,8 +244,8 @@ func TestAKilledSaveLosesOnlyItself(t *testing.T) {
 	b.save(system)
 }
 
-func TestSavesStayWithinTheBudget(t *testing.T) {
-	b := setup(t, 1000, slotcache.FIFO) // a state has 28 bytes and 100 for each token
+func TestSaveStaysWithinTheBudget(t *testing.T) {
+	b := setup(t, 1000, slotcache.FIFO) // a state has 28 bytes plus 100 for each token
 	first := b.save("a b").Entry.ID
 	pinned := b.save("c d").Entry.ID
 	if err := b.in(func(p *slotcache.Pool) error { _, err := p.Pin(pinned, true); return err }); err != nil {
@@ -261,7 +261,7 @@ func TestSavesStayWithinTheBudget(t *testing.T) {
 		t.Errorf("evicted %v", out.Evicted)
 	}
 	before := b.status()
-	if _, err := b.trySave("six words beside what is pinned"); !errors.Is(err, events.ErrFull) {
+	if _, err := b.trySave("six words beside the pinned entries"); !errors.Is(err, events.ErrFull) {
 		t.Errorf("too long a state: %v", err)
 	}
 	after := b.status()
@@ -275,7 +275,7 @@ func TestSavesStayWithinTheBudget(t *testing.T) {
 		t.Errorf("saved twice: %+v", b.status().Entries)
 	}
 	if err := b.in(func(p *slotcache.Pool) error { _, err := p.Shrink(1); return err }); !errors.Is(err, events.ErrFull) {
-		t.Errorf("shrinking below what is pinned: %v", err)
+		t.Errorf("shrinking below the pinned entries: %v", err)
 	}
 	if err := b.in(func(p *slotcache.Pool) error { _, err := p.Evict(pinned[:4]); return err }); err != nil {
 		t.Error(err)
@@ -285,7 +285,7 @@ func TestSavesStayWithinTheBudget(t *testing.T) {
 	}
 }
 
-func TestFilesOfOthersStay(t *testing.T) {
+func TestPoolKeepsForeignFiles(t *testing.T) {
 	b := setup(t, 1<<20, slotcache.LRU)
 	other := filepath.Join(b.spec.Slots, "mine.bin")
 	if err := os.WriteFile(other, []byte("x"), 0o600); err != nil {
@@ -315,7 +315,7 @@ func TestFilesOfOthersStay(t *testing.T) {
 	}
 }
 
-func TestDestroyAsksForPinnedEntries(t *testing.T) {
+func TestDestroyRefusesPinnedEntries(t *testing.T) {
 	b := setup(t, 1<<20, slotcache.LRU)
 	b.save(system)
 	if err := b.in(func(p *slotcache.Pool) error { _, err := p.Pin("last", true); return err }); err != nil {
@@ -332,7 +332,7 @@ func TestDestroyAsksForPinnedEntries(t *testing.T) {
 	}
 }
 
-func TestManyAtOnceWaitForEachOther(t *testing.T) {
+func TestOpenConcurrentlyWaits(t *testing.T) {
 	b := setup(t, 1<<20, slotcache.LRU)
 	var wg sync.WaitGroup
 	for i := range 8 {
@@ -355,7 +355,7 @@ func TestManyAtOnceWaitForEachOther(t *testing.T) {
 	}
 }
 
-func TestServersThatCannotAreToldApart(t *testing.T) {
+func TestServerErrorsHaveKindAndHint(t *testing.T) {
 	b := setup(t, 1<<20, slotcache.LRU)
 	b.llama.dir = t.TempDir()
 	if _, err := b.trySave(system); !errors.Is(err, events.ErrConflict) || !strings.Contains(events.HintOf(err), b.spec.Slots) {
@@ -384,9 +384,8 @@ func TestServersThatCannotAreToldApart(t *testing.T) {
 	}
 }
 
-// TestPoliciesAgreeWithAModel compares with a plain list per policy that is kept
-// in the order of leaving.
-func TestPoliciesAgreeWithAModel(t *testing.T) {
+// TestPoliciesMatchAModel compares each policy with a simple list in the order of eviction.
+func TestPoliciesMatchAModel(t *testing.T) {
 	for _, policy := range slotcache.EvictionPolicies {
 		t.Run(string(policy), func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
@@ -432,8 +431,7 @@ func TestPoliciesAgreeWithAModel(t *testing.T) {
 	}
 }
 
-// model names who leaves, one at a time: the first in order, or of those used
-// least often the first in order.
+// model returns the entry to evict: the first in order, or the first of the least used.
 func model(policy slotcache.EvictionPolicy, entries []slotcache.CacheEntry, order []string, uses map[string]int64, need, budget int64) (leave []string, fits bool) {
 	sizes, pinned, total := map[string]int64{}, map[string]bool{}, need
 	for _, e := range entries {

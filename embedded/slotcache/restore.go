@@ -10,30 +10,30 @@ import (
 	"cortex/events"
 )
 
-// RestoreRequest says what to restore, and where to.
+// RestoreRequest names the entry to restore and the slot.
 type RestoreRequest struct {
 	Slot  int
-	Entry string // an id or the start of one, a label, or last; "" with a prompt
-	// Prompt, when set, chooses the entry that shares most tokens with it, and is
-	// processed afterwards, so that the slot is ready for it.
+	Entry string // an id, a prefix of an id, a label, or last; "" with a prompt
+	// Prompt, when set, selects the entry with the longest common prefix. The server
+	// processes the rest of the prompt after the restore.
 	Prompt string
 	Model  string // as in SaveRequest
 }
 
 // RestoreResult is the outcome of a restore. The counts are tokens.
 type RestoreResult struct {
-	Entry    *CacheEntry `json:"entry,omitempty"` // nil when none was good for the prompt
+	Entry    *CacheEntry `json:"entry,omitempty"` // nil when no entry matched the prompt
 	Restored int64       `json:"tokens_restored"`
 	Prompt   int64       `json:"prompt_tokens,omitempty"`
-	// Processed and Spared are what the server says of the prompt.
+	// Processed and Reused are tokens of the prompt, as reported by the server.
 	Processed int64 `json:"tokens_processed,omitempty"`
 	Reused    int64 `json:"tokens_not_reprocessed,omitempty"`
 	Expired   int   `json:"expired"` // entries whose model has changed
 }
 
-// Restore puts a saved state into a slot. The file is read and compared with its
-// checksum first; one that differs is removed and the error is ErrCorrupt. A
-// state of another model or other settings is ErrConflict.
+// Restore restores a saved state to a slot. It checks the checksum first; a state that
+// does not match is removed, and the error is ErrCorrupt. A state of another model or
+// with other settings is ErrConflict.
 func (p *Pool) Restore(ctx context.Context, s LlamaServer, r RestoreRequest) (out RestoreResult, err error) {
 	here, err := p.describeServer(ctx, s, r.Slot, r.Model)
 	if err != nil {
@@ -59,7 +59,7 @@ func (p *Pool) Restore(ctx context.Context, s LlamaServer, r RestoreRequest) (ou
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, events.ErrCorrupt) { // a damaged one is gone; the next may do
+		if !errors.Is(err, events.ErrCorrupt) { // a damaged entry was removed; try the next
 			return out, err
 		}
 	}
@@ -76,7 +76,7 @@ func (p *Pool) Restore(ctx context.Context, s LlamaServer, r RestoreRequest) (ou
 	return out, p.saveStats()
 }
 
-// bestMatches lists the entries that are good for these tokens, best first.
+// bestMatches returns the entries with a common prefix with these tokens, longest first.
 func (p *Pool) bestMatches(here CacheEntry, tokens []Token) []CacheEntry {
 	shared := map[string]int{}
 	var out []CacheEntry
@@ -86,7 +86,7 @@ func (p *Pool) bestMatches(here CacheEntry, tokens []Token) []CacheEntry {
 		}
 		has, err := readTokensFile(p.statePath(e.ID))
 		if err != nil {
-			continue // found out by its checksum when it is asked for by name
+			continue // a restore by name reports it
 		}
 		if n := commonPrefix(has, tokens); n > 0 {
 			shared[e.ID] = n
@@ -99,14 +99,14 @@ func (p *Pool) bestMatches(here CacheEntry, tokens []Token) []CacheEntry {
 	return out
 }
 
-// restoreEntry verifies one entry and makes the server restore it.
+// restoreEntry verifies one entry and lets the server restore it.
 func (p *Pool) restoreEntry(ctx context.Context, s LlamaServer, slot int, here, e CacheEntry, out *RestoreResult) error {
 	switch {
 	case e.Model != here.Model:
-		return newError(events.ErrConflict, "entry "+e.ID, "", errors.New("is of another model than the server runs"))
+		return newError(events.ErrConflict, "entry "+e.ID, "", errors.New("it belongs to another model than the server runs"))
 	case e.Settings != here.Settings:
 		return newError(events.ErrConflict, "entry "+e.ID, "",
-			fmt.Errorf("was saved with other settings (%+v) than the server has (%+v)", e.Settings, here.Settings))
+			fmt.Errorf("it was saved with %s, but the server has %s", e.Settings, here.Settings))
 	}
 	sum, n, err := hashFile(ctx, p.statePath(e.ID))
 	if ctx.Err() != nil {
@@ -114,7 +114,7 @@ func (p *Pool) restoreEntry(ctx context.Context, s LlamaServer, slot int, here, 
 	}
 	if err != nil || sum != e.SHA256 || n != e.Bytes {
 		p.stats.Damaged++
-		return errors.Join(newError(events.ErrCorrupt, "entry "+e.ID, "it was removed; save it again", errors.New("is not what was saved")), p.remove(e.ID), p.saveStats())
+		return errors.Join(newError(events.ErrCorrupt, "entry "+e.ID, "the entry was removed; save the state again", errors.New("its state file is missing or damaged")), p.remove(e.ID), p.saveStats())
 	}
 	answer, err := s.slot(ctx, slot, "restore", p.stateName(e.ID))
 	if err != nil {
@@ -123,7 +123,7 @@ func (p *Pool) restoreEntry(ctx context.Context, s LlamaServer, slot int, here, 
 	if answer.Restored != e.Tokens {
 		_, err := s.slot(ctx, slot, "erase", "")
 		return errors.Join(newError(events.ErrConflict, "entry "+e.ID, "start the server with --slot-save-path "+p.spec.Slots,
-			fmt.Errorf("has %d tokens, and the server restored %d: it was erased again", e.Tokens, answer.Restored)), err)
+			fmt.Errorf("it has %d tokens, but the server restored %d; the slot was erased", e.Tokens, answer.Restored)), err)
 	}
 	e.Uses++
 	e.UsedSeq, e.UsedAt = p.nextSeq(), p.now().UTC()

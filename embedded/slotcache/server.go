@@ -14,18 +14,17 @@ import (
 	"cortex/events"
 )
 
-// maxAnswerBytes bounds an answer of the server; the tokens of a long prompt are
-// the largest.
+// maxAnswerBytes limits an answer of the server. The largest is the tokens of a long prompt.
 const maxAnswerBytes = 64 << 20
 
-// LlamaServer is a running llama-server. Safe for concurrent use.
+// LlamaServer is a client of a running llama-server. It is safe for concurrent use.
 type LlamaServer struct {
-	URL    string       // such as http://127.0.0.1:8080
-	APIKey string       // "" when it wants none
-	HTTP   *http.Client // nil: one without a time limit of its own
+	URL    string       // for example http://127.0.0.1:8080
+	APIKey string       // "" without a key
+	HTTP   *http.Client // nil means http.DefaultClient
 }
 
-// serverProps is what a server says of itself.
+// serverProps is the answer of /props.
 type serverProps struct {
 	ModelPath string `json:"model_path"`
 	Build     string `json:"build_info"`
@@ -45,14 +44,14 @@ type slotResponse struct {
 	Restored int64 `json:"n_restored"`
 }
 
-// slot makes the server save, restore or erase the state of a slot. file is a
-// name in its --slot-save-path.
+// slot lets the server save, restore or erase the state of a slot. file is a name in the
+// server's --slot-save-path.
 func (s LlamaServer) slot(ctx context.Context, id int, action, file string) (a slotResponse, err error) {
 	err = s.call(ctx, http.MethodPost, fmt.Sprintf("/slots/%d?action=%s", id, action), map[string]any{"filename": file}, &a)
 	return a, err
 }
 
-// tokenize gives the tokens of a prompt as a completion would see them.
+// tokenize returns the tokens of a prompt, the same as for a completion.
 func (s LlamaServer) tokenize(ctx context.Context, prompt string) ([]Token, error) {
 	var a struct {
 		Tokens []Token `json:"tokens"`
@@ -61,8 +60,8 @@ func (s LlamaServer) tokenize(ctx context.Context, prompt string) ([]Token, erro
 	return a.Tokens, err
 }
 
-// prefill makes a slot process a prompt without generating anything, and tells
-// how many tokens it had to process.
+// prefill lets a slot process a prompt without generating tokens. It returns how many tokens
+// the server processed.
 func (s LlamaServer) prefill(ctx context.Context, slot int, tokens []Token) (processed int64, err error) {
 	var a struct {
 		Timings struct {
@@ -76,25 +75,25 @@ func (s LlamaServer) prefill(ctx context.Context, slot int, tokens []Token) (pro
 		return 0, err
 	}
 	if a.Timings.Processed == nil {
-		return 0, s.fail(events.ErrUnavailable, "does not tell how many tokens it processed", "")
+		return 0, s.fail(events.ErrUnavailable, "it does not report how many tokens it processed", "")
 	}
 	return *a.Timings.Processed, nil
 }
 
 func (s LlamaServer) fail(kind events.ErrorKind, why, hint string) error {
-	return &events.Error{Op: "slotcache.Server", Kind: kind, Subject: "llama-server at " + s.URL, Err: errors.New(why), Hint: hint}
+	return &events.Error{Op: "slotcache.LlamaServer", Kind: kind, Subject: "llama-server at " + s.URL, Err: errors.New(why), Hint: hint}
 }
 
 func (s LlamaServer) call(ctx context.Context, method, path string, in, out any) error {
 	base, err := url.Parse(s.URL)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return s.fail(events.ErrUsage, "is no address of a server", "an address looks like http://127.0.0.1:8080")
+		return s.fail(events.ErrUsage, "invalid address", "use an address such as http://127.0.0.1:8080")
 	}
 	var body io.Reader
 	if in != nil {
 		raw, err := json.Marshal(in)
 		if err != nil {
-			return fmt.Errorf("encode the question: %w", err)
+			return fmt.Errorf("encode the request: %w", err)
 		}
 		body = bytes.NewReader(raw)
 	}
@@ -115,23 +114,23 @@ func (s LlamaServer) call(ctx context.Context, method, path string, in, out any)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return s.fail(events.ErrUnavailable, "does not answer: "+causeText(err), "is it running?")
+		return s.fail(events.ErrUnavailable, "it does not answer: "+causeText(err), "check that it is running")
 	}
 	defer res.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes))
 	switch {
 	case err != nil:
-		return s.fail(events.ErrUnavailable, "stopped in the middle of an answer", "")
+		return s.fail(events.ErrUnavailable, "the connection ended during an answer", "")
 	case res.StatusCode != http.StatusOK:
 		return s.statusError(res.StatusCode, raw)
 	}
 	if err := json.Unmarshal(raw, out); err != nil {
-		return s.fail(events.ErrUnavailable, "answers something else than JSON", "is it a llama-server?")
+		return s.fail(events.ErrUnavailable, "its answer is not JSON", "check that it is a llama-server")
 	}
 	return nil
 }
 
-// causeText is the cause without the address, which is told already.
+// causeText returns the cause without the address, which the subject names already.
 func causeText(err error) string {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -140,7 +139,7 @@ func causeText(err error) string {
 	return err.Error()
 }
 
-// statusError explains an answer that is none.
+// statusError returns the error for a status other than 200.
 func (s LlamaServer) statusError(status int, body []byte) error {
 	var a struct {
 		Error struct {
@@ -151,12 +150,12 @@ func (s LlamaServer) statusError(status int, body []byte) error {
 	if json.Unmarshal(body, &a) == nil && a.Error.Message != "" {
 		why = events.Tail(strings.ToValidUTF8(a.Error.Message, "?"), 300)
 	}
-	why = fmt.Sprintf("says %d: %s", status, why)
+	why = fmt.Sprintf("status %d: %s", status, why)
 	switch status {
 	case http.StatusServiceUnavailable:
-		return s.fail(events.ErrUnavailable, why, "it may still be loading its model: try again")
+		return s.fail(events.ErrUnavailable, why, "it may still be loading its model; try again")
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return s.fail(events.ErrConfirmation, why, "set LLAMA_API_KEY to its key")
+		return s.fail(events.ErrConfirmation, why, "set LLAMA_API_KEY to the key of the server")
 	case http.StatusNotFound, http.StatusNotImplemented:
 		return s.fail(events.ErrConflict, why, "start it with --slot-save-path and --slots, and without --models-preset")
 	}

@@ -2,14 +2,15 @@ package slotcache
 
 import "math"
 
-// CacheType is a type of element that llama.cpp can keep its cache in.
+// CacheType is an element type of llama.cpp's key-value cache.
 type CacheType struct {
 	Name string
-	// Bytes for Elements elements; some types pack 32 of them with a scale.
+	// A block of this many elements has this many bytes. Some types pack 32 elements with
+	// a scale.
 	bytes, elements int64
 }
 
-// CacheTypes are the types of --cache-type-k and --cache-type-v, widest first.
+// CacheTypes returns the types of --cache-type-k and --cache-type-v, largest first.
 func CacheTypes() []CacheType {
 	return []CacheType{
 		{"f32", 4, 1},
@@ -23,7 +24,7 @@ func CacheTypes() []CacheType {
 	}
 }
 
-// elements is how many elements the model keeps for each token.
+// elements returns how many elements the cache has for each token.
 func (m ModelInfo) elements() int64 {
 	var heads int64
 	for _, n := range m.HeadsKV {
@@ -35,46 +36,44 @@ func (m ModelInfo) elements() int64 {
 	return heads * (m.KeyLength + m.ValueLength)
 }
 
-// BytesPerToken is what one token takes in the cache when keys and values are of
-// this type.
+// BytesPerToken returns the size of one token in a cache with keys and values of this type.
 func (m ModelInfo) BytesPerToken(t CacheType) int64 {
 	n := m.elements()
 	return n/t.elements*t.bytes + n%t.elements*t.bytes/t.elements
 }
 
-// Sizing is what one type of cache costs on one machine.
+// Sizing is the size of a cache with one type on one machine.
 type Sizing struct {
 	Type          string `json:"type"`
 	BytesPerToken int64  `json:"bytes_per_token"`
 	TokensPerGiB  int64  `json:"tokens_per_gib"`
-	// LargestContext is in tokens: what fits beside the weights, but no more than
-	// the model was trained for.
+	// LargestContext is how many tokens fit into memory besides the weights. It is not
+	// more than the model was trained for.
 	LargestContext int64 `json:"largest_context"`
-	// FullContextBytes is the cache of the whole trained context; 0 when the model
-	// does not say how long that is.
+	// FullContextBytes is the size of the cache for the whole trained context; 0 when
+	// that is unknown.
 	FullContextBytes int64 `json:"full_context_bytes,omitempty"`
 }
 
-// MemoryBudget is what a model may use.
+// MemoryBudget is the memory for a model.
 type MemoryBudget struct {
 	MemoryBytes  int64 `json:"memory_bytes"`  // available to a new process
 	WeightsBytes int64 `json:"weights_bytes"` // the model's files
-	ReserveBytes int64 `json:"reserve_bytes"` // kept for the engine's buffers and for others
+	ReserveBytes int64 `json:"reserve_bytes"` // for the engine's buffers and for other processes
 }
 
-// reservePart is the part of the memory that is left for the engine's own buffers
-// and for everybody else.
+// reservePart is the divisor of the memory that is reserved.
 const reservePart = 10
 
-// NewMemoryBudget sets a tenth of the memory aside.
+// NewMemoryBudget returns a budget that reserves a tenth of the memory.
 func NewMemoryBudget(memory, weights int64) MemoryBudget {
 	return MemoryBudget{MemoryBytes: memory, WeightsBytes: weights, ReserveBytes: memory / reservePart}
 }
 
-// available is what is left for the cache; never negative.
+// available returns the memory for the cache. It is never negative.
 func (r MemoryBudget) available() int64 { return max(0, r.MemoryBytes-r.WeightsBytes-r.ReserveBytes) }
 
-// Sizes advises for every type of cache.
+// Sizes returns the sizing for every cache type.
 func (m ModelInfo) Sizes(r MemoryBudget) []Sizing {
 	var out []Sizing
 	for _, t := range CacheTypes() {
@@ -95,5 +94,5 @@ func (m ModelInfo) Sizes(r MemoryBudget) []Sizing {
 	return out
 }
 
-// String names the type.
+// String returns the name of the type.
 func (t CacheType) String() string { return t.Name }

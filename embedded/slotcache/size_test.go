@@ -13,7 +13,7 @@ import (
 	"cortex/events"
 )
 
-// llama31 is what the header of an 8B model with grouped heads says.
+// llama31 returns the header of an 8B model with grouped heads.
 func llama31() []llamatest.HeaderPair {
 	return []llamatest.HeaderPair{
 		{"general.architecture", "llama"},
@@ -52,10 +52,10 @@ func TestBytesPerToken(t *testing.T) {
 		pairs                []llamatest.HeaderPair
 		f16, q8, tokensInGiB int64
 	}{
-		"grouped heads":      {llama31(), 128 << 10, 128 << 10 / 2 * 34 / 32, 8192},
-		"every head":         {with(llama31(), llamatest.HeaderPair{"llama.attention.head_count_kv", uint32(32)}), 512 << 10, 512 << 10 / 2 * 34 / 32, 2048},
-		"heads by layer":     {with(llama31(), llamatest.HeaderPair{"llama.attention.head_count_kv", perLayer}), 64 << 10, 64 << 10 / 2 * 34 / 32, 16384},
-		"lengths of its own": {with(llama31(), llamatest.HeaderPair{"llama.attention.key_length", uint32(256)}, llamatest.HeaderPair{"llama.attention.value_length", uint32(64)}), 160 << 10, 160 << 10 / 2 * 34 / 32, 6553},
+		"grouped heads":       {llama31(), 128 << 10, 128 << 10 / 2 * 34 / 32, 8192},
+		"every head":          {with(llama31(), llamatest.HeaderPair{"llama.attention.head_count_kv", uint32(32)}), 512 << 10, 512 << 10 / 2 * 34 / 32, 2048},
+		"heads by layer":      {with(llama31(), llamatest.HeaderPair{"llama.attention.head_count_kv", perLayer}), 64 << 10, 64 << 10 / 2 * 34 / 32, 16384},
+		"explicit head sizes": {with(llama31(), llamatest.HeaderPair{"llama.attention.key_length", uint32(256)}, llamatest.HeaderPair{"llama.attention.value_length", uint32(64)}), 160 << 10, 160 << 10 / 2 * 34 / 32, 6553},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := slotcache.ReadModelInfo(bytes.NewReader(llamatest.Header(3, c.pairs...)))
@@ -83,11 +83,11 @@ func TestBytesPerToken(t *testing.T) {
 	}
 }
 
-func TestHeadersThatSayTooLittle(t *testing.T) {
+func TestReadModelInfoRefusesIncompleteHeaders(t *testing.T) {
 	whole := llamatest.Header(3, llama31()...)
 	for name, raw := range map[string][]byte{
 		"empty":                {},
-		"something else":       []byte("PK\x03\x04 and more that is no model at all"),
+		"something else":       []byte("PK\x03\x04 and more that is not a model"),
 		"a version to come":    llamatest.Header(9, llama31()...),
 		"big endian":           append([]byte("GGUF\x00\x00\x00\x03"), whole[8:]...),
 		"cut short":            whole[:len(whole)-3],
@@ -119,7 +119,7 @@ func FuzzReadModel(f *testing.F) {
 		}
 		for _, s := range m.Sizes(slotcache.NewMemoryBudget(8<<30, 1<<30)) {
 			if s.BytesPerToken < 0 || s.TokensPerGiB < 0 || s.LargestContext < 0 || s.FullContextBytes < 0 || s.LargestContext*s.BytesPerToken > 8<<30 {
-				t.Errorf("%+v gives %+v", m, s)
+				t.Errorf("%+v returns %+v", m, s)
 			}
 		}
 	})
@@ -132,13 +132,13 @@ func TestReadTokens(t *testing.T) {
 		return b.Bytes()
 	}
 	want := []slotcache.Token{1, 7, 9}
-	for name, raw := range map[string][]byte{"plain": file(2, 1, 7, 9), "packed": file(4, -1, 1, 3, 1, 7, 9, 0), "with more behind": append(file(4, -1, 1, 3, 1, 7, 9, 0), 5, 5)} {
+	for name, raw := range map[string][]byte{"plain": file(2, 1, 7, 9), "packed": file(4, -1, 1, 3, 1, 7, 9, 0), "with more data": append(file(4, -1, 1, 3, 1, 7, 9, 0), 5, 5)} {
 		if got, err := slotcache.ReadTokens(bytes.NewReader(raw)); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
 	for name, raw := range map[string][]byte{
-		"empty": {}, "another version": file(5, 1, 7, 9), "another packing": file(4, -1, 2, 3, 1, 7, 9, 0), "images": file(4, -1, 1, 3, 1, 7, 9, 1),
+		"empty": {}, "another version": file(5, 1, 7, 9), "another layout": file(4, -1, 2, 3, 1, 7, 9, 0), "images": file(4, -1, 1, 3, 1, 7, 9, 1),
 		"more tokens than words": file(4, -1, 1, 4, 1, 7, 9, 0), "cut short": file(2, 1, 7, 9)[:20], "no state": []byte("GGUF and nothing else"),
 	} {
 		if got, err := slotcache.ReadTokens(bytes.NewReader(raw)); err == nil {
@@ -181,7 +181,7 @@ func TestParseSize(t *testing.T) {
 	}
 }
 
-func TestAvailableMemoryIsWhatTheLimitsLeave(t *testing.T) {
+func TestAvailableMemoryRespectsControlGroups(t *testing.T) {
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 	meminfo := file("MemTotal: 16777216 kB\nMemAvailable:    8388608 kB\n")
 	for name, c := range map[string]struct {
@@ -205,6 +205,6 @@ func TestAvailableMemoryIsWhatTheLimitsLeave(t *testing.T) {
 		})
 	}
 	if _, err := slotcache.AvailableMemory(fstest.MapFS{}); err == nil {
-		t.Error("nothing to read is no error")
+		t.Error("no error without meminfo")
 	}
 }

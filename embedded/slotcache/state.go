@@ -12,10 +12,9 @@ import (
 	"os"
 )
 
-// What a file of a slot's state begins with: a mark, a version, the number of words
-// that follow, and the words. They are the tokens; newer servers pack them as -1,
-// the packing's version, the number of tokens, the tokens, and the number of
-// pieces of other media.
+// A slot state file begins with a magic number, a version, a number of words, and that many
+// words. In older versions the words are the tokens. Newer servers write -1, the version of
+// this layout, the number of tokens, the tokens, and the number of images or sounds.
 const (
 	stateMagic      = 0x67677371 // "ggsq"
 	stateVersionMin = 2
@@ -27,26 +26,26 @@ const (
 // Token is a token's number in a model's vocabulary.
 type Token int32
 
-// readTokens reads the tokens that a slot's state was saved for.
+// readTokens returns the tokens in a slot state file.
 func readTokens(r io.Reader) ([]Token, error) {
 	var head [12]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return nil, errors.New("is too short to be a slot's state")
+		return nil, errors.New("not a slot state file: it is too short")
 	}
 	mark, version, n := binary.LittleEndian.Uint32(head[:]), binary.LittleEndian.Uint32(head[4:]), binary.LittleEndian.Uint32(head[8:])
 	switch {
 	case mark != stateMagic:
-		return nil, errors.New("is no slot's state")
+		return nil, errors.New("not a slot state file")
 	case version < stateVersionMin || version > stateVersionMax:
-		return nil, fmt.Errorf("is a slot's state of version %d; %d to %d are known", version, stateVersionMin, stateVersionMax)
+		return nil, fmt.Errorf("slot state file of the unsupported version %d (supported: %d to %d)", version, stateVersionMin, stateVersionMax)
 	case n > maxStateWords:
-		return nil, fmt.Errorf("claims %d tokens", n)
+		return nil, fmt.Errorf("it has too many tokens: %d", n)
 	}
 	var words []Token
 	raw := make([]byte, 4)
 	for range n {
 		if _, err := io.ReadFull(r, raw); err != nil {
-			return nil, fmt.Errorf("ends after %d of %d tokens", len(words), n)
+			return nil, fmt.Errorf("it ends after %d of %d tokens", len(words), n)
 		}
 		words = append(words, Token(binary.LittleEndian.Uint32(raw)))
 	}
@@ -58,11 +57,11 @@ func readTokens(r io.Reader) ([]Token, error) {
 
 func unpackTokens(words []Token) ([]Token, error) {
 	if len(words) < 4 || words[1] != packedVersion || words[2] < 0 || int(words[2]) > len(words)-4 {
-		return nil, errors.New("packs its tokens in an unknown way")
+		return nil, errors.New("the layout of its tokens is unknown")
 	}
 	n := int(words[2])
 	if words[3+n] != 0 {
-		return nil, errors.New("holds images or sound, which tokens do not tell apart")
+		return nil, errors.New("it has images or sounds, which their tokens do not identify")
 	}
 	return words[3 : 3+n], nil
 }
@@ -76,16 +75,16 @@ func readTokensFile(path string) ([]Token, error) {
 	return readTokens(bufio.NewReader(f))
 }
 
-// hashTokens stands for a sequence of tokens.
+// hashTokens returns the hash of a sequence of tokens.
 func hashTokens(tokens []Token) string {
 	h := sha256.New()
 	for _, t := range tokens {
-		_ = binary.Write(h, binary.LittleEndian, t) // a hash takes everything
+		_ = binary.Write(h, binary.LittleEndian, t) // writing to a hash never fails
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// commonPrefix is how many tokens two sequences begin with alike.
+// commonPrefix returns the length of the common prefix of two sequences.
 func commonPrefix(a, b []Token) int {
 	n := 0
 	for n < len(a) && n < len(b) && a[n] == b[n] {
@@ -94,7 +93,7 @@ func commonPrefix(a, b []Token) int {
 	return n
 }
 
-// hashFile is the SHA-256 of a file's contents, and their length.
+// hashFile returns the SHA-256 and the size of a file.
 func hashFile(ctx context.Context, path string) (sum string, n int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {

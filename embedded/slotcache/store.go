@@ -16,13 +16,13 @@ import (
 
 // Limits of a pool.
 const (
-	maxPoolName = 32
-	maxLabel    = 200 // bytes
-	maxNote     = 200 // bytes
-	lockEvery   = 20 * time.Millisecond
+	maxPoolName       = 32
+	maxLabel          = 200 // bytes
+	maxNote           = 200 // bytes
+	lockRetryInterval = 20 * time.Millisecond
 )
 
-// Spec is how a pool was made.
+// Spec is the configuration of a pool.
 type Spec struct {
 	Version   int            `json:"version"`
 	Name      string         `json:"name"`
@@ -30,26 +30,26 @@ type Spec struct {
 	Policy    EvictionPolicy `json:"policy"`
 	Slots     string         `json:"slot_dir"` // the server's --slot-save-path
 	Server    string         `json:"server,omitempty"`
-	Note      string         `json:"note,omitempty"` // settings that a server does not tell
+	Note      string         `json:"note,omitempty"` // settings that a server does not report
 	CreatedAt time.Time      `json:"made"`
 }
 
-// Stats counts what happened in a pool since it was made.
+// Stats counts events in a pool since it was created.
 type Stats struct {
 	Saves     int64 `json:"saves"`
 	Restores  int64 `json:"restores"`
-	Misses    int64 `json:"misses"` // prompts that no entry was good for
+	Misses    int64 `json:"misses"` // prompts without a matching entry
 	Evictions int64 `json:"evictions"`
-	Expired   int64 `json:"expired"` // left because their model changed
-	Damaged   int64 `json:"damaged"` // left because they were not what had been saved
-	// TokensRestored were in a slot without having been processed again.
+	Expired   int64 `json:"expired"` // entries removed because their model changed
+	Damaged   int64 `json:"damaged"` // entries removed because they were damaged
+	// TokensRestored is the number of tokens in all restored states.
 	TokensRestored int64 `json:"tokens_restored"`
-	// TokensReused is what the server itself said it need not process of the
-	// prompts that were asked for, after a restore.
+	// TokensReused is the number of tokens of prompts that the server did not process
+	// again after a restore, as reported by the server.
 	TokensReused int64 `json:"tokens_not_reprocessed"`
 }
 
-// PoolStatus is a pool as it stands.
+// PoolStatus is the current state of a pool.
 type PoolStatus struct {
 	Spec
 	Stats   Stats        `json:"stats"`
@@ -57,13 +57,13 @@ type PoolStatus struct {
 	Entries []CacheEntry `json:"entries"`
 }
 
-// PoolDir is the directory that all pools of one owner are kept in.
+// PoolDir is the directory with all pools of one owner.
 type PoolDir struct {
 	dir string
 	now func() time.Time
 }
 
-// NewPoolDir names a directory; it touches nothing.
+// NewPoolDir returns a PoolDir without accessing the directory.
 func NewPoolDir(dir string, now func() time.Time) *PoolDir { return &PoolDir{dir, now} }
 
 func (s *PoolDir) path(name string, more ...string) string {
@@ -71,16 +71,16 @@ func (s *PoolDir) path(name string, more ...string) string {
 }
 
 func newError(kind events.ErrorKind, subject, hint string, err error) error {
-	return &events.Error{Op: "kvcache", Kind: kind, Subject: subject, Hint: hint, Err: err}
+	return &events.Error{Op: "slotcache", Kind: kind, Subject: subject, Hint: hint, Err: err}
 }
 
 func (s Spec) validate() error {
 	var errs []error
 	if s.Name == "" || len(s.Name) > maxPoolName || strings.Trim(s.Name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
-		errs = append(errs, fmt.Errorf("a pool's name is 1 to %d lower-case letters and digits, not %q", maxPoolName, s.Name))
+		errs = append(errs, fmt.Errorf("invalid pool name %[2]q: use 1 to %[1]d lower-case letters and digits", maxPoolName, s.Name))
 	}
 	if s.Budget < 1 {
-		errs = append(errs, errors.New("a pool needs a size"))
+		errs = append(errs, errors.New("the size of the pool is missing"))
 	}
 	if _, err := ParseEvictionPolicy(string(s.Policy)); err != nil {
 		errs = append(errs, err)
@@ -89,7 +89,7 @@ func (s Spec) validate() error {
 		errs = append(errs, fmt.Errorf("%q is not an absolute path", s.Slots))
 	}
 	if len(s.Note) > maxNote {
-		errs = append(errs, fmt.Errorf("a note has at most %d bytes", maxNote))
+		errs = append(errs, fmt.Errorf("the note has more than %d bytes", maxNote))
 	}
 	if len(errs) == 0 {
 		return nil
@@ -97,14 +97,14 @@ func (s Spec) validate() error {
 	return newError(events.ErrUsage, "", "see 'cortex kvcache pool create --help'", errors.Join(errs...))
 }
 
-// Create makes a pool. Its slot directory is made when the spec names none;
-// a directory that is named must exist and belong to no other pool of this name.
+// Create creates a pool. It creates a slot directory when the spec names none. A given
+// directory must exist and must not be used by another pool of the same name.
 func (s *PoolDir) Create(spec Spec) (Spec, error) {
 	if err := spec.validate(); err != nil {
 		return Spec{}, err
 	}
 	if _, err := os.Stat(s.path(spec.Name, "pool.json")); err == nil {
-		return Spec{}, newError(events.ErrConflict, "pool "+spec.Name, "", errors.New("exists already"))
+		return Spec{}, newError(events.ErrConflict, "pool "+spec.Name, "", errors.New("it exists already"))
 	}
 	if err := os.MkdirAll(s.path(spec.Name, "entries"), 0o700); err != nil {
 		return Spec{}, newError(events.ErrUnavailable, "pool "+spec.Name, "", err)
@@ -127,14 +127,15 @@ func (s *PoolDir) Create(spec Spec) (Spec, error) {
 
 func ownerFile(spec Spec) string { return filepath.Join(spec.Slots, "cortex-"+spec.Name+".owner") }
 
-// claimSlotDir marks a slot directory as used by this pool, so that no other sweeps it.
+// claimSlotDir marks a slot directory as used by this pool, so that no other pool removes
+// its files.
 func claimSlotDir(spec Spec, home string) error {
 	owner, err := os.ReadFile(ownerFile(spec))
 	if err == nil && string(owner) == home {
-		return nil // left by a crash while it was made
+		return nil // an interrupted Create left it
 	}
 	if err == nil {
-		return newError(events.ErrConflict, spec.Slots, "use another name or directory", fmt.Errorf("is used by the pool in %s", owner))
+		return newError(events.ErrConflict, spec.Slots, "use another name or directory", fmt.Errorf("the pool in %s uses it", owner))
 	}
 	if err := os.WriteFile(ownerFile(spec), []byte(home), 0o600); err != nil {
 		return newError(events.ErrUnavailable, spec.Slots, "", err)
@@ -142,7 +143,7 @@ func claimSlotDir(spec Spec, home string) error {
 	return nil
 }
 
-// Names lists the pools.
+// Names returns the names of the pools.
 func (s *PoolDir) Names() ([]string, error) {
 	dirs, err := os.ReadDir(s.dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -157,7 +158,7 @@ func (s *PoolDir) Names() ([]string, error) {
 	return out, nil
 }
 
-// PoolStatus tells how a pool stands. It changes nothing and waits for nobody.
+// Status returns the current state of a pool. It changes nothing and takes no lock.
 func (s *PoolDir) Status(name string) (PoolStatus, error) {
 	var st PoolStatus
 	spec, err := s.spec(name)
@@ -172,7 +173,7 @@ func (s *PoolDir) Status(name string) (PoolStatus, error) {
 		st.Bytes += e.Bytes
 	}
 	if err := readJSON(s.path(name, "stats.json"), &st.Stats); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return st, newError(events.ErrCorrupt, s.path(name, "stats.json"), "remove it to begin counting anew", err)
+		return st, newError(events.ErrCorrupt, s.path(name, "stats.json"), "remove the file; the counters then start from 0", err)
 	}
 	return st, nil
 }
@@ -184,17 +185,17 @@ func (s *PoolDir) spec(name string) (spec Spec, err error) {
 	err = readJSON(s.path(name, "pool.json"), &spec)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return spec, newError(events.ErrNotFound, "pool "+name, "'cortex kvcache list' lists them, 'cortex kvcache pool create' makes one", errors.New("there is no such pool"))
+		return spec, newError(events.ErrNotFound, "pool "+name, "'cortex kvcache list' lists the pools, 'cortex kvcache pool create' creates one", errors.New("no such pool"))
 	case errors.Is(err, os.ErrPermission):
 		return spec, newError(events.ErrConfirmation, "pool "+name, "", err)
 	case err != nil || spec.Version != formatVersion:
-		return spec, newError(events.ErrCorrupt, s.path(name, "pool.json"), "remove the directory and make the pool anew", err)
+		return spec, newError(events.ErrCorrupt, s.path(name, "pool.json"), "remove the directory and create the pool again", err)
 	}
 	return spec, nil
 }
 
-// Open gives a pool to change; others wait until it is closed. What a crash left
-// behind is swept.
+// Open locks a pool for changes; other processes wait until it is closed. Open removes the
+// remains of a crash.
 func (s *PoolDir) Open(ctx context.Context, name string) (*Pool, error) {
 	spec, err := s.spec(name)
 	if err != nil {
@@ -217,7 +218,7 @@ func acquireLock(ctx context.Context, path string) (*os.File, error) {
 	if err != nil {
 		return nil, newError(events.ErrUnavailable, path, "", err)
 	}
-	tick := time.NewTicker(lockEvery)
+	tick := time.NewTicker(lockRetryInterval)
 	defer tick.Stop()
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)

@@ -8,8 +8,8 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// IsCorrupt reports whether err says that a file is damaged, cut short, or not a
-// database at all. Such a read model is rebuilt.
+// IsCorrupt reports whether err means that a file is damaged, truncated or not a database.
+// The caller rebuilds such a read model.
 func IsCorrupt(err error) bool {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -22,8 +22,8 @@ func IsCorrupt(err error) bool {
 	return false
 }
 
-// isFull reports whether there was no room to write, be it only the index that is
-// shared with readers.
+// isFull reports whether the disk was full. That includes the shared index (-shm), which
+// readers need too.
 func isFull(err error) bool {
 	var e *sqlite.Error
 	return errors.Is(err, unix.ENOSPC) || errors.As(err, &e) && (e.Code()&0xff == sqlite3.SQLITE_FULL || e.Code() == sqlite3.SQLITE_IOERR_SHMSIZE)

@@ -12,14 +12,13 @@ import (
 	"cortex/events"
 )
 
-// OpenReader gives a pool of at most size connections that only read. It never
-// makes a database: a missing one is ErrNotFound. It touches the file only when
-// the first query comes, so that a command starts fast; what is wrong inside is
-// told by that query (see [IsCorrupt]).
+// OpenReader returns a pool of at most size read-only connections. It never creates a
+// database: a missing one is ErrNotFound. The first query opens the file, so that commands
+// start fast. Therefore that query reports a damaged file (see [IsCorrupt]).
 //
-// A reader without the right to write beside the file reads it as it lies there
-// when nobody has it open; what a crash left unfolded it cannot read without
-// help, and says so with ErrUnavailable.
+// A process that cannot write to the directory reads the file directly while no other
+// process has it open. After a crash, committed data may be in the log (-wal) only. Then
+// such a process cannot read it, and OpenReader fails with ErrUnavailable.
 func OpenReader(_ context.Context, path string, size int) (*sql.DB, error) {
 	if size <= 0 {
 		size = DefaultPoolSize
@@ -43,17 +42,17 @@ func OpenReader(_ context.Context, path string, size int) (*sql.DB, error) {
 	return db, nil
 }
 
-// minFreeBytes is what must be free on a disk, in bytes, for the index that is shared
-// with a writer to be made there.
+// minFreeBytes is how many bytes must be free on a disk to create the shared index (-shm)
+// there.
 const minFreeBytes = 64 << 10
 
-// minSharedIndexBytes is the least size of that index, in bytes; one that is smaller could
-// not be made for want of room, and nobody uses it.
+// minSharedIndexBytes is the minimum size of that index. A smaller one is a failed attempt
+// on a full disk, and no process uses it.
 const minSharedIndexBytes = 32 << 10
 
-// mustOpenImmutable reports whether the file must be read without the index that is
-// shared with a writer: there is none, we could not make it for want of rights or
-// of room, and it is not needed because everything is in the file itself.
+// mustOpenImmutable reports whether the file must be read without the shared index. That
+// is so when there is none, this process cannot create one, and the log (-wal) is empty. If
+// the log is not empty, the file cannot be read and the error is ErrUnavailable.
 func mustOpenImmutable(path string) (bool, error) {
 	if index, err := os.Stat(path + "-shm"); err == nil && index.Size() >= minSharedIndexBytes {
 		return false, nil
@@ -69,13 +68,13 @@ func mustOpenImmutable(path string) (bool, error) {
 	}
 	return false, &events.Error{
 		Op: "sqlite.OpenReader", Kind: events.ErrUnavailable, Subject: path,
-		Err:  errors.New("it was not closed in order, and repairing that needs its owner, and room"),
-		Hint: "run the command once as root, or start the daemon; is the disk full?",
+		Err:  errors.New("it was not closed properly, and only its owner can repair it, with free disk space"),
+		Hint: "run the command once as root, or start the daemon; check that the disk is not full",
 	}
 }
 
-// OpenInMemory gives an empty database of one connection that is in memory only, and
-// gone when it is closed.
+// OpenInMemory returns an empty database in memory, with one connection. Closing it deletes
+// the data.
 func OpenInMemory() (*sql.DB, error) {
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {

@@ -1,19 +1,18 @@
-// Package sqlite opens SQLite files for read models. It is the only package that
-// imports the driver.
+// Package sqlite opens SQLite files for read models.
 //
 // It promises:
 //
-//   - One writer. Write transactions are queued and run one after the other on a
-//     single connection, each whole or not at all; nobody meets "database is
-//     locked".
-//   - Readers never wait for the writer nor hold it up (WAL), see only what was
-//     committed, and cannot write.
-//   - A read-only reader makes no database and needs no rights but to read.
-//   - A file that is no database or is damaged is recognised: see [IsCorrupt].
+//   - One writer. Write transactions are queued and run one after the other on a single
+//     connection. Each is atomic, and none fails with "database is locked".
+//   - Readers and the writer never wait for each other (WAL). Readers see committed data
+//     only and cannot write.
+//   - A read-only pool creates no database and needs read permission only.
+//   - A damaged file, or one that is not a database, is recognized: see [IsCorrupt].
 //
-// A commit survives the loss of the process; the last ones may be lost with the
-// power (synchronous=NORMAL), never half of one. Read models can be rebuilt, and
-// their checkpoint is lost together with what it stands for.
+// A commit survives a crash of the process. A power failure may undo the last commits
+// completely, but never a part of one (synchronous=NORMAL). For read models that is enough:
+// the checkpoint is in the same transaction as the data, so the projector applies the lost
+// events again.
 package sqlite
 
 import (
@@ -30,24 +29,24 @@ import (
 	"cortex/events"
 )
 
-// DefaultPoolSize is how many connections read at once, unless configured.
+// DefaultPoolSize is the default number of connections for reading.
 const DefaultPoolSize = 4
 
-// Config says which file is opened.
+// Config names the file to open.
 type Config struct {
 	Path     string
-	PoolSize int // of readers; 0 is DefaultPoolSize
+	PoolSize int // connections for reading; 0 means DefaultPoolSize
 }
 
-// Store is a database open for writing and reading. Use [Open].
+// Store is a database that is open for writing and reading. [Open] returns one.
 type Store struct {
 	path    string
-	writer  *sql.DB // of exactly one connection, which queues its users in order
+	writer  *sql.DB // one connection, for which transactions queue in order
 	readers *sql.DB
 }
 
-// Open opens a database, and makes it, readable for all, when there is none. It
-// fails with ErrCorrupt when the file is not a sound database.
+// Open opens a database. It creates a missing one, which all users can read. It fails with
+// ErrCorrupt when the file is damaged or not a database.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.PoolSize <= 0 {
 		cfg.PoolSize = DefaultPoolSize
@@ -65,7 +64,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if s.readers, err = openPool(path, cfg.PoolSize, "_pragma", "busy_timeout(5000)", "_pragma", "query_only(1)"); err != nil {
 		return nil, errors.Join(wrapError("open", path, err), s.writer.Close())
 	}
-	// Looking into the schema reads the file's header; a ping alone does not.
+	// A query of the schema reads the file's header; a ping does not.
 	for _, db := range []*sql.DB{s.writer, s.readers} {
 		if _, err := db.ExecContext(ctx, "SELECT count(*) FROM sqlite_schema"); err != nil {
 			return nil, errors.Join(wrapError("open", path, err), s.Close())
@@ -74,19 +73,21 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// createFile makes directory and file with modes that let everybody read.
+// createFile creates the directory and the file, readable for all users, and returns the
+// real path.
 func createFile(path string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644) //nolint:gosec // read models are for everybody
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644) //nolint:gosec // all users may read the read models
 	if err != nil {
 		return "", err
 	}
 	return realPath(path, f.Close())
 }
 
-// realPath follows links: SQLite keeps its other files beside the real one.
+// realPath follows symbolic links, because SQLite creates its other files beside the real
+// file. It returns err if that is not nil.
 func realPath(path string, err error) (string, error) {
 	if err != nil {
 		return "", err
@@ -97,7 +98,7 @@ func realPath(path string, err error) (string, error) {
 	return filepath.Abs(path)
 }
 
-// openPool gives a pool of at most n connections; none is opened yet.
+// openPool returns a pool of at most n connections and opens none yet.
 func openPool(path string, n int, options ...string) (*sql.DB, error) {
 	q := url.Values{}
 	for i := 0; i < len(options); i += 2 {
@@ -113,9 +114,9 @@ func openPool(path string, n int, options ...string) (*sql.DB, error) {
 	return db, nil
 }
 
-// Write runs f in a transaction of its own, when those that came before are
-// done. It commits when f returns nil; when f fails or panics, or ctx is done
-// before, nothing of it stays. f must use only tx and must end before Write does.
+// Write runs f in a transaction, after the transactions before it. It commits when f
+// returns nil. It rolls back when f fails or panics, or when ctx is done first. f must use
+// tx only, and must not use it after it returns.
 func (s *Store) Write(ctx context.Context, f func(tx *sql.Tx) error) error {
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
@@ -131,11 +132,11 @@ func (s *Store) Write(ctx context.Context, f func(tx *sql.Tx) error) error {
 	return nil
 }
 
-// Reader is the pool of read-only connections. It must not be closed.
+// Reader returns the pool of read-only connections. The caller must not close it.
 func (s *Store) Reader() *sql.DB { return s.readers }
 
-// Close waits for the running transaction and closes everything; the last one to
-// leave a database folds its log into the file.
+// Close waits for the running transaction and closes the database. The last process that
+// closes it moves the log (-wal) into the file.
 func (s *Store) Close() error {
 	if err := errors.Join(s.readers.Close(), s.writer.Close()); err != nil {
 		return wrapError("close", s.path, err)
@@ -143,7 +144,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// wrapError classifies what the file system or SQLite said.
+// wrapError returns an error of the file system or SQLite with its kind.
 func wrapError(op, path string, err error) error {
 	e := &events.Error{Op: "sqlite." + op, Kind: events.ErrUnavailable, Subject: path, Err: err}
 	switch {
@@ -154,7 +155,7 @@ func wrapError(op, path string, err error) error {
 	case errors.Is(err, os.ErrNotExist):
 		e.Kind = events.ErrNotFound
 	case errors.Is(err, os.ErrPermission):
-		e.Err = fmt.Errorf("no right to use it: %w", err)
+		e.Err = fmt.Errorf("no permission to use it: %w", err)
 	}
 	return e
 }

@@ -32,7 +32,7 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// open opens a store that is closed when the test ends.
+// open opens a store. The end of the test closes it.
 func open(t testing.TB, path string) *sqlite.Store {
 	t.Helper()
 	s, err := sqlite.Open(context.Background(), sqlite.Config{Path: path})
@@ -41,7 +41,7 @@ func open(t testing.TB, path string) *sqlite.Store {
 	return s
 }
 
-// run writes with plain statements.
+// run executes statements in a transaction.
 func run(t testing.TB, s *sqlite.Store, statements ...string) {
 	t.Helper()
 	check(t, s.Write(t.Context(), func(tx *sql.Tx) error {
@@ -66,7 +66,7 @@ func counted(db *sql.DB) (n int, err error) {
 	return n, err
 }
 
-func TestFiftyReadWhileOneWritesAndNobodyIsLockedOut(t *testing.T) {
+func TestFiftyReadersAndOneWriter(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "dir", "reads.db")
 	s := open(t, path)
 	run(t, s, "CREATE TABLE t(a, b)")
@@ -121,20 +121,20 @@ func TestFiftyReadWhileOneWritesAndNobodyIsLockedOut(t *testing.T) {
 	readers.Wait()
 }
 
-func TestATransactionIsWholeOrNotAtAll(t *testing.T) {
+func TestWriteIsAtomic(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "reads.db"))
 	run(t, s, "CREATE TABLE t(a)")
 	insert := func(tx *sql.Tx) {
 		_, err := tx.Exec("INSERT INTO t VALUES(1)")
 		check(t, err)
 	}
-	t.Run("an error takes it back and is given as it is", func(t *testing.T) {
+	t.Run("an error rolls back and is returned unchanged", func(t *testing.T) {
 		mine := errors.New("mine")
 		if err := s.Write(context.Background(), func(tx *sql.Tx) error { insert(tx); return mine }); !errors.Is(err, mine) {
 			t.Errorf("%v", err)
 		}
 	})
-	t.Run("a panic takes it back and goes on", func(t *testing.T) {
+	t.Run("a panic rolls back and continues", func(t *testing.T) {
 		defer func() {
 			if recover() == nil {
 				t.Error("the panic was swallowed")
@@ -142,14 +142,14 @@ func TestATransactionIsWholeOrNotAtAll(t *testing.T) {
 		}()
 		_ = s.Write(context.Background(), func(tx *sql.Tx) error { insert(tx); panic("oh") })
 	})
-	t.Run("a done context takes it back", func(t *testing.T) {
+	t.Run("a done context rolls back", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		err := s.Write(ctx, func(tx *sql.Tx) error { insert(tx); cancel(); return nil })
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%v", err)
 		}
 	})
-	t.Run("waiting for a turn ends with the context", func(t *testing.T) {
+	t.Run("waiting for the writer ends with the context", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		check(t, s.Write(t.Context(), func(*sql.Tx) error {
 			cancel()
@@ -168,9 +168,9 @@ func TestATransactionIsWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
-func TestWritersTakeTurns(t *testing.T) {
+func TestWriteRunsOneTransactionAtATime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "reads.db")
-	first, second := open(t, path), open(t, path) // the second as another process would
+	first, second := open(t, path), open(t, path) // two stores, like two processes
 	run(t, first, "CREATE TABLE t(a)", "INSERT INTO t VALUES(0)")
 	var running [2]atomic.Int32
 	var wg sync.WaitGroup
@@ -200,7 +200,7 @@ func TestWritersTakeTurns(t *testing.T) {
 	}
 }
 
-func TestReadersCannotWrite(t *testing.T) {
+func TestReaderCannotWrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "reads.db")
 	s := open(t, path)
 	run(t, s, "CREATE TABLE t(a)")
@@ -217,28 +217,28 @@ func TestReadersCannotWrite(t *testing.T) {
 	}
 }
 
-func TestAReaderMakesNothing(t *testing.T) {
+func TestOpenReaderCreatesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "reads.db")
 	if _, err := sqlite.OpenReader(t.Context(), path, 1); events.KindOf(err) != events.ErrNotFound {
 		t.Errorf("%v", err)
 	}
 	if _, err := os.Stat(path); err == nil {
-		t.Error("it was made")
+		t.Error("it was created")
 	}
 }
 
-func TestItSurvivesBeingLeftAsItIs(t *testing.T) {
+func TestWriteSurvivesKill(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, filepath.Join(dir, "reads.db"))
 	run(t, s, "CREATE TABLE t(a)", "INSERT INTO t VALUES(1)")
-	to := filepath.Join(t.TempDir(), "image") // as kill -9 would leave it
+	to := filepath.Join(t.TempDir(), "image") // the state after kill -9
 	check(t, os.CopyFS(to, os.DirFS(dir)))
 	if n := count(t, open(t, filepath.Join(to, "reads.db")).Reader()); n != 1 {
 		t.Errorf("%d rows", n)
 	}
 }
 
-func TestTheFileIsForEverybodyToRead(t *testing.T) {
+func TestOpenCreatesFileReadableByAll(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a", "reads.db")
 	s := open(t, path)
 	run(t, s, "CREATE TABLE t(a)")
@@ -251,7 +251,7 @@ func TestTheFileIsForEverybodyToRead(t *testing.T) {
 	}
 }
 
-func TestOddPathsAreTakenAsTheyAre(t *testing.T) {
+func TestOpenAcceptsOddPaths(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a b.db", "100%41.db", "what?mode=memory", "#1.db", "ü&=+.db"} {
 		path := filepath.Join(dir, name)
@@ -275,11 +275,11 @@ func TestOddPathsAreTakenAsTheyAre(t *testing.T) {
 	left, err := filepath.Glob(link + "-*")
 	check(t, err)
 	if len(left) > 0 {
-		t.Errorf("beside the link lie %v", left)
+		t.Errorf("files next to the link: %v", left)
 	}
 }
 
-func TestADamagedFileIsRecognised(t *testing.T) {
+func TestOpenRecognizesDamagedFile(t *testing.T) {
 	sound := filepath.Join(t.TempDir(), "reads.db")
 	s, err := sqlite.Open(t.Context(), sqlite.Config{Path: sound})
 	check(t, err)

@@ -13,10 +13,10 @@ import (
 	"cortex/embedded/sqlite"
 )
 
-// childVariable makes the test binary a reader of the file it names.
+// childVariable makes the test binary read the named file instead of running the tests.
 const childVariable = "CORTEX_TEST_STORE_CHILD"
 
-// runChild prints how many rows it sees, or why it cannot.
+// runChild prints the number of rows, or the error.
 func runChild(path string) int {
 	db, err := sqlite.OpenReader(context.Background(), path, 1)
 	if err != nil {
@@ -33,7 +33,7 @@ func runChild(path string) int {
 	return 0
 }
 
-// asNobody reads the file in a process without any rights.
+// asNobody reads the file in a process of the user nobody.
 func asNobody(t *testing.T, binary, path string) string {
 	t.Helper()
 	cmd := exec.Command(binary) //nolint:gosec // this very binary
@@ -46,7 +46,7 @@ func asNobody(t *testing.T, binary, path string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// public is a directory that everybody gets to, with a binary to run.
+// public returns a directory that every user can reach, with the test binary in it.
 func public(t *testing.T) (dir, binary string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -55,11 +55,11 @@ func public(t *testing.T) (dir, binary string) {
 	binary = filepath.Join(dir, "reader.test")
 	self, err := os.ReadFile(os.Args[0])
 	check(t, err)
-	check(t, os.WriteFile(binary, self, 0o755)) //nolint:gosec // nobody must be able to run it
+	check(t, os.WriteFile(binary, self, 0o755)) //nolint:gosec // the user nobody runs it
 	return dir, binary
 }
 
-func TestAnybodyCanRead(t *testing.T) {
+func TestOpenReaderAsAnotherUser(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: only root can start a process of another user; reading as another user was NOT tested")
 	}
@@ -79,14 +79,14 @@ func TestAnybodyCanRead(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	t.Run("what was closed", func(t *testing.T) {
+	t.Run("after Close", func(t *testing.T) {
 		path := place(t)
 		expect(t, path, "rows: 1")
 		if left, _ := filepath.Glob(path + "-*"); len(left) > 0 {
-			t.Errorf("left behind: %v", left)
+			t.Errorf("remaining files: %v", left)
 		}
 	})
-	t.Run("what root has read", func(t *testing.T) {
+	t.Run("after root has read it", func(t *testing.T) {
 		path := place(t)
 		db, err := sqlite.OpenReader(t.Context(), path, 1)
 		check(t, err)
@@ -97,7 +97,7 @@ func TestAnybodyCanRead(t *testing.T) {
 		check(t, db.Close())
 		expect(t, path, "rows: 1")
 	})
-	t.Run("while it is written", func(t *testing.T) {
+	t.Run("while a writer has it open", func(t *testing.T) {
 		path := place(t)
 		s := open(t, path)
 		for n := 2; n < 10; n++ {
@@ -114,14 +114,14 @@ func TestAnybodyCanRead(t *testing.T) {
 		check(t, os.CopyFS(to, os.DirFS(filepath.Dir(path))))
 		return filepath.Join(to, "reads.db")
 	}
-	t.Run("what a crash left", func(t *testing.T) {
+	t.Run("after a crash", func(t *testing.T) {
 		expect(t, crashed(t), "rows: 2")
 	})
-	t.Run("not what a crash left without its index, and it says so", func(t *testing.T) {
+	t.Run("after a crash without the shared index", func(t *testing.T) {
 		path := crashed(t)
 		check(t, os.Remove(path+"-shm"))
-		expect(t, path, "refused: "+path+": it was not closed in order")
-		db, err := sqlite.OpenReader(t.Context(), path, 1) // root can
+		expect(t, path, "refused: "+path+": it was not closed properly")
+		db, err := sqlite.OpenReader(t.Context(), path, 1) // root can repair it
 		check(t, err)
 		defer func() { check(t, db.Close()) }()
 		if n := count(t, db); n != 2 {

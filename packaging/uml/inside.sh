@@ -27,6 +27,16 @@ nsenter -t "$pid" -m touch /var/lib/cortex/written && rm /var/lib/cortex/written
 grep -q '^CapEff:[[:space:]]*0*4$' "/proc/$pid/status"
 ok "the daemon can write its state, not /etc or /usr, and has one capability"
 
+cortex limits run batch --backend systemd -- cat /proc/self/cgroup | grep -q 'cortex-batch-.*[.]scope'
+cortex events list --type 'limits.reverted.v1' | grep -q ended
+systemd-run --quiet --unit=limited sleep 1000
+cortex limits attach limited --profile batch --backend systemd
+systemctl show --property=TasksMax limited.service | grep -qx TasksMax=4096
+cortex limits revert limited.service
+! systemctl show --property=TasksMax limited.service | grep -qx TasksMax=4096
+systemctl stop limited.service
+ok "the worker's unit applied limits, which the daemon's unit may not"
+
 echo mine >/etc/uml-toy.conf
 cortex purge uml-toy --yes
 [ ! -e /etc/uml-toy.conf ]

@@ -1,10 +1,8 @@
-// Package limits is the read model of resource limits: the current limit profiles, and
-// every group of processes that was limited, with the limits that were enforced and how
-// the group ended.
+// Package limits is the read model of limits: the current profiles, and every group of
+// processes that was put under limits, with its effects and its end.
 //
-// It promises to return what the log holds. If a program and the command that watches it
-// die together, the log has no end of the group. Only the machine shows then that the
-// group has ended.
+// It promises to return what the log holds. A group whose end is not recorded yet may be
+// gone from the machine: only the machine knows that.
 //
 // [Definition] defines the tables and [Reader] queries them in an open database. The JSON
 // form of the results is a public contract of version [FormatVersion]: fields are added,

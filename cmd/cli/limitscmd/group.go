@@ -1,4 +1,5 @@
-// Package limitscmd TODO
+// Package limitscmd holds the commands that run programs under resource limits. The use
+// cases are those of package app; here are flags and text.
 package limitscmd
 
 import (

@@ -16,7 +16,7 @@ import (
 	model "cortex/projections/limits"
 )
 
-// limitFlags are the limits as people write them.
+// limitFlags are the limits as users write them.
 type limitFlags struct {
 	from, memory, cpu, cpus, gpus, gpuMemory string
 	pids, io                                 int64
@@ -26,36 +26,35 @@ type limitFlags struct {
 func newLimitsCreate(a *commands) *cobra.Command {
 	var f limitFlags
 	cmd := &cobra.Command{
-		Use: "create NAME", Short: "Set a profile", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)), ValidArgsFunction: a.completeProfiles,
-		Long: `Set a profile, or set it anew. Limits that are not given are those of --from, or
-none. Memory is a size or a share of this machine's; processors are a number of
-them, or a share. A profile may have the name of one that is there already, and
-then takes its place.`,
+		Use: "create NAME", Short: "Create or replace a profile", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)), ValidArgsFunction: a.completeProfiles,
+		Long: `Create a profile, or replace the profile of that name. Limits without a flag come
+from --from, or are not set. Memory is a size or a share of this machine's memory.
+Processors are a number, or a share of this machine's processors.`,
 		Example: "  cortex limits create small --memory 2G --cpu 1.5 --pids 200\n  cortex limits create night --from batch --memory 80% --gpus none",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := a.makeProfile(cmd, args[0], f)
 			if err != nil {
 				return err
 			}
-			rec, err := a.recordLimits(cmd.Context(), events.LimitsRequest{Set: &events.LimitProfileSet{LimitProfile: p}})
+			position, err := a.SetLimitProfile(cmd.Context(), p)
 			if err != nil {
 				return err
 			}
-			return a.PrintResult(map[string]any{"version": model.FormatVersion, "profile": p, "position": rec}, func(io.Writer) {
+			return a.PrintResult(map[string]any{"version": model.FormatVersion, "profile": p, "position": position}, func(io.Writer) {
 				a.Infof("profile %s is set", p.Name)
 			})
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.from, "from", "", "the profile that it is made from")
-	fl.StringVar(&f.memory, "memory", "", "memory of all its processes together: 2G, 50%")
-	fl.StringVar(&f.cpu, "cpu", "", "time of so many processors: 1.5, 50%")
-	fl.StringVar(&f.cpus, "cpus", "", "the processors that may be used: 0-3,6")
-	fl.Int64Var(&f.pids, "pids", 0, "processes and threads")
-	fl.Int64Var(&f.io, "io-weight", 0, "share of the disks against others': 1 to 10000, 100 is everybody's")
-	fl.IntVar(&f.oom, "oom-score", 0, "who goes first when memory is short: -1000 to 1000")
-	fl.StringVar(&f.gpus, "gpus", "", "graphics processors: none, 0, 0,2")
-	fl.StringVar(&f.gpuMemory, "gpu-memory", "", "memory of each graphics processor: 8G")
+	fl.StringVar(&f.from, "from", "", "start from the limits of this profile")
+	fl.StringVar(&f.memory, "memory", "", "memory of all processes together, as in 2G or 50%")
+	fl.StringVar(&f.cpu, "cpu", "", "processor time as a number of processors, as in 1.5 or 50%")
+	fl.StringVar(&f.cpus, "cpus", "", "allowed processors, as in 0-3,6")
+	fl.Int64Var(&f.pids, "pids", 0, "maximum number of processes and threads")
+	fl.Int64Var(&f.io, "io-weight", 0, "disk I/O weight relative to others (1-10000, default 100)")
+	fl.IntVar(&f.oom, "oom-score", 0, "order of killing when memory is short (-1000 to 1000, highest first)")
+	fl.StringVar(&f.gpus, "gpus", "", "allowed graphics processors, as in none, 0 or 0,2")
+	fl.StringVar(&f.gpuMemory, "gpu-memory", "", "memory of each graphics processor, as in 8G")
 	_ = cmd.RegisterFlagCompletionFunc("from", func(cmd *cobra.Command, _ []string, s string) ([]string, cobra.ShellCompDirective) {
 		return a.completeProfiles(cmd, nil, s)
 	})
@@ -79,7 +78,7 @@ func (a *commands) makeProfile(cmd *cobra.Command, name string, f limitFlags) (p
 		p.CPUMillis, err = a.share(cmd.Context(), f.cpu, "cpu.threads", func(s string) (int64, error) {
 			n, err := strconv.ParseFloat(s, 64)
 			if err != nil || !(n >= 0.01 && n <= events.MaxLimitCPU/1000) {
-				return 0, cmdutil.UsageError(cmd, fmt.Errorf("%q is no number of processors", s))
+				return 0, cmdutil.UsageError(cmd, fmt.Errorf("--cpu: invalid number of processors %q: use 0.01 to %d", s, events.MaxLimitCPU/1000))
 			}
 			return int64(n*1000 + 0.5), nil
 		})
@@ -102,7 +101,7 @@ func (a *commands) makeProfile(cmd *cobra.Command, name string, f limitFlags) (p
 		}
 	}
 	if p.Limits == (events.Limits{}) {
-		return p, cmdutil.UsageError(cmd, errors.New("a profile has at least one limit"))
+		return p, cmdutil.UsageError(cmd, errors.New("a profile needs at least one limit"))
 	}
 	if err := p.Validate(); err != nil {
 		return p, cmdutil.UsageError(cmd, err)
@@ -110,7 +109,7 @@ func (a *commands) makeProfile(cmd *cobra.Command, name string, f limitFlags) (p
 	return p, nil
 }
 
-// share reads 50% as half of the fact, and everything else with parse.
+// share reads 50% as half of the fact, and other texts with parse.
 func (a *commands) share(ctx context.Context, text, key string, parse func(string) (int64, error)) (int64, error) {
 	percent, ok := strings.CutSuffix(text, "%")
 	if !ok {
@@ -118,7 +117,7 @@ func (a *commands) share(ctx context.Context, text, key string, parse func(strin
 	}
 	n, err := strconv.ParseFloat(percent, 64)
 	if err != nil || !(n >= 1 && n <= 100) {
-		return 0, &events.Error{Op: "cli.share", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", text), Err: errors.New("is no share"), Hint: "shares are 1% to 100% of this machine"}
+		return 0, &events.Error{Op: "cli.share", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", text), Err: errors.New("invalid share"), Hint: "use 1% to 100%"}
 	}
 	seen, err := a.ReadHardware(ctx)
 	if err != nil {
@@ -127,7 +126,7 @@ func (a *commands) share(ctx context.Context, text, key string, parse func(strin
 	f, _ := events.FindHardwareFact(seen.Facts, key)
 	whole, ok := f.Value.Int()
 	if !ok {
-		return 0, &events.Error{Op: "cli.share", Kind: events.ErrUnavailable, Subject: key, Err: errors.New("is not known of this machine")}
+		return 0, &events.Error{Op: "cli.share", Kind: events.ErrUnavailable, Subject: key, Err: errors.New("unknown on this machine"), Hint: "use a number instead of a share"}
 	}
 	return int64(float64(whole) * n / 100), nil
 }

@@ -15,9 +15,9 @@ func newLimitsWatch(a *commands) *cobra.Command {
 	var once bool
 	every := time.Second
 	cmd := &cobra.Command{
-		Use: "watch [GROUP…]", Short: "Show what limited groups use, as they use it", ValidArgsFunction: a.completeUnits,
-		Long: `Show what limited groups use of what they may, once a second until it is
-interrupted or none is left. With --json each look is one line.`,
+		Use: "watch [GROUP…]", Short: "Watch the usage of limited groups", ValidArgsFunction: a.completeUnits,
+		Long: `Watch the usage and the limits of groups, once a second, until it is interrupted or no
+group is left. With --json each sample is one line.`,
 		Example: "  cortex limits watch\n  cortex limits watch --once --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
@@ -41,18 +41,18 @@ interrupted or none is left. With --json each look is one line.`,
 				}
 				select {
 				case <-ctx.Done():
-					return nil // that is how it ends
+					return nil // an interrupt ends the watch
 				case <-time.After(every):
 				}
 			}
 		},
 	}
-	cmd.Flags().BoolVar(&once, "once", false, "look once")
-	cmd.Flags().DurationVar(&every, "interval", every, "between two looks")
+	cmd.Flags().BoolVar(&once, "once", false, "print one sample and exit")
+	cmd.Flags().DurationVar(&every, "interval", every, "time between two samples")
 	return cmd
 }
 
-// watched gives the groups that are there, of those that are named.
+// watched returns the named groups, or all, that are running.
 func (a *commands) watched(cmd *cobra.Command, names []string) ([]output.LimitGroup, error) {
 	var list []model.LimitedGroup
 	var err error

@@ -11,6 +11,7 @@ import (
 
 	"cortex/cmd/cli/cmdutil"
 	"cortex/cmd/cli/iostreams"
+	"cortex/cmd/parts"
 	"cortex/cmd/privexec"
 	"cortex/cmd/systemd"
 	"cortex/consumers/machine/apt"
@@ -52,7 +53,37 @@ func newWorker(a *commands) *cobra.Command {
 			return nil
 		},
 	})
+	cmd.AddCommand(&cobra.Command{
+		Use: "limits FILE", Short: "Apply or revert limits", Hidden: true, Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := a.LoadSettings()
+			if err == nil {
+				err = a.changeLimits(cmd, args[0])
+			}
+			if err != nil { // for the daemon, not for a person
+				_ = json.NewEncoder(a.Stdout).Encode(events.FailureOf(err))
+				return iostreams.ExitCode(events.KindOf(err).ExitCode())
+			}
+			return nil
+		},
+	})
 	return cmd
+}
+
+// changeLimits changes limits for the daemon, and writes what was applied.
+func (a *commands) changeLimits(cmd *cobra.Command, path string) error {
+	if err := a.RequireRoot("changing limits"); err != nil {
+		return err
+	}
+	job, err := privexec.ReadLimitsJob(path)
+	if err != nil {
+		return err
+	}
+	applied, err := job.Run(cmd.Context(), parts.LimitsMachine(a.Settings))
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(a.Stdout).Encode(applied)
 }
 
 // restore does what the daemon may not do itself.

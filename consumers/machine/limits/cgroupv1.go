@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"cortex/events"
@@ -27,7 +28,7 @@ type cgroupV1 struct {
 var v1Controllers = []string{"memory", "cpu", "cpuacct", "cpuset", "pids", "blkio", "devices"}
 
 func newCgroupV1(cfg Config) (Backend, error) {
-	where, err := readHierarchies(cfg.Root, "self")
+	where, err := readHierarchies(cfg.Root, cfg.PID)
 	if err != nil {
 		return nil, err
 	}
@@ -37,16 +38,21 @@ func newCgroupV1(cfg Config) (Backend, error) {
 			return nil, fmt.Errorf("the controller %s is not mounted", c)
 		}
 		if writable(h.ownGroup) != nil {
-			return nil, fmt.Errorf("%s is not ours to write", h.ownGroup)
+			return nil, fmt.Errorf("%s is not writable", h.ownGroup)
 		}
 	}
 	return &cgroupV1{cfg, where}, nil
 }
 
+func openCgroupV1(cfg Config) (Backend, error) {
+	where, err := readHierarchies(cfg.Root, 0)
+	return &cgroupV1{cfg, where}, err
+}
+
 // Name implements [Backend].
 func (*cgroupV1) Name() string { return CgroupV1 }
 
-// dirs are the directories of a group, by controller; some may be the same.
+// dirs are the directories that a new group has, by controller; some may be the same.
 func (b *cgroupV1) dirs(unit string) map[string]string {
 	out := map[string]string{}
 	for _, c := range v1Controllers {
@@ -57,27 +63,59 @@ func (b *cgroupV1) dirs(unit string) map[string]string {
 	return out
 }
 
-// Prepare implements [Backend].
-func (b *cgroupV1) Prepare(_ context.Context, unit string, l events.Limits) (LaunchSpec, []events.LimitEffect, error) {
+// existing are the directories of a group that exists, by controller, wherever it was made.
+func (b *cgroupV1) existing(unit string) map[string]string {
+	out := map[string]string{}
+	byMount := map[string]string{}
+	for _, c := range v1Controllers {
+		h, ok := b.hierarchies[c]
+		if !ok {
+			continue
+		}
+		dir, searched := byMount[h.mount]
+		if !searched {
+			dir = filepath.Join(h.ownGroup, unit)
+			if !fileExists(dir, "cgroup.procs") {
+				dir = findGroup(h.mount, unit, b.cfg.UID)
+			}
+			byMount[h.mount] = dir
+		}
+		if dir != "" {
+			out[c] = dir
+		}
+	}
+	return out
+}
+
+// Try implements [Backend].
+func (b *cgroupV1) Try(_ context.Context, unit string, l events.Limits) ([]events.LimitEffect, error) {
 	e, err := b.createGroups(unit, l)
-	if err != nil {
-		return LaunchSpec{}, nil, errors.Join(err, b.removeGroups(unit))
-	}
-	entry := LaunchSpec{OOMScore: l.OOMScore, Env: gpuEnv(l.GPUs)}
-	for _, dir := range uniqueDirs(b.dirs(unit)) {
-		entry.Groups = append(entry.Groups, filepath.Join(dir, "cgroup.procs"))
-	}
 	if l.OOMScore != 0 {
 		e.enforced(oom, strconv.Itoa(l.OOMScore), "oom_score_adj")
 	}
-	return entry, e, nil
+	return e, errors.Join(err, b.removeGroups(unit))
+}
+
+// Start implements [Backend].
+func (b *cgroupV1) Start(_ context.Context, p Placement, note NoteFunc) ([]events.LimitEffect, error) {
+	if err := note(p.Unit, nil); err != nil {
+		return nil, err
+	}
+	e, err := b.createGroups(p.Unit, p.Limits)
+	if err == nil {
+		err = startIn(uniqueDirs(b.dirs(p.Unit)), b.cfg.Root, p, &e)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.removeGroups(p.Unit))
+	}
+	return e, nil
 }
 
 func (b *cgroupV1) createGroups(unit string, l events.Limits) (effects, error) {
 	dirs := b.dirs(unit)
 	for _, dir := range uniqueDirs(dirs) {
 		if err := os.Mkdir(dir, 0o755); err != nil {
-			return nil, permissionError("limits.Prepare", err)
+			return nil, permissionError("limits.createGroups", err)
 		}
 	}
 	// A group without processors and memory nodes takes no process.
@@ -105,7 +143,7 @@ func (b *cgroupV1) createGroups(unit string, l events.Limits) (effects, error) {
 	b.limitSwap(dirs["memory"], l)
 	b.setIOWeight(&e, dirs["blkio"], l)
 	b.denyDevices(&e, dirs["devices"], l)
-	e.adviseGPUMemory(l, "the kernel's dmem controller is one of cgroup v2")
+	e.adviseGPUMemory(l, "it needs the kernel's dmem controller, which cgroup v1 does not have")
 	return e, nil
 }
 
@@ -128,8 +166,8 @@ func (*cgroupV1) groupWrites(l events.Limits) []groupWrite {
 	return out
 }
 
-// limitSwap keeps a group from having in swap what it may not have in memory; where swap
-// is not counted there is nothing to write.
+// limitSwap limits memory and swap together to the limit of memory. Where the kernel does
+// not count swap there is no file to write.
 func (*cgroupV1) limitSwap(dir string, l events.Limits) {
 	if dir != "" && l.MemoryBytes > 0 && fileExists(dir, "memory.memsw.limit_in_bytes") {
 		_ = writeGroupFile(dir, "memory.memsw.limit_in_bytes", strconv.FormatInt(l.MemoryBytes, 10)) // memory alone is limited then
@@ -144,7 +182,7 @@ func (b *cgroupV1) setIOWeight(e *effects, dir string, l events.Limits) {
 	value := strconv.FormatInt(min(l.IOWeight, 1000), 10)
 	ok, reason := hasIOWeights(b.cfg.Root)
 	if dir == "" || writeGroupFile(dir, "blkio.bfq.weight", value) != nil {
-		e.advisory(ioWeight, value, "", "the kernel has no weights for disks here")
+		e.advisory(ioWeight, value, "", "the kernel has no disk weights here")
 		return
 	}
 	if !ok {
@@ -170,55 +208,70 @@ func (b *cgroupV1) denyDevices(e *effects, dir string, l events.Limits) {
 		}
 	}
 	if len(denied) == 0 {
-		e.adviseGPU(l, "there is no device file of a gpu to deny")
+		e.adviseGPU(l, "this machine has no device file of a gpu to deny")
 		return
 	}
 	e.enforced(gpu, string(l.GPUs), "devices.deny")
 }
 
-// Attach implements [Backend]: the process and those it started are moved.
-func (b *cgroupV1) Attach(_ context.Context, unit, target string, l events.Limits) (string, []events.LimitEffect, error) {
-	if err := checkProcess(b.cfg.Root, target); err != nil {
+// Attach implements [Backend]: it moves the process and its descendants.
+func (b *cgroupV1) Attach(_ context.Context, p Placement, note NoteFunc) (string, []events.LimitEffect, error) {
+	if err := checkNumber(p); err != nil {
 		return "", nil, err
 	}
-	before, err := readHierarchies(b.cfg.Root, target)
+	before, err := readHierarchies(b.cfg.Root, p.PID)
 	if err != nil {
 		return "", nil, err
 	}
 	if before["memory"] != b.hierarchies["memory"] || before["cpu"] != b.hierarchies["cpu"] {
-		return "", nil, &events.Error{Op: "limits.Attach", Kind: events.ErrDenied, Subject: "process " + target, Err: errors.New("it is in a control group of its own, which somebody else manages")}
+		return "", nil, foreignGroupError(p)
 	}
-	e, err := b.createGroups(unit, l)
+	if err := note(p.Unit, nil); err != nil {
+		return "", nil, err
+	}
+	e, err := b.createGroups(p.Unit, p.Limits)
 	if err != nil {
-		return "", nil, errors.Join(err, b.removeGroups(unit))
+		return "", nil, errors.Join(err, b.removeGroups(p.Unit))
 	}
-	for _, dir := range uniqueDirs(b.dirs(unit)) {
-		for _, pid := range processTree(b.cfg.Root, target) {
-			if err := writeGroupFile(dir, "cgroup.procs", pid); err != nil {
-				return "", nil, errors.Join(fmt.Errorf("move process %s: %w", pid, err), b.removeGroups(unit))
-			}
+	for _, dir := range uniqueDirs(b.dirs(p.Unit)) {
+		if err := moveTree(dir, b.cfg.Root, p.Target); err != nil {
+			return "", nil, errors.Join(err, b.removeGroups(p.Unit))
 		}
 	}
-	addStartOnlyEffects(&e, l)
-	return unit, e, nil
+	addStartOnlyEffects(&e, p.Limits)
+	return p.Unit, e, nil
 }
 
-// addStartOnlyEffects tells of what a program can be given only when it starts, and of the
-// memory that it has already.
+// moveTree moves a process and its descendants into a group.
+func moveTree(dir, root, target string) error {
+	for _, pid := range processTree(root, target) {
+		if err := writeGroupFile(dir, "cgroup.procs", pid); err != nil && (pid == target || !errors.Is(err, syscall.ESRCH)) {
+			return fmt.Errorf("move process %s into its group: %w", pid, err)
+		}
+	}
+	return nil
+}
+
+func foreignGroupError(p Placement) error {
+	return &events.Error{Op: "limits.Attach", Kind: events.ErrDenied, Subject: "process " + p.Target, Err: errors.New("the process is in another control group than the command, which another program manages")}
+}
+
+// addStartOnlyEffects notes which limits a running program cannot get, and that memory which
+// it has already counts elsewhere.
 func addStartOnlyEffects(e *effects, l events.Limits) {
 	for i := range *e {
 		if (*e)[i].Resource == memory && (*e)[i].Enforced {
-			(*e)[i].Reason = "what it had before is counted where it was"
+			(*e)[i].Reason = "memory from before the attach is counted in the earlier group"
 		}
 	}
 	if l.OOMScore != 0 {
-		e.advisory(oom, strconv.Itoa(l.OOMScore), "", "it is given to a program when it starts")
+		e.advisory(oom, strconv.Itoa(l.OOMScore), "", "it is set only when a program starts")
 	}
 }
 
 // Usage implements [Backend].
 func (b *cgroupV1) Usage(_ context.Context, a events.LimitsApplied) (events.LimitUsage, error) {
-	d := b.dirs(a.Unit)
+	d := b.existing(a.Unit)
 	if !fileExists(d["memory"], "cgroup.procs") {
 		return events.UnknownUsage, groupGoneError(a.Unit)
 	}
@@ -245,10 +298,7 @@ func (b *cgroupV1) Revert(_ context.Context, a events.LimitsApplied) error {
 // removeGroups empties and removes a group's directories.
 func (b *cgroupV1) removeGroups(unit string) error {
 	var errs []error
-	for _, dir := range uniqueDirs(b.dirs(unit)) {
-		if !fileExists(dir, "cgroup.procs") {
-			continue
-		}
+	for _, dir := range uniqueDirs(b.existing(unit)) {
 		if err := moveProcesses(dir, filepath.Dir(dir)); err != nil {
 			errs = append(errs, err)
 			continue
@@ -269,7 +319,7 @@ func uniqueDirs(m map[string]string) []string {
 	return out
 }
 
-// parseNumber reads a file's only number; -1 is none.
+// parseNumber reads the only number of a file; -1 when there is none.
 func parseNumber(s string) int64 {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
@@ -278,7 +328,7 @@ func parseNumber(s string) int64 {
 	return n
 }
 
-// parseField reads "NAME NUMBER" out of lines; -1 is none.
+// parseField reads "NAME NUMBER" from lines; -1 when there is none.
 func parseField(lines, name string) int64 {
 	for line := range strings.Lines(lines) {
 		if v, ok := strings.CutPrefix(line, name+" "); ok {

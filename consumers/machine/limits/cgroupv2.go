@@ -18,12 +18,22 @@ import (
 // cgroupV2 is cgroup v2 without systemd.
 type cgroupV2 struct {
 	cfg         Config
-	parentGroup string   // the group under which ours are made
-	controllers []string // the controllers that groups under base have
+	mount       string
+	parentGroup string   // new groups are made in it
+	controllers []string // the controllers that groups in it have
+}
+
+func openCgroupV2(cfg Config) (Backend, error) {
+	where, err := readHierarchies(cfg.Root, 0)
+	h, ok := where[""]
+	if err == nil && !ok {
+		err = errors.New("cgroup v2 is not mounted")
+	}
+	return &cgroupV2{cfg: cfg, mount: h.mount, parentGroup: h.ownGroup}, err
 }
 
 func newCgroupV2(cfg Config) (Backend, error) {
-	where, err := readHierarchies(cfg.Root, "self")
+	where, err := readHierarchies(cfg.Root, cfg.PID)
 	if err != nil {
 		return nil, err
 	}
@@ -33,24 +43,24 @@ func newCgroupV2(cfg Config) (Backend, error) {
 	}
 	available := strings.Fields(readGroupFile(h.ownGroup, "cgroup.controllers"))
 	if !slices.Contains(available, "memory") || !slices.Contains(available, "pids") {
-		return nil, errors.New("it has no controllers for memory and processes here")
+		return nil, errors.New("the controllers for memory and processes are missing here")
 	}
 	if err := writable(h.ownGroup); err != nil {
-		return nil, fmt.Errorf("%s is not ours to write", h.ownGroup)
+		return nil, fmt.Errorf("%s is not writable", h.ownGroup)
 	}
-	b := &cgroupV2{cfg: cfg, parentGroup: h.ownGroup, controllers: strings.Fields(readGroupFile(h.ownGroup, "cgroup.subtree_control"))}
+	b := &cgroupV2{cfg: cfg, mount: h.mount, parentGroup: h.ownGroup, controllers: strings.Fields(readGroupFile(h.ownGroup, "cgroup.subtree_control"))}
 	for _, c := range []string{"memory", "pids", "cpu", "cpuset", "io", "dmem"} {
 		if slices.Contains(available, c) && !slices.Contains(b.controllers, c) && writeGroupFile(h.ownGroup, "cgroup.subtree_control", "+"+c) == nil {
 			b.controllers = append(b.controllers, c)
 		}
 	}
 	if !slices.Contains(b.controllers, "memory") || !slices.Contains(b.controllers, "pids") {
-		return nil, fmt.Errorf("%s holds processes, so that groups in it get no controllers", h.ownGroup)
+		return nil, fmt.Errorf("%s holds processes, so groups in it get no controllers", h.ownGroup)
 	}
 	return b, nil
 }
 
-// writable tells whether groups can be made there.
+// writable fails unless groups can be made in a directory.
 func writable(dir string) error { return unix.Access(dir, unix.W_OK) }
 
 // Name implements [Backend].
@@ -58,28 +68,48 @@ func (*cgroupV2) Name() string { return CgroupV2 }
 
 func (b *cgroupV2) dir(unit string) string { return filepath.Join(b.parentGroup, unit) }
 
-// Prepare implements [Backend].
-func (b *cgroupV2) Prepare(_ context.Context, unit string, l events.Limits) (LaunchSpec, []events.LimitEffect, error) {
-	e, err := b.createGroup(unit, l)
-	if err != nil {
-		return LaunchSpec{}, nil, err
+// existing is the directory of a group that exists, wherever it was made; "" when it is gone.
+func (b *cgroupV2) existing(unit string) string {
+	if dir := b.dir(unit); fileExists(dir, "cgroup.procs") {
+		return dir
 	}
+	return findGroup(b.mount, unit, b.cfg.UID)
+}
+
+// Try implements [Backend].
+func (b *cgroupV2) Try(_ context.Context, unit string, l events.Limits) ([]events.LimitEffect, error) {
+	e, err := b.createGroup(unit, l)
 	if l.OOMScore != 0 {
 		e.enforced(oom, strconv.Itoa(l.OOMScore), "oom_score_adj")
 	}
-	return LaunchSpec{Groups: []string{filepath.Join(b.dir(unit), "cgroup.procs")}, OOMScore: l.OOMScore, Env: gpuEnv(l.GPUs)}, e, nil
+	return e, errors.Join(err, b.removeGroup(unit))
+}
+
+// Start implements [Backend].
+func (b *cgroupV2) Start(_ context.Context, p Placement, note NoteFunc) ([]events.LimitEffect, error) {
+	if err := note(p.Unit, nil); err != nil {
+		return nil, err
+	}
+	e, err := b.createGroup(p.Unit, p.Limits)
+	if err == nil {
+		err = startIn([]string{b.dir(p.Unit)}, b.cfg.Root, p, &e)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.removeGroup(p.Unit))
+	}
+	return e, nil
 }
 
 func (b *cgroupV2) createGroup(unit string, l events.Limits) (effects, error) {
 	dir := b.dir(unit)
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return nil, permissionError("limits.Prepare", err)
+		return nil, permissionError("limits.createGroup", err)
 	}
 	var e effects
 	for _, w := range b.groupWrites(l) {
 		switch {
 		case !slices.Contains(b.controllers, w.controller):
-			e.advisory(w.resource, w.value, "", "there is no controller "+w.controller+" here")
+			e.advisory(w.resource, w.value, "", "the controller "+w.controller+" is missing here")
 		default:
 			if err := writeGroupFile(dir, w.file, w.value); err != nil {
 				e.advisory(w.resource, w.value, "", err.Error())
@@ -89,10 +119,10 @@ func (b *cgroupV2) createGroup(unit string, l events.Limits) (effects, error) {
 		}
 	}
 	if l.MemoryBytes > 0 && fileExists(dir, "memory.swap.max") {
-		_ = writeGroupFile(dir, "memory.swap.max", "0") // where swap is not counted memory alone is limited
+		_ = writeGroupFile(dir, "memory.swap.max", "0") // only memory is limited where the kernel does not count swap
 	}
 	b.setIOWeight(&e, dir, l)
-	e.adviseGPU(l, "cgroup v2 denies device files by a BPF program, which systemd loads and this does not")
+	e.adviseGPU(l, "cgroup v2 denies device files with a BPF program, which this back end does not load")
 	b.limitDeviceMemory(&e, dir, l)
 	return e, nil
 }
@@ -127,7 +157,7 @@ func (b *cgroupV2) setIOWeight(e *effects, dir string, l events.Limits) {
 	ok, reason := hasIOWeights(b.cfg.Root)
 	switch {
 	case writeGroupFile(dir, file, value) != nil:
-		e.advisory(ioWeight, value, "", "there are no weights for disks here")
+		e.advisory(ioWeight, value, "", "the kernel has no disk weights here")
 	case !ok:
 		e.advisory(ioWeight, value, file, reason)
 	default:
@@ -135,7 +165,7 @@ func (b *cgroupV2) setIOWeight(e *effects, dir string, l events.Limits) {
 	}
 }
 
-// limitDeviceMemory limits the memory of every device that the kernel counts it for.
+// limitDeviceMemory limits the memory of every device whose memory the kernel counts.
 func (b *cgroupV2) limitDeviceMemory(e *effects, dir string, l events.Limits) {
 	if l.GPUMemoryBytes == 0 {
 		return
@@ -143,7 +173,7 @@ func (b *cgroupV2) limitDeviceMemory(e *effects, dir string, l events.Limits) {
 	value := strconv.FormatInt(l.GPUMemoryBytes, 10)
 	regions := vramRegions(readGroupFile(b.parentGroup, "dmem.capacity"))
 	if !slices.Contains(b.controllers, "dmem") || len(regions) == 0 {
-		e.adviseGPUMemory(l, "the kernel's dmem controller counts no device here")
+		e.adviseGPUMemory(l, "the kernel's dmem controller counts no device of this machine")
 		return
 	}
 	for _, r := range regions {
@@ -155,7 +185,7 @@ func (b *cgroupV2) limitDeviceMemory(e *effects, dir string, l events.Limits) {
 	e.enforced(gpuMemory, value, "dmem.max")
 }
 
-// vramRegions reads the names of video memory out of dmem.capacity: NAME BYTES.
+// vramRegions reads the names of video memory from dmem.capacity, whose lines are NAME BYTES.
 func vramRegions(capacity string) []string {
 	var out []string
 	for line := range strings.Lines(capacity) {
@@ -166,37 +196,39 @@ func vramRegions(capacity string) []string {
 	return out
 }
 
-// Attach implements [Backend]: the process and those it started are moved.
-func (b *cgroupV2) Attach(_ context.Context, unit, target string, l events.Limits) (string, []events.LimitEffect, error) {
-	if err := checkProcess(b.cfg.Root, target); err != nil {
+// Attach implements [Backend]: it moves the process and its descendants.
+func (b *cgroupV2) Attach(_ context.Context, p Placement, note NoteFunc) (string, []events.LimitEffect, error) {
+	if err := checkNumber(p); err != nil {
 		return "", nil, err
 	}
-	where, err := readHierarchies(b.cfg.Root, target)
+	where, err := readHierarchies(b.cfg.Root, p.PID)
 	if err != nil {
 		return "", nil, err
 	}
 	if where[""].ownGroup != b.parentGroup {
-		return "", nil, &events.Error{Op: "limits.Attach", Kind: events.ErrDenied, Subject: "process " + target, Err: errors.New("it is in a control group of its own, which somebody else manages")}
+		return "", nil, foreignGroupError(p)
 	}
-	e, err := b.createGroup(unit, l)
-	if err != nil {
+	if err := note(p.Unit, nil); err != nil {
 		return "", nil, err
 	}
-	for _, pid := range processTree(b.cfg.Root, target) {
-		if err := writeGroupFile(b.dir(unit), "cgroup.procs", pid); err != nil {
-			return "", nil, errors.Join(fmt.Errorf("move process %s: %w", pid, err), b.removeGroup(unit))
-		}
+	e, err := b.createGroup(p.Unit, p.Limits)
+	if err == nil {
+		err = moveTree(b.dir(p.Unit), b.cfg.Root, p.Target)
 	}
-	addStartOnlyEffects(&e, l)
-	return unit, e, nil
+	if err != nil {
+		return "", nil, errors.Join(err, b.removeGroup(p.Unit))
+	}
+	addStartOnlyEffects(&e, p.Limits)
+	return p.Unit, e, nil
 }
 
 // Usage implements [Backend].
 func (b *cgroupV2) Usage(_ context.Context, a events.LimitsApplied) (events.LimitUsage, error) {
-	if !fileExists(b.dir(a.Unit), "cgroup.procs") {
+	dir := b.existing(a.Unit)
+	if dir == "" {
 		return events.UnknownUsage, groupGoneError(a.Unit)
 	}
-	return cgroupV2Usage(b.dir(a.Unit)), nil
+	return cgroupV2Usage(dir), nil
 }
 
 // cgroupV2Usage reads a group of cgroup v2.
@@ -215,11 +247,11 @@ func (b *cgroupV2) Revert(_ context.Context, a events.LimitsApplied) error {
 }
 
 func (b *cgroupV2) removeGroup(unit string) error {
-	dir := b.dir(unit)
-	if !fileExists(dir, "cgroup.procs") {
+	dir := b.existing(unit)
+	if dir == "" {
 		return nil
 	}
-	if err := moveProcesses(dir, b.parentGroup); err != nil {
+	if err := moveProcesses(dir, filepath.Dir(dir)); err != nil {
 		return err
 	}
 	return removeGroup(dir)

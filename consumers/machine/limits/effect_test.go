@@ -44,50 +44,21 @@ type outcome struct {
 	usage   events.LimitUsage
 }
 
-// run runs a program under limits to its end, and takes them away.
-func run(t *testing.T, b limits.Backend, l events.Limits, argv ...string) outcome {
+// run runs a program under limits to its end, and reverts them.
+func run(t *testing.T, root, backend string, l events.Limits, argv ...string) outcome {
 	t.Helper()
 	unit := fmt.Sprintf("cortex-test-%d-%d", os.Getpid(), time.Now().UnixNano())
-	entry, effects, err := b.Prepare(t.Context(), unit, l)
+	w := startWaiting(t, limits.GPUEnvironment(l.GPUs), argv...)
+	b, err := limits.Detect(limits.Config{Root: root, UID: os.Getuid(), PID: w.cmd.Process.Pid, Run: runner(t)}, backend)
 	if err != nil {
 		t.Fatal(err)
 	}
-	applied := events.LimitsApplied{Unit: unit, How: "run", Effects: effects}
-	entry.WaitForGo = true
-	full, err := entry.Command([]string{"/proc/self/exe", "enter"}, argv)
+	effects, err := b.Start(t.Context(), w.placement(unit, l), noNote)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entry.Launcher) > 0 { // /proc/self/exe is systemd-run's then
-		self, err := os.Executable()
-		if err != nil {
-			t.Fatal(err)
-		}
-		full[len(entry.Launcher)] = self
-	}
-	path := filepath.Join(t.TempDir(), "out")
-	out, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(full[0], full[1:]...)
-	gate, open, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = out, out, []*os.File{gate}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	_, err = open.Write([]byte{1})
-	if err := errors.Join(err, open.Close(), gate.Close()); err != nil {
-		t.Fatal(err)
-	}
-	err = cmd.Wait()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
+	applied := events.LimitsApplied{Unit: unit, How: events.LimitsRun, Effects: effects}
+	exit, out := w.finish(t, true)
 	usage, err := b.Usage(t.Context(), applied)
 	if err != nil && b.Name() != limits.Systemd {
 		t.Error(err)
@@ -99,15 +70,7 @@ func run(t *testing.T, b limits.Backend, l events.Limits, argv ...string) outcom
 	if _, err := b.Usage(t.Context(), applied); !errors.Is(err, events.ErrNotFound) && (b.Name() != limits.Systemd || usage.Pids < 1) {
 		t.Errorf("the group is still there: %v", err)
 	}
-	text, err := os.ReadFile(path)
-	if err := errors.Join(err, out.Close()); err != nil {
-		t.Fatal(err)
-	}
-	o := outcome{exit: cmd.ProcessState.ExitCode(), out: strings.TrimSpace(string(text)), effects: effects, usage: usage}
-	if s := cmd.ProcessState.Sys().(syscall.WaitStatus); s.Signaled() {
-		o.exit = 128 + int(s.Signal())
-	}
-	return o
+	return outcome{exit: exit, out: strings.TrimSpace(out), effects: effects, usage: usage}
 }
 
 func enforced(t *testing.T, o outcome, resource string) bool {
@@ -135,10 +98,10 @@ func self(t *testing.T, args ...string) []string {
 func TestAProgramThatTakesMoreMemoryThanItsLimitIsKilled(t *testing.T) {
 	each(t, "/", func(t *testing.T, b limits.Backend) {
 		l := events.Limits{MemoryBytes: 64 << 20}
-		if o := run(t, b, l, self(t, "hog", "16")...); o.exit != 0 || o.out != "took 16" || !enforced(t, o, "memory") {
+		if o := run(t, "/", b.Name(), l, self(t, "hog", "16")...); o.exit != 0 || o.out != "took 16" || !enforced(t, o, "memory") {
 			t.Errorf("within its limit: %+v", o)
 		}
-		o := run(t, b, l, self(t, "hog", "256")...)
+		o := run(t, "/", b.Name(), l, self(t, "hog", "256")...)
 		if o.exit != 128+int(unix.SIGKILL) {
 			t.Errorf("beyond its limit: %+v", o)
 		}
@@ -150,7 +113,7 @@ func TestAProgramThatTakesMoreMemoryThanItsLimitIsKilled(t *testing.T) {
 
 func TestAProgramThatSpinsGetsItsShareOfTheProcessor(t *testing.T) {
 	each(t, "/", func(t *testing.T, b limits.Backend) {
-		o := run(t, b, events.Limits{CPUMillis: 200}, self(t, "spin", "2s")...)
+		o := run(t, "/", b.Name(), events.Limits{CPUMillis: 200}, self(t, "spin", "2s")...)
 		got, err := strconv.Atoi(o.out)
 		if err != nil || !enforced(t, o, "cpu") {
 			t.Fatalf("%+v", o)
@@ -164,7 +127,7 @@ func TestAProgramThatSpinsGetsItsShareOfTheProcessor(t *testing.T) {
 
 func TestForksStopAtTheLimit(t *testing.T) {
 	each(t, "/", func(t *testing.T, b limits.Backend) {
-		o := run(t, b, events.Limits{Pids: 12}, "sh", "-c", `i=0; while [ $i -lt 40 ]; do sleep 60 & i=$((i+1)); echo $i $!; done`)
+		o := run(t, "/", b.Name(), events.Limits{Pids: 12}, "sh", "-c", `i=0; while [ $i -lt 40 ]; do sleep 60 & i=$((i+1)); echo $i $!; done`)
 		defer killAll(o.out)
 		if !enforced(t, o, "pids") || o.exit == 0 || !strings.Contains(o.out, "ork") {
 			t.Fatalf("%+v", o)
@@ -189,7 +152,7 @@ func killAll(out string) {
 
 func TestProcessorsAndOOMScoreAreThoseOfTheProfile(t *testing.T) {
 	each(t, "/", func(t *testing.T, b limits.Backend) {
-		o := run(t, b, events.Limits{CPUs: "0", OOMScore: 321, GPUs: "1"}, self(t, "where", "-")...)
+		o := run(t, "/", b.Name(), events.Limits{CPUs: "0", OOMScore: 321, GPUs: "1"}, self(t, "where", "-")...)
 		f := strings.Fields(o.out)
 		if o.exit != 0 || len(f) != 4 || f[2] != "1" || f[3] != "321" {
 			t.Fatalf("%+v", o)
@@ -246,11 +209,11 @@ func TestAGPUThatIsNotNamedCannotBeOpened(t *testing.T) {
 			return
 		}
 		l := events.Limits{GPUs: "1"}
-		o := run(t, b, l, self(t, "read", nodes[1])...)
+		o := run(t, root, b.Name(), l, self(t, "read", nodes[1])...)
 		if o.exit != 0 {
 			t.Errorf("the gpu that is named: %+v", o)
 		}
-		o = run(t, b, l, self(t, "read", nodes[0])...)
+		o = run(t, root, b.Name(), l, self(t, "read", nodes[0])...)
 		if enforced(t, o, "gpu") != (o.exit == 1 && strings.Contains(o.out, "operation not permitted")) {
 			t.Errorf("the other one: %+v", o)
 		}
@@ -288,7 +251,7 @@ func TestAnAttachedProcessIsLimitedAndFreedAgain(t *testing.T) {
 				return string(groups) + string(rlimits) + fmt.Sprint(set)
 			}
 			before := look()
-			unit, effects, err := b.Attach(t.Context(), fmt.Sprintf("cortex-test-%d-attach", os.Getpid()), pid, events.Limits{MemoryBytes: 8 << 30, CPUMillis: 1000})
+			unit, effects, err := b.Attach(t.Context(), limits.Placement{Unit: fmt.Sprintf("cortex-test-%d-attach", os.Getpid()), Target: pid, PID: cmd.Process.Pid, UID: os.Getuid(), Limits: events.Limits{MemoryBytes: 8 << 30, CPUMillis: 1000}}, noNote)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -312,32 +275,31 @@ func TestAnAttachedProcessIsLimitedAndFreedAgain(t *testing.T) {
 	}
 }
 
-func TestWithoutControlGroupsTheAddressSpaceIsLimited(t *testing.T) {
+func TestRlimitsLimitTheAddressSpace(t *testing.T) {
 	b, err := limits.Detect(limits.Config{Root: "/", UID: os.Getuid()}, limits.Rlimits)
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := func(mib string) ([]byte, []events.LimitEffect, error) {
-		entry, effects, err := b.Prepare(t.Context(), "x", events.Limits{MemoryBytes: 2 << 30, CPUMillis: 900, Pids: 50, IOWeight: 10, GPUs: "none", GPUMemoryBytes: 1})
+	l := events.Limits{MemoryBytes: 2 << 30, CPUMillis: 900, Pids: 50, IOWeight: 10, GPUs: "none", GPUMemoryBytes: 1}
+	start := func(mib string) (int, string, []events.LimitEffect) {
+		w := startWaiting(t, nil, self(t, "hog", mib)...)
+		effects, err := b.Start(t.Context(), w.placement("x", l), noNote)
 		if err != nil {
 			t.Fatal(err)
 		}
-		argv, err := entry.Command([]string{"/proc/self/exe", "enter"}, self(t, "hog", mib))
-		if err != nil {
-			t.Fatal(err)
-		}
-		out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
-		return out, effects, err
+		exit, out := w.finish(t, true)
+		return exit, out, effects
 	}
-	if out, _, err := start("20"); err != nil {
-		t.Errorf("within its limit: %v %.300s", err, out)
+	if exit, out, _ := start("20"); exit != 0 {
+		t.Errorf("within its limit: %d %.300s", exit, out)
 	}
-	out, effects, err := start("2100")
-	if err == nil || strings.Contains(string(out), "took") {
-		t.Errorf("beyond its limit: %v %.300s", err, out)
+	exit, out, effects := start("2100")
+	if exit == 0 || strings.Contains(out, "took") {
+		t.Errorf("beyond its limit: %d %.300s", exit, out)
 	}
-	if len(effects) != 6 {
-		t.Errorf("six limits have %d effects", len(effects))
+	tried, err := b.Try(t.Context(), "x", l)
+	if err != nil || len(tried) != 6 || len(effects) != 6 {
+		t.Errorf("six limits have %d effects, %d when they are tried, %v", len(effects), len(tried), err)
 	}
 	for _, e := range effects {
 		if !e.Enforced && e.Reason == "" || e.Enforced && e.By == "" {
@@ -367,7 +329,7 @@ func TestAUnitIsLimitedAndGetsBackWhatItHad(t *testing.T) {
 		systemctl("systemd-run", "--unit="+unit, "--property=MemoryMax=300M", "--property=CPUQuota=70%", "sleep", "1000")
 		defer systemctl("systemctl", "stop", unit)
 		before := look()
-		name, effects, err := b.Attach(t.Context(), "", "cortex-test-attach", events.Limits{MemoryBytes: 100 << 20, CPUMillis: 200, Pids: 9})
+		name, effects, err := b.Attach(t.Context(), limits.Placement{Target: "cortex-test-attach", Limits: events.Limits{MemoryBytes: 100 << 20, CPUMillis: 200, Pids: 9}}, noNote)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -384,43 +346,17 @@ func TestAUnitIsLimitedAndGetsBackWhatItHad(t *testing.T) {
 		if after := look(); after != before {
 			t.Errorf("before %s\nafter %s", before, after)
 		}
-		if _, _, err := b.Attach(t.Context(), "", "nonesuch", events.Limits{Pids: 9}); !errors.Is(err, events.ErrNotFound) {
+		if _, _, err := b.Attach(t.Context(), limits.Placement{Target: "nonesuch", Limits: events.Limits{Pids: 9}}, noNote); !errors.Is(err, events.ErrNotFound) {
 			t.Errorf("a unit that is not there: %v", err)
 		}
 	})
 }
 
-func TestAProgramDoesNotStartWhenWhoWantedItGaveUp(t *testing.T) {
-	b, err := limits.Detect(limits.Config{Root: "/", UID: os.Getuid()}, limits.Rlimits)
-	if err != nil {
-		t.Fatal(err)
-	}
-	entry, _, err := b.Prepare(t.Context(), "x", events.Limits{Pids: 9})
-	if err != nil {
-		t.Fatal(err)
-	}
-	entry.WaitForGo = true
-	argv, err := entry.Command([]string{"/proc/self/exe", "enter"}, []string{"echo", "started"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, give := range []string{"", "1"} {
-		gate, open, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = open.WriteString(give)
-		if err := errors.Join(err, open.Close()); err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.Command(argv[0], argv[1:]...)
-		cmd.ExtraFiles = []*os.File{gate}
-		out, err := cmd.Output()
-		if started := err == nil && string(out) == "started\n"; started != (give != "") {
-			t.Errorf("given %q: %v, %s", give, err, out)
-		}
-		if err := gate.Close(); err != nil {
-			t.Fatal(err)
+func TestAProgramWaitsForItsCommand(t *testing.T) {
+	for _, start := range []bool{false, true} {
+		w := startWaiting(t, nil, "echo", "started")
+		if exit, out := w.finish(t, start); (exit == 0 && out == "started\n") != start {
+			t.Errorf("let go %v: exit %d, %s", start, exit, out)
 		}
 	}
 }

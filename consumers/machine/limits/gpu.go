@@ -15,7 +15,7 @@ import (
 	"cortex/events"
 )
 
-// gpuNode is a device file of graphics processors. Index -1 belongs to all of them.
+// gpuNode is a device file of a gpu. Index -1 is a file that all gpus share.
 type gpuNode struct {
 	path         string
 	index        int
@@ -51,8 +51,8 @@ func gpuNodes(dev string) []gpuNode {
 	return out
 }
 
-// splitDevices tells the device files that may be used from those that may not. Those of
-// all processors may be used where one may.
+// splitDevices separates the allowed device files from the denied ones. Files that all gpus
+// share are allowed where one gpu is.
 func splitDevices(nodes []gpuNode, g events.GPUs) (allowed, denied []gpuNode) {
 	indexes, some := g.Indexes()
 	for _, n := range nodes {
@@ -67,9 +67,9 @@ func splitDevices(nodes []gpuNode, g events.GPUs) (allowed, denied []gpuNode) {
 
 func (n gpuNode) String() string { return fmt.Sprintf("c %d:%d", n.major, n.minor) }
 
-// gpuEnv is what the runtimes of graphics processors read: advice that any program
-// may ignore.
-func gpuEnv(g events.GPUs) map[string]string {
+// GPUEnvironment is what the runtimes of graphics processors read. It is advice: a program
+// may ignore it.
+func GPUEnvironment(g events.GPUs) []string {
 	if g == "" {
 		return nil
 	}
@@ -77,13 +77,17 @@ func gpuEnv(g events.GPUs) map[string]string {
 	if list == "none" {
 		list = ""
 	}
-	return map[string]string{"CUDA_VISIBLE_DEVICES": list, "ROCR_VISIBLE_DEVICES": list, "ZE_AFFINITY_MASK": list}
+	var out []string
+	for _, name := range []string{"CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"} {
+		out = append(out, name+"="+list)
+	}
+	return out
 }
 
-// adviseGPU tells that only the environment says so.
+// adviseGPU notes that only the environment names the gpus.
 func (e *effects) adviseGPU(l events.Limits, reason string) {
 	if l.GPUs != "" {
-		e.advisory(gpu, string(l.GPUs), "CUDA_VISIBLE_DEVICES and its kin", reason)
+		e.advisory(gpu, string(l.GPUs), "CUDA_VISIBLE_DEVICES and the like", reason)
 	}
 }
 
@@ -93,7 +97,7 @@ func (e *effects) adviseGPUMemory(l events.Limits, reason string) {
 	}
 }
 
-// hasIOWeights tells whether a disk here divides its time by weights, and why not.
+// hasIOWeights reports whether a disk here uses weights, or why none does.
 func hasIOWeights(root string) (ok bool, reason string) {
 	files, _ := filepath.Glob(filepath.Join(root, "sys/block/*/queue/scheduler")) // well formed
 	for _, f := range files {
@@ -101,5 +105,5 @@ func hasIOWeights(root string) (ok bool, reason string) {
 			return true, ""
 		}
 	}
-	return false, "no disk here has the scheduler bfq, which divides its time by weights"
+	return false, "no disk here has the scheduler bfq, which weights need"
 }

@@ -2,13 +2,16 @@ package limits_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cortex/consumers/machine/limits"
+	"cortex/events"
 )
 
 // TestMain is also the programs that are limited.
@@ -23,7 +27,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 {
 		switch os.Args[1] {
 		case "enter":
-			fmt.Fprintln(os.Stderr, limits.ApplyAndExec(os.Args[2:]))
+			fmt.Fprintln(os.Stderr, limits.WaitAndExec(os.Args[2:]))
 			os.Exit(125)
 		case "hog":
 			hog(os.Args[2])
@@ -84,7 +88,7 @@ func read(path string) {
 	os.Exit(0)
 }
 
-// hierarchies tells what the process was given.
+// where prints what the process was given.
 func where() {
 	var set unix.CPUSet
 	_ = unix.SchedGetaffinity(0, &set)
@@ -94,9 +98,75 @@ func where() {
 }
 
 func runner(t *testing.T) limits.CommandRunner {
-	return func(_ context.Context, argv ...string) (string, error) {
-		out, err := exec.Command(argv[0], argv[1:]...).Output()
+	return func(ctx context.Context, argv ...string) (string, error) {
+		out, err := limits.RunCommand(ctx, argv...)
 		t.Logf("%q: %v", argv, err)
-		return string(out), err
+		return out, err
 	}
 }
+
+// waiting is a program that waits for its limits.
+type waiting struct {
+	cmd *exec.Cmd
+	out *os.File // what it writes
+	let *os.File
+}
+
+func startWaiting(t *testing.T, env []string, argv ...string) *waiting {
+	t.Helper()
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate, let, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready, hello, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &waiting{exec.Command("/proc/self/exe", append([]string{"enter"}, argv...)...), out, let}
+	w.cmd.Stdout, w.cmd.Stderr, w.cmd.ExtraFiles, w.cmd.Env = out, out, []*os.File{gate, hello}, append(os.Environ(), env...)
+	if err := errors.Join(w.cmd.Start(), gate.Close(), hello.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ready.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := ready.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// placement is the process with limits.
+func (w *waiting) placement(unit string, l events.Limits) limits.Placement {
+	return limits.Placement{Unit: unit, PID: w.cmd.Process.Pid, UID: os.Getuid(), Limits: l}
+}
+
+// finish lets the program start, or not, and returns its exit code and output.
+func (w *waiting) finish(t *testing.T, start bool) (int, string) {
+	t.Helper()
+	var err error
+	if start {
+		_, err = w.let.Write([]byte{1})
+	}
+	if err := errors.Join(err, w.let.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := w.cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(w.out.Name())
+	if err := errors.Join(err, w.out.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.cmd.ProcessState.Sys().(syscall.WaitStatus); s.Signaled() {
+		return 128 + int(s.Signal()), string(text)
+	}
+	return w.cmd.ProcessState.ExitCode(), string(text)
+}
+
+func noNote(string, []events.LimitEffect) error { return nil }

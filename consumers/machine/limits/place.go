@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -17,15 +19,14 @@ import (
 	"cortex/events"
 )
 
-// hierarchy is where one or more controllers are mounted, and where in it a
-// process is.
+// hierarchy is the mount of one or more controllers, and the group of a process in it.
 type hierarchy struct {
 	mount    string
 	ownGroup string // the group of the process, below mount
 }
 
-// parseHierarchies reads mountinfo and a process's cgroup file: by controller, and "" is
-// cgroup v2's.
+// parseHierarchies reads mountinfo and the cgroup file of a process. It returns hierarchies by
+// controller; "" is cgroup v2.
 func parseHierarchies(mountinfo, cgroup []byte) map[string]hierarchy {
 	own := map[string]string{}
 	for line := range strings.Lines(string(cgroup)) {
@@ -69,8 +70,12 @@ func parseHierarchies(mountinfo, cgroup []byte) map[string]hierarchy {
 	return out
 }
 
-// readHierarchies reads where process pid ("self" or a number) is.
-func readHierarchies(root, pid string) (map[string]hierarchy, error) {
+// readHierarchies reads where a process is; 0 is this one.
+func readHierarchies(root string, number int) (map[string]hierarchy, error) {
+	pid := "self"
+	if number != 0 {
+		pid = strconv.Itoa(number)
+	}
 	mounts, err := os.ReadFile(filepath.Join(root, "proc/self/mountinfo"))
 	if err != nil {
 		return nil, err
@@ -92,7 +97,7 @@ func fileExists(dir, file string) bool {
 	return err == nil
 }
 
-// readGroupFile reads a group's file, without the line's end.
+// readGroupFile reads a group's file, without the final newline; "" when it is missing.
 func readGroupFile(dir, file string) string {
 	data, err := os.ReadFile(filepath.Join(dir, file))
 	if err != nil {
@@ -101,7 +106,28 @@ func readGroupFile(dir, file string) string {
 	return strings.TrimSpace(string(data))
 }
 
-// moveProcesses puts every process of a group into another, until none is left.
+// findGroup returns the directory of a group of ours below a mount, and "" when it is gone.
+// Names of groups are unlike each other, and a directory of another user does not count.
+func findGroup(mount, unit string, uid int) string {
+	found := ""
+	_ = filepath.WalkDir(mount, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil && d != nil && d.IsDir():
+			return fs.SkipDir // gone meanwhile, or not readable
+		case err != nil || !d.IsDir() || d.Name() != unit:
+			return nil
+		}
+		var st unix.Stat_t
+		if unix.Lstat(path, &st) == nil && int(st.Uid) == uid {
+			found = path
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return found
+}
+
+// moveProcesses moves every process of a group into another group, until none is left.
 func moveProcesses(from, to string) error {
 	for range 100 {
 		list := strings.Fields(readGroupFile(from, "cgroup.procs"))
@@ -114,11 +140,11 @@ func moveProcesses(from, to string) error {
 			}
 		}
 	}
-	return fmt.Errorf("%s: new processes come faster than they can be moved", from)
+	return fmt.Errorf("%s: new processes start faster than they can be moved", from)
 }
 
-// removeGroup takes a group away, once its last process is: one that ended a moment ago
-// may still be counted.
+// removeGroup removes an empty group. It retries for half a second, because the kernel may
+// still count a process that has just ended.
 func removeGroup(dir string) error {
 	var err error
 	for range 50 {
@@ -133,7 +159,7 @@ func removeGroup(dir string) error {
 	return fmt.Errorf("remove %s: %w", dir, err)
 }
 
-// processTree lists a process and those it started, so far as they can be seen.
+// processTree lists a process and its descendants that are visible.
 func processTree(root, pid string) []string {
 	list := []string{pid}
 	for i := 0; i < len(list); i++ {
@@ -153,16 +179,37 @@ func processTree(root, pid string) []string {
 	return list
 }
 
-func checkProcess(root, target string) error {
-	if strings.Trim(target, "0123456789") != "" || target == "" {
-		return &events.Error{Op: "limits.Attach", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", target), Err: errors.New("is no number of a process"), Hint: "units can be attached to where systemd runs"}
-	}
-	if !fileExists(filepath.Join(root, "proc"), target) {
-		return &events.Error{Op: "limits.Attach", Kind: events.ErrNotFound, Subject: "process " + target, Err: errors.New("there is none")}
+// checkNumber fails unless an attach names a process by its number.
+func checkNumber(p Placement) error {
+	if p.PID == 0 {
+		return &events.Error{Op: "limits.Attach", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", p.Target), Err: errors.New("not the number of a process"), Hint: "units need the back end systemd; list processes with: ps -e"}
 	}
 	return nil
 }
 
+// startIn moves a process that waits into new groups and sets its oom score.
+func startIn(dirs []string, root string, p Placement, e *effects) error {
+	for _, dir := range dirs {
+		if err := writeGroupFile(dir, "cgroup.procs", strconv.Itoa(p.PID)); err != nil {
+			return fmt.Errorf("move process %d into its group: %w", p.PID, err)
+		}
+	}
+	return setOOMScore(root, p, e)
+}
+
+// setOOMScore sets the oom score of a process.
+func setOOMScore(root string, p Placement, e *effects) error {
+	if p.Limits.OOMScore == 0 {
+		return nil
+	}
+	value := strconv.Itoa(p.Limits.OOMScore)
+	if err := os.WriteFile(filepath.Join(root, "proc", strconv.Itoa(p.PID), "oom_score_adj"), []byte(value), 0); err != nil {
+		return fmt.Errorf("set the oom score of process %d: %w", p.PID, err)
+	}
+	e.enforced(oom, value, "oom_score_adj")
+	return nil
+}
+
 func groupGoneError(unit string) error {
-	return &events.Error{Op: "limits.Usage", Kind: events.ErrNotFound, Subject: unit, Err: errors.New("the group is gone")}
+	return &events.Error{Op: "limits.Usage", Kind: events.ErrNotFound, Subject: unit, Err: errors.New("the group has ended")}
 }

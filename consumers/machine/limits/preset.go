@@ -8,7 +8,7 @@ import (
 	"cortex/events"
 )
 
-// presetShares is a share of the machine, in hundredths.
+// presetShares are shares of the machine, in percent.
 type presetShares struct {
 	name, description string
 	memory, cpu       int64
@@ -20,10 +20,10 @@ type presetShares struct {
 // presetTable in the order in which they are listed.
 func presetTable() []presetShares {
 	return []presetShares{
-		{name: "inference", description: "a model that answers: most of the memory, every processor", memory: 75, cpu: 100, pids: 4096, io: 200, oom: 100},
-		{name: "training", description: "long work that is the machine's purpose, with room to look after it", memory: 85, cpu: 90, pids: 8192, io: 100, oom: 300},
-		{name: "batch", description: "work that may wait, and goes first when memory is short", memory: 50, cpu: 50, pids: 4096, io: 25, oom: 800},
-		{name: "interactive", description: "what somebody sits in front of, beside other work", memory: 50, cpu: 75, pids: 2048, io: 500},
+		{name: "inference", description: "a model that serves requests: most of the memory, every processor", memory: 75, cpu: 100, pids: 4096, io: 200, oom: 100},
+		{name: "training", description: "long work that the machine is for, with room for administration", memory: 85, cpu: 90, pids: 8192, io: 100, oom: 300},
+		{name: "batch", description: "work that can wait, and is killed first when memory is short", memory: 50, cpu: 50, pids: 4096, io: 25, oom: 800},
+		{name: "interactive", description: "interactive use alongside other work", memory: 50, cpu: 75, pids: 2048, io: 500},
 	}
 }
 
@@ -34,13 +34,13 @@ type Preset struct {
 }
 
 // Presets are the profiles of this machine, by facts of its hardware: shares of the
-// memory and the processors that this process may use. Without those facts they
-// cannot be told, which is ErrUnavailable.
+// memory and the processors that this process may use. It fails with ErrUnavailable where
+// those facts are missing.
 func Presets(facts []events.HardwareFact) ([]Preset, error) {
 	mem, ok := smallestFact(facts, "memory.total_b", "cgroup.memory_max_b")
 	threads, ok2 := factValue(facts, "cpu.threads")
 	if !ok || !ok2 || mem < events.MinLimitMemory || threads < 1 {
-		return nil, &events.Error{Op: "limits.Presets", Kind: events.ErrUnavailable, Subject: "memory and processors of this machine", Err: errors.New("could not be found out"), Hint: "see 'cortex hardware', and give the limits by themselves"}
+		return nil, &events.Error{Op: "limits.Presets", Kind: events.ErrUnavailable, Subject: "memory and processors of this machine", Err: errors.New("not known, so there are no presets"), Hint: "see 'cortex hardware', and set limits with 'cortex limits create'"}
 	}
 	millis := threads * 1000
 	if n, ok := factValue(facts, "cgroup.cpu_millis"); ok && n > 0 {
@@ -71,8 +71,8 @@ func smallestFact(facts []events.HardwareFact, keys ...string) (least int64, ok 
 	return least, ok
 }
 
-// FindProfile gives the profile of that name: one that was set, or else a preset. One that
-// is neither is ErrNotFound.
+// FindProfile returns the profile of that name: one that was set, or else a preset. It fails
+// with ErrNotFound.
 func FindProfile(name string, set []events.LimitProfile, made []Preset) (events.LimitProfile, error) {
 	var names []string
 	for _, p := range set {
@@ -87,5 +87,5 @@ func FindProfile(name string, set []events.LimitProfile, made []Preset) (events.
 		}
 		names = append(names, p.Name)
 	}
-	return events.LimitProfile{}, &events.Error{Op: "limits.Find", Kind: events.ErrNotFound, Subject: fmt.Sprintf("profile %q", name), Err: errors.New("there is none"), Hint: "there are " + strings.Join(names, ", ")}
+	return events.LimitProfile{}, &events.Error{Op: "limits.Find", Kind: events.ErrNotFound, Subject: fmt.Sprintf("profile %q", name), Err: errors.New("no such profile"), Hint: "profiles: " + strings.Join(names, ", ")}
 }

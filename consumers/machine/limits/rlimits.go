@@ -2,6 +2,7 @@ package limits
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,7 +14,7 @@ import (
 	"cortex/events"
 )
 
-// rlimits is what a process can be given without control groups.
+// rlimits are the limits that a single process can have without control groups.
 type rlimits struct{ cfg Config }
 
 func newRlimits(cfg Config) Backend { return &rlimits{cfg} }
@@ -21,49 +22,133 @@ func newRlimits(cfg Config) Backend { return &rlimits{cfg} }
 // Name implements [Backend].
 func (*rlimits) Name() string { return Rlimits }
 
-// Prepare implements [Backend].
-func (b *rlimits) Prepare(_ context.Context, _ string, l events.Limits) (LaunchSpec, []events.LimitEffect, error) {
-	entry := LaunchSpec{Rlimits: map[string]uint64{}, Env: gpuEnv(l.GPUs)}
+// processLimits are the limits of a single process.
+type processLimits struct {
+	rlimits map[string]uint64 // by the resource of the effect
+	cpus    []int
+}
+
+// rlimitResources are the kernel's numbers, by the resource of the effect.
+var rlimitResources = map[string]int{memory: unix.RLIMIT_AS, pids: unix.RLIMIT_NPROC}
+
+// plan finds which limits process pid of a user can have; 0 is this process.
+func (b *rlimits) plan(pid, uid int, l events.Limits) (processLimits, effects, error) {
+	want := processLimits{rlimits: map[string]uint64{}}
 	var e effects
 	if l.MemoryBytes > 0 {
-		entry.Rlimits["as"] = uint64(l.MemoryBytes)
+		want.rlimits[memory] = uint64(l.MemoryBytes)
 		e = append(e, events.LimitEffect{Resource: memory, Value: strconv.FormatInt(l.MemoryBytes, 10), Enforced: true, By: "RLIMIT_AS", Reason: "address space of each process, not memory of all together"})
 	}
-	list, err := b.chooseCPUs(&e, l)
-	if err != nil {
-		return LaunchSpec{}, nil, err
+	var err error
+	if want.cpus, err = b.chooseCPUs(&e, pid, l); err != nil {
+		return want, nil, err
 	}
-	entry.CPUs = list
 	if l.Pids > 0 {
 		value := strconv.FormatInt(l.Pids, 10)
-		if b.cfg.UID == 0 {
-			e.advisory(pids, value, "", "RLIMIT_NPROC does not bind root")
+		if uid == 0 {
+			e.advisory(pids, value, "", "RLIMIT_NPROC does not limit root")
 		} else {
-			entry.Rlimits["nproc"] = uint64(l.Pids)
+			want.rlimits[pids] = uint64(l.Pids)
 			e = append(e, events.LimitEffect{Resource: pids, Value: value, Enforced: true, By: "RLIMIT_NPROC", Reason: "counted over all processes of the user"})
 		}
 	}
 	if l.IOWeight > 0 {
-		e.advisory(ioWeight, strconv.FormatInt(l.IOWeight, 10), "", "weights for disks need control groups")
+		e.advisory(ioWeight, strconv.FormatInt(l.IOWeight, 10), "", "disk weights need control groups")
 	}
-	switch {
-	case l.OOMScore < 0 && b.cfg.UID != 0:
+	if l.OOMScore < 0 && b.cfg.UID != 0 {
 		e.advisory(oom, strconv.Itoa(l.OOMScore), "", "only root may lower it")
-	case l.OOMScore != 0:
-		entry.OOMScore = l.OOMScore
-		e.enforced(oom, strconv.Itoa(l.OOMScore), "oom_score_adj")
 	}
-	e.adviseGPU(l, "device files are denied by control groups only")
+	e.adviseGPU(l, "only control groups deny device files")
 	e.adviseGPUMemory(l, "it needs the kernel's dmem controller")
-	return entry, e, nil
+	return want, e, nil
 }
 
-// chooseCPUs chooses the processors: those that are named, or as many as the share of
-// time needs. A program may widen its own choice.
-func (b *rlimits) chooseCPUs(e *effects, l events.Limits) ([]int, error) {
+// Try implements [Backend].
+func (b *rlimits) Try(_ context.Context, _ string, l events.Limits) ([]events.LimitEffect, error) {
+	_, e, err := b.plan(0, b.cfg.UID, l)
+	if b.mayScore(l) {
+		e.enforced(oom, strconv.Itoa(l.OOMScore), "oom_score_adj")
+	}
+	return e, err
+}
+
+// mayScore reports whether there is an oom score to set, and this process may set it.
+func (b *rlimits) mayScore(l events.Limits) bool {
+	return l.OOMScore > 0 || l.OOMScore < 0 && b.cfg.UID == 0
+}
+
+// Start implements [Backend].
+func (b *rlimits) Start(_ context.Context, p Placement, note NoteFunc) ([]events.LimitEffect, error) {
+	want, e, err := b.plan(p.PID, p.UID, p.Limits)
+	if err == nil {
+		err = note(p.Unit, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for resource, n := range want.rlimits {
+		old, err := readRlimit(p.PID, resource)
+		if err == nil {
+			n = min(n, old.Max)
+			err = writeRlimit(p.PID, resource, unix.Rlimit{Cur: n, Max: n})
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := b.setAffinity(p.PID, want.cpus); err != nil {
+		return nil, err
+	}
+	if !b.mayScore(p.Limits) {
+		return e, nil
+	}
+	return e, setOOMScore(b.cfg.Root, p, &e)
+}
+
+func readRlimit(pid int, resource string) (l unix.Rlimit, err error) {
+	if err = unix.Prlimit(pid, rlimitResources[resource], nil, &l); err != nil {
+		err = permissionError("limits.readRlimit", fmt.Errorf("read the limit %s of process %d: %w", resource, pid, err))
+	}
+	return l, err
+}
+
+func writeRlimit(pid int, resource string, l unix.Rlimit) error {
+	if err := unix.Prlimit(pid, rlimitResources[resource], &l, nil); err != nil {
+		return permissionError("limits.writeRlimit", fmt.Errorf("set the limit %s of process %d: %w", resource, pid, err))
+	}
+	return nil
+}
+
+// setAffinity binds every thread of a process to processors. A thread that starts meanwhile
+// inherits the binding of the one that starts it, or is found by the second pass.
+func (b *rlimits) setAffinity(pid int, list []int) error {
+	if len(list) == 0 {
+		return nil
+	}
+	var set unix.CPUSet
+	for _, n := range list {
+		set.Set(n)
+	}
+	for range 2 {
+		threads, _ := filepath.Glob(filepath.Join(b.cfg.Root, "proc", strconv.Itoa(pid), "task/*")) // well formed
+		for _, t := range threads {
+			tid, err := strconv.Atoi(filepath.Base(t))
+			if err != nil {
+				return err
+			}
+			if err := unix.SchedSetaffinity(tid, &set); err != nil && !errors.Is(err, unix.ESRCH) {
+				return permissionError("limits.setAffinity", fmt.Errorf("bind process %d to processors: %w", pid, err))
+			}
+		}
+	}
+	return nil
+}
+
+// chooseCPUs returns the named processors, or as many as the share of time needs.
+func (b *rlimits) chooseCPUs(e *effects, pid int, l events.Limits) ([]int, error) {
 	const own = "a program may bind itself to others"
 	var now unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &now); err != nil {
+	if err := unix.SchedGetaffinity(pid, &now); err != nil {
 		return nil, fmt.Errorf("read the processors: %w", err)
 	}
 	var list []int
@@ -78,7 +163,7 @@ func (b *rlimits) chooseCPUs(e *effects, l events.Limits) ([]int, error) {
 			}
 		}
 		if len(list) == 0 {
-			e.advisory(cpus, string(l.CPUs), "", "none of them may be used here")
+			e.advisory(cpus, string(l.CPUs), "", "the process may use none of them")
 		} else {
 			e.advisory(cpus, string(l.CPUs), "sched_setaffinity", own)
 		}
@@ -95,52 +180,54 @@ func (b *rlimits) chooseCPUs(e *effects, l events.Limits) ([]int, error) {
 	}
 	whole := min(len(list), int((l.CPUMillis+999)/1000))
 	list = list[:whole]
-	e.advisory(cpu, strconv.FormatInt(l.CPUMillis, 10), "sched_setaffinity", fmt.Sprintf("quotas need control groups; bound to %d whole of them, and %s", whole, own))
+	e.advisory(cpu, strconv.FormatInt(l.CPUMillis, 10), "sched_setaffinity", fmt.Sprintf("quotas need control groups; bound to %d of the processors, and %s", whole, own))
 	return list, nil
 }
 
-// Attach implements [Backend]: limits of one process, which those it starts later
-// inherit.
-func (b *rlimits) Attach(ctx context.Context, unit, target string, l events.Limits) (string, []events.LimitEffect, error) {
-	if err := checkProcess(b.cfg.Root, target); err != nil {
+// Attach implements [Backend]: it sets the soft limits of one process, because not every user
+// could raise a hard limit again. Processes that it starts later inherit them.
+func (b *rlimits) Attach(_ context.Context, p Placement, note NoteFunc) (string, []events.LimitEffect, error) {
+	if err := checkNumber(p); err != nil {
 		return "", nil, err
 	}
-	pid, err := strconv.Atoi(target)
-	if err != nil {
-		return "", nil, err
-	}
+	l := p.Limits
 	l.OOMScore = 0
-	entry, list, err := b.Prepare(ctx, unit, l)
+	want, list, err := b.plan(p.PID, p.UID, l)
 	if err != nil {
 		return "", nil, err
 	}
+	before := map[string]unix.Rlimit{}
 	var bound unix.CPUSet
-	if err := unix.SchedGetaffinity(pid, &bound); err != nil {
-		return "", nil, fmt.Errorf("read the processors of process %d: %w", pid, err)
+	if err := unix.SchedGetaffinity(p.PID, &bound); err != nil {
+		return "", nil, fmt.Errorf("read the processors of process %d: %w", p.PID, err)
 	}
 	for i := range list {
-		name := map[string]string{memory: "as", pids: "nproc"}[list[i].Resource]
-		if n, ok := entry.Rlimits[name]; ok {
-			// A hard limit could not be given back everywhere, so the soft one is set.
-			var old unix.Rlimit
-			err := unix.Prlimit(pid, rlimitResources[name], nil, &old)
-			if err == nil {
-				err = unix.Prlimit(pid, rlimitResources[name], &unix.Rlimit{Cur: min(n, old.Max), Max: old.Max}, nil)
-			}
-			if err != nil {
-				return "", nil, permissionError("limits.Attach", fmt.Errorf("limit process %d: %w", pid, err))
-			}
-			list[i].Enforced, list[i].Before = false, fmt.Sprintf("%d %d", old.Cur, old.Max)
-			list[i].Reason += "; a program that runs may raise it again"
-		}
+		r := list[i].Resource
 		if list[i].By == "sched_setaffinity" {
 			list[i].Before = formatCPUSet(bound)
 		}
+		if _, ok := want.rlimits[r]; !ok {
+			continue
+		}
+		if before[r], err = readRlimit(p.PID, r); err != nil {
+			return "", nil, err
+		}
+		list[i].Enforced, list[i].Before = false, fmt.Sprintf("%d %d", before[r].Cur, before[r].Max)
+		list[i].Reason += "; the program may raise it again"
 	}
-	if err := setAffinity(pid, entry.CPUs); err != nil {
+	addStartOnlyEffects(&list, p.Limits)
+	if err := note(p.Unit, list); err != nil {
 		return "", nil, err
 	}
-	return unit, list, nil
+	for r, n := range want.rlimits {
+		if err := writeRlimit(p.PID, r, unix.Rlimit{Cur: min(n, before[r].Max), Max: before[r].Max}); err != nil {
+			return "", nil, errors.Join(err, b.restore(p.PID, list))
+		}
+	}
+	if err := b.setAffinity(p.PID, want.cpus); err != nil {
+		return "", nil, errors.Join(err, b.restore(p.PID, list))
+	}
+	return p.Unit, list, nil
 }
 
 // formatCPUSet lists processors: 0,1,5.
@@ -175,36 +262,36 @@ func (b *rlimits) Usage(_ context.Context, a events.LimitsApplied) (events.Limit
 	return u, nil
 }
 
-// Revert implements [Backend]: gives back what was recorded. A program that was
+// Revert implements [Backend]: it restores what an attached process had. A program that was
 // started with its limits keeps them until it ends.
 func (b *rlimits) Revert(_ context.Context, a events.LimitsApplied) error {
-	if a.How != "attach" || checkProcess(b.cfg.Root, a.Target) != nil {
+	if a.How != events.LimitsAttach || !fileExists(filepath.Join(b.cfg.Root, "proc"), strconv.Itoa(a.PID)) {
 		return nil
 	}
-	pid, err := strconv.Atoi(a.Target)
-	if err != nil {
-		return err
-	}
-	for _, e := range a.Effects {
-		if e.Before == "" {
-			continue
-		}
-		if e.By == "sched_setaffinity" {
+	return b.restore(a.PID, a.Effects)
+}
+
+// restore sets the values from before.
+func (b *rlimits) restore(pid int, list []events.LimitEffect) error {
+	for _, e := range list {
+		switch {
+		case e.Before == "":
+		case e.By == "sched_setaffinity":
 			list, err := events.CPUs(e.Before).Indexes()
 			if err != nil {
 				return err
 			}
-			if err := setAffinity(pid, list); err != nil {
+			if err := b.setAffinity(pid, list); err != nil {
 				return err
 			}
-			continue
-		}
-		var l unix.Rlimit
-		if _, err := fmt.Sscanf(e.Before, "%d %d", &l.Cur, &l.Max); err != nil {
-			return fmt.Errorf("read what process %d had: %w", pid, err)
-		}
-		if err := unix.Prlimit(pid, rlimitResources[map[string]string{memory: "as", pids: "nproc"}[e.Resource]], &l, nil); err != nil {
-			return permissionError("limits.Revert", err)
+		default:
+			var l unix.Rlimit
+			if _, err := fmt.Sscanf(e.Before, "%d %d", &l.Cur, &l.Max); err != nil {
+				return fmt.Errorf("read the recorded limit of process %d: %w", pid, err)
+			}
+			if err := writeRlimit(pid, e.Resource, l); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -7,12 +7,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"cortex/events"
 )
 
-// systemd makes transient scopes, and sets properties of units at run time: what is
-// set is gone with the next boot.
+// systemd makes transient scopes, and sets runtime properties of units, which end with the
+// next boot.
 type systemd struct {
 	cfg       Config
 	cgroupDir string // where cgroup v2 is mounted
@@ -25,13 +26,16 @@ func newSystemd(cfg Config) (Backend, error) {
 	if cfg.UID != 0 {
 		return nil, errors.New("only root may make units of the system")
 	}
-	where, err := readHierarchies(cfg.Root, "self")
+	if !fileExists(filepath.Join(cfg.Root, "run/dbus"), "system_bus_socket") {
+		return nil, errors.New("the system bus is not running")
+	}
+	where, err := readHierarchies(cfg.Root, 0)
 	if err != nil {
 		return nil, err
 	}
 	h, ok := where[""]
 	if !ok || readGroupFile(h.mount, "cgroup.controllers") == "" {
-		return nil, errors.New("systemd does not have cgroup v2 here")
+		return nil, errors.New("systemd does not use cgroup v2 here")
 	}
 	return &systemd{cfg, h.mount}, nil
 }
@@ -50,7 +54,7 @@ func (b *systemd) properties(l events.Limits) (list []property, e effects) {
 			found = found || c == controller
 		}
 		if !found {
-			e.advisory(resource, value, "", "there is no controller "+controller+" here")
+			e.advisory(resource, value, "", "the controller "+controller+" is missing here")
 			return
 		}
 		list = append(list, property{resource, name, value})
@@ -81,24 +85,83 @@ func (b *systemd) properties(l events.Limits) (list []property, e effects) {
 	return list, e
 }
 
-// Prepare implements [Backend]. The scope is made when the program starts.
-func (b *systemd) Prepare(_ context.Context, unit string, l events.Limits) (LaunchSpec, []events.LimitEffect, error) {
-	list, e := b.properties(l)
-	entry := LaunchSpec{OOMScore: l.OOMScore, Env: gpuEnv(l.GPUs), Launcher: []string{"systemd-run", "--scope", "--quiet", "--unit=" + unit}}
-	for _, p := range append(list, b.deviceProperties(l)...) {
-		entry.Launcher = append(entry.Launcher, "--property="+p.name+"="+p.value)
-	}
-	entry.Launcher = append(entry.Launcher, "--")
-	if l.GPUs != "" {
-		e.enforced(gpu, string(l.GPUs), "DevicePolicy=closed and DeviceAllow")
-	}
+// Try implements [Backend]. Systemd accepts what its controllers can do, so no unit is made.
+func (b *systemd) Try(_ context.Context, _ string, l events.Limits) ([]events.LimitEffect, error) {
+	_, e := b.startProperties(l)
 	if l.OOMScore != 0 {
 		e.enforced(oom, strconv.Itoa(l.OOMScore), "oom_score_adj")
 	}
-	return entry, e, nil
+	return e, nil
 }
 
-// deviceProperties allows what every program needs, terminals, and the gpus that are named.
+// startProperties are those of a scope.
+func (b *systemd) startProperties(l events.Limits) ([]property, effects) {
+	list, e := b.properties(l)
+	if l.GPUs != "" {
+		e.enforced(gpu, string(l.GPUs), "DevicePolicy=closed and DeviceAllow")
+	}
+	return append(list, b.deviceProperties(l)...), e
+}
+
+// scopeTimeout bounds how long systemd takes to move a process into its scope.
+const scopeTimeout = 5 * time.Second
+
+// Start implements [Backend]: it makes a scope around the process, and sets its properties
+// while the process waits. Where that fails the scope ends with the process.
+func (b *systemd) Start(ctx context.Context, p Placement, note NoteFunc) ([]events.LimitEffect, error) {
+	if err := note(p.Unit, nil); err != nil {
+		return nil, err
+	}
+	scope := p.Unit + ".scope"
+	list, e := b.startProperties(p.Limits)
+	if err := b.makeScope(ctx, p, scope); err != nil {
+		return nil, err
+	}
+	argv := []string{"systemctl", "set-property", "--runtime", "--", scope}
+	for _, prop := range list {
+		argv = append(argv, prop.name+"="+prop.value)
+	}
+	if len(list) > 0 {
+		if _, err := b.cfg.Run(ctx, argv...); err != nil {
+			return nil, permissionError("limits.Start", err)
+		}
+	}
+	return e, setOOMScore(b.cfg.Root, p, &e)
+}
+
+// makeScope makes a scope around a process, unless a crash cut off a Start that had made it.
+func (b *systemd) makeScope(ctx context.Context, p Placement, scope string) error {
+	if where, err := readHierarchies(b.cfg.Root, p.PID); err != nil || filepath.Base(where[""].ownGroup) == scope {
+		return err
+	}
+	if _, err := b.cfg.Run(ctx, "busctl", "call", "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "StartTransientUnit", "ssa(sv)a(sa(sv))",
+		scope, "fail", "2", "Description", "s", "Limits "+p.Unit+" of Cortex", "PIDs", "au", "1", strconv.Itoa(p.PID), "0"); err != nil {
+		return permissionError("limits.Start", err)
+	}
+	return b.waitInScope(ctx, p.PID, scope)
+}
+
+// waitInScope returns once the process is in the scope.
+func (b *systemd) waitInScope(ctx context.Context, pid int, scope string) error {
+	for end := time.Now().Add(scopeTimeout); ; {
+		where, err := readHierarchies(b.cfg.Root, pid)
+		switch {
+		case err != nil:
+			return err
+		case filepath.Base(where[""].ownGroup) == scope:
+			return nil
+		case time.Now().After(end):
+			return &events.Error{Op: "limits.Start", Kind: events.ErrUnavailable, Subject: scope, Err: fmt.Errorf("systemd did not move process %d into it within %s", pid, scopeTimeout), Hint: "see: systemctl status " + scope}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// deviceProperties allow the devices of every program, terminals, and the named gpus.
 func (b *systemd) deviceProperties(l events.Limits) []property {
 	if l.GPUs == "" {
 		return nil
@@ -111,16 +174,17 @@ func (b *systemd) deviceProperties(l events.Limits) []property {
 	return out
 }
 
-// Attach implements [Backend]: target is a unit.
-func (b *systemd) Attach(ctx context.Context, _, target string, l events.Limits) (string, []events.LimitEffect, error) {
-	if strings.Trim(target, "0123456789") == "" || strings.HasPrefix(target, "-") {
-		return "", nil, &events.Error{Op: "limits.Attach", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", target), Err: errors.New("is no unit"), Hint: "systemctl status NUMBER tells the unit of a process"}
+// Attach implements [Backend]: the target is a unit.
+func (b *systemd) Attach(ctx context.Context, p Placement, note NoteFunc) (string, []events.LimitEffect, error) {
+	target, l := p.Target, p.Limits
+	if p.PID != 0 || strings.HasPrefix(target, "-") {
+		return "", nil, &events.Error{Op: "limits.Attach", Kind: events.ErrUsage, Subject: fmt.Sprintf("%q", target), Err: errors.New("not a unit"), Hint: "to find the unit of a process: systemctl status NUMBER"}
 	}
 	if !strings.Contains(target, ".") {
 		target += ".service"
 	}
 	if s, err := b.show(ctx, target, "ActiveState"); err != nil || s["ActiveState"] != "active" {
-		return "", nil, errors.Join(err, &events.Error{Op: "limits.Attach", Kind: events.ErrNotFound, Subject: target, Err: errors.New("no such unit is active")})
+		return "", nil, errors.Join(err, &events.Error{Op: "limits.Attach", Kind: events.ErrNotFound, Subject: target, Err: errors.New("the unit is not active")})
 	}
 	list, e := b.properties(l)
 	names, argv := []string{}, []string{"systemctl", "set-property", "--runtime", "--", target}
@@ -132,11 +196,6 @@ func (b *systemd) Attach(ctx context.Context, _, target string, l events.Limits)
 	if err != nil {
 		return "", nil, err
 	}
-	if len(list) > 0 {
-		if _, err := b.cfg.Run(ctx, argv...); err != nil {
-			return "", nil, permissionError("limits.Attach", err)
-		}
-	}
 	for i := range e {
 		var old []string
 		for _, p := range list {
@@ -146,14 +205,22 @@ func (b *systemd) Attach(ctx context.Context, _, target string, l events.Limits)
 		}
 		e[i].Before = strings.Join(old, " ")
 	}
-	e.adviseGPU(l, "a unit that runs keeps the devices it was started with")
+	e.adviseGPU(l, "a running unit keeps the devices from its start")
 	if l.OOMScore != 0 {
-		e.advisory(oom, strconv.Itoa(l.OOMScore), "", "it is given to a program when it starts")
+		e.advisory(oom, strconv.Itoa(l.OOMScore), "", "it is set only when a program starts")
+	}
+	if err := note(target, e); err != nil {
+		return "", nil, err
+	}
+	if len(list) > 0 {
+		if _, err := b.cfg.Run(ctx, argv...); err != nil {
+			return "", nil, permissionError("limits.Attach", err)
+		}
 	}
 	return target, e, nil
 }
 
-// showName is the name under which systemctl show gives a property.
+// showName is the name of a property in the output of systemctl show.
 func (p property) showName() string {
 	if p.name == "CPUQuota" {
 		return "CPUQuotaPerSecUSec"
@@ -161,7 +228,7 @@ func (p property) showName() string {
 	return p.name
 }
 
-// restoreValue is the value that sets a property to what was shown.
+// restoreValue is the value that restores a property from the output of systemctl show.
 func (p property) restoreValue(shown string) string {
 	switch {
 	case p.name == "CPUQuota":
@@ -174,7 +241,7 @@ func (p property) restoreValue(shown string) string {
 	return shown
 }
 
-// quotaPercent makes a share of time per second, 500ms or 1.5s, a percentage.
+// quotaPercent turns time per second, such as 500ms or 1.5s, into a percentage.
 func quotaPercent(shown string) string {
 	for suffix, factor := range map[string]float64{"us": 1e-4, "ms": 0.1, "s": 100} {
 		n, err := strconv.ParseFloat(strings.TrimSuffix(shown, suffix), 64)
@@ -199,9 +266,9 @@ func (b *systemd) show(ctx context.Context, unit string, names ...string) (map[s
 	return values, nil
 }
 
-// unitName is the unit of systemd that an applied profile is.
+// unitName is the name of the unit in systemd.
 func (*systemd) unitName(a events.LimitsApplied) string {
-	if a.How == "attach" {
+	if a.How == events.LimitsAttach {
 		return a.Unit
 	}
 	return a.Unit + ".scope"
@@ -219,8 +286,7 @@ func (b *systemd) Usage(ctx context.Context, a events.LimitsApplied) (events.Lim
 	return cgroupV2Usage(filepath.Join(b.cgroupDir, s["ControlGroup"])), nil
 }
 
-// Revert implements [Backend]: a scope that runs is freed of its limits, a unit gets
-// back what it had.
+// Revert implements [Backend]: it removes the limits of a scope, and restores those of a unit.
 func (b *systemd) Revert(ctx context.Context, a events.LimitsApplied) error {
 	unit := b.unitName(a)
 	if s, err := b.show(ctx, unit, "ActiveState"); err != nil || s["ActiveState"] != "active" {
@@ -231,9 +297,9 @@ func (b *systemd) Revert(ctx context.Context, a events.LimitsApplied) error {
 		switch {
 		case e.Before != "":
 			argv = append(argv, strings.Fields(e.Before)...)
-		case a.How == "run" && e.Resource == gpu && e.Enforced:
+		case a.How == events.LimitsRun && e.Resource == gpu && e.Enforced:
 			argv = append(argv, "DevicePolicy=auto", "DeviceAllow=")
-		case a.How == "run":
+		case a.How == events.LimitsRun:
 			argv = append(argv, unlimitedProperties[e.Resource]...)
 		}
 	}
@@ -241,12 +307,12 @@ func (b *systemd) Revert(ctx context.Context, a events.LimitsApplied) error {
 		return nil
 	}
 	if _, err := b.cfg.Run(ctx, argv...); err != nil {
-		return fmt.Errorf("free %s: %w", unit, err)
+		return fmt.Errorf("remove the limits of %s: %w", unit, err)
 	}
 	return nil
 }
 
-// unlimitedProperties sets a resource's properties to no limit.
+// unlimitedProperties remove the limit of a resource.
 var unlimitedProperties = map[string][]string{
 	memory: {"MemoryMax=infinity", "MemorySwapMax=infinity"}, cpu: {"CPUQuota="}, cpus: {"AllowedCPUs="},
 	pids: {"TasksMax=infinity"}, ioWeight: {"IOWeight="},

@@ -1,9 +1,8 @@
-// Package natstest runs NATS servers for tests that keep a log with servers of
-// others: one, or a cluster of three, with TLS, certificates of clients and keys of
-// users, on this machine's loopback.
+// Package natstest runs external NATS servers for tests: one, or a cluster of three, with TLS,
+// client certificates and user keys, on the loopback interface.
 //
-// It promises that servers which are stopped keep what they stored, come back at the
-// same addresses, and are gone when the test ends.
+// It promises that a stopped server keeps its data, starts again at the same address, and is
+// stopped when the test ends.
 package natstest
 
 import (
@@ -23,10 +22,10 @@ import (
 	"cortex/embedded/natslog"
 )
 
-// startTimeout is how long servers may take to come up and to agree on a leader.
+// startTimeout is how long servers may take to start and to elect a leader.
 const startTimeout = 30 * time.Second
 
-// Cluster is servers that know each other; a single one is a server without a cluster.
+// Cluster is a cluster of servers, or a single server.
 type Cluster struct {
 	t       testing.TB
 	opts    []*server.Options
@@ -34,14 +33,14 @@ type Cluster struct {
 	config  natslog.ClusterConfig
 }
 
-// New starts n servers, 1 or 3. They take none but who shows a certificate of their
-// authority and has the key of the user.
+// New starts n servers, 1 or 3. They accept only clients with a certificate of their authority
+// and the key of their user.
 func New(t testing.TB, n int) *Cluster {
 	t.Helper()
 	dir := t.TempDir()
 	c := &Cluster{t: t, servers: make([]*server.Server, n)}
 	user, public := newUser(t)
-	paper := newTLSFiles(t, dir)
+	files := newTLSFiles(t, dir)
 	seed := filepath.Join(dir, "user.nk")
 	must(t, os.WriteFile(seed, user, 0o600))
 	ports := freePorts(t, 2*n)
@@ -55,7 +54,7 @@ func New(t testing.TB, n int) *Cluster {
 			ServerName: fmt.Sprintf("n%d", i), Host: "127.0.0.1", Port: ports[i], NoSigs: true, NoLog: true,
 			JetStream: true, StoreDir: filepath.Join(dir, fmt.Sprintf("n%d", i)), DisableJetStreamBanner: true,
 			JetStreamMaxStore: 1 << 40, JetStreamMaxMemory: 256 << 20, SyncAlways: true, MaxPayload: 4 << 20,
-			TLS: true, TLSVerify: true, TLSConfig: paper.serverTLS, TLSTimeout: 10, AuthTimeout: 10,
+			TLS: true, TLSVerify: true, TLSConfig: files.serverTLS, TLSTimeout: 10, AuthTimeout: 10,
 			Nkeys: []*server.NkeyUser{{Nkey: public}},
 		}
 		if n > 1 {
@@ -65,7 +64,7 @@ func New(t testing.TB, n int) *Cluster {
 		c.opts = append(c.opts, o)
 	}
 	c.config = natslog.ClusterConfig{
-		URL: strings.Join(urls, ","), CA: paper.ca, Cert: paper.cert, Key: paper.key,
+		URL: strings.Join(urls, ","), CA: files.ca, Cert: files.cert, Key: files.key,
 		Credentials: seed,
 	}
 	t.Cleanup(c.StopAll)
@@ -73,13 +72,13 @@ func New(t testing.TB, n int) *Cluster {
 	return c
 }
 
-// Config is how a broker reaches the cluster.
+// Config returns the configuration of a broker for this cluster.
 func (c *Cluster) Config() *natslog.ClusterConfig {
 	out := c.config
 	return &out
 }
 
-// Start starts server i again, on what it had stored.
+// Start starts server i again with its data.
 func (c *Cluster) Start(i int) {
 	c.t.Helper()
 	s, err := server.NewServer(c.opts[i].Clone())
@@ -120,7 +119,7 @@ func (c *Cluster) StopAll() {
 	}
 }
 
-// Restrict starts the servers again with a user who has these rights only.
+// Restrict starts the servers again and gives the user these permissions only.
 func (c *Cluster) Restrict(publish, subscribe []string) {
 	c.t.Helper()
 	c.StopAll()
@@ -132,8 +131,7 @@ func (c *Cluster) Restrict(publish, subscribe []string) {
 	c.StartAll()
 }
 
-// Connect is a connection of somebody who may do everything, such as who administers
-// the cluster.
+// Connect returns a connection with all permissions, like that of the cluster's administrator.
 func (c *Cluster) Connect() *nats.Conn {
 	c.t.Helper()
 	key, err := nats.NkeyOptionFromSeed(c.config.Credentials)
@@ -144,7 +142,7 @@ func (c *Cluster) Connect() *nats.Conn {
 	return conn
 }
 
-// newUser makes a user's seed and public key.
+// newUser returns the seed and the public key of a new user.
 func newUser(t testing.TB) (seed []byte, public string) {
 	t.Helper()
 	pair, err := nkeys.CreateUser()
@@ -174,7 +172,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// tlsFiles is an authority and what it vouches for.
+// tlsFiles are the files of an authority and of a certificate that it signed.
 type tlsFiles struct {
 	ca, cert, key string // files
 	serverTLS     *tls.Config

@@ -10,7 +10,7 @@ multi=$(dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || gcc -print-multiar
 case $arch in
 amd64) loader=lib64/ld-linux-x86-64.so.2 cpu=libggml-cpu-haswell.so ;;
 arm64) loader=lib/ld-linux-aarch64.so.1 cpu=libggml-cpu-armv8.2_2.so ;;
-*) echo "there is no llama-server for $arch here" >&2 && exit 1 ;;
+*) echo "llama-server is not available for $arch" >&2 && exit 1 ;;
 esac
 if [ ! -e "$dir/root/usr/bin/llama-server" ]; then
 	cat >"$dir/apt.conf" <<END

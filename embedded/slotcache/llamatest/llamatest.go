@@ -1,6 +1,5 @@
-// Package llamatest runs a real llama-server for tests, with a model of random
-// weights: real protocol and real slots, and answers without sense. Its fetch.sh
-// brings the server.
+// Package llamatest runs a real llama-server for tests, with a small model of random weights.
+// Protocol and slots are real; the answers are random text. fetch.sh downloads the server.
 package llamatest
 
 import (
@@ -19,8 +18,8 @@ import (
 	"time"
 )
 
-// Start runs what LLAMA_SERVER says (a command, llama-server by default) with a
-// model and more arguments, and gives its address once it answers and what ends it.
+// Start runs the command in LLAMA_SERVER (default llama-server) with these arguments. It
+// returns the address once the server answers, and a function that stops the server.
 func Start(t *testing.T, args ...string) (url string, stop func()) {
 	t.Helper()
 	command := append(strings.Fields(cmp.Or(os.Getenv("LLAMA_SERVER"), "llama-server")), args...)
@@ -35,7 +34,7 @@ func Start(t *testing.T, args ...string) (url string, stop func()) {
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("set LLAMA_SERVER to a command that starts one: %v", err)
+		t.Fatalf("set LLAMA_SERVER to a command that starts llama-server: %v", err)
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	url = "http://127.0.0.1:" + port
@@ -45,7 +44,7 @@ func Start(t *testing.T, args ...string) (url string, stop func()) {
 		}
 		res, err := client.Get(url + "/health")
 		if err != nil {
-			time.Sleep(50 * time.Millisecond) // another process tells nobody when it is ready
+			time.Sleep(50 * time.Millisecond) // the server does not signal when it is ready
 			continue
 		}
 		ready = res.StatusCode == http.StatusOK
@@ -54,11 +53,11 @@ func Start(t *testing.T, args ...string) (url string, stop func()) {
 	return url, func() { cancel(); _ = cmd.Wait() } // killed
 }
 
-// HeaderPair is one key of a header in the making: its name, and a uint32, string, float32
-// or a list of int32, float32 or string.
+// HeaderPair is a key of a header and its value: a uint32, string or float32, or a slice of
+// int32, float32 or string.
 type HeaderPair [2]any
 
-// Header is the beginning of a GGUF file without tensors.
+// Header returns the header of a GGUF file without tensors.
 func Header(version uint32, pairs ...HeaderPair) []byte {
 	var b bytes.Buffer
 	w := func(values ...any) {
@@ -96,8 +95,8 @@ func Header(version uint32, pairs ...HeaderPair) []byte {
 	return b.Bytes()
 }
 
-// ModelFile is a llama of two layers with random weights and a vocabulary of
-// bytes and ASCII.
+// ModelFile returns a GGUF file: a llama model of two layers with random weights and a
+// vocabulary of bytes and ASCII.
 func ModelFile() []byte {
 	const layers, width, heads, kept, inner = 2, 64, 4, 2, 128
 	tokens, types := []string{"<unk>", "<s>", "</s>"}, []int32{2, 3, 3}

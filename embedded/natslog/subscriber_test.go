@@ -13,10 +13,10 @@ import (
 	"cortex/events/logtest"
 )
 
-// patience is longer than any message takes, and shorter than any AckWait.
-const patience = 10 * time.Second
+// deliveryTimeout is longer than any delivery takes and shorter than every AckWait.
+const deliveryTimeout = 10 * time.Second
 
-// next takes the next message.
+// next returns the next message.
 func next(t *testing.T, c <-chan *message.Message) *message.Message {
 	t.Helper()
 	select {
@@ -25,13 +25,13 @@ func next(t *testing.T, c <-chan *message.Message) *message.Message {
 			t.Fatal("the subscription ended")
 		}
 		return m
-	case <-time.After(patience):
-		t.Fatal("no message came")
+	case <-time.After(deliveryTimeout):
+		t.Fatal("timeout without a message")
 	}
 	return nil
 }
 
-// subscribe opens a subscription of the name "worker".
+// subscribe opens a subscription with the name "worker".
 func subscribe(t *testing.T, b *natslog.Broker, filter string) (<-chan *message.Message, message.Subscriber) {
 	t.Helper()
 	s := b.Subscriber(natslog.SubscriberConfig{
@@ -50,7 +50,7 @@ func submit(t *testing.T, b *natslog.Broker) events.Event {
 	return e
 }
 
-func TestAMessageIsTheEvent(t *testing.T) {
+func TestSubscribeMessageIsTheEvent(t *testing.T) {
 	b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 	facts, _ := subscribe(t, b, events.KindFilter(b.Host(), events.KindCancelled))
 	requests, _ := subscribe(t, b, events.RequestFilter(b.Host()))
@@ -75,7 +75,7 @@ func TestAMessageIsTheEvent(t *testing.T) {
 	m.Ack()
 }
 
-func TestARefusedMessageComesAgainBeforeTheNext(t *testing.T) {
+func TestSubscribeNackedMessageComesFirst(t *testing.T) {
 	b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 	first, second := submit(t, b), submit(t, b)
 	c, _ := subscribe(t, b, events.RequestFilter(b.Host()))
@@ -88,17 +88,17 @@ func TestARefusedMessageComesAgainBeforeTheNext(t *testing.T) {
 	}
 	next(t, c).Ack()
 	if m := next(t, c); m.UUID != string(second.ID) || m.Metadata["cortex-delivered"] != "1" {
-		t.Errorf("then comes %s with %v", m.UUID, m.Metadata)
+		t.Errorf("next is %s with %v", m.UUID, m.Metadata)
 	}
 }
 
-func TestANameGoesOnWhereItStopped(t *testing.T) {
+func TestSubscribeResumesByName(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, natslog.Config{Dir: dir, Create: true})
 	sent := []events.Event{submit(t, b), submit(t, b), submit(t, b)}
 	filter := events.RequestFilter(b.Host())
 
-	t.Run("after the subscription was closed in the middle", func(t *testing.T) {
+	t.Run("after the subscription was closed", func(t *testing.T) {
 		c, s := subscribe(t, b, filter)
 		next(t, c).Ack()
 		held := next(t, c)
@@ -106,17 +106,17 @@ func TestANameGoesOnWhereItStopped(t *testing.T) {
 		select {
 		case <-held.Context().Done():
 		default:
-			t.Error("the held message's context goes on")
+			t.Error("the context of the message being handled is not done")
 		}
 		c, s = subscribe(t, b, filter)
 		if m := next(t, c); m.UUID != string(sent[1].ID) {
-			t.Errorf("it goes on with %s, not %s", m.UUID, sent[1].ID)
+			t.Errorf("it resumes with %s, want %s", m.UUID, sent[1].ID)
 		}
 		check(t, s.Close())
 	})
-	t.Run("after a crash in the middle", func(t *testing.T) {
+	t.Run("after a crash", func(t *testing.T) {
 		c, _ := subscribe(t, b, filter)
-		next(t, c) // being handled when the lights go out
+		next(t, c) // being handled at the time of the crash
 		again := image(t, dir)
 		b.CutConnections()
 		c, _ = subscribe(t, open(t, natslog.Config{Dir: again}), filter)
@@ -130,7 +130,7 @@ func TestANameGoesOnWhereItStopped(t *testing.T) {
 	})
 }
 
-func TestAnAcknowledgedMessageDoesNotComeAgain(t *testing.T) {
+func TestSubscribeAckedMessageIsNotRepeated(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, natslog.Config{Dir: dir, Create: true})
 	filter := events.RequestFilter(b.Host())
@@ -144,11 +144,11 @@ func TestAnAcknowledgedMessageDoesNotComeAgain(t *testing.T) {
 	c, _ = subscribe(t, b, filter)
 	e := submit(t, b)
 	if m := next(t, c); m.UUID != string(e.ID) {
-		t.Errorf("after all were acknowledged %s comes again", m.Metadata["cortex-position"])
+		t.Errorf("%s was delivered again after it was acknowledged", m.Metadata["cortex-position"])
 	}
 }
 
-func TestManyShortHandlersNeverStall(t *testing.T) {
+func TestSubscribeShortHandlersNeverStall(t *testing.T) {
 	b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 	const n = 3000
 	fill(t, b.Log(), n)
@@ -162,7 +162,7 @@ func TestManyShortHandlersNeverStall(t *testing.T) {
 	}
 }
 
-func TestClosingDoesNotWaitForWhatNobodyTook(t *testing.T) {
+func TestSubscribeCloseDropsUndeliveredMessages(t *testing.T) {
 	b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 	submit(t, b)
 	s := b.Subscriber(natslog.SubscriberConfig{Durable: "worker", CloseTimeout: time.Hour})
@@ -170,11 +170,11 @@ func TestClosingDoesNotWaitForWhatNobodyTook(t *testing.T) {
 	check(t, err)
 	stream, err := b.JetStream().Consumer(t.Context(), natslog.RequestsStream, "worker")
 	check(t, err)
-	eventually(t, func() bool { // until it waits for somebody to take it
+	eventually(t, func() bool { // until the subscription offers it
 		info, err := stream.Info(t.Context())
 		return err == nil && info.NumAckPending == 1
 	})
-	<-time.After(20 * time.Millisecond) // from the server to the channel
+	<-time.After(20 * time.Millisecond) // time for the way from the server to the channel
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
@@ -182,19 +182,19 @@ func TestClosingDoesNotWaitForWhatNobodyTook(t *testing.T) {
 	}()
 	select {
 	case <-closed:
-	case <-time.After(patience):
-		t.Fatal("closing waits")
+	case <-time.After(deliveryTimeout):
+		t.Fatal("Close blocks")
 	}
 	for range c {
-		t.Error("a message came after the end")
+		t.Error("a message was delivered after Close")
 	}
 }
 
-func TestALongHandlerKeepsItsMessage(t *testing.T) {
+func TestSubscribeLongHandlerKeepsItsMessage(t *testing.T) {
 	b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 	const wait = 150 * time.Millisecond
 	var subs []<-chan *message.Message
-	for range 2 { // the second would get what the first seems to have lost
+	for range 2 { // the second would receive a message that was delivered again
 		c, err := b.Subscriber(natslog.SubscriberConfig{Durable: "slow", AckWait: wait, MaxAckPending: 2}).
 			Subscribe(t.Context(), events.RequestFilter(b.Host()))
 		check(t, err)
@@ -208,15 +208,15 @@ func TestALongHandlerKeepsItsMessage(t *testing.T) {
 	}
 	select {
 	case <-subs[0]:
-		t.Error("it was delivered a second time")
+		t.Error("it was delivered again")
 	case <-subs[1]:
-		t.Error("it was delivered a second time")
+		t.Error("it was delivered again")
 	case <-time.After(5 * wait):
 	}
 	held.Ack()
 }
 
-func TestWhatIsNoEventIsGivenUp(t *testing.T) {
+func TestSubscribeDiscardsInvalidMessages(t *testing.T) {
 	b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 	_, err := b.JetStream().Publish(t.Context(), "cortex.req."+string(b.Host())+".junk.x", []byte("junk"))
 	check(t, err)
@@ -224,18 +224,18 @@ func TestWhatIsNoEventIsGivenUp(t *testing.T) {
 	c, _ := subscribe(t, b, events.RequestFilter(b.Host()))
 	m := next(t, c)
 	if m.UUID != string(e.ID) {
-		t.Errorf("%q came", m.Payload)
+		t.Errorf("%q was delivered", m.Payload)
 	}
 	m.Ack()
 }
 
-func TestAWrongNameOrTopicIsRefused(t *testing.T) {
+func TestSubscribeRefusesInvalidNameOrTopic(t *testing.T) {
 	b := open(t, natslog.Config{Dir: t.TempDir(), Create: true})
 	for name, topic := range map[string]string{
 		"": events.RequestFilter(b.Host()), "a.b": events.RequestFilter(b.Host()), "ok": "cortex.tmp.>", "also ok": ">",
 	} {
 		if _, err := b.Subscriber(natslog.SubscriberConfig{Durable: name}).Subscribe(t.Context(), topic); err == nil {
-			t.Errorf("%q subscribes to %s", name, topic)
+			t.Errorf("%q can subscribe to %s", name, topic)
 		}
 	}
 }

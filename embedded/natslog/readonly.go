@@ -9,19 +9,22 @@ import (
 	"cortex/events"
 )
 
-// ReadOnlyLog are a store as it lies on disk, or with a cluster: read without a lock, and
-// nothing is written. A daemon may be appending meanwhile.
+// ReadOnlyLog reads a store's events from its files, or from a cluster. It takes no lock
+// and writes nothing. A daemon may append to the store at the same time.
 type ReadOnlyLog struct {
 	cfg      Config
 	manifest manifest
 }
 
-// OpenReadOnly looks at the store in a state directory. It fails with ErrNotFound
-// when there is none and ErrCorrupt when it is not one that could be read.
-// With a cluster that keeps the log, nothing is asked of it yet.
+// OpenReadOnly opens the store in a state directory. It fails with ErrNotFound when
+// there is none, and with ErrCorrupt when its manifest or description is damaged. It does
+// not connect to a cluster; Records does.
 func OpenReadOnly(dir string, c *ClusterConfig) (*ReadOnlyLog, error) {
 	cfg := Config{Dir: dir, Cluster: c}
 	cfg.setDefaults()
+	if err := cfg.openFiles(); err != nil {
+		return nil, err
+	}
 	m, err := inspectDir(cfg)
 	if err != nil {
 		return nil, err
@@ -29,31 +32,31 @@ func OpenReadOnly(dir string, c *ClusterConfig) (*ReadOnlyLog, error) {
 	if m.Cluster {
 		return &ReadOnlyLog{cfg: cfg, manifest: *m}, nil
 	}
-	if err := checkStreamMeta(cfg, *m, FactsStream); err != nil {
+	if err := checkDescription(cfg, *m, FactsStream); err != nil {
 		return nil, err
 	}
 	return &ReadOnlyLog{cfg: cfg, manifest: *m}, nil
 }
 
-// Host is whose log it is.
+// Host returns the host whose log it is.
 func (f *ReadOnlyLog) Host() events.HostID { return f.manifest.Host }
 
-// ManifestPosition is the position of the newest event that the manifest knew when the
-// files were opened: at least so many must be there.
+// ManifestPosition returns the position of the newest event in the manifest, as of
+// OpenReadOnly. The log must have at least as many events.
 func (f *ReadOnlyLog) ManifestPosition() events.Position { return f.manifest.Head.Position }
 
-// Records gives every event from the first, checked by itself and as it follows
-// the one before it. The first fault ends them, as ErrCorrupt; so does an end
-// before what the manifest knew. A last record that is only partly there is one
-// that is being written, or was when the power went, and is no fault.
+// Records yields every event from the first. It checks each event and its link to the
+// event before it. It stops with ErrCorrupt at the first fault, and also when the log ends
+// before the event in the manifest. An incomplete last record is not a fault: the server
+// may be writing it, or a power failure interrupted the write.
 func (f *ReadOnlyLog) Records() iter.Seq2[events.Record, error] {
 	if f.manifest.Cluster {
 		return f.clusterRecords
 	}
 	return func(yield func(events.Record, error) bool) {
-		blocks, err := listBlocks(f.cfg)
+		blocks, err := factBlocks(f.cfg)
 		if err == nil && len(blocks) == 0 {
-			err = corruptError(f.cfg.streamDir(FactsStream), errors.New("the log is empty"))
+			err = corruptError(f.cfg.files.Stream(FactsStream).Dir(), errors.New("the log is empty"))
 		}
 		if err != nil {
 			yield(events.Record{}, err)
@@ -61,19 +64,19 @@ func (f *ReadOnlyLog) Records() iter.Seq2[events.Record, error] {
 		}
 		c := chainVerifier{host: f.manifest.Host, manifest: f.manifest.Head}
 		for i, b := range blocks {
-			enough := false
+			stopped := false
 			c.visit = func(r events.Record) bool {
 				if c.first == 1 {
-					enough = !yield(r, nil)
+					stopped = !yield(r, nil)
 				}
-				return c.first == 1 && !enough
+				return c.first == 1 && !stopped
 			}
 			err := c.verifyBlock(b, i == len(blocks)-1)
-			if enough {
+			if stopped {
 				return
 			}
 			if err == nil && i == 0 && c.first != 1 {
-				err = corruptError(b.path, fmt.Errorf("the log begins at event %d", c.first))
+				err = corruptError(b.Path, fmt.Errorf("the log begins at event %d", c.first))
 			}
 			if err != nil {
 				yield(events.Record{}, err)
@@ -86,7 +89,7 @@ func (f *ReadOnlyLog) Records() iter.Seq2[events.Record, error] {
 	}
 }
 
-// clusterRecords gives what a cluster has, like [ReadOnlyLog.Records].
+// clusterRecords is [ReadOnlyLog.Records] with a cluster.
 func (f *ReadOnlyLog) clusterRecords(yield func(events.Record, error) bool) {
 	ctx := context.Background()
 	e, err := dialCluster(f.cfg, f.manifest.Host)

@@ -12,11 +12,10 @@ import (
 	"cortex/events/logtest"
 )
 
-// TestFollowersMissNothingAtTheEdgeOfTheTail follows from before, at and behind the
-// oldest record that the log has in memory, for a tail that is bounded by its
-// number of records and for one that is bounded by their bytes.
-func TestFollowersMissNothingAtTheEdgeOfTheTail(t *testing.T) {
-	for name, tc := range map[string]struct{ events, bytes, keeps int }{
+// TestFollowAroundTheOldestRecentRecord follows from before, at and after the oldest record in
+// memory, once with the limit of records and once with the limit of bytes.
+func TestFollowAroundTheOldestRecentRecord(t *testing.T) {
+	for name, tc := range map[string]struct{ events, bytes, inMemory int }{
 		"many small events": {560, 10, 512},
 		"few large events":  {12, 200 << 10, 5},
 	} {
@@ -27,20 +26,20 @@ func TestFollowersMissNothingAtTheEdgeOfTheTail(t *testing.T) {
 				logtest.Append(t, b.Log(), s, &events.StepSucceeded{Index: i, Output: strings.Repeat("x", tc.bytes)})
 			}
 			want := logtest.ReadAll(t, b.Log(), events.Query{})
-			if got := b.TailLength(); got != tc.keeps {
-				t.Errorf("%d records are in memory, not %d", got, tc.keeps)
+			if got := b.RecentLength(); got != tc.inMemory {
+				t.Errorf("%d records are in memory, want %d", got, tc.inMemory)
 			}
-			edge := len(want) - tc.keeps
+			edge := len(want) - tc.inMemory
 			for _, after := range []int{0, edge - 1, edge, edge + 1, len(want) - 1} {
 				if !reflect.DeepEqual(want[after:], follow(t, b.Log(), after, len(want)-after)) {
-					t.Errorf("after %d it is not what is read", after)
+					t.Errorf("after %d, Follow and Read differ", after)
 				}
 			}
 		})
 	}
 }
 
-// syncNewBlocks gives the n records behind a position.
+// follow returns the n records after a position.
 func follow(t *testing.T, l events.Log, after, n int) (out []events.Record) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

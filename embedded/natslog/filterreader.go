@@ -16,16 +16,17 @@ import (
 // filterReader reads the records that match one filter, batch after batch.
 type filterReader struct {
 	log    *factLog
-	filter string // "" is everything
+	filter string // "" matches every record
 	next   events.Position
 	end    events.Position
 
 	buf     []events.Record
-	prev    events.Link // of the last record given, when there is no filter
-	pending uint64      // how many more match, as the server said last
+	prev    events.Link // the last record read, when there is no filter
+	pending uint64      // how many more records match, from the server's last answer
 }
 
-// fill makes sure that there is a record, unless there are no more.
+// fill reads the next batch when the buffer is empty. It leaves the buffer empty when
+// no more records match.
 func (s *filterReader) fill(ctx context.Context) error {
 	if len(s.buf) > 0 || s.next > s.end {
 		return nil
@@ -36,9 +37,9 @@ func (s *filterReader) fill(ctx context.Context) error {
 	if s.log.engine.cluster != nil {
 		return s.fillFromCluster(ctx)
 	}
-	whole := s.next == 1
+	fromStart := s.next == 1
 	got, err := s.fetchBatch(ctx)
-	if err == nil && got == 0 && s.filter != "" && whole {
+	if err == nil && got == 0 && s.filter != "" && fromStart {
 		got, err = s.confirmEmpty(ctx)
 	}
 	if err != nil {
@@ -47,16 +48,16 @@ func (s *filterReader) fill(ctx context.Context) error {
 	if got == 0 && (s.filter == "" || s.pending > 0) {
 		return s.log.unreadableEvent(s.next)
 	}
-	if s.filter != "" && (got == 0 || s.pending == 0) { // nothing matches behind here
+	if s.filter != "" && (got == 0 || s.pending == 0) { // no later record matches
 		s.next = s.end + 1
 	}
 	return nil
 }
 
-// fillFromCluster is fill where several servers have the stream. Any of them gives a
-// batch, perhaps one that does not have everything yet; what it does not give, the
-// leader is asked for. So what matches a filter is asked of the leader alone: a batch
-// that ends early could not be told from one that is complete.
+// fillFromCluster is fill with a cluster. Any server can answer a batch request, also
+// one that does not have every record yet, so an empty batch is confirmed with the
+// leader. With a filter only the leader is asked, because an incomplete batch looks like
+// a complete one.
 func (s *filterReader) fillFromCluster(ctx context.Context) error {
 	if s.filter == "" {
 		if err := s.log.engine.withRetry(ctx, func() error {
@@ -70,7 +71,7 @@ func (s *filterReader) fillFromCluster(ctx context.Context) error {
 	switch {
 	case errors.Is(err, errNoMessage) && s.filter == "":
 		return s.log.unreadableEvent(s.next)
-	case errors.Is(err, errNoMessage): // nothing matches behind here
+	case errors.Is(err, errNoMessage): // no later record matches
 		s.next = s.end + 1
 		return nil
 	case err != nil:
@@ -79,26 +80,27 @@ func (s *filterReader) fillFromCluster(ctx context.Context) error {
 	return s.decodeInto(msg)
 }
 
-// confirmEmpty makes sure that no record matches at all: to the server, what it
-// cannot read is the same as what is not there, but it knows how many it had.
+// confirmEmpty checks that no record matches. The server skips a record that it cannot
+// read, but it still counts the record.
 func (s *filterReader) confirmEmpty(ctx context.Context) (int, error) {
 	info, err := s.log.engine.facts.Info(ctx, jetstream.WithSubjectFilter(s.filter))
 	if err != nil {
 		return 0, &events.Error{Op: "natslog.Read", Kind: events.ErrUnavailable, Subject: s.filter, Err: err}
 	}
 	for subject, n := range info.State.Subjects {
-		got, err := s.fetchBatch(ctx) // it may have been appended just now
+		got, err := s.fetchBatch(ctx) // the record may be new
 		if err != nil || got > 0 {
 			return got, err
 		}
-		err = corruptError(subject, fmt.Errorf("%d of its events were stored and cannot be read back", n))
+		err = corruptError(subject, fmt.Errorf("%d events were stored, but the NATS server does not return them", n))
 		s.log.markReadOnly(err)
 		return 0, err
 	}
 	return 0, nil
 }
 
-// fetchBatch asks for the next records and decodes them as they come.
+// fetchBatch requests the next records, decodes them into the buffer, and returns their
+// number.
 func (s *filterReader) fetchBatch(ctx context.Context) (int, error) {
 	fail := func(err error) (int, error) {
 		return 0, &events.Error{Op: "natslog.Read", Kind: events.ErrUnavailable, Subject: fmt.Sprintf("event %d", s.next), Err: err}
@@ -143,7 +145,7 @@ func (s *filterReader) fetchBatch(ctx context.Context) (int, error) {
 	}
 }
 
-// batchSize is how many records to ask for.
+// batchSize returns how many records the next batch requests.
 func (s *filterReader) batchSize() int {
 	if s.filter == "" {
 		return min(batchRecords, int(s.end-s.next)+1) //nolint:gosec // bounded by batchRecords

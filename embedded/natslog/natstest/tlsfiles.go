@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// newTLSFiles makes an authority, and a certificate that serves servers and clients.
+// newTLSFiles creates an authority and a certificate for servers and clients.
 func newTLSFiles(t testing.TB, dir string) tlsFiles {
 	t.Helper()
 	caKey, ca := certificate(t, nil, nil)
@@ -38,7 +38,7 @@ func newTLSFiles(t testing.TB, dir string) tlsFiles {
 	return p
 }
 
-// certificate makes one that parent signs, or an authority's own without parent.
+// certificate returns a certificate that parent signs, or without parent one of an authority.
 func certificate(t testing.TB, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*ecdsa.PrivateKey, *x509.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -16,29 +16,28 @@ import (
 	"cortex/events"
 )
 
-// pullAhead is how many messages are asked for beyond those that may come: what
-// comes is limited by MaxAckPending alone. Asking one by one would stall, for the
-// client does not ask while its last request is still being sent, and a message
-// can be there, handled and acknowledged before that.
+// pullAhead is how many messages a pull requests beyond MaxAckPending, which limits how
+// many are delivered. With 0 the client would stall: it sends no new pull while the last
+// one is being sent, and by then the message may be acknowledged already.
 const pullAhead = 64
 
 // SubscriberConfig tunes one durable subscription.
 type SubscriberConfig struct {
-	// Durable names the subscription; under this name the broker remembers what
-	// was acknowledged. Letters, digits, - and _ only.
+	// Durable is the name of the subscription. The server stores under it which
+	// messages were acknowledged. Letters, digits, - and _ only.
 	Durable string
-	// AckWait is how long a message may go without a sign of life. A message
-	// being handled gives one every third of it by itself.
+	// AckWait is when the server delivers an unacknowledged message again. While a
+	// message is handled, the subscription extends it every third of this time.
 	AckWait time.Duration
-	// MaxAckPending is how many messages may be unacknowledged over all
-	// subscribers of the name. 1, the default, keeps the order strictly, also
-	// across restarts and several subscribers.
+	// MaxAckPending is how many messages may be unacknowledged in all subscribers of
+	// the name together. 1, the default, keeps the order strictly, also across
+	// restarts and with several subscribers.
 	MaxAckPending int
-	// MaxNackPause is the longest pause before a refused message is given again;
-	// pauses double from a hundredth of it.
+	// MaxNackPause is the longest pause before a nacked message is delivered again.
+	// The pauses start at a hundredth of it and double.
 	MaxNackPause time.Duration
-	// CloseTimeout is how long Close waits for the message being handled, whose
-	// context it has ended.
+	// CloseTimeout is how long Close waits for the message being handled. Its context
+	// is cancelled before.
 	CloseTimeout time.Duration
 }
 
@@ -59,25 +58,24 @@ func (c *SubscriberConfig) setDefaults() {
 
 func (c *SubscriberConfig) validate() error {
 	if c.Durable == "" || strings.ContainsAny(c.Durable, ".*> \t\r\n/\\") {
-		return &events.Error{Op: "natslog.Subscribe", Kind: events.ErrInternal, Subject: c.Durable, Err: errors.New("not a name for a subscription")}
+		return &events.Error{Op: "natslog.Subscribe", Kind: events.ErrInternal, Subject: c.Durable, Err: errors.New("invalid name of a subscription")}
 	}
 	return nil
 }
 
-// Subscriber gives messages at least once, in order, the next only when the one
-// before was acknowledged; one that is refused comes again before any other. A
-// subscription goes on where its name stopped, also after a crash. The topic is
-// a NATS filter (see events.RequestFilter, events.KindFilter).
+// Subscriber returns a subscriber that delivers messages at least once and in order. It
+// delivers the next message when the one before was acknowledged, and a nacked message
+// before any other. A subscription resumes where its name stopped, also after a crash.
+// The topic is a NATS filter (see events.RequestFilter, events.KindFilter).
 //
-// The UUID of a message is the event's id. Its metadata hold the event's
-// headers, and:
+// The UUID of a message is the event's id. Its metadata are the event's headers and:
 //
-//	cortex-stream     the stream it came from
-//	cortex-position   its place in that stream
-//	cortex-delivered  how often it was delivered, from 1
+//	cortex-stream     the stream of the message
+//	cortex-position   its position in that stream
+//	cortex-delivered  the number of this delivery, from 1
 //
-// A message that is not an event of ours cannot be handled by anyone: it is
-// logged and given up.
+// A message that is not an event of this host is logged and discarded, because no handler
+// can process it.
 func (b *Broker) Subscriber(cfg SubscriberConfig) message.Subscriber {
 	return b.subscriber(cfg, func(_ context.Context, topic string) (jetstream.Stream, error) {
 		return b.engine.streamOf(topic)
@@ -92,7 +90,7 @@ func (b *Broker) subscriber(cfg SubscriberConfig, streams streamFinder) *subscri
 	return s
 }
 
-// subscriber is a [message.Subscriber]; each Subscribe makes a subscription.
+// subscriber is a [message.Subscriber]. Each call of Subscribe starts a subscription.
 type subscriber struct {
 	broker     *Broker
 	cfg        SubscriberConfig
@@ -108,8 +106,8 @@ var (
 	_ message.SubscribeInitializer = (*subscriber)(nil)
 )
 
-// Subscribe implements [message.Subscriber]. The channel is closed when ctx is
-// done or the subscriber is closed.
+// Subscribe implements [message.Subscriber]. The channel is closed when ctx is done or
+// the subscriber is closed.
 func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	if err := s.cfg.validate(); err != nil {
 		return nil, err
@@ -154,8 +152,8 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	return sub.out, nil
 }
 
-// SubscribeInitialize implements [message.SubscribeInitializer]: from now on the
-// name's messages are remembered.
+// SubscribeInitialize implements [message.SubscribeInitializer]. It creates the durable
+// consumer.
 func (s *subscriber) SubscribeInitialize(topic string) error {
 	if err := s.cfg.validate(); err != nil {
 		return err
@@ -166,10 +164,10 @@ func (s *subscriber) SubscribeInitialize(topic string) error {
 	return err
 }
 
-// consumer makes or finds the durable consumer of the name. Messages that a
-// process before us, or a subscription before this one, left unacknowledged
-// would come only after their AckWait and then out of order; so the first
-// subscriber of a name lets the consumer begin at the oldest of them.
+// consumer returns the durable consumer of the name and creates it if necessary. A
+// previous process or subscription may have left messages unacknowledged. The server would
+// deliver them after AckWait and out of order. Therefore the first subscriber of a name
+// resets the consumer to the oldest of them.
 func (s *subscriber) consumer(ctx context.Context, topic string) (jetstream.Consumer, string, error) {
 	stream, err := s.findStream(ctx, topic)
 	if err != nil {
@@ -194,7 +192,7 @@ func (s *subscriber) consumer(ctx context.Context, topic string) (jetstream.Cons
 	}
 	if cons.CachedInfo().NumAckPending > 0 && !s.broker.isActive(name+"/"+s.cfg.Durable) {
 		if _, err := stream.ResetConsumer(ctx, s.cfg.Durable); err != nil {
-			return fail(fmt.Errorf("begin at the oldest unacknowledged message: %w", err))
+			return fail(fmt.Errorf("reset the consumer to the oldest unacknowledged message: %w", err))
 		}
 	}
 	return cons, name, nil
@@ -208,7 +206,7 @@ func (s *subscriber) remove(sub *subscription) {
 	close(sub.done)
 }
 
-// Close implements [message.Subscriber]: it ends every subscription and waits.
+// Close implements [message.Subscriber]. It ends every subscription and waits for them.
 func (s *subscriber) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -216,44 +214,4 @@ func (s *subscriber) Close() error {
 	s.mu.Unlock()
 	cancelAll(open)
 	return nil
-}
-
-// track, untrack and active know which subscriptions are running.
-func (b *Broker) track(sub *subscription) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.subs[sub] = struct{}{}
-}
-
-func (b *Broker) untrack(sub *subscription) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.subs, sub)
-}
-
-// isActive wants b.mu held.
-func (b *Broker) isActive(key string) bool {
-	for sub := range b.subs {
-		if sub.key == key {
-			return true
-		}
-	}
-	return false
-}
-
-func (b *Broker) closeSubscriptions() {
-	b.mu.Lock()
-	open := slices.Collect(maps.Keys(b.subs))
-	b.mu.Unlock()
-	cancelAll(open)
-}
-
-// cancelAll cancels subscriptions and waits until they have ended.
-func cancelAll(open []*subscription) {
-	for _, sub := range open {
-		sub.cancel()
-	}
-	for _, sub := range open {
-		<-sub.done
-	}
 }

@@ -26,6 +26,7 @@
 //	undo               consumer: compensator-succeeded, compensator-interrupted; library of planner
 //	recovery           service: runs before the router starts, and before each transaction
 //	external           service: reads the spool of the hooks, which write while no daemon runs
+//	limiter            service: applies limits; intake calls it for requests, and it watches the limited groups
 //	hwsnapshot         service: runs at start and before some plans; intake calls it for requests
 //	retention          service: runs when root asks, and between transactions
 //	treehead           service: signs the log in order; the file of heads is its checkpoint

@@ -48,7 +48,7 @@ func TestRequestDeliveredAgainRecordsOnce(t *testing.T) {
 		events.KindHardwareSnapshotRequested: func(*pipeline) (events.TransactionID, events.Request) {
 			return "", &events.HardwareSnapshotRequest{}
 		},
-		events.KindLimitsRequested: nil, // TestLimitsRequestDeliveredAgain
+		events.KindLimitsRequested: nil, // TestAppliedIsRecordedAfterTheEffectAndOnce
 	}
 	for _, k := range events.RequestKinds() {
 		row, ok := rows[k]

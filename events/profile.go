@@ -34,15 +34,14 @@ type LimitProfile struct {
 	Limits
 }
 
-// LimitProfileSet records that a profile has these limits from now on. Appended by the
-// limiter.
+// LimitProfileSet records that a profile has these limits.
 type LimitProfileSet struct {
 	LimitProfile
 }
 
 // LimitsApplied records that a group of processes is under limits, and which of
-// them the machine enforces. Appended by the limiter once the limits are in effect and
-// before the limited program starts.
+// them the machine enforces. It is appended once the
+// limits are in effect and before the limited program starts.
 type LimitsApplied struct {
 	Unit    string        `json:"unit"` // the group's name, unlike every other
 	Profile string        `json:"profile"`
@@ -64,8 +63,8 @@ type LimitEffect struct {
 	Before   string `json:"before,omitempty"` // the value before, which a revert restores
 }
 
-// LimitsReverted records that limits are gone. Appended by the limiter when it reverted
-// them on request, or when it found the group ended.
+// LimitsReverted records that limits are gone. It is appended after a revert on request, or
+// when the limiter finds that the group has ended.
 type LimitsReverted struct {
 	Unit   string     `json:"unit"`
 	Reason string     `json:"reason"`              // ended, asked or unattended, see the constants
@@ -81,7 +80,7 @@ const (
 )
 
 // LimitsRefused records that a request about limits was refused. No limits of it are in
-// effect. Appended by the limiter.
+// effect.
 type LimitsRefused struct {
 	Unit string `json:"unit,omitempty"`
 	Failure

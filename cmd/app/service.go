@@ -11,6 +11,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"os"
@@ -42,8 +43,9 @@ type Service struct {
 	// Note receives a message for the user that is not part of a result.
 	Note func(message string)
 
-	client   *client.Client
-	embedded *embeddedDaemon
+	client       *client.Client
+	embedded     *embeddedDaemon
+	versionNoted bool // a daemon of another version was noted
 }
 
 // Engine is what only a program that links the broker can do. Where it is empty,
@@ -120,6 +122,10 @@ func (s *Service) Connect(ctx context.Context) (*client.Client, api.Ping, error)
 	p, err := c.EnsureRunning(ctx)
 	for _, note := range p.StartupNotes {
 		s.Note("note: " + note)
+	}
+	if err == nil && p.Build != s.Build && !s.versionNoted {
+		s.versionNoted = true
+		s.Note(fmt.Sprintf("note: the daemon is version %s, this command is version %s; to restart the daemon: cortex daemon stop", p.Build, s.Build))
 	}
 	return c, p, err
 }

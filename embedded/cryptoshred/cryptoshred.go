@@ -49,7 +49,7 @@ func (k Keys) Seal(uid int, id events.ID, text string) (events.Sealed, error) {
 	if err := id.Validate(); err != nil {
 		return events.Sealed{}, err
 	}
-	if err := os.MkdirAll(k.userDir(uid), 0o755); err != nil { //nolint:gosec // the keys inside have mode 0400
+	if err := os.MkdirAll(k.userDir(uid), 0o755); err != nil { // the keys inside have mode 0400
 		return events.Sealed{}, err
 	}
 	have, err := os.ReadDir(k.userDir(uid))
@@ -76,17 +76,13 @@ func (k Keys) Seal(uid int, id events.ID, text string) (events.Sealed, error) {
 	return events.Sealed{Key: id, Nonce: nonce, Text: aead.Seal(nil, nonce, []byte(text), additionalData(uid, id))}, nil
 }
 
-// writeKey writes a key to its file and syncs it.
+// writeKey writes a key to its file and syncs it. It fails when the file exists.
 func (k Keys) writeKey(uid int, id events.ID, key []byte) error {
-	f, err := os.OpenFile(k.keyPath(uid, id), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o400)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(key)
+	o := atomicfile.Options{Mode: 0o400, NoReplace: true}
 	if uid != os.Geteuid() {
-		err = errors.Join(err, f.Chown(uid, -1))
+		o.Owner = &atomicfile.Owner{UID: uid, GID: -1}
 	}
-	return errors.Join(err, f.Sync(), f.Close(), atomicfile.Sync(k.userDir(uid)), atomicfile.Sync(k.dir))
+	return errors.Join(atomicfile.Write(k.keyPath(uid, id), key, o), atomicfile.Sync(k.dir))
 }
 
 // Unseal decrypts a text. ok is false when the key was destroyed or is not readable for

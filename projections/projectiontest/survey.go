@@ -52,5 +52,7 @@ func (w *historyGenerator) limits() {
 	})
 	if w.chance(60) {
 		w.appendMachineFact(&events.LimitsReverted{Unit: unit, Reason: "ended", Exit: w.choose(3), Usage: events.UnknownUsage})
+	} else if w.chance(20) {
+		w.appendMachineFact(&events.LimitsRefused{Unit: unit, Failure: events.Failure{Kind: events.ErrNotFound, Message: "no such process"}})
 	}
 }

@@ -2,13 +2,11 @@
 SHELL := /bin/bash
 GO    ?= go
 TOOL  := $(GO) tool -modfile=tools.mod
-# The version that .golangci.yml is written for.
-GOLANGCI_VERSION := 2.15.0
 # Packages that the test bed needs; missing ones are installed.
 DEPS  := mmdebstrap tmux strace
 
 .DEFAULT_GOAL := help
-.PHONY: help build man install deps test short lint golangci-version arm64 fmt bench peers fuzz audit-bits undo-fuzz cache-report resolver-report stress crash llama undo-table uml hardware-bench clean
+.PHONY: help build man install deps test short lint arm64 fmt bench peers fuzz audit-bits undo-fuzz cache-report resolver-report stress crash llama undo-table uml hardware-bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -33,16 +31,11 @@ test: deps ## run every test with the race detector, against real apt in an isol
 short: ## run the tests that need no root and no test bed
 	$(GO) test -short ./...
 
-lint: ## format, vet with every build tag, staticcheck, dead code, and golangci-lint where it is installed
+lint: ## format, vet with every build tag, staticcheck, dead code
 	@out=$$($(TOOL) gofumpt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted (make fmt):"; echo "$$out"; exit 1; fi
 	$(GO) vet ./... && $(GO) vet -tags peers,uml,llamacpp,ghw ./... && $(GO) vet -tags noengine ./cmd/cortex && $(GO) -C cmd/stress/watermill vet ./...
 	$(TOOL) staticcheck ./...
 	.ci/deadcode
-	@found=$$(golangci-lint version --short 2>/dev/null || echo none); \
-	if [ "$$found" = $(GOLANGCI_VERSION) ]; then golangci-lint run; else echo "golangci-lint $(GOLANGCI_VERSION) is not installed (found: $$found); skipped"; fi
-
-golangci-version: ## print the version of golangci-lint that 'make lint' uses
-	@echo $(GOLANGCI_VERSION)
 
 arm64: ## vet everything and build both programs for arm64
 	GOARCH=arm64 $(GO) vet ./...
@@ -122,9 +115,10 @@ deb-check: ## build the package twice and compare; run lintian and systemd-analy
 deb-test: deb deps ## install, upgrade, remove and purge the package with real apt, without systemd (as root)
 	CORTEX_TESTBED=require CORTEX_DEB=$(abspath $(DEB)) $(GO) test -count 1 -timeout 10m -run '^TestThePackage' ./cmd/cortex
 
-# The package of an earlier commit is built from an archive of it, so that the tree stays.
+# The default of OLD is the commit before the packages were moved. Its package is built from
+# an archive, so the working tree does not change.
 OLD ?= b5312a1
-deb-upgrade: deb deps ## upgrade the package of the commit OLD to this one while transactions run (as root)
+deb-upgrade: deb deps ## upgrade the package of the commit OLD while transactions run (as root)
 	rm -rf dist/old && mkdir -p dist/old && git archive $(OLD) | tar -x -C dist/old
 	$(MAKE) -C dist/old deb DEB_VERSION=0.0.1 SOURCE_DATE_EPOCH=$(DEB_EPOCH)
 	CORTEX_TESTBED=require CORTEX_OLD_DEB=$(abspath dist/old/dist/cortex_0.0.1-1_$(DEB_ARCH).deb) CORTEX_DEB=$(abspath $(DEB)) $(GO) test -count 1 -timeout 10m -v -run '^Test(PackageUpgradeWhile|CommandAndDaemonOf)' ./cmd/cortex

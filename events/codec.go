@@ -13,7 +13,7 @@ import (
 
 // Decode returns the fact that an event carries, in the latest version of its kind.
 // A reader is tolerant: it ignores unknown fields, and a kind or version that is not
-// in the registry is an [*Unknown]. The error is ErrCorrupt when the data cannot be
+// in the registry is an [*UnknownFact]. The error is ErrCorrupt when the data cannot be
 // the kind's.
 func Decode(e Event) (Fact, error) {
 	f, _, err := standardRegistry().decode(e)

@@ -164,11 +164,11 @@ func TestEnvelopeRoundTrips(t *testing.T) {
 func TestDecodeIsTolerantAndDecodeStrictIsNot(t *testing.T) {
 	const corrupt = "corrupt"
 	for name, tc := range map[string]struct{ kind, data, decoded string }{
-		"unknown kind":          {"transaction.exploded.v1", `{}`, "*events.Unknown"},
-		"unknown version":       {"transaction.cancelled.v2", `{"why":"x"}`, "*events.Unknown"},
+		"unknown kind":          {"transaction.exploded.v1", `{}`, "*events.UnknownFact"},
+		"unknown version":       {"transaction.cancelled.v2", `{"why":"x"}`, "*events.UnknownFact"},
 		"unknown field":         {"transaction.cancelled.v1", `{"reason":"x","extra":1}`, "*events.Cancelled"},
 		"unknown nested field":  {"transaction.denied.v1", `{"rule":"r","message":"m","more":{"a":[1]}}`, "*events.Denied"},
-		"request as a fact":     {"approve.requested.v1", `{"plan_id":"0123456789ab","how":"x"}`, "*events.Unknown"},
+		"request as a fact":     {"approve.requested.v1", `{"plan_id":"0123456789ab","how":"x"}`, "*events.UnknownFact"},
 		"kind without version":  {"transaction.cancelled", `{}`, corrupt},
 		"kind without a noun":   {"cancelled.v1", `{}`, corrupt},
 		"version 0":             {"transaction.exploded.v0", `{}`, corrupt},

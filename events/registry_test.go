@@ -30,10 +30,10 @@ func typeOf(e events.KindEntry) reflect.Type {
 	return reflect.TypeOf(e.Fact()).Elem()
 }
 
-// TestRegistryHasEveryType: each type that is a fact or a request has a line. Unknown
+// TestRegistryHasEveryType: each type that is a fact or a request has a line. UnknownFact
 // is the one fact without a kind of its own.
 func TestRegistryHasEveryType(t *testing.T) {
-	lines := map[string]bool{"Unknown": true}
+	lines := map[string]bool{"UnknownFact": true}
 	for _, e := range events.Registry() {
 		if e.Upcast == nil {
 			lines[typeOf(e).Name()] = true

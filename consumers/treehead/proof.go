@@ -5,7 +5,7 @@ import "cortex/events"
 // Proof is an event with the path from it to a signed head: the JSON that
 // docs/examples/verify-proof checks. The hash of the event covers, in this order, prev,
 // position, the length and value of each field, and the SHA-256 of data; see
-// events.Chain.
+// events.ChainHash.
 type Proof struct {
 	Version  int                 `json:"version"`
 	Position events.Position     `json:"position"`

@@ -49,7 +49,7 @@ func (k Keys) Seal(uid int, id events.ID, text string) (events.Sealed, error) {
 	if err := id.Validate(); err != nil {
 		return events.Sealed{}, err
 	}
-	if err := os.MkdirAll(k.userDir(uid), 0o755); err != nil { //nolint:gosec // the keys inside have mode 0400
+	if err := os.MkdirAll(k.userDir(uid), 0o755); err != nil { // the keys inside have mode 0400
 		return events.Sealed{}, err
 	}
 	have, err := os.ReadDir(k.userDir(uid))

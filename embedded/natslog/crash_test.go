@@ -65,7 +65,7 @@ type process struct {
 
 func child(t *testing.T, mode, dir string) *process {
 	t.Helper()
-	cmd := exec.Command(os.Args[0]) //nolint:gosec // this binary
+	cmd := exec.Command(os.Args[0]) // this binary
 	cmd.Env = append(os.Environ(), childVariable+"="+mode, "DIR="+dir)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

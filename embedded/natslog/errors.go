@@ -83,5 +83,5 @@ func freeBytes(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, fmt.Errorf("read the free disk space: %w", err)
 	}
-	return int64(s.Bavail) * s.Bsize, nil //nolint:gosec // no disk has 2^63 blocks
+	return int64(s.Bavail) * s.Bsize, nil // no disk has 2^63 blocks
 }

@@ -148,7 +148,7 @@ func (s *filterReader) fetchBatch(ctx context.Context) (int, error) {
 // batchSize returns how many records the next batch requests.
 func (s *filterReader) batchSize() int {
 	if s.filter == "" {
-		return min(batchRecords, int(s.end-s.next)+1) //nolint:gosec // bounded by batchRecords
+		return min(batchRecords, int(s.end-s.next)+1) // bounded by batchRecords
 	}
 	return batchRecords
 }

@@ -49,7 +49,7 @@ func (b *Broker) Health(ctx context.Context) StoreHealth {
 			continue
 		}
 		*into = StreamHealth{Name: name, Messages: info.State.Msgs, Bytes: info.State.Bytes, MaxBytes: info.Config.MaxBytes}
-		if into.MaxBytes-int64(into.Bytes) < events.MaxEventBytes { //nolint:gosec // far below 2^63
+		if into.MaxBytes-int64(into.Bytes) < events.MaxEventBytes { // far below 2^63
 			problems = append(problems, &events.Error{
 				Op: "natslog.Health", Kind: events.ErrFull, Subject: name, Err: errors.New("the stream is full"),
 			})

@@ -50,7 +50,7 @@ func readManifest(dir string) (*manifest, error) {
 	path := manifestPath(dir)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil //nolint:nilnil // absence is an answer
+		return nil, nil // absence is an answer
 	}
 	if err != nil {
 		return nil, &events.Error{Op: "natslog.readManifest", Kind: events.ErrUnavailable, Subject: path, Err: err}

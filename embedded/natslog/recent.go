@@ -31,6 +31,6 @@ func (t *recentRecords) after(p events.Position) []events.Record {
 	if len(t.records) == 0 || p+1 < t.records[0].Position {
 		return nil
 	}
-	skip := int(p + 1 - t.records[0].Position) //nolint:gosec // bounded by maxRecentRecords
+	skip := int(p + 1 - t.records[0].Position) // bounded by maxRecentRecords
 	return append([]events.Record(nil), t.records[min(skip, len(t.records)):]...)
 }

@@ -37,7 +37,7 @@ func inspectDir(cfg Config) (*manifest, error) {
 	case m == nil && !cfg.Create:
 		return nil, noStoreError(cfg.Dir)
 	case m == nil:
-		return nil, nil //nolint:nilnil // no store yet
+		return nil, nil // no store yet
 	case m.Creating && cfg.Cluster == nil:
 		return nil, clearUnfinishedStore(cfg)
 	case !present && cfg.Cluster == nil:

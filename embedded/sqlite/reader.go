@@ -59,7 +59,7 @@ func mustOpenImmutable(path string) (bool, error) {
 	}
 	var disk unix.Statfs_t
 	dir := filepath.Dir(path)
-	full := unix.Statfs(dir, &disk) == nil && int64(disk.Bavail)*disk.Bsize < minFreeBytes //nolint:gosec // no disk has 2^63 blocks
+	full := unix.Statfs(dir, &disk) == nil && int64(disk.Bavail)*disk.Bsize < minFreeBytes // no disk has 2^63 blocks
 	if !full && unix.Access(dir, unix.W_OK) == nil {
 		return false, nil
 	}

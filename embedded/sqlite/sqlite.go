@@ -79,7 +79,7 @@ func createFile(path string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644) //nolint:gosec // all users may read the read models
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644) // all users may read the read models
 	if err != nil {
 		return "", err
 	}

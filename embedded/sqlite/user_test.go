@@ -36,7 +36,7 @@ func runChild(path string) int {
 // asNobody reads the file in a process of the user nobody.
 func asNobody(t *testing.T, binary, path string) string {
 	t.Helper()
-	cmd := exec.Command(binary) //nolint:gosec // this very binary
+	cmd := exec.Command(binary) // this very binary
 	cmd.Env = []string{childVariable + "=" + path}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := cmd.CombinedOutput()
@@ -50,12 +50,12 @@ func asNobody(t *testing.T, binary, path string) string {
 func public(t *testing.T) (dir, binary string) {
 	t.Helper()
 	dir = t.TempDir()
-	check(t, os.Chmod(filepath.Dir(dir), 0o755)) //nolint:gosec // so that others get to the file
-	check(t, os.Chmod(dir, 0o755))               //nolint:gosec // likewise
+	check(t, os.Chmod(filepath.Dir(dir), 0o755)) // so that others get to the file
+	check(t, os.Chmod(dir, 0o755))
 	binary = filepath.Join(dir, "reader.test")
 	self, err := os.ReadFile(os.Args[0])
 	check(t, err)
-	check(t, os.WriteFile(binary, self, 0o755)) //nolint:gosec // the user nobody runs it
+	check(t, os.WriteFile(binary, self, 0o755)) // the user nobody runs it
 	return dir, binary
 }
 

@@ -134,7 +134,7 @@ func inDir(path string, f func(root *os.Root, name string) error) error {
 	}
 	defer root.Close()
 	err = f(root, filepath.Base(path))
-	switch e := err.(type) { //nolint:errorlint // an error that fill wraps keeps its own path
+	switch e := err.(type) { // an error that fill wrapped keeps its own path
 	case *fs.PathError:
 		return &fs.PathError{Op: e.Op, Path: path, Err: e.Err}
 	case *os.LinkError:
@@ -160,7 +160,7 @@ func tempName(root *os.Root, pattern string, create func(name string) error) (st
 		return pattern, create(pattern)
 	}
 	for range attempts {
-		name := pattern[:i] + strconv.FormatUint(uint64(rand.Uint32()), 10) + pattern[i+1:] //nolint:gosec // O_EXCL keeps a guessed name out
+		name := pattern[:i] + strconv.FormatUint(uint64(rand.Uint32()), 10) + pattern[i+1:] // O_EXCL keeps a guessed name out
 		if err := create(name); !errors.Is(err, fs.ErrExist) {
 			return name, err
 		}

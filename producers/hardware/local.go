@@ -26,6 +26,6 @@ func statfs(p string) (Space, error) {
 	if err := unix.Statfs(p, &s); err != nil {
 		return Space{}, fmt.Errorf("statfs: %w", err)
 	}
-	unit := uint64(s.Frsize) //nolint:unconvert // its type differs between architectures
+	unit := uint64(s.Frsize) // its type differs between architectures
 	return Space{Total: s.Blocks * unit, Free: s.Bavail * unit, InodesFree: s.Ffree}, nil
 }

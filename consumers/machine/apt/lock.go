@@ -114,7 +114,7 @@ func (m *Machine) waitForOrphans(ctx context.Context) (waited bool, err error) {
 func (m *Machine) waitForDpkg(ctx context.Context) error {
 	program, err := os.Stat(m.hostPath(m.findProgram(dpkg)))
 	if err != nil {
-		return nil //nolint:nilerr // without the program no process runs it
+		return nil // without the program no process runs it
 	}
 	tick := time.NewTicker(lockPollInterval / 10)
 	defer tick.Stop()

@@ -82,7 +82,7 @@ func files(t testing.TB, dir string) filestore.Stream {
 // with and without data, and now and then a large one.
 func message(i int) *nats.Msg {
 	m := &nats.Msg{Subject: fmt.Sprintf("format.%d.kind", i%7), Header: nats.Header{}}
-	random := rand.New(rand.NewPCG(1, uint64(i))) //nolint:gosec // reproducible test data
+	random := rand.New(rand.NewPCG(1, uint64(i))) // reproducible test data
 	size := []int{0, 1, 300, 5000}[i%4]
 	if i%25 == 24 {
 		size = 3 << 20

@@ -95,7 +95,7 @@ func parseRecord(b []byte) (Message, error) {
 	body := b[headerBytes+subject : len(b)-checksumBytes]
 	m := Message{
 		Seq: seq, Subject: string(b[headerBytes : headerBytes+subject]), Data: body,
-		Time: int64(binary.LittleEndian.Uint64(b[12:])), //nolint:gosec // written as an int64
+		Time: int64(binary.LittleEndian.Uint64(b[12:])), // written as an int64
 	}
 	if raw&hasHeadersBit == 0 {
 		return m, nil

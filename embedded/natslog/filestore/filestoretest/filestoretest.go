@@ -24,16 +24,16 @@ func Encode(stream string, block int, m filestore.Message) []byte {
 	length := 22 + len(m.Subject) + len(m.Data) + 8
 	var headers []byte
 	if len(m.RawHeader) > 0 {
-		headers = append(binary.LittleEndian.AppendUint32(nil, uint32(len(m.RawHeader))), m.RawHeader...) //nolint:gosec // small
+		headers = append(binary.LittleEndian.AppendUint32(nil, uint32(len(m.RawHeader))), m.RawHeader...) // small
 		length += len(headers)
 		length |= 1 << 31
 	}
 	var fixed []byte
 	fixed = binary.LittleEndian.AppendUint64(fixed, m.Seq)
-	fixed = binary.LittleEndian.AppendUint64(fixed, uint64(m.Time)) //nolint:gosec // as the server does
-	out := binary.LittleEndian.AppendUint32(nil, uint32(length))    //nolint:gosec // small
+	fixed = binary.LittleEndian.AppendUint64(fixed, uint64(m.Time)) // as the server does
+	out := binary.LittleEndian.AppendUint32(nil, uint32(length))    // small
 	out = append(out, fixed...)
-	out = binary.LittleEndian.AppendUint16(out, uint16(len(m.Subject))) //nolint:gosec // small
+	out = binary.LittleEndian.AppendUint16(out, uint16(len(m.Subject))) // small
 	out = slices.Concat(out, []byte(m.Subject), headers, m.Data)
 	key := sha256.Sum256(fmt.Appendf(nil, "%s-%d", stream, block))
 	return binary.LittleEndian.AppendUint64(out, highwayhash.Sum64(slices.Concat(fixed, []byte(m.Subject), m.RawHeader, m.Data), key[:]))

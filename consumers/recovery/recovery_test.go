@@ -147,16 +147,19 @@ func TestRecoveryEndsInterruptedTransactionWithDifference(t *testing.T) {
 		"before the first step": {nil, nil, 0, "before the first step", []string{"dpkg --configure -a"}},
 		"during a step": {
 			[]events.Fact{&events.StepStarted{Op: events.OpInstall, Argv: []string{"apt-get", "install"}}, &events.SnapshotTaken{Snapshot: digest}},
-			nil, 1, "during step 1 of 2 (apt-get install)", []string{"dpkg --configure -a"},
+			nil, 1, "during step 1 of 2 (apt-get install)",
+			[]string{"dpkg --configure -a"},
 		},
 		"after a step": {
 			[]events.Fact{&events.StepStarted{Op: events.OpInstall}, &events.StepSucceeded{}},
-			nil, 0, "after step 1 of 2", []string{"dpkg --configure -a"},
+			nil, 0, "after step 1 of 2",
+			[]string{"dpkg --configure -a"},
 		},
 		"with a repair that fails": {nil, errors.New("disk is broken"), 0, "before the first step", []string{"dpkg --configure -a", "failed: disk is broken"}},
 		"with a lost snapshot": {
 			[]events.Fact{&events.StepStarted{Op: events.OpInstall}, &events.SnapshotTaken{Snapshot: events.Digest(strings.Repeat("b", 64))}},
-			nil, 0, "during step 1 of 2", []string{"dpkg --configure -a", "failed: " + strings.Repeat("b", 64)},
+			nil, 0, "during step 1 of 2",
+			[]string{"dpkg --configure -a", "failed: " + strings.Repeat("b", 64)},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

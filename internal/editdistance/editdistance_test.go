@@ -13,8 +13,16 @@ func TestWithin(t *testing.T) {
 		a, b        string
 		limit, want int
 	}{
-		{"", "", 0, 0}, {"", "ab", 2, 2}, {"cowsay", "cowsay", 2, 0}, {"cowsya", "cowsay", 2, 1}, {"cosay", "cowsay", 2, 1}, {"cowsayy", "cowsay", 2, 1},
-		{"cawsay", "cowsay", 2, 1}, {"nginx", "cowsay", 2, 3}, {"a", "abcdef", 2, 3}, {"kitten", "sitting", 9, 3},
+		{"", "", 0, 0},
+		{"", "ab", 2, 2},
+		{"cowsay", "cowsay", 2, 0},
+		{"cowsya", "cowsay", 2, 1},
+		{"cosay", "cowsay", 2, 1},
+		{"cowsayy", "cowsay", 2, 1},
+		{"cawsay", "cowsay", 2, 1},
+		{"nginx", "cowsay", 2, 3},
+		{"a", "abcdef", 2, 3},
+		{"kitten", "sitting", 9, 3},
 	} {
 		if got := editdistance.Within(tc.a, tc.b, tc.limit); got != tc.want {
 			t.Errorf("%q to %q within %d: %d, want %d", tc.a, tc.b, tc.limit, got, tc.want)

@@ -165,6 +165,7 @@ func corruptError(d events.Digest) error {
 func (v *Blobs) contentPath(d events.Digest) string {
 	return filepath.Join(v.dir, contentsDir, string(d))
 }
+
 func (v *Blobs) secretPath(d events.Digest) string {
 	return filepath.Join(v.dir, secretsDir, string(d))
 }

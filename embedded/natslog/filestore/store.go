@@ -2,7 +2,6 @@ package filestore
 
 import (
 	"bytes"
-	"cortex/internal/atomicfile"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -12,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"cortex/internal/atomicfile"
 
 	"github.com/minio/highwayhash"
 	"github.com/nats-io/nats-server/v2/server"

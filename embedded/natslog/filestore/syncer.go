@@ -1,13 +1,14 @@
 package filestore
 
 import (
-	"cortex/internal/atomicfile"
 	"errors"
 	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"cortex/internal/atomicfile"
 )
 
 // SyncError reports that the kernel could not write a file to the disk. The kernel

@@ -52,9 +52,3 @@ func (r *Reader) PositionAt(ctx context.Context, at time.Time) (p events.Positio
 	_, err = r.tables.QueryRow(ctx, `SELECT coalesce(max(ended_position), 0) FROM transactions WHERE ended_position > 0 AND ended_at <= ?`, []any{at.UnixNano()}, &p)
 	return p, err
 }
-
-// Position returns the position of the last applied event.
-func (r *Reader) Position(ctx context.Context) (p events.Position, err error) {
-	_, err = r.tables.QueryRow(ctx, `SELECT position FROM checkpoint`, nil, &p)
-	return p, err
-}

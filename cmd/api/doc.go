@@ -9,6 +9,12 @@
 //	                                       and {"heartbeat": N}
 //	GET  /v1/wait            any user      returns when the read models have reached position=N
 //	GET  /v1/status          any user      state of the daemon, the log and the read models
+//	GET  /v1/history         any user      transactions, newest first. Query: package=NAME,
+//	                                       status=STATE, since=TIME, until=TIME (RFC 3339),
+//	                                       limit=N (default 50, 0 for all)
+//	GET  /v1/history/REF     any user      one transaction; REF as in 'cortex show'
+//	GET  /v1/packages        any user      packages. Query: name=PATTERN, status=STATE, held=true,
+//	                                       mark=manual|auto, limit=N (default 0: all)
 //	GET  /v1/models          any user      state of the model providers; probe=true probes them
 //	POST /v1/memory          any user (2)  remember or forget an item about the caller
 //	POST /v1/ask             owner, root   send a question to a model; the answer is streamed

@@ -17,6 +17,8 @@ import (
 
 	"cortex/consumers/llm/router"
 	"cortex/events"
+	"cortex/projections/history"
+	"cortex/projections/packages"
 )
 
 // Limits of the server.
@@ -58,6 +60,11 @@ type Daemon interface {
 	// UpdateMemory remembers or forgets an item about who, and returns the position of
 	// the fact.
 	UpdateMemory(ctx context.Context, who events.Actor, m MemoryChange) (events.Position, error)
+	// History, Transaction and Packages answer questions about the past from the read
+	// models; ref is a number, last, last-N, the start of a UUID, or a plan id.
+	History(ctx context.Context, f history.Filter) ([]history.TransactionRow, error)
+	Transaction(ctx context.Context, ref string) (history.TransactionDetail, error)
+	Packages(ctx context.Context, f packages.Filter) ([]packages.PackageRow, error)
 	// StartupNotes returns messages about the start-up for the user.
 	StartupNotes() []string
 	// Stop makes the daemon stop when no transaction runs.
@@ -112,6 +119,9 @@ func New(b Daemon, build string, pid, uid int, logger *slog.Logger) *SocketServe
 	mux.HandleFunc("GET /v1/events", srv.guard(permRead, srv.getEvents))
 	mux.HandleFunc("GET /v1/wait", srv.guard(permRead, srv.getWait))
 	mux.HandleFunc("GET /v1/status", srv.guard(permRead, srv.getStatus))
+	mux.HandleFunc("GET /v1/history", srv.guard(permRead, srv.getHistory))
+	mux.HandleFunc("GET /v1/history/{ref}", srv.guard(permRead, srv.getTransaction))
+	mux.HandleFunc("GET /v1/packages", srv.guard(permRead, srv.getPackages))
 	mux.HandleFunc("POST /v1/replay", srv.guard(permChange, srv.postReplay))
 	mux.HandleFunc("POST /v1/collect", srv.guard(permChange, srv.postCollect))
 	mux.HandleFunc("POST /v1/ask", srv.guard(permAsk, srv.postAsk))

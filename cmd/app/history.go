@@ -2,30 +2,13 @@ package app
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"path/filepath"
 
 	"cortex/consumers/machine/apt"
 	"cortex/events"
 	"cortex/projections/history"
-	"cortex/projections/packages"
 )
-
-// History lists transactions, newest first, as they are or as they were at a position or
-// time. A machine without a log has an empty history.
-func (s *Service) History(ctx context.Context, f history.Filter, at string) ([]history.TransactionRow, error) {
-	list := []history.TransactionRow{}
-	err := s.ReadModelAt(ctx, at, history.Name, func(db *sql.DB) error {
-		found, err := history.NewReader(db).List(ctx, f)
-		list = append(list[:0], found...)
-		return err
-	})
-	if err != nil && !s.HasLog() && events.KindOf(err) != events.ErrUsage {
-		return list, nil
-	}
-	return list, err
-}
 
 // FileVersions lists the recorded changes of a configuration file. It fails with
 // ErrNotFound if there is none.
@@ -46,15 +29,6 @@ func (s *Service) FileVersions(ctx context.Context, path string) (list []history
 			Hint: "cortex watches /etc and configuration files of packages elsewhere",
 		}
 	}
-	return list, err
-}
-
-// Packages lists the packages of this machine, now or at a position or time.
-func (s *Service) Packages(ctx context.Context, f packages.Filter, at string) (list []packages.PackageRow, err error) {
-	err = s.ReadModelAt(ctx, at, packages.Name, func(db *sql.DB) (err error) {
-		list, err = packages.NewReader(db).List(ctx, f)
-		return err
-	})
 	return list, err
 }
 

@@ -49,13 +49,3 @@ func (s *Service) QueryModel(ctx context.Context, name string, ask func(*sql.DB)
 	defer db.Close()
 	return projections.WrapError(name, ask(db))
 }
-
-// ResolveTransaction returns the transaction that ref names: a number, last, last-N, the
-// start of a UUID, or a plan id.
-func (s *Service) ResolveTransaction(ctx context.Context, ref string) (t history.TransactionDetail, err error) {
-	err = s.ReadHistory(ctx, func(r *history.Reader) error {
-		t, err = r.Show(ctx, ref)
-		return err
-	})
-	return t, err
-}

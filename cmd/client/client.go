@@ -24,6 +24,7 @@ import (
 	"cortex/cmd/api"
 	"cortex/cmd/config"
 	"cortex/events"
+	"cortex/projections/history"
 )
 
 // Timeouts.
@@ -104,6 +105,26 @@ func (c *Client) WaitProjected(ctx context.Context, p events.Position) error {
 func (c *Client) Status(ctx context.Context) (api.DaemonStatus, error) {
 	var s api.DaemonStatus
 	return s, c.call(ctx, http.MethodGet, "/v1/status", nil, &s)
+}
+
+// History lists transactions, newest first; see api.HistoryReply.
+func (c *Client) History(ctx context.Context, f history.Filter) (api.HistoryReply, error) {
+	q := url.Values{"limit": {strconv.Itoa(f.Limit)}}
+	for name, value := range map[string]string{"package": string(f.Package), "status": string(f.State)} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	for name, at := range map[string]time.Time{"since": f.Since, "until": f.Until} {
+		if !at.IsZero() {
+			q.Set(name, at.Format(time.RFC3339Nano))
+		}
+	}
+	var reply api.HistoryReply
+	err := c.callWithRetry(ctx, func() error {
+		return c.call(ctx, http.MethodGet, "/v1/history?"+q.Encode(), nil, &reply)
+	})
+	return reply, err
 }
 
 // Replay rebuilds the named read model, or all of them for "". With verify it compares

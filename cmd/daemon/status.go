@@ -38,15 +38,10 @@ func (srv *server) Status(ctx context.Context) (api.DaemonStatus, error) {
 }
 
 func (srv *server) deadLetters(ctx context.Context) (list []history.HandlerDeadLetter, err error) {
-	for _, m := range srv.readModels {
-		if m.Name() != history.Name {
-			continue
-		}
-		err = m.Read(ctx, func(db *sql.DB) error {
-			list, err = history.NewReader(db).HandlerDeadLetters(ctx)
-			return err
-		})
-	}
+	err = srv.queryModel(ctx, history.Name, func(db *sql.DB) error {
+		list, err = history.NewReader(db).HandlerDeadLetters(ctx)
+		return err
+	})
 	return list, err
 }
 

@@ -11,9 +11,9 @@ import (
 	"cortex/projections/history"
 )
 
-// Attempt is one attempt to change the machine, in the flat form of an audit export. Its
+// ChangeAttempt is one attempt to change the machine, in the flat form of an audit export. Its
 // JSON form is part of 'cortex audit export --format json'.
-type Attempt struct {
+type ChangeAttempt struct {
 	Number       int                     `json:"number"`
 	ID           events.TransactionID    `json:"id"`
 	RequestedAt  time.Time               `json:"when"` // UTC
@@ -36,8 +36,8 @@ type Attempt struct {
 }
 
 // NewAttempt flattens a transaction.
-func NewAttempt(t history.TransactionRow) Attempt {
-	e := Attempt{
+func NewAttempt(t history.TransactionRow) ChangeAttempt {
+	e := ChangeAttempt{
 		Number: t.Number, ID: t.ID, RequestedAt: t.RequestedAt, User: t.Actor.User, UID: t.Actor.UID, LoginUID: t.Actor.LoginUID,
 		SudoUser: t.Actor.SudoUser, TTY: t.Actor.TTY, Program: t.Actor.Program, Verb: t.Verb, Summary: t.Summary, CommandLine: t.CommandLine,
 		Outcome: t.State, Ended: t.EndedAt, Changed: t.PackagesChanged, Compensation: t.CompensationSummary(), Plan: t.PlanID, Position: t.EndedPosition,
@@ -51,8 +51,8 @@ func NewAttempt(t history.TransactionRow) Attempt {
 	return e
 }
 
-// AttemptFilter selects attempts. Empty fields select all.
-type AttemptFilter struct {
+// ChangeAttemptFilter selects attempts. Empty fields select all.
+type ChangeAttemptFilter struct {
 	User         string // a user name, a uid, or the name of the user behind sudo
 	Pattern      string // matches the verb, the summary or the command line; * matches anything
 	Since, Until string // times as ParseTime reads them
@@ -61,7 +61,7 @@ type AttemptFilter struct {
 }
 
 // Attempts lists the attempts to change this machine, oldest first.
-func (s *Service) Attempts(ctx context.Context, f AttemptFilter) ([]Attempt, error) {
+func (s *Service) Attempts(ctx context.Context, f ChangeAttemptFilter) ([]ChangeAttempt, error) {
 	rows, err := f.rowFilter()
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (s *Service) Attempts(ctx context.Context, f AttemptFilter) ([]Attempt, err
 	if err != nil {
 		return nil, err
 	}
-	out := []Attempt{}
+	out := []ChangeAttempt{}
 	for _, t := range slices.Backward(list) {
 		if a := NewAttempt(t); f.match(a) {
 			out = append(out, a)
@@ -80,7 +80,7 @@ func (s *Service) Attempts(ctx context.Context, f AttemptFilter) ([]Attempt, err
 }
 
 // rowFilter checks the fields and returns the part that the read model selects by.
-func (f AttemptFilter) rowFilter() (out history.Filter, err error) {
+func (f ChangeAttemptFilter) rowFilter() (out history.Filter, err error) {
 	for _, o := range f.Outcomes {
 		if err := CheckState("--outcome", o); err != nil {
 			return out, err
@@ -104,7 +104,7 @@ func (f AttemptFilter) rowFilter() (out history.Filter, err error) {
 
 // match reports whether an attempt is selected by the fields that the read model does not
 // know.
-func (f AttemptFilter) match(a Attempt) bool {
+func (f ChangeAttemptFilter) match(a ChangeAttempt) bool {
 	if f.User != "" && f.User != a.User && f.User != strconv.Itoa(a.UID) && f.User != a.SudoUser {
 		return false
 	}

@@ -14,20 +14,20 @@ func TestAttemptFilterMatches(t *testing.T) {
 		Actor: events.Actor{UID: 1000, User: "ann", SudoUser: "bob"},
 	})
 	for name, tc := range map[string]struct {
-		filter AttemptFilter
+		filter ChangeAttemptFilter
 		want   bool
 	}{
-		"everything":      {AttemptFilter{}, true},
-		"the user":        {AttemptFilter{User: "ann"}, true},
-		"the uid":         {AttemptFilter{User: "1000"}, true},
-		"the sudo user":   {AttemptFilter{User: "bob"}, true},
-		"another user":    {AttemptFilter{User: "eve"}, false},
-		"the outcome":     {AttemptFilter{Outcomes: []string{"failed", "denied"}}, true},
-		"another outcome": {AttemptFilter{Outcomes: []string{"failed"}}, false},
-		"the summary":     {AttemptFilter{Pattern: "ngi*"}, true},
-		"the verb":        {AttemptFilter{Pattern: "install"}, true},
-		"the command":     {AttemptFilter{Pattern: "*install nginx"}, true},
-		"another command": {AttemptFilter{Pattern: "*apache*"}, false},
+		"everything":      {ChangeAttemptFilter{}, true},
+		"the user":        {ChangeAttemptFilter{User: "ann"}, true},
+		"the uid":         {ChangeAttemptFilter{User: "1000"}, true},
+		"the sudo user":   {ChangeAttemptFilter{User: "bob"}, true},
+		"another user":    {ChangeAttemptFilter{User: "eve"}, false},
+		"the outcome":     {ChangeAttemptFilter{Outcomes: []string{"failed", "denied"}}, true},
+		"another outcome": {ChangeAttemptFilter{Outcomes: []string{"failed"}}, false},
+		"the summary":     {ChangeAttemptFilter{Pattern: "ngi*"}, true},
+		"the verb":        {ChangeAttemptFilter{Pattern: "install"}, true},
+		"the command":     {ChangeAttemptFilter{Pattern: "*install nginx"}, true},
+		"another command": {ChangeAttemptFilter{Pattern: "*apache*"}, false},
 	} {
 		if got := tc.filter.match(a); got != tc.want {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)
@@ -36,7 +36,7 @@ func TestAttemptFilterMatches(t *testing.T) {
 }
 
 func TestInvalidFilterIsUsage(t *testing.T) {
-	for name, f := range map[string]AttemptFilter{
+	for name, f := range map[string]ChangeAttemptFilter{
 		"outcome": {Outcomes: []string{"nonsense"}},
 		"since":   {Since: "nonsense"},
 		"until":   {Until: "nonsense"},

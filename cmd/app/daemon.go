@@ -47,8 +47,8 @@ func (s *Service) StopDaemon(ctx context.Context) (wasRunning bool, err error) {
 	return true, err
 }
 
-// Status is the state of this installation. Its JSON form is 'cortex status --json'.
-type Status struct {
+// InstallationStatus is the state of this installation. Its JSON form is 'cortex status --json'.
+type InstallationStatus struct {
 	Version    int               `json:"version"`
 	Running    bool              `json:"daemon_runs"`
 	StateDir   string            `json:"state"`
@@ -58,8 +58,8 @@ type Status struct {
 }
 
 // Status returns the state of this installation. It starts no daemon.
-func (s *Service) Status(ctx context.Context) (Status, error) {
-	out := Status{Version: 1, StateDir: s.Settings.StateDir, Socket: s.Settings.Socket, HasHistory: s.HasLog()}
+func (s *Service) Status(ctx context.Context) (InstallationStatus, error) {
+	out := InstallationStatus{Version: 1, StateDir: s.Settings.StateDir, Socket: s.Settings.Socket, HasHistory: s.HasLog()}
 	d, err := s.Dial().Status(ctx)
 	switch {
 	case err == nil:

@@ -170,8 +170,8 @@ func (w *watch) verdict(ctx context.Context) (*events.Transaction, error) {
 
 // forecast estimates from the machine's own history how long the transaction takes. It
 // returns no estimate if the history cannot be read.
-func (w *watch) forecast(ctx context.Context, started time.Time) Forecast {
-	f := Forecast{Started: started, DownloadBytes: w.t.Plan.DownloadBytes}
+func (w *watch) forecast(ctx context.Context, started time.Time) Estimate {
+	f := Estimate{Started: started, DownloadBytes: w.t.Plan.DownloadBytes}
 	_ = w.service.QueryHistory(ctx, func(r *history.Reader) error {
 		x, err := r.Timing(ctx, w.t.Intent.Verb)
 		f.Expected = x.Estimate(len(w.t.Plan.Changes))

@@ -25,7 +25,7 @@ import (
 const hookTimeout = 20 * time.Second
 
 // HooksStatus returns the state of the hook files.
-func (s *Service) HooksStatus() []hookfiles.Status {
+func (s *Service) HooksStatus() []hookfiles.FileStatus {
 	binary, _ := os.Executable() // "": no file is current
 	return hookfiles.Read(s.Settings.Root, binary)
 }

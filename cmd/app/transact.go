@@ -44,7 +44,7 @@ type Frontend interface {
 	Event(r events.Record)
 	Progress(p events.Progress)
 	Tick(now time.Time)
-	Expect(f Forecast)
+	Expect(f Estimate)
 	// Finish ends the progress display. It may be called several times.
 	Finish()
 	// KeepWatching asks, after an interrupt, whether to go on watching t, which runs. It
@@ -52,8 +52,8 @@ type Frontend interface {
 	KeepWatching(t *events.Transaction) context.Context
 }
 
-// Forecast is how long a transaction may take, from this machine's own history.
-type Forecast struct {
+// Estimate is how long a transaction may take, from this machine's own history.
+type Estimate struct {
 	Started       time.Time
 	Expected      time.Duration // 0: not known
 	DownloadBytes int64

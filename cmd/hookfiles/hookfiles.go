@@ -53,20 +53,20 @@ func Contents(binary string) map[string]string {
 	return out
 }
 
-// Status is the state of one file. Its JSON form is part of 'cortex hooks status --json'.
-type Status struct {
+// FileStatus is the state of one file. Its JSON form is part of 'cortex hooks status --json'.
+type FileStatus struct {
 	Path      string `json:"path"`
 	Installed bool   `json:"installed"`
 	Current   bool   `json:"-"` // it calls this binary
 }
 
 // Read returns the state of the files below root.
-func Read(root, binary string) []Status {
-	var out []Status
+func Read(root, binary string) []FileStatus {
+	var out []FileStatus
 	for _, f := range files(binary) {
 		b, err := os.ReadFile(filepath.Join(root, f.path))
 		ours := err == nil && bytes.Contains(b, []byte(mark))
-		out = append(out, Status{f.path, ours, ours && string(b) == f.content})
+		out = append(out, FileStatus{f.path, ours, ours && string(b) == f.content})
 	}
 	return out
 }

@@ -16,7 +16,7 @@ import (
 var auditColumns = []string{"number", "when", "who", "uid", "login_uid", "sudo_user", "tty", "program", "verb", "what", "words", "outcome", "ended", "changed", "reason", "fate", "plan_id", "position", "id"}
 
 // cells returns the values of an attempt in the order of auditColumns.
-func cells(e app.Attempt) []string {
+func cells(e app.ChangeAttempt) []string {
 	stamp := func(t time.Time) string {
 		if t.IsZero() {
 			return ""
@@ -35,7 +35,7 @@ func cells(e app.Attempt) []string {
 }
 
 // AuditJSON writes attempts as one JSON document.
-func AuditJSON(w io.Writer, list []app.Attempt) error {
+func AuditJSON(w io.Writer, list []app.ChangeAttempt) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(map[string]any{"version": 1, "entries": list})
@@ -43,7 +43,7 @@ func AuditJSON(w io.Writer, list []app.Attempt) error {
 
 // AuditCSV writes attempts as RFC 4180 with a header. It puts an apostrophe before a value
 // that a spreadsheet would evaluate as a formula.
-func AuditCSV(w io.Writer, list []app.Attempt) error {
+func AuditCSV(w io.Writer, list []app.ChangeAttempt) error {
 	c := csv.NewWriter(w)
 	if err := c.Write(auditColumns); err != nil {
 		return err
@@ -84,7 +84,7 @@ tr.denied, tr.refused, tr.failed, tr.interrupted { background: #fdecea }
 `
 
 // AuditHTML writes attempts as one self-contained page. note describes the selection.
-func AuditHTML(w io.Writer, list []app.Attempt, title, note string) error {
+func AuditHTML(w io.Writer, list []app.ChangeAttempt, title, note string) error {
 	type row struct {
 		Class string
 		Cells []string

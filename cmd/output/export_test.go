@@ -12,7 +12,7 @@ import (
 	"cortex/projections/history"
 )
 
-func sampleAttempt(words string) app.Attempt {
+func sampleAttempt(words string) app.ChangeAttempt {
 	return app.NewAttempt(history.TransactionRow{
 		Number: 7, Verb: events.VerbInstall, State: events.StateDenied, Summary: "nginx", CommandLine: words,
 		Actor: events.Actor{UID: 1000}, RequestedAt: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
@@ -22,7 +22,7 @@ func sampleAttempt(words string) app.Attempt {
 
 func TestAuditCSVRoundTrip(t *testing.T) {
 	var out strings.Builder
-	if err := output.AuditCSV(&out, []app.Attempt{sampleAttempt("cortex install \"a\",\nb")}); err != nil {
+	if err := output.AuditCSV(&out, []app.ChangeAttempt{sampleAttempt("cortex install \"a\",\nb")}); err != nil {
 		t.Fatal(err)
 	}
 	rows, err := csv.NewReader(strings.NewReader(out.String())).ReadAll()
@@ -46,10 +46,10 @@ func TestAuditCSVRoundTrip(t *testing.T) {
 func TestAuditExportEscapesFormulasAndMarkup(t *testing.T) {
 	evil := `=HYPERLINK("http://x")<script>alert(1)</script>`
 	var table, page strings.Builder
-	if err := output.AuditCSV(&table, []app.Attempt{sampleAttempt(evil)}); err != nil {
+	if err := output.AuditCSV(&table, []app.ChangeAttempt{sampleAttempt(evil)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := output.AuditHTML(&page, []app.Attempt{sampleAttempt(evil)}, "t", "n"); err != nil {
+	if err := output.AuditHTML(&page, []app.ChangeAttempt{sampleAttempt(evil)}, "t", "n"); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(table.String(), `"'=HYPERLINK`) {

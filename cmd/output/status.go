@@ -12,7 +12,7 @@ import (
 )
 
 // Status prints the state of this installation.
-func Status(w io.Writer, s app.Status) {
+func Status(w io.Writer, s app.InstallationStatus) {
 	if s.Daemon != nil {
 		daemonStatus(w, *s.Daemon)
 		return

@@ -23,7 +23,7 @@ var exportFormats = []string{"json", "csv", "html"}
 
 func newAuditExport(a *commands) *cobra.Command {
 	var format, file string
-	var f app.AttemptFilter
+	var f app.ChangeAttemptFilter
 	cmd := &cobra.Command{
 		Use: "export", Short: "Export every attempt to change the machine", Args: cmdutil.CheckArgs(cobra.NoArgs),
 		Long: `Export every attempt to change this machine, oldest first: the user, the request, the time
@@ -49,7 +49,7 @@ failed, and changes made outside cortex.`,
 	return cmd
 }
 
-func (a *commands) export(ctx context.Context, format, file string, f app.AttemptFilter) error {
+func (a *commands) export(ctx context.Context, format, file string, f app.ChangeAttemptFilter) error {
 	if !slices.Contains(exportFormats, format) {
 		return &events.Error{
 			Op: "cli", Kind: events.ErrUsage, Subject: "--format", Err: fmt.Errorf("invalid format %s", strconv.Quote(format)),

@@ -109,7 +109,7 @@ func (f *frontend) Progress(p events.Progress) { f.show.Progress(p) }
 func (f *frontend) Tick(now time.Time) { f.show.Tick(now) }
 
 // Expect implements [app.Frontend].
-func (f *frontend) Expect(x app.Forecast) {
+func (f *frontend) Expect(x app.Estimate) {
 	f.show.SetForecast(output.Forecast{Started: x.Started, Expected: x.Expected, ExpectedMs: x.Expected.Milliseconds(), DownloadBytes: x.DownloadBytes})
 }
 

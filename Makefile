@@ -64,7 +64,7 @@ audit-bits: ## flip each bit of a log of 200 events, and cut it at each byte of 
 	CORTEX_AUDIT_BITS=all $(GO) test -count 1 -v -timeout 5h -run '^TestEvery(FlippedBit|Cut)' ./embedded/natslog
 
 undo-fuzz: deps ## do and undo N random transactions (default 500) with real apt, from SEED (as root)
-	CORTEX_TESTBED=require CORTEX_UNDO_CASES=$${N:-500} CORTEX_UNDO_SEED=$${SEED:-$$(date +%s)} $(GO) test -v -timeout 3h -run 'TestRandomTransactions|TestSeveralTransactions|TestACrash' ./cmd/cortex | grep -E '^( *--- FAIL|ok|FAIL|    undo of|.*_test.go:)|^ +[-+]'
+	CORTEX_TESTBED=require CORTEX_UNDO_CASES=$${N:-500} CORTEX_UNDO_SEED=$${SEED:-$$(date +%s)} $(GO) test -v -timeout 3h -run 'TestRandomTransactions|TestSeveralTransactions|TestCrashAtRandomInstant' ./cmd/cortex | grep -E '^( *--- FAIL|ok|FAIL|    undo of|.*_test.go:)|^ +[-+]'
 
 undo-table: deps ## do and undo 20 changes with Cortex, apt, nala and dnf5, and print the table (as root, minutes)
 	@out=$$(CORTEX_TESTBED=require $(GO) test -tags peers -count 1 -v -timeout 1h -run '^TestPeers$$' ./cmd/cortex 2>&1) || { echo "$$out"; exit 1; }; echo "$$out" | grep -E '^(\||Measured)'
@@ -76,7 +76,7 @@ resolver-report: ## measure how often a search finds an accepted package, in LIS
 	$(GO) test -count 1 -v -run '^TestReport$$' ./embedded/pkgindex -lists $${LISTS:-/var/lib/apt/lists}
 
 stress: deps ## run the concurrency tests with ten times the load and the race detector (as root)
-	@set -o pipefail; CORTEX_STRESS=long CORTEX_TESTBED=require $(GO) test -race -count 1 -timeout 30m -v -run '^Test(HundredPublishers|ReadModelsKeepUp|AThousand|AnswerCacheConcurrent|ManyCommands|Concurrent)' ./cmd/stress ./cmd/cortex ./producers/hardware ./consumers/llm/ask | grep -E '^(---|ok|FAIL|panic)|_test.go:|DATA RACE'
+	@set -o pipefail; CORTEX_STRESS=long CORTEX_TESTBED=require $(GO) test -race -count 1 -timeout 30m -v -run '^Test(HundredPublishers|ReadModelsKeepUp|ThousandClients|AnswerCacheConcurrent|DaemonKilledRepeatedly|Concurrent)' ./cmd/stress ./cmd/cortex ./producers/hardware ./consumers/llm/ask | grep -E '^(---|ok|FAIL|panic)|_test.go:|DATA RACE'
 
 crash: deps ## run every test in docs/faults.md in its long form, with N random crashes (default 60) from SEED (as root)
 	@names=$$(grep -oE 'Test[A-Za-z0-9]+' docs/faults.md | sort -u | paste -sd '|'); log=$$(mktemp); set -o pipefail; \
@@ -113,7 +113,7 @@ deb-check: ## build the package twice and compare; run lintian and systemd-analy
 	lintian --fail-on error,warning --tag-display-limit 0 $(DEB)
 
 deb-test: deb deps ## install, upgrade, remove and purge the package with real apt, without systemd (as root)
-	CORTEX_TESTBED=require CORTEX_DEB=$(abspath $(DEB)) $(GO) test -count 1 -timeout 10m -run '^TestThePackage' ./cmd/cortex
+	CORTEX_TESTBED=require CORTEX_DEB=$(abspath $(DEB)) $(GO) test -count 1 -timeout 10m -run '^TestPackageInstall' ./cmd/cortex
 
 # The default of OLD is the commit before the packages were moved. Its package is built from
 # an archive, so the working tree does not change.

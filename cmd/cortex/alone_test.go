@@ -4,5 +4,5 @@ package main_test
 
 import "testing"
 
-// elsewhere is measured with the tag peers only.
-func elsewhere(*testing.B, int) []starter { return nil }
+// peerStarters returns programs of other projects, with the tag peers only.
+func peerStarters(*testing.B, int) []starter { return nil }

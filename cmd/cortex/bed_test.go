@@ -24,10 +24,10 @@ import (
 
 func TestMain(m *testing.M) { testbed.Main(m) }
 
-// binary builds cortex once, static, so that it runs in any root.
+// binary builds cortex once. It is linked statically, so that it runs in any root.
 var binary = sync.OnceValues(func() (string, error) { return build() })
 
-// build builds cortex with more flags.
+// build builds cortex with the given flags of go build and returns its path.
 func build(flags ...string) (string, error) {
 	dir, err := os.MkdirTemp("", "cortex-bin")
 	if err != nil {
@@ -46,17 +46,17 @@ func build(flags ...string) (string, error) {
 type machine struct {
 	*testbed.Bed
 	t   *testing.T
-	env []string // more of cortex's environment
+	env []string // additional environment of cortex
 }
 
 func setup(t *testing.T) *machine {
 	t.Helper()
 	t.Parallel()
-	return another(t)
+	return newMachine(t)
 }
 
-// another is one more machine in the same test.
-func another(t *testing.T) *machine {
+// newMachine returns a further machine for the same test.
+func newMachine(t *testing.T) *machine {
 	t.Helper()
 	bed := testbed.New(t)
 	path, err := binary()
@@ -69,7 +69,7 @@ func another(t *testing.T) *machine {
 	return m
 }
 
-// stop ends the daemon, whatever became of it.
+// stop stops the daemon, and shows its log if the test has failed.
 func (m *machine) stop() {
 	m.cortex("daemon", "stop")
 	if m.t.Failed() {
@@ -79,17 +79,16 @@ func (m *machine) stop() {
 	}
 }
 
-// hangs is when a command that should have ended long ago is made to tell where
-// it is.
-const hangs = time.Minute
+// hangTimeout is the time after which a command is made to print its goroutines.
+const hangTimeout = time.Minute
 
-// result is how a command ended.
+// result is the output and the exit code of a command.
 type result struct {
 	out, err string
 	code     int
 }
 
-// command prepares cortex in the root, without a terminal.
+// command returns cortex in the root, not started, without a terminal.
 func (m *machine) command(args ...string) (*exec.Cmd, *bytes.Buffer, *bytes.Buffer) {
 	cmd := m.Command(append([]string{"/usr/bin/cortex"}, args...)...)
 	var out, errs bytes.Buffer
@@ -101,7 +100,7 @@ func (m *machine) command(args ...string) (*exec.Cmd, *bytes.Buffer, *bytes.Buff
 func (m *machine) cortex(args ...string) result {
 	m.t.Helper()
 	cmd, out, errs := m.command(args...)
-	hung := time.AfterFunc(hangs, func() {
+	hung := time.AfterFunc(hangTimeout, func() {
 		m.Signal(syscall.SIGQUIT, "/usr/bin/cortex daemon run") // its goroutines go to daemon.log
 		m.Signal(syscall.SIGQUIT, "/usr/bin/cortex "+args[0])
 	})
@@ -117,7 +116,7 @@ func (m *machine) cortex(args ...string) result {
 	return r
 }
 
-// must runs cortex and wants an exit code.
+// must runs cortex and fails the test unless it exits with code.
 func (m *machine) must(code int, args ...string) result {
 	m.t.Helper()
 	r := m.cortex(args...)
@@ -149,29 +148,29 @@ func (m *machine) history() []history.TransactionRow {
 	return v.Transactions
 }
 
-// same compares dpkg's states and apt's marks with an earlier look.
-func (m *machine) same(before map[string]string) {
+// expectPackages fails the test unless dpkg's states and apt's marks equal before.
+func (m *machine) expectPackages(before map[string]string) {
 	m.t.Helper()
 	if diff := cmp.Diff(before, m.PackageStates(m.t)); diff != "" {
-		m.t.Errorf("the machine is not as before (-before +after):\n%s", diff)
+		m.t.Errorf("the packages differ from before (-before +after):\n%s", diff)
 	}
 }
 
-// until waits for something that another process does.
+// until waits until ok returns true.
 func (m *machine) until(what string, ok func() bool) {
 	m.t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
-			m.t.Fatalf("waited too long for %s", what)
+			m.t.Fatalf("timeout while waiting for %s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
 }
 
-// slow begins the installation of a package whose configuration waits, and
-// returns once it does.
-func (m *machine) slow() *exec.Cmd {
+// startSlowInstall starts the installation of a package whose postinst waits, and
+// returns when the postinst runs.
+func (m *machine) startSlowInstall() *exec.Cmd {
 	m.t.Helper()
 	cmd, _, _ := m.command("install", "toy-slow", "--yes")
 	if err := cmd.Start(); err != nil {
@@ -197,12 +196,12 @@ func (m *machine) killDaemon() {
 	}
 }
 
-func TestDoAndUndoLeaveEverythingAsBefore(t *testing.T) {
+func TestUndoRestoresPackages(t *testing.T) {
 	for name, tc := range map[string]struct {
 		prepare [][]string
 		do      []string
 		code    int
-		undo    int // exit code of the undo: 7 where something cannot come back
+		undo    int // exit code of the undo; 7 if it is not exact
 	}{
 		"install":                 {nil, []string{"install", "toy-app"}, 0, 0},
 		"install of all":          {nil, []string{"install", "toy-common"}, 0, 0}, // architecture all, with configuration
@@ -231,12 +230,12 @@ func TestDoAndUndoLeaveEverythingAsBefore(t *testing.T) {
 			m.must(tc.code, append(tc.do, "--yes")...)
 			did := m.show("last")
 			if len(did.PackageChanges) == 0 {
-				t.Fatal("it changed nothing: the case is empty")
+				t.Fatal("the command changed nothing, so the case tests nothing")
 			}
 			undo := m.must(tc.undo, "undo", "--yes")
-			m.same(before)
+			m.expectPackages(before)
 			if got := m.show(fmt.Sprint(did.Number)); got.Exact != (tc.undo == 0) || !got.Undone() {
-				t.Errorf("exact %v, fate %q\n%s%s", got.Exact, got.CompensationSummary(), undo.out, undo.err)
+				t.Errorf("exact %v, compensation %q\n%s%s", got.Exact, got.CompensationSummary(), undo.out, undo.err)
 			}
 			m.must(0, "replay", "--verify")
 		})
@@ -249,38 +248,38 @@ func TestRedoAndUndoAgain(t *testing.T) {
 	m.must(0, "install", "toy-app", "--yes")
 	done := m.PackageStates(t)
 	m.must(0, "undo", "--yes")
-	m.same(before)
+	m.expectPackages(before)
 	m.must(0, "redo", "--yes")
-	m.same(done)
+	m.expectPackages(done)
 	m.must(0, "undo", "--yes")
-	m.same(before)
+	m.expectPackages(before)
 	if r := m.cortex("undo", "--yes"); r.code == 0 {
-		t.Errorf("there was something left to undo:\n%s", r.out)
+		t.Errorf("a second undo found something to undo:\n%s", r.out)
 	}
 }
 
-func TestAnUndoThatCannotBeRefusesBeforeAnythingRuns(t *testing.T) {
+func TestUndoWithoutOldVersionIsRefused(t *testing.T) {
 	m := setup(t)
 	m.Run(t, "/usr/bin/apt-get", "-y", "install", "toy-app=1.0", "toy-lib=1.0")
 	m.Run(t, "/usr/bin/apt-get", "clean")
 	m.Offer(t, "toy-app=2.0", "toy-lib=2.0", "toy-lib=1.0")
 	if r := m.must(0, "upgrade", "toy-app", "--yes"); !strings.Contains(r.out, "cannot be undone: toy-app 1.0") {
-		t.Errorf("it was not said before:\n%s", r.out)
+		t.Errorf("the upgrade does not report that it cannot be undone:\n%s", r.out)
 	}
 	before := m.PackageStates(t)
 	r := m.must(1, "undo", "--yes")
 	if !strings.Contains(r.err, "toy-app:amd64=1.0") || !strings.Contains(r.err, "offered: 2.0") {
-		t.Errorf("it does not say what is missing: %s", r.err)
+		t.Errorf("the error does not name the missing version: %s", r.err)
 	}
-	m.same(before)
+	m.expectPackages(before)
 	if got := m.show("last"); got.State != events.StateRefused {
-		t.Errorf("history says %s", got.State)
+		t.Errorf("the state is %s", got.State)
 	}
 }
 
-func TestCommandsThatDieLeaveAptToFinish(t *testing.T) {
+func TestCommandKilledAptFinishes(t *testing.T) {
 	m := setup(t)
-	cmd := m.slow()
+	cmd := m.startSlowInstall()
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -288,56 +287,56 @@ func TestCommandsThatDieLeaveAptToFinish(t *testing.T) {
 	m.WriteFile(t, "/run/toy-slow.go", "")
 	m.until("the end", func() bool { return m.show("last").State.Ended() })
 	if got := m.show("last"); got.State != events.StateSucceeded || len(got.PackageChanges) != 1 {
-		t.Errorf("%s with %v", got.State, got.PackageChanges)
+		t.Errorf("the state is %s, the changes are %v", got.State, got.PackageChanges)
 	}
 }
 
-func TestADaemonKilledInTheMiddleRecordsHowItReallyEnded(t *testing.T) {
+func TestDaemonKilledWhileDpkgRunsRecordsOutcome(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "cowsay", "--yes")
 	before := m.PackageStates(t)
-	cmd := m.slow()
+	cmd := m.startSlowInstall()
 	m.killDaemon()
 	m.WriteFile(t, "/run/toy-slow.go", "")
-	// The command goes on with the next daemon, and tells the truth.
+	// The command continues with the next daemon and reports the actual outcome.
 	err := cmd.Wait()
 	if code := cmd.ProcessState.ExitCode(); code != events.ErrInterrupted.ExitCode() {
-		t.Errorf("the command ended with %v, want %d", err, events.ErrInterrupted.ExitCode())
+		t.Errorf("the command returned %v, want exit code %d", err, events.ErrInterrupted.ExitCode())
 	}
 	got := m.show("last")
 	if got.State != events.StateInterrupted || len(got.PackageChanges) != 1 || got.PackageChanges[0].After.Status != events.StatusInstalled {
-		t.Fatalf("%s with %v", got.State, got.PackageChanges)
+		t.Fatalf("the state is %s, the changes are %v", got.State, got.PackageChanges)
 	}
 	m.must(0, "undo", "--yes")
-	m.same(before)
+	m.expectPackages(before)
 	m.must(0, "replay", "--verify")
 }
 
-func TestAptKilledTogetherWithTheDaemonIsRecovered(t *testing.T) {
+func TestDaemonAndAptKilledIsRecovered(t *testing.T) {
 	m := setup(t)
 	before := m.PackageStates(t)
-	cmd := m.slow()
+	cmd := m.startSlowInstall()
 	m.killDaemon()
 	m.Kill("apt-get", "dpkg", "toy-slow.postin")
 	m.WriteFile(t, "/run/toy-slow.go", "")
 	_ = cmd.Wait()
 	got := m.show("last")
 	if got.State != events.StateInterrupted {
-		t.Fatalf("%s", got.State)
+		t.Fatalf("the state is %s", got.State)
 	}
 	for _, c := range got.PackageChanges {
 		if c.After.Status != events.StatusInstalled {
-			t.Errorf("it was left as %s", c)
+			t.Errorf("the package is left in the state %s", c)
 		}
 	}
 	if len(got.Recovered) == 0 {
-		t.Error("nothing is said about the recovery")
+		t.Error("the recovery is not reported")
 	}
 	m.must(0, "undo", "--yes")
-	m.same(before)
+	m.expectPackages(before)
 }
 
-func TestTwoInstallsAtOnceBothSucceed(t *testing.T) {
+func TestInstallTwoAtOnceSucceed(t *testing.T) {
 	m := setup(t)
 	var wg sync.WaitGroup
 	results := make([]result, 2)
@@ -366,7 +365,7 @@ func TestTwoInstallsAtOnceBothSucceed(t *testing.T) {
 	}
 }
 
-func TestTheSameInstallTwiceAtOnceBothSucceed(t *testing.T) {
+func TestInstallSameAtOnceSucceeds(t *testing.T) {
 	m := setup(t)
 	var wg sync.WaitGroup
 	for range 2 {
@@ -381,10 +380,10 @@ func TestTheSameInstallTwiceAtOnceBothSucceed(t *testing.T) {
 	wg.Wait()
 }
 
-// answers waits until a daemon takes connections.
-func (m *machine) answers(ctx context.Context) {
+// waitForDaemon waits until a daemon accepts connections.
+func (m *machine) waitForDaemon(ctx context.Context) {
 	for ctx.Err() == nil {
-		if dir, err := os.Open(filepath.Join(m.Root(), "run/cortex")); err == nil { // the path itself is too long for a socket's
+		if dir, err := os.Open(filepath.Join(m.Root(), "run/cortex")); err == nil { // the full path is too long for a socket address
 			c, err := net.Dial("unix", fmt.Sprintf("/proc/self/fd/%d/cortexd.sock", dir.Fd()))
 			dir.Close()
 			if err == nil {
@@ -396,20 +395,20 @@ func (m *machine) answers(ctx context.Context) {
 	}
 }
 
-func TestManyCommandsWhileTheDaemonIsKilledAllSucceed(t *testing.T) {
+func TestDaemonKilledRepeatedlyCommandsSucceed(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "cowsay", "--yes")
-	const commands, kills = 25, 40 // a busy machine gets there, too, once it is left alone
+	const commands, kills = 25, 40 // the kills end, so that the commands also finish on a busy machine
 	ctx, stopKilling := context.WithCancel(t.Context())
 	var killer, wg sync.WaitGroup
 	killer.Add(1)
 	go func() {
 		defer killer.Done()
 		for i := 0; i < kills && ctx.Err() == nil; i++ {
-			if i%3 > 0 { // every third is killed wherever it is, the others after they came up
-				m.answers(ctx)
+			if i%3 > 0 { // one in three is killed at any instant, the others after they accept connections
+				m.waitForDaemon(ctx)
 			}
-			time.Sleep(time.Duration(60+i*37%150) * time.Millisecond) // random enough, and the same each time
+			time.Sleep(time.Duration(60+i*37%150) * time.Millisecond) // varied, and the same in each run
 			m.Kill("/usr/bin/cortex daemon run")
 		}
 	}()
@@ -437,7 +436,7 @@ func TestManyCommandsWhileTheDaemonIsKilledAllSucceed(t *testing.T) {
 		}
 		lines := strings.Split(strings.TrimSpace(r.out), "\n")
 		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last.Type != "result" {
-			t.Errorf("command %d ended with %q", i, lines[len(lines)-1])
+			t.Errorf("the last line of command %d is %q", i, lines[len(lines)-1])
 		}
 		ids[last.Result.ID] = true
 	}
@@ -450,13 +449,13 @@ func TestManyCommandsWhileTheDaemonIsKilledAllSucceed(t *testing.T) {
 	}
 	for id := range ids {
 		if seen[id] != 1 {
-			t.Errorf("transaction %s is %d times in history", id, seen[id])
+			t.Errorf("the history contains transaction %s %d times, want once", id, seen[id])
 		}
 	}
 	m.must(0, "replay", "--verify")
 }
 
-func TestAHeldLockIsWaitedForAndThenGivenUp(t *testing.T) {
+func TestLockTimeoutEndsWait(t *testing.T) {
 	m := setup(t)
 	other := m.Command("/usr/bin/apt-get", "-y", "install", "toy-slow")
 	if err := other.Start(); err != nil {
@@ -466,7 +465,7 @@ func TestAHeldLockIsWaitedForAndThenGivenUp(t *testing.T) {
 	r := m.must(8, "install", "cowsay", "--yes", "--lock-timeout", "1s")
 	for _, want := range []string{"waiting for apt-get", "held by apt-get"} {
 		if !strings.Contains(r.err, want) {
-			t.Errorf("%q is not in:\n%s", want, r.err)
+			t.Errorf("the output does not contain %q:\n%s", want, r.err)
 		}
 	}
 	done := make(chan result, 1)
@@ -476,11 +475,11 @@ func TestAHeldLockIsWaitedForAndThenGivenUp(t *testing.T) {
 		t.Error(err)
 	}
 	if r := <-done; r.code != 0 {
-		t.Errorf("after the lock was free: %d\n%s", r.code, r.err)
+		t.Errorf("after the lock was released: exit %d\n%s", r.code, r.err)
 	}
 }
 
-func TestAPlanIsAppliedExactlyOrIsStale(t *testing.T) {
+func TestApplyRunsExactPlanOrIsStale(t *testing.T) {
 	m := setup(t)
 	plan := func(args ...string) string {
 		var v struct {
@@ -499,23 +498,23 @@ func TestAPlanIsAppliedExactlyOrIsStale(t *testing.T) {
 	}
 	before := m.PackageStates(t)
 	good := plan("install", "cowsay")
-	m.same(before)
+	m.expectPackages(before)
 	if got := m.show("last"); got.State != events.StatePlanned {
-		t.Errorf("after a dry run history says %s", got.State)
+		t.Errorf("after a dry run the state is %s", got.State)
 	}
 	stale := plan("install", "toy-app")
 	m.Run(t, "/usr/bin/apt-get", "-y", "install", "toy-lib")
 	m.must(6, "apply", stale)
 	m.must(0, "apply", good)
 	if got := m.show("last"); got.State == events.StateSucceeded && got.PlanID != "" && string(got.PlanID) != good {
-		t.Errorf("it ran %s", got.PlanID)
+		t.Errorf("apply ran plan %s", got.PlanID)
 	}
-	m.must(6, "apply", good) // it ran already
+	m.must(6, "apply", good) // it was already applied
 	m.must(1, "apply", "000000000000")
 	m.must(2, "apply", "nonsense")
 }
 
-func TestPeopleWithoutRightsSeeThePlan(t *testing.T) {
+func TestUnprivilegedUserSeesPlan(t *testing.T) {
 	m := setup(t)
 	cmd, out, errs := m.command("install", "cowsay")
 	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
@@ -527,7 +526,7 @@ func TestPeopleWithoutRightsSeeThePlan(t *testing.T) {
 	if !strings.Contains(out.String(), "install  cowsay") || !strings.Contains(errs.String(), "sudo cortex install cowsay") {
 		t.Errorf("stdout:\n%s\nstderr:\n%s", out, errs)
 	}
-	// With the system's daemon running they plan there, and still change nothing.
+	// With the system's daemon running the user plans there, and still cannot change packages.
 	m.must(0, "daemon", "start")
 	before := m.PackageStates(t)
 	cmd, out, errs = m.command("install", "sl", "--yes")
@@ -536,13 +535,13 @@ func TestPeopleWithoutRightsSeeThePlan(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != 4 {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
-	m.same(before)
+	m.expectPackages(before)
 	if got := m.show("last"); got.Actor.UID != 65534 || got.State != events.StatePlanned {
-		t.Errorf("history says %s by %+v", got.State, got.Actor)
+		t.Errorf("the state is %s, the actor %+v", got.State, got.Actor)
 	}
 }
 
-func TestSpoiledReadModelsAreRebuilt(t *testing.T) {
+func TestReadModelsDamagedAreRebuilt(t *testing.T) {
 	for name, spoil := range map[string]string{
 		"deleted": "rm -f /var/lib/cortex/read/history*",
 		"garbage": "for f in /var/lib/cortex/read/history-*.db; do head -c 20000 /dev/urandom > $f; done",
@@ -561,7 +560,7 @@ func TestSpoiledReadModelsAreRebuilt(t *testing.T) {
 	}
 }
 
-func TestASpoiledStoreIsRefusedAndLeftAlone(t *testing.T) {
+func TestStoreDamagedIsRefusedUnchanged(t *testing.T) {
 	for name, spoil := range map[string]string{
 		"truncated":          "f=$(ls /var/lib/cortex/log/jetstream/*/streams/CORTEX_EVT/msgs/*.blk | tail -1); truncate -s 2000 $f",
 		"bit flip":           `f=$(ls /var/lib/cortex/log/jetstream/*/streams/CORTEX_EVT/msgs/*.blk | tail -1); printf '\377' | dd of=$f bs=1 seek=3000 conv=notrunc 2>/dev/null`,
@@ -579,14 +578,14 @@ func TestASpoiledStoreIsRefusedAndLeftAlone(t *testing.T) {
 			before, state := sum(), m.PackageStates(t)
 			r := m.must(1, "install", "sl", "--yes")
 			if !strings.Contains(r.err, "hint:") {
-				t.Errorf("no hint:\n%s", r.err)
+				t.Errorf("the error has no hint:\n%s", r.err)
 			}
-			m.same(state)
+			m.expectPackages(state)
 			if after := sum(); after != before {
-				t.Errorf("the store was touched (-before +after):\n%s", cmp.Diff(strings.Split(before, "\n"), strings.Split(after, "\n")))
+				t.Errorf("the store was changed (-before +after):\n%s", cmp.Diff(strings.Split(before, "\n"), strings.Split(after, "\n")))
 			}
 			if !strings.Contains(m.must(0, "history").out, "install cowsay") {
-				t.Error("history can no longer be read")
+				t.Error("the history cannot be read")
 			}
 		})
 	}

@@ -12,7 +12,7 @@ import (
 	"cortex/events"
 )
 
-// head is the log's end.
+// head returns the position of the newest event of the log.
 func (m *machine) head() events.Position {
 	m.t.Helper()
 	var v struct {
@@ -24,10 +24,10 @@ func (m *machine) head() events.Position {
 	return v.Events[len(v.Events)-1].Position
 }
 
-// killedAt runs a command and kills the daemon, with SIGKILL, as soon as the n-th
-// fact is on record that follows from it. It gives that fact's kind, or "" when
-// there were fewer.
-func (m *machine) killedAt(n int, args ...string) events.Kind {
+// killDaemonAfterFact runs a command and kills the daemon with SIGKILL when the n-th
+// fact that the command causes is in the log. It returns the kind of that fact, or "" if
+// the command causes fewer.
+func (m *machine) killDaemonAfterFact(n int, args ...string) events.Kind {
 	m.t.Helper()
 	tail := m.Command("/usr/bin/cortex", "events", "tail", "--json", "--after", fmt.Sprint(m.head()), "-n", fmt.Sprint(n))
 	out, err := tail.StdoutPipe()
@@ -52,8 +52,8 @@ func (m *machine) killedAt(n int, args ...string) events.Kind {
 		seen <- r.Kind
 	}()
 	cmd := m.background(args...)
-	_ = cmd.Wait()                                // it goes on with the next daemon
-	late := time.NewTimer(500 * time.Millisecond) // for what follows the end
+	_ = cmd.Wait()                                // the command continues with the next daemon
+	late := time.NewTimer(500 * time.Millisecond) // for facts after the end of the command
 	defer late.Stop()
 	select {
 	case kind := <-seen:
@@ -67,13 +67,13 @@ func (m *machine) killedAt(n int, args ...string) events.Kind {
 	}
 }
 
-// boundaries are the facts of a transaction after which the short form kills: right
-// before apt may begin, while it runs, and right after it.
+// boundaries are the facts of a transaction after which the short form kills: before apt
+// starts, while it runs, and after it.
 var boundaries = []int{3, 6, 8}
 
-// The daemon dies after each single fact of an installation, a purge and an undo.
-// Each time history tells the truth, and the way back leads to the same place.
-func TestADaemonKilledAtEveryFactLeavesATrueHistoryThatCanBeUndone(t *testing.T) {
+// The daemon is killed after each fact of an installation, a purge and an undo. Each time
+// the history equals dpkg's state, and a rollback restores the whole state.
+func TestDaemonKilledAfterEachFactCanBeUndone(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		prepare []string
@@ -95,35 +95,35 @@ func TestADaemonKilledAtEveryFactLeavesATrueHistoryThatCanBeUndone(t *testing.T)
 				if !long() {
 					n = boundaries[i]
 				}
-				if !m.killedAndBack(n, tc.prepare, tc.do) {
+				if !m.killDaemonAndRollBack(n, tc.prepare, tc.do) {
 					break
 				}
 				tried++
 			}
 			if tried < len(boundaries) {
-				t.Errorf("only %d facts were tried", tried)
+				t.Errorf("the daemon was killed after %d facts only", tried)
 			}
-			m.sound()
+			m.expectIntact()
 		})
 	}
 }
 
-// killedAndBack does it once, with the daemon dying after the n-th fact, and goes
-// back to where the machine was. It is false when there was no such fact.
-func (m *machine) killedAndBack(n int, prepare, do []string) bool {
+// killDaemonAndRollBack runs do, kills the daemon after the n-th fact, and rolls the machine
+// back. It returns false if do causes fewer than n facts.
+func (m *machine) killDaemonAndRollBack(n int, prepare, do []string) bool {
 	m.t.Helper()
 	begin := m.FullState(m.t)
 	if prepare != nil {
 		m.must(0, prepare...)
 	}
-	kind := m.killedAt(n, do...)
-	m.settled()
-	m.truth()
-	m.t.Logf("%s: the daemon died after fact %d, %s: %s", do[0], n, kind, m.show("last").State)
+	kind := m.killDaemonAfterFact(n, do...)
+	m.waitForAllEnds()
+	m.expectTrueHistory()
+	m.t.Logf("%s: the daemon was killed after fact %d, %s: the state is %s", do[0], n, kind, m.show("last").State)
 	if r := m.cortex("rollback", "--to", "1", "--yes"); r.code != 0 && !cmp.Equal(begin, m.FullState(m.t)) {
-		m.t.Fatalf("rollback exits %d\n%s%s", r.code, r.out, r.err)
+		m.t.Fatalf("rollback: exit %d\n%s%s", r.code, r.out, r.err)
 	}
-	m.vector(begin)
-	m.truth()
+	m.expectState(begin)
+	m.expectTrueHistory()
 	return kind != "" && !m.t.Failed()
 }

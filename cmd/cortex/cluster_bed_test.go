@@ -13,8 +13,8 @@ import (
 	"cortex/embedded/natslog/natstest"
 )
 
-// settle makes a machine's log be kept by a cluster: by configuration only.
-func (m *machine) settle(c *natstest.Cluster) {
+// useCluster configures the machine to keep its log in the cluster.
+func (m *machine) useCluster(c *natstest.Cluster) {
 	m.t.Helper()
 	n := c.Config()
 	var toml strings.Builder
@@ -34,29 +34,29 @@ func (m *machine) settle(c *natstest.Cluster) {
 	m.WriteFile(m.t, "/etc/cortex/cortex.toml", toml.String())
 }
 
-// TestALogThatAClusterKeeps does, undoes, kills, replays, verifies and restores as
-// everywhere else.
-func TestALogThatAClusterKeeps(t *testing.T) {
+// TestClusterLogInstallsUndoesRestores installs, undoes, replays, verifies and restores
+// with the log in a cluster, through kills and outages.
+func TestClusterLogInstallsUndoesRestores(t *testing.T) {
 	m := setup(t)
 	c := natstest.New(t, 3)
-	m.settle(c)
+	m.useCluster(c)
 	before := m.PackageStates(t)
 	m.must(0, "install", "toy-app", "--yes")
 	m.killDaemon()
 	m.must(0, "undo", "--yes")
-	m.same(before)
+	m.expectPackages(before)
 	if h := m.history(); len(h) != 2 {
-		t.Errorf("history has %d transactions", len(h))
+		t.Errorf("the history has %d transactions, want 2", len(h))
 	}
 	for _, args := range [][]string{{"replay", "--verify"}, {"audit", "verify"}, {"status"}, {"events", "list"}, {"doctor"}} {
 		m.must(0, args...)
 	}
 	if m.Exists("/var/lib/cortex/log") {
-		t.Error("there is a log in files as well")
+		t.Error("there is also a log in files")
 	}
 
-	// A server goes in the middle of an installation, and comes back.
-	cmd := m.slow()
+	// One server stops during an installation and starts again.
+	cmd := m.startSlowInstall()
 	c.Stop(0)
 	m.WriteFile(t, "/run/toy-slow.go", "")
 	if err := cmd.Wait(); err != nil {
@@ -65,30 +65,30 @@ func TestALogThatAClusterKeeps(t *testing.T) {
 	c.Start(0)
 	m.must(0, "undo", "--yes")
 
-	// All of them go, and come back: what runs ends, and is on record.
+	// All servers stop and start again: the running transaction ends and is recorded.
 	if err := os.Remove(m.Root() + "/run/toy-slow.go"); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(m.Root() + "/run/toy-slow.waiting"); err != nil {
 		t.Fatal(err)
 	}
-	cmd = m.slow()
+	cmd = m.startSlowInstall()
 	c.StopAll()
 	m.WriteFile(t, "/run/toy-slow.go", "")
 	time.Sleep(3 * time.Second)
 	c.StartAll()
 	if err := cmd.Wait(); err != nil {
-		t.Errorf("after all were away: %v", err)
+		t.Errorf("after an outage of all servers: %v", err)
 	}
 	if d := m.show("last"); d.State != "succeeded" {
-		t.Errorf("it %s", d.State)
+		t.Errorf("the state is %s, want succeeded", d.State)
 	}
 	m.must(0, "undo", "--yes")
-	m.same(before)
+	m.expectPackages(before)
 	m.must(0, "audit", "verify")
 	m.must(0, "replay", "--verify")
 
-	// A backup holds what the machine has of it; the log is where it was.
+	// A backup contains the machine's own files; the log is still in the cluster.
 	m.must(0, "backup", "create", "--to", "/root/b.tar")
 	m.must(0, "backup", "verify", "/root/b.tar")
 	m.must(0, "daemon", "stop")
@@ -99,23 +99,23 @@ func TestALogThatAClusterKeeps(t *testing.T) {
 	m.must(0, "redo", "--yes")
 	m.must(0, "audit", "verify")
 
-	// Nobody there: said at once, and nothing begun anew.
+	// An unreachable cluster is an error, and no new log is created.
 	m.must(0, "daemon", "stop")
 	c.StopAll()
 	r := m.must(1, "install", "toy-lib", "--yes")
 	if !strings.Contains(r.err, "nats.url") {
-		t.Errorf("without a cluster it says %s", r.err)
+		t.Errorf("without a cluster the error is %s", r.err)
 	}
 	m.WriteFile(t, "/etc/cortex/cortex.toml", "")
 	r = m.must(2, "install", "toy-lib", "--yes")
 	if !strings.Contains(r.err, "stored in a cluster") {
-		t.Errorf("without the setting it says %s", r.err)
+		t.Errorf("without the setting the error is %s", r.err)
 	}
 	m.must(0, "history")
 }
 
-// TestAClientOfNATSHearsWhatIsInstalled listens where the settings allow it.
-func TestAClientOfNATSHearsWhatIsInstalled(t *testing.T) {
+// TestListenClientReceivesInstallation subscribes at nats.listen.
+func TestListenClientReceivesInstallation(t *testing.T) {
 	m := setup(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -124,7 +124,7 @@ func TestAClientOfNATSHearsWhatIsInstalled(t *testing.T) {
 	address := l.Addr().String()
 	m.WriteFile(t, "/etc/cortex/cortex.toml", fmt.Sprintf("[nats]\nlisten = %q\n", address))
 	if r := m.must(1, "daemon", "start"); !strings.Contains(r.err, address) || !strings.Contains(r.err, "nats.listen") {
-		t.Errorf("where somebody else listens it says %s", r.err)
+		t.Errorf("while another process listens at the address, the error is %s", r.err)
 	}
 	l.Close()
 	m.must(0, "daemon", "start")
@@ -143,9 +143,9 @@ func TestAClientOfNATSHearsWhatIsInstalled(t *testing.T) {
 	m.must(0, "install", "toy-lib", "--yes")
 	fact, err := facts.NextMsg(time.Minute)
 	if err != nil || !strings.Contains(string(fact.Data), `"toy-lib`) {
-		t.Errorf("heard %v, %v", fact, err)
+		t.Errorf("the client received %v, %v", fact, err)
 	}
 	if r := m.must(0, "status"); !strings.Contains(r.out, "accepted at "+address) {
-		t.Errorf("status does not say so:\n%s", r.out)
+		t.Errorf("the status does not show the address:\n%s", r.out)
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"cortex/cmd/cli"
 )
 
-// TestEveryCommandIsTriedAndShown: each command that does something is run by a script,
-// shows in its help how it is used, and is in the README or a page of docs.
-func TestEveryCommandIsTriedAndShown(t *testing.T) {
+// TestCommandsHaveScriptExampleAndPage holds that a script runs each command, that its help
+// has an example, and that the README or a page of docs names it.
+func TestCommandsHaveScriptExampleAndPage(t *testing.T) {
 	all := func(patterns ...string) string {
 		var text strings.Builder
 		for _, pattern := range patterns {

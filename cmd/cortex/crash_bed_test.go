@@ -13,7 +13,7 @@ import (
 	"cortex/projections/history"
 )
 
-// background starts cortex and does not wait.
+// background starts cortex and does not wait for it.
 func (m *machine) background(args ...string) *exec.Cmd {
 	m.t.Helper()
 	cmd, _, _ := m.command(args...)
@@ -23,33 +23,33 @@ func (m *machine) background(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// everything of a running transaction.
-var everything = []string{"/usr/bin/cortex", "apt-get", "dpkg", "toy-slow.postinst"}
+// allProcesses are the names of the processes of a running transaction.
+var allProcesses = []string{"/usr/bin/cortex", "apt-get", "dpkg", "toy-slow.postinst"}
 
-// ended waits until the transaction is over and gives it.
-func (m *machine) ended(ref string) history.TransactionDetail {
+// waitForEnd waits until the transaction ends and returns it.
+func (m *machine) waitForEnd(ref string) history.TransactionDetail {
 	m.t.Helper()
 	m.must(0, "daemon", "start")
 	m.until("the end of transaction "+ref, func() bool { return m.show(ref).State.Ended() })
 	return m.show(ref)
 }
 
-// truth wants dpkg to be consistent, and history to say what dpkg says.
-func (m *machine) truth() {
+// expectTrueHistory fails the test unless dpkg's state is consistent and the history equals it.
+func (m *machine) expectTrueHistory() {
 	m.t.Helper()
 	if out, _ := m.Try("/usr/bin/dpkg", "--audit"); strings.TrimSpace(out) != "" {
-		m.t.Errorf("dpkg is not well:\n%s", out)
+		m.t.Errorf("dpkg --audit reports:\n%s", out)
 	}
 	m.must(0, "replay", "--verify")
 	if out := m.must(0, "events", "list", "--type", "machine.drifted", "--json").out; strings.Contains(out, "machine.drifted") {
-		m.t.Errorf("history was not true, and had to be mended:\n%s", out)
+		m.t.Errorf("the history did not equal the state of dpkg; drift was recorded:\n%s", out)
 	}
 	if out := m.must(0, "status").out; strings.Contains(out, "failed event") {
-		m.t.Errorf("something was given up:\n%s", out)
+		m.t.Errorf("there are failed events:\n%s", out)
 	}
 }
 
-func TestADaemonKilledWhileAptAsksLeavesEverythingAsItWas(t *testing.T) {
+func TestDaemonKilledInAptHookChangesNothing(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "toy-common", "--yes")
 	m.WriteFile(t, "/etc/apt/apt.conf.d/00wait", `DPkg::Pre-Install-Pkgs { "touch /run/asks; while [ ! -e /run/go ]; do sleep 0.02; done; cat >/dev/null"; };`+"\n")
@@ -60,15 +60,15 @@ func TestADaemonKilledWhileAptAsksLeavesEverythingAsItWas(t *testing.T) {
 	_ = cmd.Wait()
 	m.Kill("/usr/bin/cortex daemon run")
 	m.WriteFile(t, "/run/go", "")
-	d := m.ended("2")
+	d := m.waitForEnd("2")
 	if d.State != events.StateInterrupted || len(d.PackageChanges)+len(d.FileChanges) != 0 {
-		t.Errorf("%s, %v, %v", d.State, d.PackageChanges, d.FileChanges)
+		t.Errorf("the state is %s, the changes are %v, %v", d.State, d.PackageChanges, d.FileChanges)
 	}
-	m.vector(before)
-	m.truth()
+	m.expectState(before)
+	m.expectTrueHistory()
 }
 
-func TestAPackageCutOffWhileItIsUnpackedComesFromTheStore(t *testing.T) {
+func TestUnpackInterruptedInstallsFromBlobStore(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "cowsay", "--yes")
 	before := m.FullState(t)
@@ -76,20 +76,20 @@ func TestAPackageCutOffWhileItIsUnpackedComesFromTheStore(t *testing.T) {
 	m.until("dpkg to unpack", func() bool {
 		return m.Exists("/usr/share/toy-many/0100.dpkg-new") || m.Exists("/usr/share/toy-many/0100")
 	})
-	m.Kill(everything...)
+	m.Kill(allProcesses...)
 	m.OfferNewest(t)
 	m.Offer(t, "cowsay=3.03")
 	m.Run(t, "/usr/bin/apt-get", "clean")
-	d := m.ended("2")
-	m.truth()
+	d := m.waitForEnd("2")
+	m.expectTrueHistory()
 	if d.State != events.StateInterrupted && d.State != events.StateSucceeded {
-		t.Errorf("history says %s", d.State)
+		t.Errorf("the state is %s", d.State)
 	}
 	m.must(0, "undo", "2", "--yes")
-	m.vector(before)
+	m.expectState(before)
 }
 
-func TestAnUndoThatIsCutOffIsTakenUpAgain(t *testing.T) {
+func TestUndoInterruptedContinues(t *testing.T) {
 	m := setup(t)
 	m.WriteFile(t, "/run/toy-slow.go", "")
 	m.must(0, "install", "toy-slow", "toy-app=1.0", "toy-lib=1.0", "--yes")
@@ -101,21 +101,21 @@ func TestAnUndoThatIsCutOffIsTakenUpAgain(t *testing.T) {
 	m.Try("/bin/rm", "-f", "/run/toy-slow.waiting")
 	m.background("undo", "--yes")
 	m.until("the undo to configure", func() bool { return m.Exists("/run/toy-slow.waiting") })
-	m.Kill(everything...)
+	m.Kill(allProcesses...)
 	m.WriteFile(t, "/run/toy-slow.go", "")
-	if d := m.ended("3"); d.State != events.StateInterrupted {
-		t.Errorf("the undo is %s", d.State)
+	if d := m.waitForEnd("3"); d.State != events.StateInterrupted {
+		t.Errorf("the state of the undo is %s", d.State)
 	}
-	m.truth()
+	m.expectTrueHistory()
 	m.must(0, "undo", "2", "--yes")
-	m.vector(before)
+	m.expectState(before)
 	if d := m.show("2"); !d.Exact || !d.Undone() {
-		t.Errorf("exact %v, fate %q", d.Exact, d.CompensationSummary())
+		t.Errorf("exact %v, compensation %q", d.Exact, d.CompensationSummary())
 	}
-	m.truth()
+	m.expectTrueHistory()
 }
 
-func TestAStoreThatCannotKeepIsAVeto(t *testing.T) {
+func TestBlobStoreFullIsVeto(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "toy-common", "--yes")
 	m.must(0, "daemon", "stop")
@@ -125,20 +125,20 @@ func TestAStoreThatCannotKeepIsAVeto(t *testing.T) {
 	if r.code == 0 || !strings.Contains(r.err, "full") && !strings.Contains(r.err, "space") {
 		t.Errorf("exit %d:\n%s%s", r.code, r.out, r.err)
 	}
-	m.vector(before)
+	m.expectState(before)
 	m.must(0, "daemon", "stop")
 	m.Run(t, "/bin/umount", "/var/lib/cortex/vault")
 	m.must(0, "install", "cowsay", "--yes")
 	m.must(0, "rollback", "--to", "1", "--yes")
-	m.vector(before)
+	m.expectState(before)
 }
 
-// whatDies are the moments' victims, by what is on their command lines.
-var whatDies = [][]string{
-	{"/usr/bin/cortex daemon run"}, {"/usr/bin/cortex"}, {"apt-get"}, {"dpkg"}, {"apt-get", "dpkg"}, everything,
+// crashVictims are the sets of processes that a random crash kills, by their command lines.
+var crashVictims = [][]string{
+	{"/usr/bin/cortex daemon run"}, {"/usr/bin/cortex"}, {"apt-get"}, {"dpkg"}, {"apt-get", "dpkg"}, allProcesses,
 }
 
-func TestACrashAtAnyInstantLeavesATrueHistoryThatCanBeUndone(t *testing.T) {
+func TestCrashAtRandomInstantCanBeUndone(t *testing.T) {
 	n, seed := cases(t, 3)
 	for i := range max(1, n/3) {
 		t.Run(fmt.Sprintf("seed %d", seed+uint64(i)), func(t *testing.T) {
@@ -152,27 +152,27 @@ func TestACrashAtAnyInstantLeavesATrueHistoryThatCanBeUndone(t *testing.T) {
 			for range 3 {
 				do := c.of("install toy-many cowsay", "upgrade", "purge toy-common --allow-change-held-packages", "undo", "install toy-debconf toy-altern", "remove toy-app", "install toy-slow sl")
 				cmd := m.background(append(strings.Fields(do), "-qy")...)
-				victims := whatDies[c.IntN(len(whatDies))]
+				victims := crashVictims[c.IntN(len(crashVictims))]
 				instant := time.NewTimer(time.Duration(c.IntN(900)) * time.Millisecond)
-				<-instant.C // the instant is what is drawn
+				<-instant.C // the random instant of the crash
 				m.Signal(syscall.SIGKILL, victims...)
 				_ = cmd.Wait()
-				m.settled()
-				t.Logf("%s, and %q died", do, victims)
+				m.waitForAllEnds()
+				t.Logf("%s: killed %q", do, victims)
 			}
-			m.truth()
+			m.expectTrueHistory()
 			r := m.cortex("rollback", "--to", "2", "-y", "--allow-change-held-packages")
 			if r.code != 0 {
-				t.Fatalf("rollback exits %d\n%s%s", r.code, r.out, r.err)
+				t.Fatalf("rollback: exit %d\n%s%s", r.code, r.out, r.err)
 			}
-			m.vector(before)
-			m.truth()
+			m.expectState(before)
+			m.expectTrueHistory()
 		})
 	}
 }
 
-// settled waits until nothing runs any more and every transaction has its end.
-func (m *machine) settled() {
+// waitForAllEnds waits until every transaction has ended.
+func (m *machine) waitForAllEnds() {
 	m.t.Helper()
 	m.must(0, "daemon", "start")
 	m.until("every transaction to end", func() bool {
@@ -187,7 +187,7 @@ func (m *machine) settled() {
 	})
 }
 
-func TestUndoRightAfterACrashMeansTheNewestTransaction(t *testing.T) {
+func TestUndoAfterCrashMeansNewestTransaction(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "toy-common", "--yes")
 	before := m.FullState(t)
@@ -195,16 +195,16 @@ func TestUndoRightAfterACrashMeansTheNewestTransaction(t *testing.T) {
 	m.until("the slow package", func() bool { return m.Exists("/run/toy-slow.waiting") })
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
-	m.Kill(everything...)
+	m.Kill(allProcesses...)
 	m.WriteFile(t, "/run/toy-slow.go", "")
 	if r := m.must(0, "undo", "--yes"); !strings.Contains(r.err, "undo of transaction 2") {
-		t.Errorf("it says:\n%s", r.err)
+		t.Errorf("the error is:\n%s", r.err)
 	}
-	m.vector(before)
-	m.truth()
+	m.expectState(before)
+	m.expectTrueHistory()
 }
 
-func TestAptOrDpkgKilledBeforeItConfiguresIsMended(t *testing.T) {
+func TestAptKilledBeforeConfigureIsRepaired(t *testing.T) {
 	for name, victims := range map[string][]string{"both": {"apt-get", "dpkg"}, "dpkg": {"dpkg"}, "apt": {"apt-get"}} {
 		t.Run(name, func(t *testing.T) {
 			m := setup(t)
@@ -216,11 +216,11 @@ func TestAptOrDpkgKilledBeforeItConfiguresIsMended(t *testing.T) {
 			m.Signal(syscall.SIGKILL, victims...)
 			m.WriteFile(t, "/run/go", "")
 			_ = cmd.Wait()
-			m.settled()
-			m.truth()
+			m.waitForAllEnds()
+			m.expectTrueHistory()
 			m.Run(t, "/bin/rm", "/etc/dpkg/dpkg.cfg.d/wait")
 			m.must(0, "rollback", "--to", "1", "--yes")
-			m.vector(before)
+			m.expectState(before)
 		})
 	}
 }

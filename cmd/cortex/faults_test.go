@@ -13,10 +13,10 @@ import (
 	"cortex/events"
 )
 
-// long tells whether 'make crash' asked for the long forms.
+// long reports whether 'make crash' runs the long forms.
 func long() bool { return os.Getenv("CORTEX_CRASH") == "long" }
 
-// daemon gives the process that answers.
+// daemon returns the process id of the daemon that answers.
 func (m *machine) daemon() int {
 	m.t.Helper()
 	var v struct {
@@ -30,19 +30,19 @@ func (m *machine) daemon() int {
 	return v.Daemon.PID
 }
 
-// sound wants everything to be well after a fault, as a new daemon sees it: the
-// log whole, the read models what the log says, and history what dpkg says.
-func (m *machine) sound() {
+// expectIntact starts a new daemon after a fault and fails the test unless the log is
+// intact, the read models equal the log, and the history equals dpkg's state.
+func (m *machine) expectIntact() {
 	m.t.Helper()
 	m.cortex("daemon", "stop")
-	m.settled()
+	m.waitForAllEnds()
 	m.must(0, "audit", "verify")
-	m.truth()
+	m.expectTrueHistory()
 }
 
-// followed begins a command and gives its next line on stderr, each time it is
-// asked, as soon as there is one.
-func (m *machine) followed(args ...string) (*exec.Cmd, func() string) {
+// startFollowed starts a command. The returned function waits for the next line on stderr
+// and returns it.
+func (m *machine) startFollowed(args ...string) (*exec.Cmd, func() string) {
 	m.t.Helper()
 	cmd, _, _ := m.command(args...)
 	r, w, err := os.Pipe()
@@ -60,13 +60,13 @@ func (m *machine) followed(args ...string) (*exec.Cmd, func() string) {
 	return cmd, func() string {
 		line, err := lines.ReadString('\n')
 		if err != nil {
-			m.t.Fatalf("%q said no more: %v", args, err)
+			m.t.Fatalf("no further line from %q: %v", args, err)
 		}
 		return line
 	}
 }
 
-func TestAStoppedDaemonIsWaitedForAndNothingIsLost(t *testing.T) {
+func TestDaemonStoppedRequestsWait(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "sl", "--yes")
 	pid := m.daemon()
@@ -76,43 +76,43 @@ func TestAStoppedDaemonIsWaitedForAndNothingIsLost(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
 	if out := m.must(0, "history").out; !strings.Contains(out, "install sl") {
-		t.Errorf("history needs the daemon:\n%s", out)
+		t.Errorf("the history needs the daemon:\n%s", out)
 	}
-	waits, lines := m.followed("install", "cowsay", "--yes")
+	waits, lines := m.startFollowed("install", "cowsay", "--yes")
 	if line := lines(); !strings.Contains(line, "does not answer; waiting") {
-		t.Errorf("it says %q", line)
+		t.Errorf("the command prints %q", line)
 	}
-	if long() { // until it gives up
+	if long() { // until its timeout
 		began := time.Now()
 		r := m.must(1, "install", "sl", "--yes")
 		if took := time.Since(began); took > time.Minute || !strings.Contains(r.err, "the daemon runs but does not answer") {
 			t.Errorf("after %s:\n%s", took, r.err)
 		}
 		if r := m.must(1, "daemon", "run"); !strings.Contains(r.err, "another cortex daemon owns it") {
-			t.Errorf("a second daemon says:\n%s", r.err)
+			t.Errorf("the error of a second daemon is:\n%s", r.err)
 		}
-		_ = waits.Wait() // as long as the other
+		_ = waits.Wait() // it has the same timeout
 		waits = m.background("install", "cowsay", "--yes")
 	}
-	m.vector(before)
+	m.expectState(before)
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	if now := m.daemon(); now != pid {
-		t.Errorf("daemon %d has become %d", pid, now)
+		t.Errorf("daemon %d was replaced by %d", pid, now)
 	}
 	if err := waits.Wait(); err != nil {
-		t.Errorf("the command that waited: %v", err)
+		t.Errorf("the waiting command: %v", err)
 	}
 	if got := m.show("last").State; got != events.StateSucceeded {
-		t.Errorf("%s", got)
+		t.Errorf("the state is %s", got)
 	}
-	m.sound()
+	m.expectIntact()
 }
 
-func TestADaemonStoppedWhileAptRunsGoesOnAfterwards(t *testing.T) {
+func TestDaemonStoppedWhileAptRunsContinues(t *testing.T) {
 	m := setup(t)
-	cmd := m.slow()
+	cmd := m.startSlowInstall()
 	pid := m.daemon()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestADaemonStoppedWhileAptRunsGoesOnAfterwards(t *testing.T) {
 		t.Errorf("the command: %v", err)
 	}
 	if got := m.show("last"); got.State != events.StateSucceeded || len(got.PackageChanges) != 1 {
-		t.Errorf("%s with %v", got.State, got.PackageChanges)
+		t.Errorf("the state is %s, the changes are %v", got.State, got.PackageChanges)
 	}
-	m.sound()
+	m.expectIntact()
 }

@@ -15,8 +15,8 @@ import (
 // state is the state directory.
 const state = "/var/lib/cortex"
 
-// tmpfs puts a small disk where a directory of the machine is, with what the
-// directory holds on it. It is gone with the test.
+// tmpfs mounts a small disk over a directory of the machine, with a copy of the directory's
+// content. The end of the test unmounts it.
 func (m *machine) tmpfs(dir, size string) {
 	m.t.Helper()
 	path := filepath.Join(m.Root(), dir)
@@ -28,7 +28,7 @@ func (m *machine) tmpfs(dir, size string) {
 	m.sh("cp -a /run/kept/. " + dir + "/ && rm -r /run/kept")
 }
 
-// remount makes a small disk read-only, or writable again.
+// remount changes the flags of a small disk, such as unix.MS_RDONLY.
 func (m *machine) remount(dir string, flags uintptr) {
 	m.t.Helper()
 	if err := unix.Mount("faults", filepath.Join(m.Root(), dir), "", unix.MS_REMOUNT|flags, ""); err != nil {
@@ -42,13 +42,13 @@ func (m *machine) fill(dir string) {
 	m.Try("/bin/sh", "-c", "dd if=/dev/zero of="+dir+"/filler bs=64k 2>/dev/null; dd if=/dev/zero of="+dir+"/filler bs=512 oflag=append conv=notrunc count=256 2>/dev/null")
 }
 
-// makeRoom takes back what fill did.
+// makeRoom removes the file that fill wrote.
 func (m *machine) makeRoom(dir string) {
 	m.t.Helper()
 	m.Remove(m.t, dir+"/filler")
 }
 
-// plan plans and gives the plan's id.
+// plan makes a plan and returns its id.
 func (m *machine) plan(args ...string) string {
 	m.t.Helper()
 	var v struct {
@@ -66,7 +66,7 @@ func (m *machine) plan(args ...string) string {
 	return v.Plan.ID
 }
 
-func TestAReadOnlyStateDirectoryIsSaidAndLosesNothing(t *testing.T) {
+func TestReadOnlyStateDirectoryIsReported(t *testing.T) {
 	m := setup(t)
 	m.tmpfs(state, "128m")
 	m.must(0, "install", "sl", "--yes")
@@ -76,27 +76,27 @@ func TestAReadOnlyStateDirectoryIsSaidAndLosesNothing(t *testing.T) {
 	began := time.Now()
 	r := m.must(1, "install", "cowsay", "--yes")
 	if !strings.Contains(r.err, "read-only file system") || !strings.Contains(r.err, "hint: remount the file system read-write") {
-		t.Errorf("it says:\n%s", r.err)
+		t.Errorf("the error is:\n%s", r.err)
 	}
 	if took := time.Since(began); took > 20*time.Second {
-		t.Errorf("it said so after %s: waiting does not help", took)
+		t.Errorf("the error came after %s, want it without a wait", took)
 	}
 	if out := m.must(0, "history").out; !strings.Contains(out, "install sl") {
-		t.Errorf("history cannot be read:\n%s", out)
+		t.Errorf("the history cannot be read:\n%s", out)
 	}
 	m.must(0, "audit", "verify")
-	m.vector(before)
+	m.expectState(before)
 	m.remount(state, 0)
 	m.must(0, "install", "cowsay", "--yes")
-	m.sound()
+	m.expectIntact()
 }
 
-// Whenever the disk of the state directory gets full, nothing is changed that is not
-// on record, and once there is room all goes on.
-func TestAFullDiskRefusesAndLosesNothing(t *testing.T) {
+// With a full disk of the state directory, requests fail and nothing changes. With free
+// space, everything continues.
+func TestFullDiskRefusesRequests(t *testing.T) {
 	for name, tc := range map[string]struct {
 		prepare func(*machine)
-		say     string
+		message string
 	}{
 		"before anything":  {func(*machine) {}, "are free on its disk"},
 		"before a start":   {func(m *machine) { m.must(0, "install", "sl", "--yes"); m.must(0, "daemon", "stop") }, "full"},
@@ -110,50 +110,50 @@ func TestAFullDiskRefusesAndLosesNothing(t *testing.T) {
 			m.fill(state)
 			began := time.Now()
 			r := m.must(1, "install", "cowsay", "--yes")
-			if !strings.Contains(r.err, tc.say) || !strings.Contains(r.err, "hint: make room") {
-				t.Errorf("it says:\n%s", r.err)
+			if !strings.Contains(r.err, tc.message) || !strings.Contains(r.err, "hint: make room") {
+				t.Errorf("the error is:\n%s", r.err)
 			}
 			if took := time.Since(began); took > 20*time.Second {
-				t.Errorf("it said so after %s: waiting does not help", took)
+				t.Errorf("the error came after %s, want it without a wait", took)
 			}
 			if r := m.cortex("history"); m.Exists(state+"/manifest.json") && r.code != 0 && !strings.Contains(r.err, "no history yet") {
-				t.Errorf("history exits %d:\n%s", r.code, r.err)
+				t.Errorf("cortex history exits with code %d:\n%s", r.code, r.err)
 			}
-			m.vector(before)
+			m.expectState(before)
 			m.makeRoom(state)
 			m.must(0, "install", "cowsay", "--yes")
-			m.sound()
+			m.expectIntact()
 			m.must(0, "undo", "--yes")
-			m.vector(before)
+			m.expectState(before)
 		})
 	}
 }
 
-func TestADiskThatIsFullBetweenPlanAndApprovalRefusesThePlan(t *testing.T) {
+func TestFullDiskRefusesApproval(t *testing.T) {
 	m := setup(t)
 	m.tmpfs(state, "96m")
 	before := m.FullState(t)
 	plan := m.plan("install", "cowsay")
 	m.fill(state)
 	if r := m.must(1, "apply", plan); !strings.Contains(r.err, "hint: make room") {
-		t.Errorf("it says:\n%s", r.err)
+		t.Errorf("the error is:\n%s", r.err)
 	}
-	m.vector(before)
+	m.expectState(before)
 	m.makeRoom(state)
 	m.must(0, "apply", plan)
-	m.sound()
+	m.expectIntact()
 	m.must(0, "undo", "--yes")
-	m.vector(before)
+	m.expectState(before)
 }
 
-func TestADiskThatGetsFullWhileAptRunsHoldsUpTheRecordUntilThereIsRoom(t *testing.T) {
+func TestFullDiskWhileAptRunsDelaysRecord(t *testing.T) {
 	for name, killed := range map[string]bool{"the daemon waits": false, "the daemon dies meanwhile": true} {
 		t.Run(name, func(t *testing.T) {
 			m := setup(t)
 			m.tmpfs(state, "96m")
 			m.must(0, "install", "sl", "--yes")
 			before := m.FullState(t)
-			cmd, lines := m.followed("install", "toy-slow", "--yes")
+			cmd, lines := m.startFollowed("install", "toy-slow", "--yes")
 			m.until("the slow package", func() bool { return m.Exists("/run/toy-slow.waiting") })
 			m.fill(state)
 			m.WriteFile(t, "/run/toy-slow.go", "")
@@ -164,20 +164,20 @@ func TestADiskThatGetsFullWhileAptRunsHoldsUpTheRecordUntilThereIsRoom(t *testin
 			}
 			m.makeRoom(state)
 			_ = cmd.Wait()
-			d := m.ended("2")
+			d := m.waitForEnd("2")
 			if d.State != events.StateInterrupted && d.State != events.StateSucceeded || len(d.PackageChanges) != 1 {
-				t.Errorf("history says %s, %v", d.State, d.PackageChanges)
+				t.Errorf("the state is %s, the changes are %v", d.State, d.PackageChanges)
 			}
-			m.sound()
+			m.expectIntact()
 			m.must(0, "undo", "--yes")
-			m.vector(before)
-			m.sound()
+			m.expectState(before)
+			m.expectIntact()
 		})
 	}
 }
 
-// Apt's own cache is another disk than the log's.
-func TestAFullCacheOfAptIsAFailureThatChangesNothing(t *testing.T) {
+// apt's cache is on another disk than the log.
+func TestFullAptCacheChangesNothing(t *testing.T) {
 	m := setup(t)
 	const archives = "/var/cache/apt/archives"
 	m.tmpfs(archives, "64k")
@@ -188,11 +188,11 @@ func TestAFullCacheOfAptIsAFailureThatChangesNothing(t *testing.T) {
 	m.fill(archives)
 	r := m.must(100, "install", "toy-many", "--yes")
 	if !strings.Contains(r.err, "space") {
-		t.Errorf("it says:\n%s", r.err)
+		t.Errorf("the error is:\n%s", r.err)
 	}
-	m.vector(before)
+	m.expectState(before)
 	m.makeRoom(archives)
-	m.sound()
+	m.expectIntact()
 	m.must(0, "install", "cowsay", "--yes")
-	m.sound()
+	m.expectIntact()
 }

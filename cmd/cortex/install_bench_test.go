@@ -8,9 +8,9 @@ import (
 	"cortex/consumers/machine/testbed"
 )
 
-// BenchmarkInstall installs one and ten toy packages with plain apt-get, where cortex
-// never ran, and through cortex, whose daemon runs already. Removing them again, by the
-// same program, is not counted.
+// BenchmarkInstall installs one and ten toy packages with plain apt-get, in a root without
+// cortex, and with cortex, whose daemon already runs. The same program removes them outside
+// the measured time.
 func BenchmarkInstall(b *testing.B) {
 	path, err := binary()
 	if err != nil {

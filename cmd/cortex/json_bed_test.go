@@ -16,8 +16,8 @@ import (
 
 // contract is the content of docs/json.md.
 type contract struct {
-	fields, maybe map[string][]string // by command, beside version
-	lines         []string            // commands that print one object a line
+	fields, maybe map[string][]string // by command, without version
+	lines         []string            // commands that print one object in each line
 	none          []string            // commands that print no JSON
 }
 
@@ -51,9 +51,9 @@ func readContract(t *testing.T) contract {
 	return c
 }
 
-// TestEveryCommandIsInTheJSONContract holds that docs/json.md describes the output of every
+// TestJSONContractHasEveryCommand holds that docs/json.md describes the output of every
 // command.
-func TestEveryCommandIsInTheJSONContract(t *testing.T) {
+func TestJSONContractHasEveryCommand(t *testing.T) {
 	c := readContract(t)
 	known := slices.Concat(slices.Collect(maps.Keys(c.fields)), c.lines, c.none)
 	var walk func(cmd *cobra.Command)
@@ -61,8 +61,8 @@ func TestEveryCommandIsInTheJSONContract(t *testing.T) {
 	walk = func(cmd *cobra.Command) {
 		name := strings.TrimPrefix(cmd.CommandPath(), "cortex ")
 		there[name] = true
-		// A command that only has others under it shows its help.
-		if cmd.Runnable() && !cmd.Hidden && cmd.HasParent() && (!cmd.HasSubCommands() || answers[name]) && !slices.Contains(known, name) {
+		// A command that only groups others prints its help.
+		if cmd.Runnable() && !cmd.Hidden && cmd.HasParent() && (!cmd.HasSubCommands() || runnableParents[name]) && !slices.Contains(known, name) {
 			t.Errorf("docs/json.md does not describe '%s --json'", name)
 		}
 		for _, sub := range cmd.Commands() {
@@ -77,12 +77,12 @@ func TestEveryCommandIsInTheJSONContract(t *testing.T) {
 	}
 }
 
-// answers are the commands that have others under them and do something themselves.
-var answers = map[string]bool{"hardware": true, "logs": true, "suggest": true}
+// runnableParents are the commands that have subcommands and can also run themselves.
+var runnableParents = map[string]bool{"hardware": true, "logs": true, "suggest": true}
 
-// TestWhatCommandsPrintIsInTheJSONContract runs the commands that need no model and no server,
-// one after the other on one machine.
-func TestWhatCommandsPrintIsInTheJSONContract(t *testing.T) {
+// TestJSONContractDescribesOutput runs the commands that need no model and no
+// server on one machine, one after the other.
+func TestJSONContractDescribesOutput(t *testing.T) {
 	m := setup(t)
 	c := readContract(t)
 	m.WriteFile(t, "/root/m.toml", "version = 1\n[packages]\ntoy-lib = \"2.0\"\n")
@@ -135,7 +135,7 @@ func TestWhatCommandsPrintIsInTheJSONContract(t *testing.T) {
 		delete(v, "version")
 		for _, want := range c.fields[name] {
 			if _, there := v[want]; !there {
-				t.Errorf("%s has no %q", run, want)
+				t.Errorf("the output of %s has no field %q", run, want)
 			}
 			delete(v, want)
 		}
@@ -148,7 +148,7 @@ func TestWhatCommandsPrintIsInTheJSONContract(t *testing.T) {
 	}
 }
 
-func TestAnErrorIsJSONWhereverTheWordStands(t *testing.T) {
+func TestJSONFlagAnywhereAppliesToErrors(t *testing.T) {
 	m := setup(t)
 	for _, args := range []string{"history --frob --json", "--json history --frob", "frob --json", "install --json=true --frob x", "install ../x --json", "show 99 --json"} {
 		r := m.cortex(strings.Fields(args)...)
@@ -161,6 +161,6 @@ func TestAnErrorIsJSONWhereverTheWordStands(t *testing.T) {
 		}
 	}
 	if r := m.cortex("history", "--frob", "--", "--json"); r.out != "" || r.err == "" {
-		t.Errorf("behind --: %q, %q", r.out, r.err)
+		t.Errorf("--json after --: stdout %q, stderr %q", r.out, r.err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"cortex/events"
 )
 
-// withModel gives a machine whose cortex asks a model server of the test.
+// withModel returns a machine whose cortex uses a model server of the test.
 func withModel(t *testing.T, answer func(modeltest.RecordedCall) modeltest.CannedReply, env ...string) (*machine, *modeltest.ModelServer) {
 	t.Helper()
 	m := setup(t)
@@ -29,7 +29,7 @@ func withModel(t *testing.T, answer func(modeltest.RecordedCall) modeltest.Canne
 	return m, s
 }
 
-// proposal is an answer that fits the schema: for each need its packages.
+// proposal returns an answer that matches the schema, with the packages of each need.
 func proposal(needs ...[]string) string {
 	type candidate struct {
 		Name string `json:"name"`
@@ -55,7 +55,7 @@ func proposal(needs ...[]string) string {
 	return string(b)
 }
 
-// candidates asks what words may mean.
+// candidates returns the candidates for a request in words.
 func (m *machine) candidates(words string, flags ...string) (v struct {
 	Candidates struct {
 		Mode    events.LLMMode
@@ -86,59 +86,59 @@ func (m *machine) usage() (v struct {
 	return v
 }
 
-func TestASentenceGoesThroughAModelAndItsCache(t *testing.T) {
+func TestModelAnswerIsCached(t *testing.T) {
 	m, s := withModel(t, func(modeltest.RecordedCall) modeltest.CannedReply {
 		return modeltest.CannedReply{Text: proposal([]string{"a steam locomotive", "sl"}), Input: 1000, Output: 200}
 	})
 	before := m.FullState(t)
 	if got := m.candidates("a steam locomotive").Candidates; got.Mode != events.ModeFull || got.Needs[0].Candidates[0].Name != "sl" || !strings.Contains(got.Origin, "$0.006000") {
-		t.Errorf("%+v", got)
+		t.Errorf("the candidates are %+v", got)
 	}
 	if got := m.candidates("A  steam locomotive").Candidates; got.Mode != events.ModeCached || !strings.Contains(got.Origin, "the same words") {
-		t.Errorf("the same again: %+v", got)
+		t.Errorf("the same request: %+v", got)
 	}
 	if got := m.candidates("please install a steam locomotive for me").Candidates; got.Mode != events.ModeCached || !strings.Contains(got.Origin, "mean the same") {
-		t.Errorf("the same in other words: %+v", got)
+		t.Errorf("the same meaning in other words: %+v", got)
 	}
 	if n := len(s.Calls()); n != 1 {
-		t.Errorf("the model was asked %d times", n)
+		t.Errorf("the model received %d calls", n)
 	}
 	m.must(0, "install", "a steam locomotive", "--pick", "sl", "--yes")
 	m.must(0, "undo", "last", "--yes")
-	m.vector(before)
+	m.expectState(before)
 	if u := m.usage(); u.Cost != 6000 || u.Answered != 1 || u.Cached != 3 || u.Failed != 0 {
-		t.Errorf("%+v", u)
+		t.Errorf("the usage is %+v", u)
 	}
 	m.replays()
 	s.Close()
 	if got := m.candidates("a steam locomotive").Candidates; got.Mode != events.ModeCached {
-		t.Errorf("with the server gone: %+v", got)
+		t.Errorf("with the server stopped: %+v", got)
 	}
 	r := m.must(0, "plan", "a difficult toy", "--candidates")
 	if !strings.Contains(r.err, "no model answered") || !strings.Contains(r.err, "found without a model") {
-		t.Errorf("with the server gone, something new: %s", r.err)
+		t.Errorf("with the server stopped, a new request: %s", r.err)
 	}
 	if got := m.candidates("a steam locomotive", "--offline").Candidates; got.Mode != events.ModeOffline {
 		t.Errorf("offline: %+v", got)
 	}
 }
 
-// replays gives a recorded answer again.
+// replays checks that 'llm replay' prints the recorded answer.
 func (m *machine) replays() {
 	m.t.Helper()
 	var v struct{ Events []struct{ ID string } }
 	r := m.must(0, "events", "list", "--type", "llm.completed.v1", "--json")
 	if err := json.Unmarshal([]byte(r.out), &v); err != nil || len(v.Events) == 0 {
-		m.t.Fatalf("%v, no answer is in the log: %s", err, r.out)
+		m.t.Fatalf("%v, the log contains no answer: %s", err, r.out)
 	}
 	list := v.Events
 	if got := m.must(0, "llm", "replay", list[0].ID).out; !strings.Contains(got, `"name":"sl"`) {
-		m.t.Errorf("replayed %q", got)
+		m.t.Errorf("llm replay prints %q", got)
 	}
 	m.must(1, "llm", "replay", "nonesuch")
 }
 
-func TestHostileAnswersInstallNothing(t *testing.T) {
+func TestModelHostileAnswersInstallNothing(t *testing.T) {
 	answers := map[string]string{
 		"names that do not exist": proposal([]string{"x", "evil-rootkit", "sl-pro"}),
 		"another action":          strings.ReplaceAll(proposal([]string{"x", "dpkg"}), `"install"`, `"purge"`),
@@ -159,43 +159,43 @@ func TestHostileAnswersInstallNothing(t *testing.T) {
 		for _, bad := range []string{"evil", "dpkg", "Pre-Invoke", "curl"} {
 			for line := range strings.Lines(r.out) {
 				if strings.Contains(line, `"name":"`+bad) {
-					t.Errorf("%s: %s is offered: %s", name, bad, line)
+					t.Errorf("%s: %s is a candidate: %s", name, bad, line)
 				}
 			}
 		}
 		m.must(4, "install", fmt.Sprintf("a steam locomotive number %d", n), "--yes")
 	}
-	m.vector(before)
+	m.expectState(before)
 	if len(m.history()) != 0 {
-		t.Errorf("%d transactions", len(m.history()))
+		t.Errorf("%d transactions, want 0", len(m.history()))
 	}
 }
 
-func TestTheBudgetDeniesAndIsOnRecord(t *testing.T) {
+func TestModelBudgetDenialIsRecorded(t *testing.T) {
 	m, s := withModel(t, func(modeltest.RecordedCall) modeltest.CannedReply {
 		return modeltest.CannedReply{Text: proposal([]string{"x", "sl"}), Input: 1000, Output: 100}
 	}, "CORTEX_LLM_BUDGET_DAY=0.022")
 	m.must(0, "plan", "a steam locomotive", "--candidates") // 4,500 of 22,000; the worst case is about 20,000
 	r := m.must(0, "plan", "a difficult toy", "--candidates")
 	if !strings.Contains(r.err, "the budget of the day is $0.022000") || !strings.Contains(r.err, "found without a model") {
-		t.Errorf("%s", r.err)
+		t.Errorf("the error is: %s", r.err)
 	}
 	if n := len(s.Calls()); n != 1 {
-		t.Errorf("%d calls", n)
+		t.Errorf("the model received %d calls", n)
 	}
 	if out := m.must(0, "events", "list", "--type", "llm.denied.v1").out; !strings.Contains(out, "the budget of the day") {
-		t.Errorf("%s", out)
+		t.Errorf("the denied events are:\n%s", out)
 	}
 	if u := m.usage(); u.Cost != 4500 || u.Denied != 1 {
-		t.Errorf("%+v", u)
+		t.Errorf("the usage is %+v", u)
 	}
-	m.must(0, "daemon", "stop") // what was spent is known to the next daemon
+	m.must(0, "daemon", "stop") // the next daemon knows the cost
 	if r := m.must(0, "plan", "another difficult toy", "--candidates"); !strings.Contains(r.err, "the budget of the day") {
-		t.Errorf("%s", r.err)
+		t.Errorf("the error is: %s", r.err)
 	}
 }
 
-func TestSeveralRequestsAreAskedAtOnce(t *testing.T) {
+func TestModelRequestsRunConcurrently(t *testing.T) {
 	var all sync.WaitGroup
 	all.Add(5)
 	together := make(chan struct{})
@@ -205,7 +205,7 @@ func TestSeveralRequestsAreAskedAtOnce(t *testing.T) {
 	}()
 	m, _ := withModel(t, func(c modeltest.RecordedCall) modeltest.CannedReply {
 		all.Done()
-		<-together // every answer waits for all questions
+		<-together // each answer waits until all questions have arrived
 		if strings.Contains(c.Prompt, "number 3") {
 			return modeltest.CannedReply{Status: 400, Body: `{"error":{"message":"no"}}`}
 		}
@@ -220,12 +220,12 @@ func TestSeveralRequestsAreAskedAtOnce(t *testing.T) {
 	}
 	for i, n := range v.Candidates.Needs {
 		if by := strings.Join(n.Candidates[0].Reasons, " "); strings.Contains(by, "the model says") == (i == 2) {
-			t.Errorf("need %d: %s", i+1, by)
+			t.Errorf("need %d has the reasons %s", i+1, by)
 		}
 	}
 }
 
-func TestADaemonThatDiesWhileAModelThinks(t *testing.T) {
+func TestDaemonKilledWhileModelAnswers(t *testing.T) {
 	asked := make(chan struct{}, 4)
 	m, s := withModel(t, func(modeltest.RecordedCall) modeltest.CannedReply {
 		asked <- struct{}{}
@@ -248,11 +248,11 @@ func TestADaemonThatDiesWhileAModelThinks(t *testing.T) {
 		return strings.Contains(m.must(0, "events", "list", "--type", "llm.failed.v1").out, "interrupted")
 	})
 	if got := m.candidates("a steam locomotive").Candidates; got.Mode != events.ModeFull {
-		t.Errorf("%+v", got)
+		t.Errorf("the candidates are %+v", got)
 	}
 }
 
-func TestAQuestionIsAnsweredFromEvidence(t *testing.T) {
+func TestAskAnswersFromEvidence(t *testing.T) {
 	m, s := withModel(t, func(c modeltest.RecordedCall) modeltest.CannedReply {
 		return modeltest.CannedReply{Text: "toy-app is installed [dpkg and the package lists], says [a little bird].", Pieces: 6}
 	}, "CORTEX_NEAR_API_KEY=sk-verysecretkey123456")
@@ -263,16 +263,16 @@ func TestAQuestionIsAnsweredFromEvidence(t *testing.T) {
 	}
 	call := s.Calls()[0]
 	if !strings.Contains(call.Prompt, "toy-app: installed") || strings.Contains(call.Prompt, "hunter2") || call.Key != "sk-verysecretkey123456" {
-		t.Errorf("%+v", call)
+		t.Errorf("the call is %+v", call)
 	}
 	if v := m.must(0, "ask", "why is toy-app installed?", "--offline", "--json").out; !strings.Contains(v, `"mode": "offline"`) || !strings.Contains(v, "toy-app: installed") {
-		t.Errorf("%s", v)
+		t.Errorf("the offline answer is:\n%s", v)
 	}
 	m.noSecrets("verysecretkey", "hunter2secret")
 }
 
-// noSecrets looks for texts in everything that cortex wrote, and in the
-// environment of its daemon's children.
+// noSecrets fails the test if a file that cortex wrote, or the environment of a child of the
+// daemon, contains one of the texts.
 func (m *machine) noSecrets(secrets ...string) {
 	m.t.Helper()
 	m.must(0, "daemon", "stop")
@@ -283,7 +283,7 @@ func (m *machine) noSecrets(secrets ...string) {
 		b, err := os.ReadFile(path)
 		for _, secret := range secrets {
 			if strings.Contains(string(b), secret) {
-				m.t.Errorf("%s holds %s", path, secret)
+				m.t.Errorf("%s contains %s", path, secret)
 			}
 		}
 		return err

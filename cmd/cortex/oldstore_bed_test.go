@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// oldStore is a machine with the store that the last commit before the packages were moved
-// wrote (b5312a1). testdata/store-before-move holds its state directory and a backup of it.
-// Twelve transactions installed, upgraded, removed, failed, undid, redid, held and observed
-// packages of the toy repository; the machine gets the packages that they left.
+// oldStore returns a machine with a store that the commit before the move of the packages
+// (b5312a1) wrote. testdata/store-before-move has its state directory and a backup of it.
+// Its twelve transactions include an upgrade, a failure, an undo, a redo, a hold and an
+// external change of toy packages. The machine has the packages that they left installed.
 func oldStore(t *testing.T) *machine {
 	t.Helper()
 	m := setup(t)
@@ -46,7 +46,7 @@ func TestOldStoreOpensReplaysAndVerifies(t *testing.T) {
 		t.Errorf("%d transactions, want 12", n)
 	}
 	m.must(0, "store", "verify")
-	m.must(0, "install", "cowsay", "--yes") // the log goes on
+	m.must(0, "install", "cowsay", "--yes") // the log accepts new events
 	m.must(0, "audit", "verify")
 }
 

@@ -15,13 +15,13 @@ import (
 	"cortex/consumers/machine/testbed"
 )
 
-// packaged is a fresh root, and the package that 'make deb' built as what its apt
-// offers; without CORTEX_DEB there is none.
-func packaged(t *testing.T) *machine {
+// newPackageMachine returns a fresh root whose apt offers the package that 'make deb' built;
+// nil without CORTEX_DEB.
+func newPackageMachine(t *testing.T) *machine {
 	t.Helper()
 	deb := os.Getenv("CORTEX_DEB")
 	if deb == "" {
-		t.Log("no package to test: 'make deb-test' builds it and names it in CORTEX_DEB")
+		t.Log("CORTEX_DEB is not set, nothing is tested; 'make deb-test' builds the package and sets it")
 		return nil
 	}
 	m := &machine{Bed: testbed.New(t), t: t}
@@ -31,7 +31,7 @@ func packaged(t *testing.T) *machine {
 	return m
 }
 
-// offerDeb makes the root's apt offer a package file.
+// offerDeb adds a package file to the root's local repository.
 func (m *machine) offerDeb(deb string) {
 	m.t.Helper()
 	name := filepath.Base(deb)
@@ -49,9 +49,9 @@ func (m *machine) offerDeb(deb string) {
 	m.Run(m.t, "/usr/bin/apt-get", "-q", "update")
 }
 
-// next builds the package's next version: the same, but that the files for apt and
-// dpkg have a line more.
-func next(t *testing.T) string {
+// buildNextDeb builds the next version of the package and returns its path. It differs by one
+// line in the files for apt and dpkg.
+func buildNextDeb(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	tree, deb := filepath.Join(dir, "tree"), filepath.Join(dir, "next.deb")
@@ -67,7 +67,7 @@ dpkg-deb -Zgzip -z1 --root-owner-group -b "$2" "$3"`
 	return deb
 }
 
-// files lists what is in the root, but what package managers write down themselves.
+// files lists the files of the root, without the databases and logs of package managers.
 func (m *machine) files() []string {
 	m.t.Helper()
 	var names []string
@@ -87,8 +87,8 @@ func (m *machine) files() []string {
 	return names
 }
 
-func TestThePackageIsInstalledUpgradedRemovedAndPurged(t *testing.T) {
-	m := packaged(t)
+func TestPackageInstallUpgradeRemovePurge(t *testing.T) {
+	m := newPackageMachine(t)
 	if m == nil {
 		return
 	}
@@ -97,24 +97,24 @@ func TestThePackageIsInstalledUpgradedRemovedAndPurged(t *testing.T) {
 
 	apt("install", "cortex")
 	m.must(0, "install", "toy-app", "--yes")
-	apt("install", "cowsay") // seen by the hooks that came along
-	m.observed("install cowsay")
+	apt("install", "cowsay") // the hooks of the package record it
+	m.waitForExternal("install cowsay")
 	m.must(0, "undo", "--yes")
 	if out := m.Run(t, "/bin/bash", "-c", ". /usr/share/bash-completion/completions/cortex && complete -p cortex"); !strings.Contains(out, "cortex") {
-		t.Errorf("bash does not complete: %s", out)
+		t.Errorf("bash completion fails: %s", out)
 	}
 	known := len(m.history())
 
 	// Cortex upgrades itself, in a transaction of the daemon that is replaced.
 	m.WriteFile(t, "/etc/apt/apt.conf.d/05cortex", m.ReadFile(t, "/etc/apt/apt.conf.d/05cortex")+"// mine\n")
 	m.Remove(t, "/etc/dpkg/dpkg.cfg.d/cortex")
-	m.offerDeb(next(t))
+	m.offerDeb(buildNextDeb(t))
 	m.must(0, "upgrade", "cortex", "--yes")
 	if got := m.ReadFile(t, "/etc/apt/apt.conf.d/05cortex"); !strings.HasSuffix(got, "// mine\n") {
-		t.Errorf("the administrator's file is now\n%s", got)
+		t.Errorf("the upgrade changed the administrator's file to\n%s", got)
 	}
 	if m.Exists("/etc/dpkg/dpkg.cfg.d/cortex") {
-		t.Error("the file that the administrator removed is back")
+		t.Error("the upgrade installed the file that the administrator removed")
 	}
 	if got := len(m.history()); got != known+1 {
 		t.Errorf("%d transactions after the upgrade, %d before", got, known)
@@ -123,12 +123,12 @@ func TestThePackageIsInstalledUpgradedRemovedAndPurged(t *testing.T) {
 
 	apt("remove", "cortex")
 	if !m.Exists("/var/lib/cortex/read") || m.Exists("/usr/bin/cortex") {
-		t.Error("remove must take the program and leave the history")
+		t.Error("remove must delete the program and keep the history")
 	}
-	apt("remove", "sl") // with what is left of the hooks
+	apt("remove", "sl") // with the conffiles of the hooks
 	apt("install", "cortex")
-	if got := len(m.history()); got < known+2 { // what happened meanwhile may be one more
-		t.Errorf("%d transactions after coming back, %d before", got, known+2)
+	if got := len(m.history()); got < known+2 { // changes in between can be one more transaction
+		t.Errorf("%d transactions after reinstalling, want at least %d", got, known+2)
 	}
 	m.must(0, "replay", "--verify")
 
@@ -141,6 +141,6 @@ func TestThePackageIsInstalledUpgradedRemovedAndPurged(t *testing.T) {
 		}
 	}
 	if len(left) > 0 {
-		t.Errorf("the purge left\n%s", strings.Join(left, "\n"))
+		t.Errorf("files remain after the purge:\n%s", strings.Join(left, "\n"))
 	}
 }

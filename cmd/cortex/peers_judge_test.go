@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// installed reports whether a state vector has a package, of whatever
-// architecture or kind.
+// installed reports whether a state vector has the package installed, in any
+// architecture and from dpkg or rpm.
 func installed(vector map[string]string, name string) bool {
 	for k, v := range vector {
 		if strings.HasPrefix(k, "package "+name+":") && strings.HasPrefix(v[strings.Index(v, " ")+1:], "ok installed ") {
@@ -22,8 +22,8 @@ func installed(vector map[string]string, name string) bool {
 	return false
 }
 
-// judge says in words what an undo made of the machine: the vectors are from
-// before what was done, after it, and after its undo, which ended with code.
+// judge describes the result of an undo for the table. The vectors are from before the
+// change, after it, and after its undo; code is the exit code of the undo.
 func judge(before, done, after map[string]string, code int) string {
 	exit := ""
 	if code != 0 {
@@ -32,7 +32,7 @@ func judge(before, done, after map[string]string, code int) string {
 	lost := differences(before, done, after)
 	switch {
 	case len(lost) == 0 && maps.Equal(before, done) && code != 0:
-		return "**full**: nothing was to be undone, and it says so"
+		return "**full**: nothing to undo, and it reports so"
 	case len(lost) == 0:
 		return "**full**" + exit
 	case maps.Equal(done, after) && code != 0:
@@ -43,7 +43,7 @@ func judge(before, done, after map[string]string, code int) string {
 	verdict := "partly" + exit
 	for k := range union(before, after) {
 		if strings.HasPrefix(k, "package ") && before[k] == done[k] && after[k] != before[k] {
-			verdict = "**wrong**" + exit // it harmed what had not been touched
+			verdict = "**wrong**" + exit // the undo changed a package that the change had not
 		}
 	}
 	const shown = 3
@@ -59,8 +59,8 @@ func union(a, b map[string]string) map[string]string {
 	return out
 }
 
-// differences tells every difference between the first and the last of three
-// state vectors, in the order of what they are about.
+// differences returns every difference between before and after: packages first, then
+// files, debconf answers, alternatives, other paths, and dpkg's lists of conffiles.
 func differences(before, done, after map[string]string) []string {
 	var out []string
 	packages := map[string]bool{}
@@ -79,10 +79,10 @@ func differences(before, done, after map[string]string) []string {
 				out = append(out, packageWords(short, was, is)...)
 			case "file ":
 				if choice := "alternative " + path.Base(name); path.Dir(name) == "/etc/alternatives" && before[choice] != after[choice] {
-					continue // told as the choice
+					continue // listed as the alternative
 				}
 				if _, did := done[k]; !had && !did {
-					out = append(out, "`"+name+"` is there again")
+					out = append(out, "`"+name+"` exists again")
 					continue
 				}
 				out = append(out, fileWords(name, was, is)...)
@@ -112,7 +112,7 @@ func presence(had, has bool, differs string) string {
 	return differs
 }
 
-// packageWords compares a package's "WANT FLAG STATUS VERSION MARK".
+// packageWords returns the differences of a package's "WANT FLAG STATUS VERSION MARK".
 func packageWords(name, was, is string) []string {
 	w, i := strings.Fields(was), strings.Fields(is)
 	switch {
@@ -146,7 +146,7 @@ func packageWords(name, was, is string) []string {
 func fileWords(path, was, is string) []string {
 	switch {
 	case strings.HasPrefix(was+is, "d") && (was == "" || is == ""):
-		return nil // its files are named
+		return nil // the files in the directory are listed
 	case is == "":
 		return []string{"`" + path + "` gone"}
 	case was == "":
@@ -169,12 +169,12 @@ func TestJudge(t *testing.T) {
 		"refused (exit 1)":        {one, two, two, 1},
 		"**wrong**: app gone":     {one, one, map[string]string{conf: one[conf]}, 0},
 		"partly: app 2.0 instead": {one, two, map[string]string{app: two[app], conf: one[conf]}, 0},
-		"**full**: nothing was to be undone, and it says so": {one, one, one, 1},
-		"partly: `/etc/app.conf` differs":                    {one, two, map[string]string{app: one[app], conf: two[conf]}, 0},
-		"partly: `/etc/app.conf` left":                       {map[string]string{}, two, map[string]string{conf: two[conf]}, 0},
-		"partly: `/etc/app.conf` is there again":             {map[string]string{app: one[app]}, map[string]string{}, one, 0},
-		"partly: app auto instead of manual":                 {one, map[string]string{conf: one[conf]}, map[string]string{app: "install ok installed 1.0 auto", conf: one[conf]}, 0},
-		"partly: hold of app lost":                           {map[string]string{app: "hold ok installed 1.0 manual"}, map[string]string{}, map[string]string{app: one[app]}, 0},
+		"**full**: nothing to undo, and it reports so": {one, one, one, 1},
+		"partly: `/etc/app.conf` differs":              {one, two, map[string]string{app: one[app], conf: two[conf]}, 0},
+		"partly: `/etc/app.conf` left":                 {map[string]string{}, two, map[string]string{conf: two[conf]}, 0},
+		"partly: `/etc/app.conf` exists again":         {map[string]string{app: one[app]}, map[string]string{}, one, 0},
+		"partly: app auto instead of manual":           {one, map[string]string{conf: one[conf]}, map[string]string{app: "install ok installed 1.0 auto", conf: one[conf]}, 0},
+		"partly: hold of app lost":                     {map[string]string{app: "hold ok installed 1.0 manual"}, map[string]string{}, map[string]string{app: one[app]}, 0},
 	} {
 		if got := judge(tc.before, tc.done, tc.after, tc.code); !strings.HasPrefix(got, want) || want == "**full**" && got != want {
 			t.Errorf("got %q, want %q", got, want)

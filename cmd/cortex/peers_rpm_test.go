@@ -13,8 +13,8 @@ import (
 	"cortex/consumers/machine/testbed"
 )
 
-// rpmToy is a toy package of the same behaviour for dnf5, as the body of a spec
-// file; its files are made by install.
+// rpmToy is a toy package with the same behaviour for dnf5, as the body of a spec
+// file. Its field install has the commands that create the files.
 type rpmToy struct{ name, version, fields, install, files, scripts string }
 
 const (
@@ -25,8 +25,8 @@ const (
 		"%preun\nif [ $1 = 0 ]; then update-alternatives --remove toy-tool /usr/bin/toy-altern-1; update-alternatives --remove toy-tool /usr/bin/toy-altern-2; fi\n"
 )
 
-// conf is the making of a file; every line after the first is %config(noreplace)
-// where the path is below /etc.
+// conf returns the commands that create files from pairs of path and content, and the
+// lines of %files; a path below /etc is %config(noreplace).
 func conf(pairs ...string) (install, files string) {
 	for i := 0; i < len(pairs); i += 2 {
 		install += fmt.Sprintf("mkdir -p %%{buildroot}%s\nprintf '%s\\n' >%%{buildroot}%s\n", filepath.Dir(pairs[i]), pairs[i+1], pairs[i])
@@ -44,7 +44,7 @@ func rpmToys() []rpmToy {
 	common, commonFiles := conf("/etc/toy-common.conf", "common")
 	altern, alternFiles := conf("/usr/bin/toy-altern-1", "one", "/usr/bin/toy-altern-2", "two")
 	return []rpmToy{
-		{name: "toy-shell", version: "1.0", fields: "Provides: /bin/sh\n"}, // Debian's own is not of rpm
+		{name: "toy-shell", version: "1.0", fields: "Provides: /bin/sh\n"}, // /bin/sh of Debian is not an rpm package
 		{name: "toy-lib", version: "1.0"},
 		{name: "toy-lib", version: "2.0"},
 		{name: "toy-extra", version: "1.0"},
@@ -64,13 +64,13 @@ func (p rpmToy) spec() string {
 		p.name, p.version, p.fields, p.install, p.scripts, p.files)
 }
 
-// rpms are the package files by name, built once in a root of their own.
+// rpms are the package files by name, built once in a separate root.
 var rpms = struct {
 	sync.Mutex
 	built map[string]string
 }{}
 
-// rpmRepository puts the packages into /rpms.
+// rpmRepository creates the repository /rpms with the packages.
 func rpmRepository(t testing.TB, bed *testbed.Bed) {
 	t.Helper()
 	rpms.Lock()
@@ -92,9 +92,8 @@ func rpmRepository(t testing.TB, bed *testbed.Bed) {
 	}
 }
 
-// rpmVector is the state vector of a root in which rpm has the packages: what rpm
-// says, why dnf5 thinks that it is there, and for the rest the same files, lists
-// and choices as with dpkg.
+// rpmVector returns the state vector of a root with rpm packages: rpm's packages, dnf5's
+// reasons, and the same files, lists and alternatives as with dpkg.
 func rpmVector(t *testing.T, bed *testbed.Bed) map[string]string {
 	t.Helper()
 	out := bed.FullState(t)

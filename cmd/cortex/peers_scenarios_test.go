@@ -8,52 +8,51 @@ import (
 	"cortex/consumers/machine/testbed"
 )
 
-// peer is a package manager with a history, in a root of its own, behind a script
-// (testdata/peers) that gives the scenarios' words their meaning. The script is
-// told to be as willing as its tool can be told to be: nothing is refused only
-// because nobody answered.
+// peer is a package manager with a history. A script in testdata/peers translates the
+// commands of the scenarios for it, with the options that make the tool most willing:
+// no command fails only because a question is not answered.
 type peer struct {
-	name  string
-	suite testbed.Suite                                    // the root; the bed's own when empty
-	begin func(testing.TB, *testbed.Bed)                   // more than the script's begin
-	look  func(*testing.T, *testbed.Bed) map[string]string // the state vector; nil when nothing is measured
-	// said are cells that are not measured, by the scenario's name; "" is for all
-	// that are not named.
-	said map[string]string
+	name   string
+	suite  testbed.Suite                                    // the release in the root; the default of the test bed when empty
+	begin  func(testing.TB, *testbed.Bed)                   // preparation before the script's begin
+	vector func(*testing.T, *testbed.Bed) map[string]string // the state vector; nil when nothing is measured
+	// notMeasured are the cells that are not measured, by the name of the scenario; "" is
+	// for all other scenarios.
+	notMeasured map[string]string
 }
 
 func dpkgVector(t *testing.T, bed *testbed.Bed) map[string]string { return bed.FullState(t) }
 
-// newer is where the others run: apt learnt to undo after Debian 12.
+// newer is the release for the other tools: apt in Debian 12 cannot undo.
 var newer = testbed.Suite{Name: "sid", Packages: []string{"nala", "ca-certificates", "dnf5", "rpm", "createrepo-c"}}
 
 var peers = []peer{
-	{name: "cortex", look: dpkgVector},
-	{name: "apt", suite: newer, look: dpkgVector},
-	{name: "nala", suite: newer, look: dpkgVector},
-	{name: "dnf5", suite: newer, begin: rpmRepository, look: rpmVector, said: map[string]string{
-		"debconf answer, purge": "– (rpm asks nothing)",
+	{name: "cortex", vector: dpkgVector},
+	{name: "apt", suite: newer, vector: dpkgVector},
+	{name: "nala", suite: newer, vector: dpkgVector},
+	{name: "dnf5", suite: newer, begin: rpmRepository, vector: rpmVector, notMeasured: map[string]string{
+		"debconf answer, purge": "– (rpm has no debconf)",
 	}},
-	{name: "snapper 0.10", said: map[string]string{
+	{name: "snapper 0.10", notMeasured: map[string]string{
 		"":                                  "the files, if nothing changed since",
 		"automatic mark, made manual":       "not in its history",
 		"a later transaction depends on it": "consistency is not guaranteed",
 	}},
 }
 
-// scenario is something done and taken back. The scripts call the tool pm.
+// scenario is a change and its undo. The scripts call the tool pm.
 type scenario struct {
 	name    string
 	prepare string
 	do      string
 	fails   bool   // do may fail
-	dies    bool   // do waits in a package's script, and everything is killed there
-	newest  bool   // what was replaced leaves the archive before the undo
+	dies    bool   // do waits in a package's script, and all processes are killed there
+	newest  bool   // the archive deletes replaced versions before the undo
 	undo    string // "pm undo" when empty
-	further string // tried when the undo was refused
-	words   string // what further is, for the table
-	later   string // a package of a later transaction, that the undo has to ask about
-	redo    bool   // after the undo, redo: it has to be as do left it
+	further string // a second attempt if the undo was refused
+	label   string // the label of further in the table
+	later   string // a package of a later transaction, which the undo must not remove without asking
+	redo    bool   // redo after the undo; the state must be as do left it
 }
 
 const app1 = "pm install toy-app=1.0 toy-lib=1.0 toy-extra; pm auto toy-lib toy-extra; "
@@ -76,7 +75,7 @@ var scenarios = []scenario{
 	{name: "manual choice of an alternative, remove", prepare: "pm install toy-altern; update-alternatives --set toy-tool /usr/bin/toy-altern-2", do: "pm remove toy-altern"},
 	{name: "debconf answer, purge", prepare: "echo 'toy-debconf toy-debconf/answer string 43' | debconf-set-selections; pm install toy-debconf", do: "pm purge toy-debconf"},
 	{name: "install that fails in a postinst", prepare: "pm install toy-common", do: "pm install cowsay toy-fail-postinst", fails: true},
-	{name: "a later transaction depends on it", prepare: "pm install toy-common", do: "pm install toy-lib; pm install toy-app", undo: "pm undo-first", further: "pm cascade", words: "told to go on", later: "toy-app"},
-	{name: "kill -9 in the middle", prepare: "pm install toy-common", do: "pm install cowsay toy-slow", dies: true, further: "pm repair; pm undo", words: "after a repair by hand"},
+	{name: "a later transaction depends on it", prepare: "pm install toy-common", do: "pm install toy-lib; pm install toy-app", undo: "pm undo-first", further: "pm cascade", label: "when forced", later: "toy-app"},
+	{name: "kill -9 in the middle", prepare: "pm install toy-common", do: "pm install cowsay toy-slow", dies: true, further: "pm repair; pm undo", label: "after a repair by hand"},
 	{name: "undo of the undo", prepare: "pm install toy-common", do: "pm install toy-app", redo: true},
 }

@@ -15,9 +15,9 @@ import (
 	"cortex/consumers/machine/testbed"
 )
 
-// elsewhere is what apt and dnf5 tell of as many transactions, in a root of their
-// own: each did one, which was then copied in its log.
-func elsewhere(b *testing.B, n int) []starter {
+// peerStarters returns the commands with which apt and dnf5 list n transactions, in a
+// separate root. Each tool ran one transaction, which is then copied in its log.
+func peerStarters(b *testing.B, n int) []starter {
 	b.Helper()
 	bed := testbed.NewWithSuite(b, newer)
 	bed.OfferAll(b)
@@ -47,13 +47,13 @@ func elsewhere(b *testing.B, n int) []starter {
 	}
 	for _, argv := range [][]string{{"/usr/bin/apt", "history-list"}, {"/usr/bin/dnf5", "history", "list"}} {
 		if got := strings.Count(bed.Run(b, argv...), "2026-"); got < n {
-			b.Fatalf("%q tells of %d transactions, not of %d", argv, got, n)
+			b.Fatalf("%q lists %d transactions, want %d", argv, got, n)
 		}
 	}
 	return out
 }
 
-// copyTransactions copies the newest of the transactions until there are n.
+// copyTransactions copies the newest transaction in the log until there are n.
 func copyTransactions(b *testing.B, path string, n int) {
 	b.Helper()
 	db, err := sql.Open("sqlite", "file:"+path)

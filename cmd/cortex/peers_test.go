@@ -16,10 +16,9 @@ import (
 	"cortex/consumers/machine/testbed"
 )
 
-// TestPeers does every scenario with every peer, and prints what the undo brought
-// back as a table of Markdown ('make undo-table'). CORTEX_PEERS names the peers to
-// ask, CORTEX_PEERS_SCENARIO a part of the scenarios' names; CORTEX_PEERS_LOG=1
-// shows all that they said.
+// TestPeers runs every scenario with every peer and prints what the undo restored as a
+// Markdown table ('make undo-table'). CORTEX_PEERS limits the peers, CORTEX_PEERS_SCENARIO
+// limits the scenarios to names that contain it, and CORTEX_PEERS_LOG=1 prints all output.
 func TestPeers(t *testing.T) {
 	var asked []peer
 	for _, p := range peers {
@@ -29,11 +28,11 @@ func TestPeers(t *testing.T) {
 	}
 	head, rows := []string{"after"}, [][]string{}
 	for _, p := range asked {
-		if p.look == nil {
+		if p.vector == nil {
 			head = append(head, p.name+" †")
 			continue
 		}
-		head = append(head, seat(t, p).version())
+		head = append(head, newPeerMachine(t, p).version())
 	}
 	for _, s := range scenarios {
 		if !strings.Contains(s.name, os.Getenv("CORTEX_PEERS_SCENARIO")) {
@@ -41,12 +40,12 @@ func TestPeers(t *testing.T) {
 		}
 		row := []string{s.name}
 		for _, p := range asked {
-			if said := cmp.Or(p.said[s.name], p.said[""]); said != "" {
-				row = append(row, said+" †")
+			if cell := cmp.Or(p.notMeasured[s.name], p.notMeasured[""]); cell != "" {
+				row = append(row, cell+" †")
 				continue
 			}
 			t.Run(s.name+"/"+p.name, func(t *testing.T) {
-				row = append(row, seat(t, p).try(s))
+				row = append(row, newPeerMachine(t, p).try(s))
 			})
 		}
 		rows = append(rows, row)
@@ -55,7 +54,7 @@ func TestPeers(t *testing.T) {
 	fmt.Printf("\nMeasured with `make undo-table` on a machine with %d processors, %s.\n", runtime.NumCPU(), system(t))
 }
 
-// system is what the machine calls itself.
+// system returns the name of the release of the machine.
 func system(t *testing.T) string {
 	t.Helper()
 	data, err := os.ReadFile("/etc/os-release")
@@ -67,7 +66,7 @@ func system(t *testing.T) string {
 	return name
 }
 
-// sum counts the cells of each column that are measured to be full at once.
+// sum counts the measured cells of each column that are full without a second attempt.
 func sum(rows [][]string) []string {
 	out := []string{"exact at once, of those measured"}
 	for column := 1; len(rows) > 0 && column < len(rows[0]); column++ {
@@ -100,23 +99,23 @@ func markdown(head []string, rows [][]string) string {
 	return out.String()
 }
 
-// seated is a peer in a fresh root.
-type seated struct {
+// peerMachine is a fresh root with a peer.
+type peerMachine struct {
 	*testbed.Bed
 	peer
 	t *testing.T
 }
 
-func seat(t *testing.T, p peer) *seated {
+func newPeerMachine(t *testing.T, p peer) *peerMachine {
 	t.Helper()
 	var bed *testbed.Bed
 	if p.suite.Name == "" {
-		bed = another(t).Bed
+		bed = newMachine(t).Bed
 	} else {
 		bed = testbed.NewWithSuite(t, p.suite)
 	}
 	bed.Copy(t, filepath.Join("testdata/peers", p.name), "/usr/bin/pm")
-	s := &seated{Bed: bed, peer: p, t: t}
+	s := &peerMachine{Bed: bed, peer: p, t: t}
 	if p.begin != nil {
 		p.begin(t, bed)
 	}
@@ -124,48 +123,48 @@ func seat(t *testing.T, p peer) *seated {
 	return s
 }
 
-func (s *seated) version() string {
+func (s *peerMachine) version() string {
 	s.t.Helper()
 	return strings.TrimSpace(s.Run(s.t, "/usr/bin/pm", "version"))
 }
 
-// newest is what the tool calls the newest transaction of its history.
-func (s *seated) newest() string {
+// newest returns the newest transaction of the tool's history, in the tool's own form.
+func (s *peerMachine) newest() string {
 	out, code := s.Try("/usr/bin/pm", "newest")
 	if code != 0 {
-		s.t.Logf("its history ends with %d: %s", code, out)
+		s.t.Logf("the history command: exit %d: %s", code, out)
 	}
 	return out
 }
 
-// sh runs a script that has to go well.
-func (s *seated) sh(script string) {
+// sh runs a script and fails the test if the script fails.
+func (s *peerMachine) sh(script string) {
 	s.t.Helper()
 	s.log(script, s.Run(s.t, "/bin/sh", "-ec", script), 0)
 }
 
 // attempt runs a script that may fail.
-func (s *seated) attempt(script string) int {
+func (s *peerMachine) attempt(script string) int {
 	out, code := s.Try("/bin/sh", "-c", script)
 	s.log(script, out, code)
 	return code
 }
 
-func (s *seated) log(script, out string, code int) {
+func (s *peerMachine) log(script, out string, code int) {
 	if os.Getenv("CORTEX_PEERS_LOG") != "" {
 		s.t.Logf("$ %s\n%s→ %d", script, out, code)
 	}
 }
 
-// try does a scenario and gives the table's cell.
-func (s *seated) try(sc scenario) string {
+// try runs a scenario and returns the cell of the table.
+func (s *peerMachine) try(sc scenario) string {
 	s.WriteFile(s.t, "/run/toy-slow.go", "")
 	s.sh(sc.prepare)
-	before, newest := s.look(s.t, s.Bed), s.newest()
+	before, newest := s.vector(s.t, s.Bed), s.newest()
 	s.do(sc)
-	done := s.look(s.t, s.Bed)
+	done := s.vector(s.t, s.Bed)
 	if maps.Equal(before, done) && sc.name != "reinstall" {
-		s.t.Errorf("it changed nothing: the scenario is empty")
+		s.t.Errorf("the command changed nothing, so the scenario tests nothing")
 	}
 	if s.newest() == newest {
 		return "not in its history"
@@ -178,17 +177,17 @@ func (s *seated) try(sc scenario) string {
 		undo = "pm undo"
 	}
 	code := s.attempt(undo)
-	after := s.look(s.t, s.Bed)
+	after := s.vector(s.t, s.Bed)
 	if sc.redo {
 		if !maps.Equal(before, after) {
 			s.t.Logf("before the redo: %s", judge(before, done, after, code))
 		}
 		code = s.attempt("pm redo")
-		return judge(done, after, s.look(s.t, s.Bed), code)
+		return judge(done, after, s.vector(s.t, s.Bed), code)
 	}
 	cell := judge(before, done, after, code)
 	if sc.later != "" && code == 0 && installed(done, sc.later) && !installed(after, sc.later) {
-		cell = "takes " + sc.later + " of the later one away unasked; " + cell
+		cell = "removes " + sc.later + " of the later transaction without asking; " + cell
 	}
 	if sc.further == "" || code == 0 || maps.Equal(before, after) {
 		return cell
@@ -196,11 +195,11 @@ func (s *seated) try(sc scenario) string {
 	if code = s.attempt(sc.further); code == 64 {
 		return cell
 	}
-	return cell + "; " + sc.words + ": " + judge(before, done, s.look(s.t, s.Bed), code)
+	return cell + "; " + sc.label + ": " + judge(before, done, s.vector(s.t, s.Bed), code)
 }
 
-// do does what is to be undone.
-func (s *seated) do(sc scenario) {
+// do makes the change that is undone later.
+func (s *peerMachine) do(sc scenario) {
 	s.t.Helper()
 	if !sc.dies {
 		if code := s.attempt(sc.do); code != 0 && !sc.fails {
@@ -219,9 +218,8 @@ func (s *seated) do(sc scenario) {
 	s.WriteFile(s.t, "/run/toy-slow.go", "")
 }
 
-// forget takes from the archive, and from the tool's cache, what was replaced, as
-// days and a tidy cache do.
-func (s *seated) forget() {
+// forget deletes the replaced versions from the archive and from the tool's cache.
+func (s *peerMachine) forget() {
 	s.t.Helper()
 	s.OfferNewest(s.t)
 	s.sh("pm forget")

@@ -13,28 +13,28 @@ import (
 	"cortex/projections/history"
 )
 
-// randomCases is how many random transactions a short run tries.
+// randomCases is the number of random transactions in a short run.
 const randomCases = 6
 
-// chance draws what happens in one random case.
+// chance is the random source of one case.
 type chance struct{ *rand.Rand }
 
 func (c chance) of(list ...string) string { return list[c.IntN(len(list))] }
 
-// some gives n different names of the list.
+// some returns n different names of the list.
 func (c chance) some(n int, list ...string) string {
 	c.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	return strings.Join(list[:n], " ")
 }
 
-// prepared are packages that are there before; each line can be installed as it is.
+// prepared are the packages that are installed first; each line is one installation.
 var prepared = []string{
 	"toy-app=1.0 toy-lib=1.0", "toy-app", "toy-common", "cowsay sl", "toy-pair-a=1.0 toy-pair-b=1.0", "toy-epoch=9.0", "toy-rc=2.0~rc1",
 	"toy-altern", "toy-debconf", "toy-trigger", "toy-mover-a=1.0", "toy-halfway=1.0", "toy-prov-a", "toy-c1", "toy-multi=1.0",
 	"toy-migrate=1.0", "sl toy-divert", "toy-g++", "toy-fail-purge", "toy-fail-leave=1.0",
 }
 
-// edits are what a person does to the machine, by plain tools.
+// edits are changes to the machine without a package manager.
 var edits = []string{
 	"[ ! -d /etc/toy-app ] || echo mine $RANDOM >/etc/toy-app/main.conf", "rm -f /etc/toy-app/main.conf", "rm -f /etc/toy-common.conf",
 	"[ ! -e /etc/toy-common.conf ] || chmod 600 /etc/toy-common.conf", "[ ! -d /etc/toy-app ] || echo x >/etc/toy-app/own", "[ ! -d /etc/toy-app ] || echo old >/etc/toy-app/main.conf.dpkg-old",
@@ -44,14 +44,14 @@ var edits = []string{
 	"[ ! -e /etc/toy-app/old.conf ] || echo mine >/etc/toy-app/old.conf",
 }
 
-// all are names that transactions take.
+// all are the names of packages in transactions.
 var all = []string{
 	"toy-app", "toy-lib", "toy-extra", "toy-common", "cowsay", "sl", "toy-pair-a", "toy-epoch", "toy-rc", "toy-altern", "toy-debconf", "toy-trigger",
 	"toy-trigger-user", "toy-mover-a", "toy-mover-b", "toy-halfway", "toy-alt", "toy-prov-b", "toy-c1", "toy-c3", "toy-migrate", "toy-divert",
 	"toy-fail-preinst", "toy-fail-postinst", "toy-fail-prerm", "toy-fail-postrm", "toy-fail-purge", "toy-fail-leave", "toy-no-downgrade", "toy-needs2",
 }
 
-// transaction is one random command.
+// transaction returns one random command.
 func (c chance) transaction() string {
 	names := c.some(1+c.IntN(3), append([]string(nil), all...)...)
 	switch c.IntN(12) {
@@ -71,7 +71,7 @@ func (c chance) transaction() string {
 	return "install --reinstall " + names
 }
 
-// cases is how many random cases to try, and from which seed.
+// cases returns the number of random cases and the first seed.
 func cases(t *testing.T, short int) (n int, seed uint64) {
 	t.Helper()
 	n, seed = short, 20261123
@@ -90,8 +90,8 @@ func cases(t *testing.T, short int) (n int, seed uint64) {
 	return n, seed
 }
 
-// announced reports whether a difference of the state vector was named by the
-// undo: by package, path, question or link group.
+// announced reports whether the undo named a difference of the state vector: by package,
+// path, debconf question or link group.
 func announced(key string, residue []string) bool {
 	_, name, _ := strings.Cut(key, " ")
 	name, _, _ = strings.Cut(name, ":")
@@ -103,9 +103,8 @@ func announced(key string, residue []string) bool {
 	return false
 }
 
-// The first property: what is done and undone leaves the machine as it was, or
-// every difference was named.
-func TestRandomTransactionsUndoneLeaveTheMachineAsItWas(t *testing.T) {
+// The undo of a random transaction restores the state vector, or names every difference.
+func TestRandomTransactionsAreUndone(t *testing.T) {
 	n, seed := cases(t, randomCases)
 	for i := range n {
 		t.Run(fmt.Sprintf("seed %d", seed+uint64(i)), func(t *testing.T) {
@@ -126,7 +125,7 @@ func TestRandomTransactionsUndoneLeaveTheMachineAsItWas(t *testing.T) {
 			did := m.show("last")
 			if !did.Undoable() {
 				if diff := cmp.Diff(before, m.FullState(t)); diff != "" && did.State != "succeeded" {
-					t.Errorf("%s (%d) changed something that is not on record:\n%s\n%s", do, code, diff, out)
+					t.Errorf("%s (exit %d) made a change that is not recorded:\n%s\n%s", do, code, diff, out)
 				}
 				return
 			}
@@ -138,28 +137,28 @@ func TestRandomTransactionsUndoneLeaveTheMachineAsItWas(t *testing.T) {
 	}
 }
 
-// judge compares the vectors with what the undo said of itself.
+// judge compares the difference of the vectors with the differences that the undo named.
 func (m *machine) judge(before map[string]string, do string, r result, verdict history.TransactionDetail) {
 	m.t.Helper()
 	after := m.FullState(m.t)
 	diff := cmp.Diff(before, after)
 	switch {
 	case r.code == 0 && diff != "":
-		m.t.Errorf("silent difference after %q (-before +after):\n%s\n%s%s", do, diff, r.out, r.err)
+		m.t.Errorf("unannounced difference after %q (-before +after):\n%s\n%s%s", do, diff, r.out, r.err)
 	case r.code == 0 && !verdict.Exact:
-		m.t.Errorf("exit 0, and the verdict is not exact: %+v", verdict.Residue)
+		m.t.Errorf("exit 0, but the undo is not exact: %+v", verdict.Residue)
 	case r.code == 7:
 		for _, k := range differing(before, after) {
 			if !announced(k, verdict.Residue) {
-				m.t.Errorf("%q: %s differs and was not named in %q (-before +after):\n%s", do, k, verdict.Residue, diff)
+				m.t.Errorf("%q: %s differs, but is not in %q (-before +after):\n%s", do, k, verdict.Residue, diff)
 			}
 		}
 	case r.code == 100 || r.code == 1 || r.code == 0:
-		// It failed or was refused, and says so.
+		// The undo failed or was refused, and its exit code reports it.
 	default:
-		m.t.Errorf("undo of %q exits %d\n%s%s", do, r.code, r.out, r.err)
+		m.t.Errorf("undo of %q: unexpected exit %d\n%s%s", do, r.code, r.out, r.err)
 	}
-	m.t.Logf("undo of %q: exit %d, %d residue", do, r.code, len(verdict.Residue))
+	m.t.Logf("undo of %q: exit %d, %d not restored", do, r.code, len(verdict.Residue))
 }
 
 func differing(a, b map[string]string) []string {
@@ -177,8 +176,8 @@ func differing(a, b map[string]string) []string {
 	return out
 }
 
-// The second: of several transactions, any can be undone with what stands in its
-// way, or is refused and nothing changes; in the end all are, in any order.
+// Several transactions are undone in any order. Each undo cascades to the later transactions
+// in conflict, or is refused and changes nothing. In the end all are undone.
 func TestSeveralTransactionsAreUndoneInAnyOrder(t *testing.T) {
 	n, seed := cases(t, 2)
 	for i := range max(1, n/3) {
@@ -205,18 +204,18 @@ func TestSeveralTransactionsAreUndoneInAnyOrder(t *testing.T) {
 			for _, k := range order {
 				was := m.FullState(t)
 				if r := m.cortex("undo", fmt.Sprint(k+2), "-y", "--cascade", "--allow-change-held-packages"); r.code != 0 && r.code != 7 && r.code != 100 {
-					m.vector(was)
+					m.expectState(was)
 				}
 			}
 			m.must(0, "replay", "--verify")
 			for k := range 4 {
 				if d := m.show(fmt.Sprint(k + 2)); d.Undoable() {
-					t.Logf("transaction %d (%s) is left", d.Number, d.Summary)
+					t.Logf("transaction %d (%s) is not undone", d.Number, d.Summary)
 					return
 				}
 			}
 			if diff := cmp.Diff(states[0], m.FullState(t)); diff != "" {
-				t.Errorf("all are undone, and the machine is not as before (-before +after):\n%s", diff)
+				t.Errorf("all transactions are undone, but the state differs from before (-before +after):\n%s", diff)
 			}
 		})
 	}

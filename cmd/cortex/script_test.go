@@ -10,9 +10,9 @@ import (
 	"cortex/consumers/machine/testbed"
 )
 
-// The wrappers that scripts find in their path: cortex and sh run inside the
-// script's own bed, code checks an exit status, eventually
-// asks again until it is told what matches.
+// wrappers are the programs on the PATH of a script: cortex and inbed run inside the test
+// bed of the script, code checks an exit code, and eventually runs a command again until its
+// output matches.
 var wrappers = map[string]string{
 	"cortex": `#!/bin/sh
 exec chroot "$BED" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 TZ=UTC $BEDENV cortex "$@"
@@ -36,8 +36,8 @@ echo "$out" | grep -qE "$want"
 `,
 }
 
-// TestScripts runs testdata/script/*.txtar, one for each command, each in a bed of
-// its own with real apt.
+// TestScripts runs testdata/script/*.txtar, one for each command, each in a separate test bed
+// with real apt.
 func TestScripts(t *testing.T) {
 	path, err := binary()
 	if err != nil {

@@ -18,9 +18,9 @@ import (
 	"cortex/events"
 )
 
-// past makes a state directory with n installations in it. It is written in memory
-// where the machine has a file system for that, for there a sync costs nothing.
-func past(b *testing.B, dir string, n int) {
+// writeHistory creates a state directory with n installations. It writes in /dev/shm if the
+// machine has it, because a sync is free there, and copies the result to dir.
+func writeHistory(b *testing.B, dir string, n int) {
 	b.Helper()
 	scratch, err := os.MkdirTemp("/dev/shm", "cortex-bench")
 	if err != nil {
@@ -71,16 +71,16 @@ func install(b *testing.B, dir string, n int) {
 	}
 }
 
-// starter is a program that tells of a past of some length.
+// starter is a program that reads a history.
 type starter struct {
 	name string
 	run  func(b *testing.B)
 }
 
-// BenchmarkStart times whole processes: a Go program that does nothing, and
-// commands that read the history of 1,000 transactions, or as many as
-// CORTEX_BENCH_TRANSACTIONS says; as they are installed and whole, with the engine
-// in them. With the tag peers ('make peers') also what apt and dnf5 tell of as many.
+// BenchmarkStart measures whole processes: an empty Go program, and commands that read the
+// history of 1,000 transactions (CORTEX_BENCH_TRANSACTIONS), both as installed and with the
+// engine in the same program. With the tag peers ('make peers') it also measures apt and dnf5
+// with the same number of transactions.
 func BenchmarkStart(b *testing.B) {
 	n, err := strconv.Atoi(cmp.Or(os.Getenv("CORTEX_BENCH_TRANSACTIONS"), "1000"))
 	if err != nil {
@@ -95,8 +95,8 @@ func BenchmarkStart(b *testing.B) {
 		b.Fatal(err)
 	}
 	dir := b.TempDir()
-	hello, state := nothing(b, dir), filepath.Join(dir, "state")
-	past(b, state, n)
+	hello, state := buildEmptyProgram(b, dir), filepath.Join(dir, "state")
+	writeHistory(b, state, n)
 	run := func(b *testing.B, name string, args ...string) {
 		b.Helper()
 		cmd := exec.Command(name, args...)
@@ -120,7 +120,7 @@ func BenchmarkStart(b *testing.B) {
 		{"status", cortex, []string{"status"}},
 	} {
 		all = append(all, starter{c.name, func(b *testing.B) {
-			if c.name == "status" { // which asks the daemon
+			if c.name == "status" { // status needs the daemon
 				run(b, whole, "daemon", "start")
 				b.Cleanup(func() { run(b, whole, "daemon", "stop") })
 			}
@@ -129,12 +129,12 @@ func BenchmarkStart(b *testing.B) {
 			}
 		}})
 	}
-	for _, s := range append(all, elsewhere(b, n)...) {
+	for _, s := range append(all, peerStarters(b, n)...) {
 		b.Run(fmt.Sprintf("of=%d/%s", n, s.name), s.run)
 	}
 }
 
-// execute runs a command that has to go well, and throws away what it says.
+// execute runs a command, discards its output and fails the benchmark if the command fails.
 func execute(b *testing.B, cmd *exec.Cmd) {
 	b.Helper()
 	cmd.Stdout = io.Discard
@@ -143,8 +143,8 @@ func execute(b *testing.B, cmd *exec.Cmd) {
 	}
 }
 
-// nothing builds a program that does nothing.
-func nothing(b *testing.B, dir string) string {
+// buildEmptyProgram builds a Go program with an empty main and returns its path.
+func buildEmptyProgram(b *testing.B, dir string) string {
 	b.Helper()
 	hello := filepath.Join(dir, "hello")
 	if err := os.WriteFile(hello+".go", []byte("package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"hello\") }\n"), 0o600); err != nil {

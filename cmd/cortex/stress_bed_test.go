@@ -12,9 +12,9 @@ import (
 	"cortex/cmd/config"
 )
 
-// TestAThousandOpeningsMeetOneDaemon: twenty commands that all find no daemon start
-// one, and a thousand clients meet that one.
-func TestAThousandOpeningsMeetOneDaemon(t *testing.T) {
+// TestThousandClientsMeetOneDaemon starts twenty commands at once without a daemon, then a
+// thousand clients. All of them use the same daemon.
+func TestThousandClientsMeetOneDaemon(t *testing.T) {
 	m := setup(t)
 	started := make([]result, 20)
 	var wg sync.WaitGroup
@@ -24,7 +24,7 @@ func TestAThousandOpeningsMeetOneDaemon(t *testing.T) {
 	wg.Wait()
 	for _, r := range started {
 		if r.code != 0 || r.out != started[0].out {
-			t.Errorf("exit %d: %s%s, another: %s", r.code, r.out, r.err, started[0].out)
+			t.Errorf("exit %d: %s%s, the first command printed: %s", r.code, r.out, r.err, started[0].out)
 		}
 	}
 	s, err := config.Load(config.Sources{UID: os.Getuid(), Env: func(name string) string {
@@ -43,7 +43,7 @@ func TestAThousandOpeningsMeetOneDaemon(t *testing.T) {
 				p, err := c.Ping(t.Context())
 				c.Close()
 				if at := fmt.Sprint(p.PID, p.Host); err == nil && met[i] != "" && met[i] != at {
-					err = fmt.Errorf("%s and %s answered", met[i], at)
+					err = fmt.Errorf("two daemons answered: %s and %s", met[i], at)
 				} else {
 					met[i] = at
 				}
@@ -57,7 +57,7 @@ func TestAThousandOpeningsMeetOneDaemon(t *testing.T) {
 	}
 	for _, at := range met {
 		if at != met[0] {
-			t.Errorf("%s and %s answered", met[0], at)
+			t.Errorf("two daemons answered: %s and %s", met[0], at)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"cortex/events"
 )
 
-// screen is a command on a terminal of its own.
+// screen is a command on a pseudo-terminal.
 type screen struct {
 	m    *machine
 	cmd  *exec.Cmd
@@ -103,7 +103,7 @@ func TestTerminalAsksForApproval(t *testing.T) {
 			}
 			m.until("the end", func() bool { return m.show("last").State.Ended() })
 			if got := m.show("last"); got.State != tc.state {
-				t.Errorf("history says %s, want %s", got.State, tc.state)
+				t.Errorf("the state is %s, want %s", got.State, tc.state)
 			}
 		})
 	}
@@ -153,10 +153,10 @@ func TestTerminalCtrlCStopsOnlyWatching(t *testing.T) {
 	back.expect("[")
 	m.WriteFile(t, "/run/toy-slow.go", "")
 	if code := back.exit(); code != 0 || !strings.Contains(back.text(), "Done: transaction 1") {
-		t.Errorf("attached: exit %d:\n%s", code, back.text())
+		t.Errorf("attach: exit %d:\n%s", code, back.text())
 	}
 	if got := m.show("last"); got.State != events.StateSucceeded {
-		t.Errorf("history says %s", got.State)
+		t.Errorf("the state is %s", got.State)
 	}
 }
 

@@ -9,13 +9,13 @@ import (
 	"cortex/events"
 )
 
-// oldPackage is a fresh root with the package of an earlier release installed; nil without
+// oldPackage returns a fresh root with the package of an earlier release installed; nil without
 // CORTEX_OLD_DEB and CORTEX_DEB. 'make deb-upgrade' sets them.
 func oldPackage(t *testing.T) *machine {
 	t.Helper()
 	old, current := os.Getenv("CORTEX_OLD_DEB"), os.Getenv("CORTEX_DEB")
 	if old == "" || current == "" {
-		t.Log("no earlier package to upgrade: 'make deb-upgrade' builds both")
+		t.Log("CORTEX_OLD_DEB or CORTEX_DEB is not set, nothing is tested; 'make deb-upgrade' builds both packages")
 		return nil
 	}
 	m := &machine{Bed: testbed.New(t), t: t}
@@ -27,13 +27,13 @@ func oldPackage(t *testing.T) *machine {
 }
 
 // The package is upgraded while one transaction runs and another waits for dpkg's lock. Both
-// end, and the history says of each what dpkg shows.
+// end, and the history of each equals dpkg's state.
 func TestPackageUpgradeWhileTransactionsRun(t *testing.T) {
 	m := oldPackage(t)
 	if m == nil {
 		return
 	}
-	slow := m.slow()
+	slow := m.startSlowInstall()
 	waiting, out, errs := m.command("install", "cowsay", "--yes")
 	if err := waiting.Start(); err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func TestPackageUpgradeWhileTransactionsRun(t *testing.T) {
 	if err := slow.Wait(); err != nil {
 		t.Errorf("the running transaction: %v", err)
 	}
-	_ = waiting.Wait() // its end is judged by the history
+	_ = waiting.Wait() // the history shows its outcome
 	if err := upgrade.Wait(); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestPackageUpgradeWhileTransactionsRun(t *testing.T) {
 				installed = installed || strings.HasPrefix(k, name) && strings.Contains(v, "ok installed")
 			}
 			if succeeded := h.State == events.StateSucceeded; succeeded != installed {
-				t.Errorf("transaction %d (%s) is %s, and dpkg says installed: %v\n%s%s", h.Number, h.Summary, h.State, installed, out, errs)
+				t.Errorf("transaction %d (%s) is %s, installed according to dpkg: %v\n%s%s", h.Number, h.Summary, h.State, installed, out, errs)
 			}
 		}
 	}
@@ -78,8 +78,8 @@ func TestPackageUpgradeWhileTransactionsRun(t *testing.T) {
 	m.must(0, "undo", "2", "--yes")
 }
 
-// A new command finds the daemon of the version before, and the other way round. Each says
-// so and what to do, and both work together.
+// A new command works with the daemon of the previous version, and an old command with a new
+// daemon. Each reports the difference and a hint.
 func TestCommandAndDaemonOfDifferentVersions(t *testing.T) {
 	m := oldPackage(t)
 	if m == nil {

@@ -1,5 +1,5 @@
 
-# bash-completion reads the command line; without it, this does.
+# This replaces a function of bash-completion if bash-completion is not loaded.
 if ! declare -F _get_comp_words_by_ref >/dev/null; then
 	_get_comp_words_by_ref() {
 		words=("${COMP_WORDS[@]}") cword=$COMP_CWORD

@@ -1,5 +1,5 @@
 
-# Ctrl-X p turns words on the line into a command, and runs nothing.
+# Ctrl-X p replaces a description on the line with a command and does not run it.
 __cortex_fill() {
 	local line
 	line=$(command cortex shell fill -- "$READLINE_LINE" </dev/null) || return

@@ -1,5 +1,5 @@
 
-# Ctrl-X p turns words on the line into a command, and runs nothing.
+# Ctrl-X p replaces a description on the line with a command and does not run it.
 function __cortex_fill
 	set -l line (command cortex shell fill -- (commandline | string collect) </dev/null 2>/dev/null); or return
 	commandline -r -- $line

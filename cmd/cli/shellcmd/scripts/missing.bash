@@ -1,5 +1,5 @@
 
-# What handled commands that are not there goes on doing so, before us.
+# An existing handler for missing commands still runs, before this one.
 if declare -F command_not_found_handle >/dev/null && ! declare -F __cortex_missing_before >/dev/null; then
 	eval "__cortex_missing_before() $(declare -f command_not_found_handle | tail -n +2)"
 fi

@@ -1,5 +1,5 @@
 
-# What handled commands that are not there goes on doing so, before us.
+# An existing handler for missing commands still runs, before this one.
 if functions -q fish_command_not_found; and not functions -q __cortex_missing_before
 	functions -c fish_command_not_found __cortex_missing_before
 end

@@ -1,5 +1,5 @@
 
-# What handled commands that are not there goes on doing so, before us.
+# An existing handler for missing commands still runs, before this one.
 if (( $+functions[command_not_found_handler] )) && ! (( $+functions[__cortex_missing_before] )); then
 	functions -c command_not_found_handler __cortex_missing_before
 fi

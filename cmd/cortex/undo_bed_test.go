@@ -96,7 +96,7 @@ func TestUndoEdgeCases(t *testing.T) {
 		"22 conffile behind a symbolic link":             {prepare: y + "toy-app; mv /etc/toy-app/main.conf /etc/elsewhere; ln -s /etc/elsewhere /etc/toy-app/main.conf", do: "cortex purge -qy toy-app", code: 7, output: "conffiles toy-app", residue: []string{"registry toy-app"}},
 		"26 debconf answer and flags":                    {prepare: "echo 'toy-debconf toy-debconf/answer string 43' | debconf-set-selections; " + y + "toy-debconf", do: "cortex purge -qy toy-debconf"},
 		"27 secret file":                                 {prepare: y + "toy-common; chmod 600 /etc/toy-common.conf; echo password=hunter2 >/etc/toy-common.conf", do: "cortex purge -qy toy-common"},
-		"28 purge of a package with status config-files": {prepare: y + "toy-common; echo mine >/etc/toy-common.conf; cortex remove -qy toy-common", do: "cortex purge -qy toy-common", code: 7, output: "will not remember", residue: []string{"package toy-common", "registry toy-common"}},
+		"28 purge of a package with status config-files": {prepare: y + "toy-common; echo mine >/etc/toy-common.conf; cortex remove -qy toy-common", do: "cortex purge -qy toy-common", code: 7, output: "will not record its leftover configuration files", residue: []string{"package toy-common", "registry toy-common"}},
 		"30 conflict swap":                               {prepare: y + "toy-app; echo mine >/etc/toy-app/main.conf", do: y + "toy-alt"},
 		"30 replaces and breaks":                         {prepare: y + "toy-mover-a=1.0", do: y + "toy-mover-b"},
 		"31 virtual provider swap":                       {prepare: y + "toy-prov-a", do: "cortex remove -qy toy-prov-a; " + y + "toy-prov-b", undo: []string{"undo", "2..3"}},
@@ -230,7 +230,7 @@ func TestPurgeOfRemovedPackageNamesUnrestored(t *testing.T) {
 	m := setup(t)
 	m.must(0, "install", "toy-common", "--yes")
 	m.must(0, "remove", "toy-common", "--yes")
-	if out := m.must(0, "purge", "toy-common", "--dry-run").out; !strings.Contains(out, "toy-common: that dpkg knows what is left of it") {
+	if out := m.must(0, "purge", "toy-common", "--dry-run").out; !strings.Contains(out, "toy-common: dpkg's own record of the leftover configuration files") {
 		t.Errorf("the plan does not name the package state:\n%s", out)
 	}
 	m.must(0, "purge", "toy-common", "--yes")

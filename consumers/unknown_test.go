@@ -114,7 +114,7 @@ func TestRollbackOverAnUnknownEventOfTheMachineIsRefused(t *testing.T) {
 	wantRefusal(t, r.do(rollback, 1), "rollback needs Cortex 9.1.0 or newer")
 	rollback.RollbackTo = at
 	if got := r.do(rollback, 1); got.Failure != nil && strings.Contains(got.Failure.Message, "9.1.0") {
-		t.Errorf("an event before the position is in the way: %s", got.Failure.Message)
+		t.Errorf("an event before the position blocks the rollback: %s", got.Failure.Message)
 	}
 }
 

@@ -37,13 +37,13 @@ func (r *ForgetAnswersRequest) Validate() error {
 		errs = append(errs, errors.New("name answers, or ask for all of them, but not both"))
 	}
 	if len(r.Answers) > MaxAnswersForgotten {
-		errs = append(errs, fmt.Errorf("%d answers, at most %d are allowed", len(r.Answers), MaxAnswersForgotten))
+		errs = append(errs, fmt.Errorf("%d answers; at most %d are allowed", len(r.Answers), MaxAnswersForgotten))
 	}
 	for _, id := range r.Answers {
 		errs = append(errs, id.Validate())
 	}
 	if len(r.Reason) > MaxReasonBytes {
-		errs = append(errs, fmt.Errorf("the reason has %d bytes, at most %d are allowed", len(r.Reason), MaxReasonBytes))
+		errs = append(errs, fmt.Errorf("the reason has %d bytes; at most %d are allowed", len(r.Reason), MaxReasonBytes))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return &Error{Op: "events.ForgetAnswersRequest.Validate", Kind: ErrUsage, Err: err}

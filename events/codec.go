@@ -196,7 +196,7 @@ func EncodeHeaders(r Record) (Headers, error) {
 		size += len(name) + len(value)
 	}
 	if size > MaxHeaderBytes {
-		return nil, &Error{Op: "events.EncodeHeaders", Kind: ErrUsage, Subject: string(r.Kind), Err: fmt.Errorf("the headers have %d bytes, at most %d are allowed", size, MaxHeaderBytes)}
+		return nil, &Error{Op: "events.EncodeHeaders", Kind: ErrUsage, Subject: string(r.Kind), Err: fmt.Errorf("the headers have %d bytes; at most %d are allowed", size, MaxHeaderBytes)}
 	}
 	return h, nil
 }

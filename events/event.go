@@ -222,7 +222,7 @@ func (e Event) Validate() error {
 		errs = append(errs, errors.New("time is not set"))
 	}
 	if len(e.Data) > MaxEventBytes {
-		errs = append(errs, fmt.Errorf("the data have %d bytes, at most %d are allowed", len(e.Data), MaxEventBytes))
+		errs = append(errs, fmt.Errorf("the data have %d bytes; at most %d are allowed", len(e.Data), MaxEventBytes))
 	}
 	if len(e.TraceParent) > 64 || strings.ContainsAny(e.TraceParent, "\r\n") {
 		errs = append(errs, errors.New("traceparent is malformed"))

@@ -228,7 +228,7 @@ func DiffHardware(before, after []HardwareFact) []HardwareChange {
 // each fact has a value or the reason why it has none.
 func (s *HardwareSnapshot) Validate() error {
 	if len(s.Facts) > MaxHardwareFacts {
-		return fmt.Errorf("%d hardware facts, at most %d are allowed", len(s.Facts), MaxHardwareFacts)
+		return fmt.Errorf("%d hardware facts; at most %d are allowed", len(s.Facts), MaxHardwareFacts)
 	}
 	for i, f := range s.Facts {
 		switch {
@@ -237,7 +237,7 @@ func (s *HardwareSnapshot) Validate() error {
 		case i > 0 && s.Facts[i-1].Key >= f.Key:
 			return fmt.Errorf("hardware fact %s is out of order", f.Key)
 		case len(f.Value) > MaxHardwareValueBytes:
-			return fmt.Errorf("hardware fact %s has %d bytes, at most %d are allowed", f.Key, len(f.Value), MaxHardwareValueBytes)
+			return fmt.Errorf("hardware fact %s has %d bytes; at most %d are allowed", f.Key, len(f.Value), MaxHardwareValueBytes)
 		case f.Value == "" && f.Error == "":
 			return fmt.Errorf("hardware fact %s has neither value nor error", f.Key)
 		case f.Source == "" || f.Confidence == "":

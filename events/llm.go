@@ -142,11 +142,11 @@ func (q *Question) Validate() error {
 		errs = append(errs, fmt.Errorf("the question has %d bytes, 1 to %d are allowed", len(q.Text), MaxTextBytes))
 	}
 	if len(q.Needs) > MaxNeeds {
-		errs = append(errs, fmt.Errorf("%d needs, at most %d are allowed", len(q.Needs), MaxNeeds))
+		errs = append(errs, fmt.Errorf("%d needs; at most %d are allowed", len(q.Needs), MaxNeeds))
 	}
 	for _, n := range q.Needs {
 		if len(n.Candidates) > MaxCandidates {
-			errs = append(errs, fmt.Errorf("%d candidates, at most %d are allowed", len(n.Candidates), MaxCandidates))
+			errs = append(errs, fmt.Errorf("%d candidates; at most %d are allowed", len(n.Candidates), MaxCandidates))
 		}
 	}
 	total := 0
@@ -154,7 +154,7 @@ func (q *Question) Validate() error {
 		total += len(e.Source) + len(e.Text)
 	}
 	if total > MaxEvidenceBytes {
-		errs = append(errs, fmt.Errorf("the evidence has %d bytes, at most %d are allowed", total, MaxEvidenceBytes))
+		errs = append(errs, fmt.Errorf("the evidence has %d bytes; at most %d are allowed", total, MaxEvidenceBytes))
 	}
 	if len(q.OnlyProvider) > 64 || len(q.Scope) > 64 || len(q.CanonicalKey) > 128 || len(q.Machine) > 256 {
 		errs = append(errs, errors.New("a name or a key is too long"))

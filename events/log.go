@@ -34,7 +34,7 @@ type Log interface {
 	// Last returns the newest record that matches a NATS filter; ok is false when
 	// there is none.
 	Last(ctx context.Context, filter string) (r Record, ok bool, err error)
-	// Head returns the place of the last record, the zero Link when there is none.
+	// Head returns the position of the last record, or the zero Link if there is none.
 	Head(ctx context.Context) (Link, error)
 	// Host returns the host whose log this is.
 	Host() HostID

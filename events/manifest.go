@@ -48,10 +48,10 @@ func (m Manifest) Validate() error {
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if n := len(m.Packages); n > MaxPackagesPerManifest {
-		add("the manifest names %d packages, at most %d are allowed", n, MaxPackagesPerManifest)
+		add("the manifest names %d packages; at most %d are allowed", n, MaxPackagesPerManifest)
 	}
 	if n := len(m.Holds); n > MaxPackagesPerManifest {
-		add("the manifest holds %d packages, at most %d are allowed", n, MaxPackagesPerManifest)
+		add("the manifest holds %d packages; at most %d are allowed", n, MaxPackagesPerManifest)
 	}
 	seen := map[PackageRef]bool{}
 	for _, r := range m.Packages {
@@ -71,7 +71,7 @@ func (m Manifest) Validate() error {
 		add("a manifest has files or packages, not both: import the files first")
 	}
 	if len(m.Files) > MaxFilesPerManifest {
-		add("the manifest has %d files, at most %d are allowed", len(m.Files), MaxFilesPerManifest)
+		add("the manifest has %d files; at most %d are allowed", len(m.Files), MaxFilesPerManifest)
 	}
 	size := 0
 	for _, f := range m.Files {
@@ -81,7 +81,7 @@ func (m Manifest) Validate() error {
 		size += len(f.Content)
 	}
 	if size > MaxManifestFileBytes {
-		add("the manifest's files have %d bytes, at most %d are allowed", size, MaxManifestFileBytes)
+		add("the manifest's files have %d bytes; at most %d are allowed", size, MaxManifestFileBytes)
 	}
 	return errors.Join(errs...)
 }

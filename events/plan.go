@@ -311,10 +311,10 @@ func (p Plan) ID() PlanID {
 // Validate checks the plan against its limits.
 func (p Plan) Validate() error {
 	if len(p.Steps) > MaxStepsPerPlan {
-		return &Error{Op: "events.Plan.Validate", Kind: ErrUsage, Err: fmt.Errorf("the plan has %d steps, at most %d are allowed", len(p.Steps), MaxStepsPerPlan)}
+		return &Error{Op: "events.Plan.Validate", Kind: ErrUsage, Err: fmt.Errorf("the plan has %d steps; at most %d are allowed", len(p.Steps), MaxStepsPerPlan)}
 	}
 	if len(p.Changes) > MaxChangesPerPlan {
-		return &Error{Op: "events.Plan.Validate", Kind: ErrUsage, Err: fmt.Errorf("the plan changes %d packages, at most %d are allowed", len(p.Changes), MaxChangesPerPlan)}
+		return &Error{Op: "events.Plan.Validate", Kind: ErrUsage, Err: fmt.Errorf("the plan changes %d packages; at most %d are allowed", len(p.Changes), MaxChangesPerPlan)}
 	}
 	if n, m := len(p.Files()), len(p.Settings()); n > MaxFilesPerEvent || m > MaxSettingsPerEvent {
 		return &Error{Op: "events.Plan.Validate", Kind: ErrUsage, Err: fmt.Errorf("the plan restores %d files and %d settings, at most %d of each are allowed", n, m, MaxFilesPerEvent)}

@@ -9,8 +9,9 @@ import (
 	"sync"
 )
 
-// Limits is what a group of processes may use. Zero means no limit. JSON names end in
-// the unit: _b bytes, _millis thousandths of a processor.
+// Limits are the resources that a group of processes may use. Zero means no limit. JSON names end in
+// their unit: _b for bytes, _millis for
+// thousandths of a processor.
 type Limits struct {
 	MemoryBytes    int64 `json:"memory_b,omitempty"`
 	CPUMillis      int64 `json:"cpu_millis,omitempty"`
@@ -39,8 +40,8 @@ type LimitProfileSet struct {
 	LimitProfile
 }
 
-// LimitsApplied records that a group of processes is under limits, and which of
-// them the machine enforces. It is appended once the
+// LimitsApplied records the limits of a group of processes, and which of the limits the
+// machine enforces. It is appended once the
 // limits are in effect and before the limited program starts.
 type LimitsApplied struct {
 	Unit    string        `json:"unit"` // the group's name, unlike every other
@@ -86,7 +87,7 @@ type LimitsRefused struct {
 	Failure
 }
 
-// LimitUsage is what a group used; -1 where the back end cannot measure it.
+// LimitUsage is the measured use of a group; -1 where the back end cannot measure it.
 type LimitUsage struct {
 	MemoryBytes     int64 `json:"memory_b"`
 	MemoryPeakBytes int64 `json:"memory_peak_b"`
@@ -179,7 +180,7 @@ func (g GPUs) Indexes() (list []int, some bool) {
 // list. The highest number is 4095.
 func (c CPUs) Indexes() ([]int, error) {
 	if len(c) > maxCPUsBytes {
-		return nil, fmt.Errorf("the processor list has %d bytes, at most %d are allowed", len(c), maxCPUsBytes)
+		return nil, fmt.Errorf("the processor list has %d bytes; at most %d are allowed", len(c), maxCPUsBytes)
 	}
 	var list []int
 	for part := range strings.SplitSeq(string(c), ",") {
@@ -273,7 +274,7 @@ func (r *LimitsRequest) Validate() error {
 	case r.Set == nil && r.Apply == nil && r.Revert != nil:
 		err = r.Revert.Validate()
 	default:
-		err = errors.New("a request sets one profile, applies limits once, or reverts limits once")
+		err = errors.New("a request must do exactly one of these: set a profile, apply limits, revert limits")
 	}
 	if err != nil {
 		return fail(err, "")
@@ -315,7 +316,7 @@ func validUnit(u string) error {
 func checkLengths(texts ...string) error {
 	for _, t := range texts {
 		if len(t) > MaxPathBytes {
-			return fmt.Errorf("a text has %d bytes, at most %d are allowed", len(t), MaxPathBytes)
+			return fmt.Errorf("a text has %d bytes; at most %d are allowed", len(t), MaxPathBytes)
 		}
 	}
 	return nil

@@ -33,7 +33,7 @@ type Choice struct {
 func (in Intent) validateChosen() []error {
 	var errs []error
 	if len(in.Chosen) > MaxNeeds {
-		errs = append(errs, fmt.Errorf("%d choices, at most %d are allowed", len(in.Chosen), MaxNeeds))
+		errs = append(errs, fmt.Errorf("%d choices; at most %d are allowed", len(in.Chosen), MaxNeeds))
 	}
 	for _, c := range in.Chosen {
 		if c.Phrase == "" || len(c.Phrase) > MaxTextBytes || len(c.Names) == 0 || len(c.Names) > MaxCandidates {

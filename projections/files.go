@@ -95,7 +95,7 @@ func (f generationFiles) generations() ([]string, error) {
 	return out, nil
 }
 
-// nextGeneration returns a generation without files.
+// nextGeneration returns the number of a generation without files.
 func (f generationFiles) nextGeneration() (string, error) {
 	all, err := f.generations()
 	if err != nil {

@@ -71,7 +71,7 @@ type Daemon interface {
 	Stop()
 }
 
-// permission is what a route needs.
+// permission is the permission that a route requires.
 type permission int
 
 const (

@@ -77,7 +77,7 @@ func (s *Service) Ask(ctx context.Context, text string, opts ModelOptions, onDel
 	return answer, nil
 }
 
-// citedSources returns the sources that an answer names in square brackets: those that the
+// citedSources returns the sources that an answer names in square brackets, in two lists: those that the
 // model was given, and others.
 func citedSources(text string, given []events.Evidence) (known, unknown []string) {
 	for _, m := range regexp.MustCompile(`\[([^\[\]\n]{1,80})\]`).FindAllStringSubmatch(text, 40) {

@@ -168,7 +168,7 @@ func (p PackageAdvice) Installable() bool {
 	return !p.Installed && p.Offered == "yes" && p.Confidence != events.ConfidenceGuess
 }
 
-// HardwareAdvice is what suits this hardware. Its JSON form is 'cortex hardware recommend
+// HardwareAdvice lists the packages that suit this hardware. Its JSON form is 'cortex hardware recommend
 // --json'.
 type HardwareAdvice struct {
 	Version         int             `json:"version"`

@@ -85,7 +85,7 @@ func (s *Service) ModelUsage(ctx context.Context, since string) (report usage.Re
 	return report, err
 }
 
-// testQuestion is what a provider is asked in a test.
+// testQuestion is the question of a provider test.
 const testQuestion = "Answer with the one word: ready"
 
 // ProviderTest is the result of one test question. Its JSON form is part of 'cortex llm

@@ -49,7 +49,7 @@ type Service struct {
 	versionNoted bool // a daemon of another version was noted
 }
 
-// Engine is what only a program that links the broker can do. Where it is empty,
+// Engine holds the functions that only a program with the broker has. Where it is empty,
 // [Service.BecomeEngine] replaces the process by such a program.
 type Engine struct {
 	// Run runs the daemon until ctx ends, a stop is requested, or it is idle for the

@@ -52,14 +52,14 @@ type Frontend interface {
 	KeepWatching(t *events.Transaction) context.Context
 }
 
-// Estimate is how long a transaction may take, from this machine's own history.
+// Estimate is the expected duration of a transaction, from this machine's own history.
 type Estimate struct {
 	Started       time.Time
 	Expected      time.Duration // 0: not known
 	DownloadBytes int64
 }
 
-// Result is how a request ended for the person who made it.
+// Result is the result of a request for its user.
 type Result int
 
 // The results of a request.
@@ -69,7 +69,7 @@ const (
 	ResultPlanned                   // a dry run: the plan waits for 'apply'
 )
 
-// Outcome is how a request ended.
+// Outcome is the outcome of a request.
 type Outcome struct {
 	Result      Result
 	Transaction *events.Transaction

@@ -30,7 +30,7 @@ type ModelOptions struct {
 	ShowPrompt bool   // return the prompts instead of sending them
 }
 
-// Understanding is what words may mean: needs with candidates. Its JSON form is part of
+// Understanding is the interpretation of phrases: needs with candidates. Its JSON form is part of
 // 'cortex install --candidates --json'.
 type Understanding struct {
 	Version int            `json:"version"`

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// walls are what package app must not import, directly or through other packages of this
+// walls lists the packages that package app must not import, directly or through other packages of this
 // module, and why.
 var walls = []struct{ pattern, reason string }{
 	{"github.com/spf13/cobra", "a use case has no flags; the command line parses them"},

@@ -32,7 +32,7 @@ func TestShortHelpIsOneShortPhrase(t *testing.T) {
 		case c.Short == "":
 			t.Errorf("%s has no short help", c.CommandPath())
 		case utf8.RuneCountInString(c.Short) > maxShort && c.HasParent():
-			t.Errorf("%s: %q has %d characters, at most %d are allowed", c.CommandPath(), c.Short, utf8.RuneCountInString(c.Short), maxShort)
+			t.Errorf("%s: %q has %d characters; at most %d are allowed", c.CommandPath(), c.Short, utf8.RuneCountInString(c.Short), maxShort)
 		case !unicode.IsUpper(first):
 			t.Errorf("%s: %q does not start with a capital", c.CommandPath(), c.Short)
 		case strings.HasSuffix(c.Short, "."):

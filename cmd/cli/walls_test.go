@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// groupWalls are what a command group must not import, and why.
+// groupWalls lists the packages that a command group must not import, with reasons.
 var groupWalls = []struct{ pattern, reason string }{
 	{"cortex/embedded", "storage belongs to the daemon and to read models; a group asks package app"},
 	{"cortex/consumers/machine", "effects on the machine and its state are behind package app"},

@@ -75,7 +75,7 @@ func masked(lines []string) []string {
 	return out
 }
 
-// finalLines returns the lines that stay on a terminal: a progress line erases the one
+// finalLines returns the lines that remain on a terminal, where a progress line erases the one
 // before it.
 func finalLines(screen string) (lines []string) {
 	for line := range strings.SplitSeq(screen, "\n") {

@@ -19,7 +19,8 @@ type Forecast struct {
 // minForecast is the shortest duration that is forecast.
 const minForecast = 2 * time.Second
 
-// remaining returns the remaining time, "" if it is unknown or the transaction took longer.
+// remaining returns the remaining time, or "" if it is unknown or the
+// transaction has taken longer than forecast.
 func (o Forecast) remaining(p events.Progress) string {
 	left := o.Expected - p.Time.Sub(o.Started)
 	if o.Started.IsZero() || o.Expected < minForecast || left < time.Second || p.Stage == events.StageWaiting {

@@ -189,7 +189,7 @@ func EventLine(w io.Writer, r events.Record, zone *time.Location) {
 	fmt.Fprintf(w, "%6d  %s  %-30s  %-8s  %s\n", r.Position, r.Time.In(zone).Format(secondLayout), r.Kind, about, eventSummary(r))
 }
 
-// eventSummary is one line about the data of an event: what this version of Cortex
+// eventSummary describes the data of an event in one line: what this version of Cortex
 // knows of it, and what it does not know.
 func eventSummary(r events.Record) string {
 	f, err := events.Decode(r.Event)

@@ -8,7 +8,7 @@ import (
 	"cortex/events"
 )
 
-// maxNotifiedNames is how many packages the title of a notification names.
+// maxNotifiedNames is the maximum number of packages named in the title of a notification.
 const maxNotifiedNames = 3
 
 // Notification returns how a transaction ended, as a title and a line.

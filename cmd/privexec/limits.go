@@ -40,7 +40,7 @@ type LimitsMachine struct {
 	workDir string // both processes can use it
 }
 
-// NewLimitsMachine returns a machine that changes limits by running the cortex executable program
+// NewLimitsMachine returns a machine that changes limits by running program, the cortex executable,
 // through start. Both processes must be able to use workDir.
 func NewLimitsMachine(m *limits.Machine, start apt.StartFunc, program, workDir string) *LimitsMachine {
 	return &LimitsMachine{m, start, program, workDir}

@@ -30,7 +30,7 @@ type Restorer struct {
 	workDir string // directory of job files
 }
 
-// NewRestorer returns a Restorer that restores by running the cortex executable program
+// NewRestorer returns a Restorer that restores by running program, the cortex executable,
 // through start. Both processes must be able to use workDir.
 func NewRestorer(s *confstate.Snapshots, start apt.StartFunc, program, workDir string) *Restorer {
 	return &Restorer{s, start, program, workDir}

@@ -135,7 +135,7 @@ func claimSlotDir(spec Spec, home string) error {
 		return nil // an interrupted Create left it
 	}
 	if err == nil {
-		return newError(events.ErrConflict, spec.Slots, "use another name or directory", fmt.Errorf("the pool in %s uses it", owner))
+		return newError(events.ErrConflict, spec.Slots, "use another name or directory", fmt.Errorf("the pool in %s already uses this", owner))
 	}
 	if err := os.WriteFile(ownerFile(spec), []byte(home), 0o600); err != nil {
 		return newError(events.ErrUnavailable, spec.Slots, "", err)

@@ -31,7 +31,7 @@ const (
 	rowBytes = 256
 )
 
-// Scope is what an answer depends on besides the question.
+// Scope names everything besides the question that an answer depends on.
 type Scope struct {
 	Release  string `json:"release"`  // such as debian-12
 	Arch     string `json:"arch"`     // dpkg's name of the architecture

@@ -19,7 +19,7 @@ import (
 	"cortex/events"
 )
 
-// Context is what a command works with: its streams and the use cases.
+// Context holds the streams of a command and the use cases.
 type Context struct {
 	*iostreams.IO
 	*app.Service

@@ -70,7 +70,7 @@ func (m *Machine) ApplySetting(ctx context.Context, c events.SettingChange) erro
 	return nil
 }
 
-// DebDir is the directory, inside the root, of package files from the store while apt
+// DebDir is the directory inside the root that holds package files from the store while apt
 // needs them.
 const DebDir = "/var/cache/cortex/debs"
 

@@ -232,7 +232,7 @@ func TestCompareVersionsAgreesWithDpkg(t *testing.T) {
 			rt.Fatalf("dpkg disagrees with %s %s %s", a, op, b)
 		}
 		if CompareVersions(events.Version(b), events.Version(a)) != -got {
-			rt.Fatalf("%s and %s are not opposite", a, b)
+			rt.Fatalf("%s and %s are not opposites", a, b)
 		}
 	})
 }

@@ -98,9 +98,9 @@ func TestFullDiskRefusesRequests(t *testing.T) {
 		prepare func(*machine)
 		message string
 	}{
-		"before anything":  {func(*machine) {}, "are free on its disk"},
+		"before anything":  {func(*machine) {}, "are free on the disk"},
 		"before a start":   {func(m *machine) { m.must(0, "install", "sl", "--yes"); m.must(0, "daemon", "stop") }, "full"},
-		"before a request": {func(m *machine) { m.must(0, "install", "sl", "--yes") }, "are free on its disk"},
+		"before a request": {func(m *machine) { m.must(0, "install", "sl", "--yes") }, "are free on the disk"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := setup(t)

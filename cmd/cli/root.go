@@ -132,19 +132,19 @@ var commands = []entry{
 		return transactcmd.NewInstall(c, "plan", "Show the plan of an installation, and change nothing")
 	}},
 	{"change", "remove", func(c *cmdutil.Context) *cobra.Command {
-		return transactcmd.NewVerb(c, events.VerbRemove, "remove NAME[:ARCH]…", "Remove packages, and keep their configuration", cobra.MinimumNArgs(1))
+		return transactcmd.NewVerb(c, events.VerbRemove, "remove NAME[:ARCH]…", "Remove packages, and keep their configuration", cmdutil.Args(1, cmdutil.AnyNumber))
 	}},
 	{"change", "purge", func(c *cmdutil.Context) *cobra.Command {
-		return transactcmd.NewVerb(c, events.VerbPurge, "purge NAME[:ARCH]…", "Remove packages and their configuration", cobra.MinimumNArgs(1))
+		return transactcmd.NewVerb(c, events.VerbPurge, "purge NAME[:ARCH]…", "Remove packages and their configuration", cmdutil.Args(1, cmdutil.AnyNumber))
 	}},
 	{"change", "upgrade", func(c *cmdutil.Context) *cobra.Command {
-		return transactcmd.NewVerb(c, events.VerbUpgrade, "upgrade [NAME[:ARCH]…]", "Upgrade the named packages, or everything", cobra.ArbitraryArgs)
+		return transactcmd.NewVerb(c, events.VerbUpgrade, "upgrade [NAME[:ARCH]…]", "Upgrade the named packages, or everything", cmdutil.Args(0, cmdutil.AnyNumber))
 	}},
 	{"change", "hold", func(c *cmdutil.Context) *cobra.Command {
-		return transactcmd.NewVerb(c, events.VerbHold, "hold NAME[:ARCH]…", "Hold packages at their version", cobra.MinimumNArgs(1))
+		return transactcmd.NewVerb(c, events.VerbHold, "hold NAME[:ARCH]…", "Hold packages at their version", cmdutil.Args(1, cmdutil.AnyNumber))
 	}},
 	{"change", "unhold", func(c *cmdutil.Context) *cobra.Command {
-		return transactcmd.NewVerb(c, events.VerbUnhold, "unhold NAME[:ARCH]…", "Release packages from hold", cobra.MinimumNArgs(1))
+		return transactcmd.NewVerb(c, events.VerbUnhold, "unhold NAME[:ARCH]…", "Release packages from hold", cmdutil.Args(1, cmdutil.AnyNumber))
 	}},
 	{"change", "apply", transactcmd.NewApply},
 	{"change", "undo", transactcmd.NewUndo},
@@ -188,7 +188,7 @@ var commands = []entry{
 
 // unknown makes an unknown command a usage error that suggests similar commands.
 func unknown(root *cobra.Command) {
-	root.Args = cobra.ArbitraryArgs
+	root.Args = cmdutil.Args(0, cmdutil.AnyNumber)
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return cmd.Help()

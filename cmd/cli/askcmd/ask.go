@@ -17,7 +17,7 @@ import (
 func newAsk(a *commands) *cobra.Command {
 	var opts app.ModelOptions
 	cmd := &cobra.Command{
-		Use: `ask "QUESTION"`, Short: "Answer a question about this machine", Args: cmdutil.CheckArgs(cobra.MinimumNArgs(1)),
+		Use: `ask "QUESTION"`, Short: "Answer a question about this machine", Args: cmdutil.Args(1, cmdutil.AnyNumber),
 		Long: `Answer a question about this machine. Cortex first looks up related facts: ports, packages,
 history, hardware, disks. A model answers from these facts and names its sources. Without a model,
 cortex prints the facts. The command changes nothing.`,

@@ -19,7 +19,7 @@ func newCatalog(a *commands) *cobra.Command {
 apt's package lists and updates it when they change. Many machines do not fetch long
 descriptions; 'cortex catalog fetch' fetches them into a directory of cortex and improves the
 search.`,
-		Args: cmdutil.CheckArgs(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: cmdutil.Args(0, 0), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
 		newCatalogCommand(a, "status", "Show the sources and the state of the index", a.CatalogStatus),
@@ -31,7 +31,7 @@ search.`,
 
 func newCatalogCommand(a *commands, use, short string, run func(context.Context) (app.CatalogStatus, error)) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Args: cmdutil.CheckArgs(cobra.NoArgs), Example: "  cortex catalog " + use,
+		Use: use, Short: short, Args: cmdutil.Args(0, 0), Example: "  cortex catalog " + use,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := run(cmd.Context())
 			if err != nil {

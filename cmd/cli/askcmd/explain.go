@@ -15,7 +15,7 @@ import (
 
 func newExplain(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "explain [TEXT|-]", Short: "Translate apt commands to cortex commands", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
+		Use: "explain [TEXT|-]", Short: "Translate apt commands to cortex commands", Args: cmdutil.Args(0, 1),
 		Long: `Translate apt commands to cortex commands without running them, for example commands from a web
 page. The text is the argument or standard input. Nothing in it is run or expanded.
 

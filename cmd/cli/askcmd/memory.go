@@ -17,7 +17,7 @@ import (
 
 func newMemory(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "memory", Short: "Manage what cortex remembers about you", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "memory", Short: "Manage what cortex remembers about you", Args: cmdutil.Args(0, 0),
 		Long: `Manage what cortex remembers about you: preferences that you set with 'cortex memory set', the
 packages that you chose for requests in words, and what failed and later worked.
 
@@ -31,7 +31,7 @@ Users see and delete only their own items. With sudo, these are root's items.`,
 
 func newMemoryShow(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "show [NAME]", Short: "Show remembered items, or one with its events", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
+		Use: "show [NAME]", Short: "Show remembered items, or one with its events", Args: cmdutil.Args(0, 1),
 		Example:           "  cortex memory show\n  cortex memory show c34",
 		ValidArgsFunction: a.completeMemories,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,7 +56,7 @@ func (a *commands) printMemory(list []memory.RememberedItem, err error) error {
 
 func newMemorySearch(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "search WORD…", Short: "Search the remembered items, best match first", Args: cmdutil.CheckArgs(cobra.MinimumNArgs(1)),
+		Use: "search WORD…", Short: "Search the remembered items, best match first", Args: cmdutil.Args(1, cmdutil.AnyNumber),
 		Long:    "Search the remembered items, best match first. Every word must occur, in any of its forms. The\nlast word may be a prefix.",
 		Example: "  cortex memory search web server",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -67,7 +67,7 @@ func newMemorySearch(a *commands) *cobra.Command {
 
 func newMemoryExport(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "export", Short: "Export the remembered items as JSON", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "export", Short: "Export the remembered items as JSON", Args: cmdutil.Args(0, 0),
 		Example: "  cortex memory export >memory.json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := a.Memory(cmd.Context())
@@ -94,7 +94,7 @@ func (a *commands) printChange(at events.Position, err error, done string) error
 
 func newMemorySet(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "set TEXT…", Short: "Store a preference", Args: cmdutil.CheckArgs(cobra.MinimumNArgs(1)),
+		Use: "set TEXT…", Short: "Store a preference", Args: cmdutil.Args(1, cmdutil.AnyNumber),
 		Long: `Store a preference in your own words. It is stored encrypted. A model that is asked for packages
 receives it, as --show-prompt shows; no other program or user does.`,
 		Example: `  cortex memory set "editors that run in the terminal"`,
@@ -108,7 +108,7 @@ receives it, as --show-prompt shows; no other program or user does.`,
 func newMemoryForget(a *commands) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "forget NAME…|--all", Short: "Delete remembered items about you", Args: cmdutil.CheckArgs(cobra.ArbitraryArgs),
+		Use: "forget NAME…|--all", Short: "Delete remembered items about you", Args: cmdutil.Args(0, cmdutil.AnyNumber),
 		Long: `Delete remembered items about you, permanently. For preferences, this destroys the keys, so that
 the copies in the log cannot be read either. Cortex does not learn the same choices again from
 the existing history. The history still contains your commands.`,

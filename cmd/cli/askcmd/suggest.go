@@ -12,7 +12,7 @@ import (
 
 func newSuggest(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "suggest", Short: "Suggest commands from this machine's history", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "suggest", Short: "Suggest commands from this machine's history", Args: cmdutil.Args(0, 0),
 		Long: `Suggest commands from this machine's history: for requests that failed and did not work later, and
 for choices that you repeat. Each suggestion names the events that it is based on. The command
 changes nothing and asks no model.`,
@@ -31,7 +31,7 @@ changes nothing and asks no model.`,
 
 func newSuggestDismiss(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "dismiss ID", Short: "Dismiss a suggestion", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "dismiss ID", Short: "Dismiss a suggestion", Args: cmdutil.Args(1, 1),
 		Example: "  cortex suggest dismiss f56",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			at, err := a.DismissSuggestion(cmd.Context(), args[0])

@@ -18,7 +18,7 @@ import (
 
 func newAudit(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "audit", Short: "Verify, prove and export the log", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "audit", Short: "Verify, prove and export the log", Args: cmdutil.Args(0, 0),
 		Long: `Verify the log, prove that an event is in it, export it, and copy it as it grows.
 
 Every event is a leaf of a Merkle tree. The daemon signs the head of the tree when a
@@ -34,7 +34,7 @@ with them you can detect later changes of older events, even changes made by roo
 func newAuditVerify(a *commands) *cobra.Command {
 	var o app.VerifyOptions
 	cmd := &cobra.Command{
-		Use: "verify", Short: "Check the whole log for changes", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "verify", Short: "Check the whole log for changes", Args: cmdutil.Args(0, 0),
 		Long: `Read the whole log from the disk, without the daemon, and compare it with its checksums,
 its hash chain and every signed head. --since-head also compares it with a head that you
 stored elsewhere. Each change, deletion, reordering or truncation is reported with its
@@ -71,7 +71,7 @@ func (a *commands) verify(ctx context.Context, o app.VerifyOptions) error {
 
 func newAuditHead(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "head", Short: "Print the newest signed head", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "head", Short: "Print the newest signed head", Args: cmdutil.Args(0, 0),
 		Long:    "Print the newest signed head: the name of the log, the number of events that it covers,\nthe root of the tree, and the signature.",
 		Example: "  cortex audit head >/mnt/usb/head",
 		RunE: func(*cobra.Command, []string) error {
@@ -86,7 +86,7 @@ func newAuditHead(a *commands) *cobra.Command {
 
 func newAuditKey(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "key", Short: "Print the public key that verifies heads", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "key", Short: "Print the public key that verifies heads", Args: cmdutil.Args(0, 0),
 		Example: "  cortex audit key >/mnt/usb/key.pub",
 		RunE: func(*cobra.Command, []string) error {
 			key, err := a.AuditKey()
@@ -100,7 +100,7 @@ func newAuditKey(a *commands) *cobra.Command {
 
 func newAuditProve(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "prove EVENT", Short: "Print a proof that an event is in the log", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "prove EVENT", Short: "Print a proof that an event is in the log", Args: cmdutil.Args(1, 1),
 		Long: `Print an event as JSON, with the proof that it is in the log under the newest signed head.
 docs/examples/verify-proof checks the proof without cortex. EVENT is a position from
 'cortex events list', or an event id from 'cortex events show'.`,

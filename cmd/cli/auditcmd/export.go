@@ -25,7 +25,7 @@ func newAuditExport(a *commands) *cobra.Command {
 	var format, file string
 	var f app.ChangeAttemptFilter
 	cmd := &cobra.Command{
-		Use: "export", Short: "Export every attempt to change the machine", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "export", Short: "Export every attempt to change the machine", Args: cmdutil.Args(0, 0),
 		Long: `Export every attempt to change this machine, oldest first: the user, the request, the time
 and the outcome. The export includes attempts that were denied, refused, declined or that
 failed, and changes made outside cortex.`,

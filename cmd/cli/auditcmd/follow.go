@@ -15,7 +15,7 @@ import (
 func newAuditFollow(a *commands) *cobra.Command {
 	var o app.FollowOptions
 	cmd := &cobra.Command{
-		Use: "follow --to FILE|syslog", Short: "Copy every event to a file or to syslog", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "follow --to FILE|syslog", Short: "Copy every event to a file or to syslog", Args: cmdutil.Args(0, 0),
 		Long: `Copy every event, from the first, to a file or to syslog, and continue with new events until
 Ctrl-C. A file receives CloudEvents, one JSON object per line. Syslog (facility authpriv)
 receives a short form without data.

@@ -14,7 +14,7 @@ import (
 
 func newBackup(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "backup", Short: "Back up and restore the history", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "backup", Short: "Back up and restore the history", Args: cmdutil.Args(0, 0),
 		Long: `Back up the history into one file, and restore it: the log, saved package files and
 configuration, signed heads and keys. Read models are not in the file, because the daemon
 rebuilds them.
@@ -39,7 +39,7 @@ func (a *commands) printBackup(b app.Backup, done string) error {
 func newBackupCreate(a *commands) *cobra.Command {
 	var to string
 	cmd := &cobra.Command{
-		Use: "create", Short: "Create a backup", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "create", Short: "Create a backup", Args: cmdutil.Args(0, 0),
 		Long: `Create a backup in the state directory, or with --to in another directory or in a new file.
 The command copies saved package files while the daemon runs. To copy the log, it waits
 until no transaction runs, and prevents the daemon from starting meanwhile.`,
@@ -58,7 +58,7 @@ until no transaction runs, and prevents the daemon from starting meanwhile.`,
 
 func newBackupList(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "list [DIR]", Short: "List backups and check that each is complete", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
+		Use: "list [DIR]", Short: "List backups and check that each is complete", Args: cmdutil.Args(0, 1),
 		Example: "  cortex backup list\n  cortex backup list /mnt/usb",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, dir, err := a.Backups(cmd.Context(), append(args, "")[0])
@@ -85,7 +85,7 @@ func printBackups(w io.Writer, dir string, list []app.Backup) {
 
 func newBackupVerify(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "verify FILE", Short: "Check that a backup is complete and unchanged", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "verify FILE", Short: "Check that a backup is complete and unchanged", Args: cmdutil.Args(1, 1),
 		Long: `Check that a backup is complete and that its log matches the signed heads. The command
 restores the backup into a temporary directory beside the file, verifies the log like
 'cortex audit verify', and removes the directory.`,
@@ -103,7 +103,7 @@ restores the backup into a temporary directory beside the file, verifies the log
 func newBackupRestore(a *commands) *cobra.Command {
 	var into string
 	cmd := &cobra.Command{
-		Use: "restore FILE", Short: "Restore a backup into a state directory", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "restore FILE", Short: "Restore a backup into a state directory", Args: cmdutil.Args(1, 1),
 		Long: `Restore a backup into a directory that is empty or does not exist; nothing is overwritten.
 The command verifies the log before the directory gets its name. The daemon rebuilds the
 read models at the next start.

@@ -15,7 +15,7 @@ import (
 
 func newStore(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "store", Short: "Manage saved package files and configuration", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "store", Short: "Manage saved package files and configuration", Args: cmdutil.Args(0, 0),
 		Long: `Manage the package files and the contents of configuration files that an undo needs. They
 are in /var/lib/cortex/vault, each content once, readable by root only. Contents that are
 not public are encrypted.
@@ -30,7 +30,7 @@ CORTEX_STORE_BUDGET bytes (default 4 GiB; 0: none).`,
 
 func newStoreStatus(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "status", Short: "Show how much is saved", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "status", Short: "Show how much is saved", Args: cmdutil.Args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			usage, err := a.StoreUsage()
 			if err != nil {
@@ -47,7 +47,7 @@ func newStoreStatus(a *commands) *cobra.Command {
 
 func newStoreVerify(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "verify", Short: "Compare every saved content with its digest", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "verify", Short: "Compare every saved content with its digest", Args: cmdutil.Args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			checked, problems, err := a.VerifyStore()
 			if err != nil {
@@ -74,7 +74,7 @@ func newStoreGC(a *commands) *cobra.Command {
 	var forget string
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "gc [--forget TIME --yes]", Short: "Remove saved contents that no undo needs", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "gc [--forget TIME --yes]", Short: "Remove saved contents that no undo needs", Args: cmdutil.Args(0, 0),
 		Long: `Remove saved contents that no undo needs. With --forget, also remove contents that only
 transactions before that time need. Those transactions cannot be undone exactly any more,
 and the log records this.`,
@@ -99,7 +99,7 @@ and the log records this.`,
 
 func newStoreFetch(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "fetch", Short: "Fetch the package files of installed packages", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "fetch", Short: "Fetch the package files of installed packages", Args: cmdutil.Args(0, 0),
 		Long: `Fetch the package files of all installed packages that a source still offers. Sources
 usually stop to offer a version when a newer one is released. The daemon does the same in
 the background, slowly.`,

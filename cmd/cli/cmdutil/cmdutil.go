@@ -34,16 +34,6 @@ func UsageError(cmd *cobra.Command, err error) error {
 	return &events.Error{Op: "cli", Kind: events.ErrUsage, Err: err, Hint: "see '" + cmd.CommandPath() + " --help'"}
 }
 
-// CheckArgs makes the errors of one of cobra's argument checks usage errors.
-func CheckArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return UsageError(cmd, err)
-		}
-		return nil
-	}
-}
-
 // WriteOutput lets write fill a new file, or standard output if name is empty.
 func (c *Context) WriteOutput(name string, write func(io.Writer) error) error {
 	if name != "" {

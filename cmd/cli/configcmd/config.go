@@ -16,7 +16,7 @@ import (
 
 func newConfig(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "config", Short: "Change settings; export and import the machine", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "config", Short: "Change settings; export and import the machine", Args: cmdutil.Args(0, 0),
 		Long: `Show and change the settings of cortex. Export the machine as a manifest, and import one: the
 manually installed packages with their versions, holds, and package sources.
 
@@ -40,7 +40,7 @@ Do not put secrets into them: cortex refuses such files.`,
 func newConfigShow(a *commands) *cobra.Command {
 	var origin bool
 	cmd := &cobra.Command{
-		Use: "show", Short: "Show every setting and its value", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "show", Short: "Show every setting and its value", Args: cmdutil.Args(0, 0),
 		Long: `Show every setting and its value in the form of a settings file. With --origin, also show
 the file or variable that sets each value.`,
 		Example: "  cortex config show --origin",
@@ -58,7 +58,7 @@ the file or variable that sets each value.`,
 
 func newConfigGet(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "get KEY", Short: "Print one setting", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "get KEY", Short: "Print one setting", Args: cmdutil.Args(1, 1),
 		Example: "  cortex config get state_dir", ValidArgsFunction: completeSettings,
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := a.Setting(args[0])
@@ -73,7 +73,7 @@ func newConfigGet(a *commands) *cobra.Command {
 
 func newConfigSet(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "set KEY VALUE", Short: "Set one setting in its file", Args: cmdutil.CheckArgs(cobra.ExactArgs(2)),
+		Use: "set KEY VALUE", Short: "Set one setting in its file", Args: cmdutil.Args(2, 2),
 		Long: `Set one setting: as root in ` + config.SystemFile + `, as another user in your own file. The
 rest of the file does not change. A running daemon uses the new value after a restart.`,
 		Example: "  cortex config set lock_timeout 10m", ValidArgsFunction: completeSettings,
@@ -89,7 +89,7 @@ rest of the file does not change. A running daemon uses the new value after a re
 
 func newConfigUnset(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "unset KEY", Short: "Remove one setting from its file", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "unset KEY", Short: "Remove one setting from its file", Args: cmdutil.Args(1, 1),
 		Example: "  cortex config unset lock_timeout", ValidArgsFunction: completeSettings,
 		RunE: func(_ *cobra.Command, args []string) error {
 			edit, err := a.UnsetSetting(args[0])
@@ -117,7 +117,7 @@ func (a *commands) printEdit(e app.SettingEdit) error {
 
 func newConfigCheck(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "check [FILE]", Short: "Check the settings for errors", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
+		Use: "check [FILE]", Short: "Check the settings for errors", Args: cmdutil.Args(0, 1),
 		Long: `Check the settings in force, or a file. Every problem is listed with line and column. The
 exit code is 2 if there is a problem.`,
 		Example: "  cortex config check\n  cortex config check ./cortex.toml",

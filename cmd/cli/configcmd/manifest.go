@@ -19,7 +19,7 @@ import (
 
 func newConfigExport(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "export", Short: "Export the machine as a manifest", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "export", Short: "Export the machine as a manifest", Args: cmdutil.Args(0, 0),
 		Long: `Export the machine as a manifest in TOML: the manually installed packages with their versions,
 holds, and apt's sources, keys and preferences. The export leaves out keys that belong to a
 package, and source lists that contain a password.
@@ -51,7 +51,7 @@ type importFlags struct {
 func newConfigImport(a *commands) *cobra.Command {
 	var o importFlags
 	cmd := &cobra.Command{
-		Use: "import FILE", Short: "Install what a manifest lists", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "import FILE", Short: "Install what a manifest lists", Args: cmdutil.Args(1, 1),
 		Long: `Install the packages in the manifest that are missing, at the listed versions, mark them as
 manually installed, and apply the manifest's holds. This is one transaction, which you can
 undo. Packages that the manifest does not list stay. If FILE is "-", the command reads standard
@@ -113,7 +113,7 @@ func (a *commands) importRequest(ctx context.Context, request events.Manifest, o
 
 func newConfigDiff(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "diff [FILE [FILE]]", Short: "Compare the machine with a manifest", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(2)),
+		Use: "diff [FILE [FILE]]", Short: "Compare the machine with a manifest", Args: cmdutil.Args(0, 2),
 		Long: `Compare the machine with a manifest, or a manifest with a second one. The default manifest is
 ` + app.DefaultManifest + `. The exit code is 1 if there is a difference.`,
 		Example: "  cortex config diff machine.toml", PersistentPreRunE: a.WithSettings,
@@ -151,7 +151,7 @@ func (a *commands) manifestDiff(ctx context.Context, files []string) ([]manifest
 
 func newConfigValidate(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "validate [FILE]", Short: "Check a manifest for errors", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
+		Use: "validate [FILE]", Short: "Check a manifest for errors", Args: cmdutil.Args(0, 1),
 		Long:    "Check a manifest for errors. The default is " + app.DefaultManifest + ". The exit code is 2 if there\nis an error.",
 		Example: "  cortex config validate machine.toml",
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -18,7 +18,7 @@ import (
 
 func newPolicy(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "policy", Short: "Check the rules that deny plans", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "policy", Short: "Check the rules that deny plans", Args: cmdutil.Args(0, 0),
 		Long: `Check the rules that deny plans. Some rules are built in and cannot be overridden. Your own
 rules are in ` + config.PolicyDir + `/*.yaml: CEL expressions that deny a plan when they
 are true:
@@ -43,7 +43,7 @@ every plan is denied. A denied request is in the history, and its exit code is 5
 
 func newPolicyList(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the rules in the order of evaluation", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "list", Short: "List the rules in the order of evaluation", Args: cmdutil.Args(0, 0),
 		Example: "  cortex policy list",
 		RunE: func(*cobra.Command, []string) error {
 			list, version, err := a.PolicyRules()
@@ -58,7 +58,7 @@ func newPolicyList(a *commands) *cobra.Command {
 
 func newPolicyCheck(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "check [PLAN-ID|ID]", Short: "Check the rules, or a plan against the rules", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
+		Use: "check [PLAN-ID|ID]", Short: "Check the rules, or a plan against the rules", Args: cmdutil.Args(0, 1),
 		Long: `Without an argument, check that every rule file is valid. With a plan id or a transaction,
 evaluate its plan with the rules as they are now; the exit code is 5 if a rule denies it.`,
 		Example:           "  cortex policy check\n  cortex policy check 4356b85bbf9e",
@@ -97,7 +97,7 @@ func (a *commands) checkPlan(ctx context.Context, ref string) error {
 
 func newPolicyTest(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "test FILE", Short: "Test the rules with the cases in a file", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "test FILE", Short: "Test the rules with the cases in a file", Args: cmdutil.Args(1, 1),
 		Long: `Evaluate the test cases in a YAML file with the current rules. Each case describes a plan and
 the wanted result: allow, or the name of the rule that denies it. The exit code is 1 if a
 result differs.

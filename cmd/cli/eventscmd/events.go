@@ -15,7 +15,7 @@ import (
 
 func newEvents(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "events", Short: "List, follow and export the events of the log", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "events", Short: "List, follow and export the events of the log", Args: cmdutil.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newEventsList(a), newEventsTail(a), newEventsShow(a), newEventsExport(a), newEventsRetry(a))
@@ -35,7 +35,7 @@ func filterFlags(cmd *cobra.Command, s *app.EventFilter) {
 func newEventsList(a *commands) *cobra.Command {
 	var s app.EventFilter
 	cmd := &cobra.Command{
-		Use: "list", Short: "List events, oldest first", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "list", Short: "List events, oldest first", Args: cmdutil.Args(0, 0),
 		Example: "  cortex events list --type 'install.*' --since 2h\n  cortex events list --transaction 12",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list := []events.Record{}
@@ -60,7 +60,7 @@ func newEventsList(a *commands) *cobra.Command {
 func newEventsTail(a *commands) *cobra.Command {
 	var s app.EventFilter
 	cmd := &cobra.Command{
-		Use: "tail", Short: "Show events as they are recorded", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "tail", Short: "Show events as they are recorded", Args: cmdutil.Args(0, 0),
 		Long: `Show events as they are recorded, from now on, or after the position in --after. The command
 continues when the daemon restarts. Ctrl-C ends it.`,
 		Example: "  cortex events tail\n  cortex events tail --after 120 --json",
@@ -88,7 +88,7 @@ continues when the daemon restarts. Ctrl-C ends it.`,
 
 func newEventsShow(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "show POSITION", Short: "Show one event with its envelope", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "show POSITION", Short: "Show one event with its envelope", Args: cmdutil.Args(1, 1),
 		Example: "  cortex events show 120",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := app.ParsePosition(args[0])
@@ -110,7 +110,7 @@ func newEventsExport(a *commands) *cobra.Command {
 	var s app.EventFilter
 	var file string
 	cmd := &cobra.Command{
-		Use: "export", Short: "Export events as CloudEvents, one per line", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "export", Short: "Export events as CloudEvents, one per line", Args: cmdutil.Args(0, 0),
 		Example: "  cortex events export -o events.ndjson",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.WriteOutput(file, func(w io.Writer) error {
@@ -126,7 +126,7 @@ func newEventsExport(a *commands) *cobra.Command {
 
 func newEventsRetry(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "retry ID", Short: "Retry a failed event (dead letter)", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "retry ID", Short: "Retry a failed event (dead letter)", Args: cmdutil.Args(1, 1),
 		Long:    "Deliver a failed event (dead letter) to its handler again. 'cortex status' lists failed events with\ntheir ids.",
 		Example: "  cortex status\n  cortex events retry 01a20a8b-e7b4-7ce9-9a10-2b699f47bba1",
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -81,7 +81,7 @@ func (a *commands) hardware(ctx context.Context, keys []string) error {
 func newHardwareHistory(a *commands) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
-		Use: "history", Short: "List recorded hardware snapshots, newest last", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "history", Short: "List recorded hardware snapshots, newest last", Args: cmdutil.Args(0, 0),
 		Long: `List the recorded hardware snapshots, newest last. The daemon records one when it starts and
 the hardware has changed, before it plans drivers or firmware, and at
 'cortex hardware snapshot'.`,
@@ -102,7 +102,7 @@ the hardware has changed, before it plans drivers or firmware, and at
 
 func newHardwareDiff(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "diff [A [B]]", Short: "Compare two hardware snapshots", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(2)),
+		Use: "diff [A [B]]", Short: "Compare two hardware snapshots", Args: cmdutil.Args(0, 2),
 		Long: `Compare the stable facts of two hardware snapshots. A and B are positions from
 'cortex hardware history', last, last-N, or now. The defaults are last and now.`,
 		Example:   "  cortex hardware diff\n  cortex hardware diff last-1 last",
@@ -123,7 +123,7 @@ func newHardwareDiff(a *commands) *cobra.Command {
 
 func newHardwareSnapshot(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "snapshot", Short: "Record a hardware snapshot now", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "snapshot", Short: "Record a hardware snapshot now", Args: cmdutil.Args(0, 0),
 		Long:    "Record a hardware snapshot now, even if the hardware has not changed.",
 		Example: "  cortex hardware snapshot",
 		RunE: func(cmd *cobra.Command, _ []string) error {

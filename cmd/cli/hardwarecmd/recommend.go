@@ -15,7 +15,7 @@ import (
 func newHardwareRecommend(a *commands) *cobra.Command {
 	var missing bool
 	cmd := &cobra.Command{
-		Use: "recommend", Short: "Recommend packages for this hardware", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "recommend", Short: "Recommend packages for this hardware", Args: cmdutil.Args(0, 0),
 		Long: `Recommend packages for this hardware: firmware, drivers, guest agents, microcode, and tools for
 laptops and disks. The recommendations follow from the facts in 'cortex hardware' by fixed
 rules, and from catalogues on this machine: AppStream, isenkram, and the Modaliases fields of

@@ -16,7 +16,7 @@ import (
 func newFile(a *commands) *cobra.Command {
 	var diff bool
 	cmd := &cobra.Command{
-		Use: "file PATH", Short: "List the transactions that changed a file", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "file PATH", Short: "List the transactions that changed a file", Args: cmdutil.Args(1, 1),
 		Long: `List the transactions that changed a configuration file, and how. With --diff, also show
 every change of its content.`,
 		Example: "  cortex file /etc/nginx/nginx.conf\n  sudo cortex file /etc/nginx/nginx.conf --diff",

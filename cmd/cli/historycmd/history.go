@@ -23,7 +23,7 @@ type historyFlags struct {
 func newHistory(a *commands) *cobra.Command {
 	var o historyFlags
 	cmd := &cobra.Command{
-		Use: "history", Short: "List transactions, newest last", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "history", Short: "List transactions, newest last", Args: cmdutil.Args(0, 0),
 		Example: "  cortex history --package nginx\n  cortex history --status failed --since 7d\n  cortex history --at '2026-11-20 18:00'",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.history(cmd.Context(), o) },
 	}
@@ -83,7 +83,7 @@ func (a *commands) history(ctx context.Context, o historyFlags) error {
 
 func newShow(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "show ID", Short: "Show one transaction in full", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "show ID", Short: "Show one transaction in full", Args: cmdutil.Args(1, 1),
 		Long: `Show one transaction in full: the user, the time, the command, the plan, every package that
 changed, and each step with its output.
 

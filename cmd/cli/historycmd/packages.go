@@ -18,7 +18,7 @@ func newPackages(a *commands) *cobra.Command {
 	var manual, automatic, all bool
 	f := packages.Filter{Status: events.StatusInstalled}
 	cmd := &cobra.Command{
-		Use: "packages [NAME]", Short: "List installed packages, now or at a past time", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
+		Use: "packages [NAME]", Short: "List installed packages, now or at a past time", Args: cmdutil.Args(0, 1),
 		Long: `List the packages of this machine as the log records them, each with the transaction that
 last changed it. With --at, list them as they were at that time. In NAME, * matches
 anything.`,

@@ -12,7 +12,7 @@ import (
 
 func newWhy(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "why PACKAGE", Short: "Show why a package is installed", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "why PACKAGE", Short: "Show why a package is installed", Args: cmdutil.Args(1, 1),
 		Long: `Show why a package is installed: the transaction that installed it, the user and the command,
 and the chain of dependencies from a manually installed package.`,
 		Example:           "  cortex why libgd3",

@@ -21,7 +21,7 @@ import (
 
 func newLimits(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "limits", Short: "Run programs under resource limits", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "limits", Short: "Run programs under resource limits", Args: cmdutil.Args(0, 0),
 		Long: `Run programs under limits of memory, processors, processes, disks and graphics
 processors. A profile is a set of limits with a name. The profiles inference,
 training, batch and interactive are built in, as shares of this machine. Systemd,
@@ -139,7 +139,7 @@ func (a *commands) applied(ctx context.Context, f model.Filter) (list []model.Li
 func newLimitsList(a *commands) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "list", Short: "List profiles and limited groups", Args: cmdutil.CheckArgs(cobra.NoArgs), Example: "  cortex limits list --all",
+		Use: "list", Short: "List profiles and limited groups", Args: cmdutil.Args(0, 0), Example: "  cortex limits list --all",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			set, presets, err := a.profiles(cmd.Context())
 			if err != nil {
@@ -182,7 +182,7 @@ func (a *commands) present(ctx context.Context, groups []model.LimitedGroup) []o
 func newLimitsShow(a *commands) *cobra.Command {
 	var backend string
 	cmd := &cobra.Command{
-		Use: "show PROFILE|GROUP", Short: "Show limits and which of them are enforced", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)), ValidArgsFunction: a.completeProfiles,
+		Use: "show PROFILE|GROUP", Short: "Show limits and which of them are enforced", Args: cmdutil.Args(1, 1), ValidArgsFunction: a.completeProfiles,
 		Long: `Show the limits of a profile or of a group. The limits of a profile are tried on an
 empty group, so "enforced" means that this machine accepted them. The limits of a
 group are those that were recorded when it started.`,

@@ -26,7 +26,7 @@ type limitFlags struct {
 func newLimitsCreate(a *commands) *cobra.Command {
 	var f limitFlags
 	cmd := &cobra.Command{
-		Use: "create NAME", Short: "Create or replace a profile", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)), ValidArgsFunction: a.completeProfiles,
+		Use: "create NAME", Short: "Create or replace a profile", Args: cmdutil.Args(1, 1), ValidArgsFunction: a.completeProfiles,
 		Long: `Create a profile, or replace the profile of that name. Limits without a flag come
 from --from, or are not set. Memory is a size or a share of this machine's memory.
 Processors are a number, or a share of this machine's processors.`,

@@ -21,7 +21,7 @@ import (
 func newLimitsRun(a *commands) *cobra.Command {
 	var backend string
 	cmd := &cobra.Command{
-		Use: "run PROFILE -- COMMAND…", Short: "Run a command under limits", Args: cmdutil.CheckArgs(cobra.MinimumNArgs(2)), ValidArgsFunction: a.completeProfiles,
+		Use: "run PROFILE -- COMMAND…", Short: "Run a command under limits", Args: cmdutil.Args(2, cmdutil.AnyNumber), ValidArgsFunction: a.completeProfiles,
 		Long: `Run a command under the limits of a profile. The exit code is that of the command, or
 128 plus the number of the signal that ended it. The limits that are enforced are printed
 and recorded before the command starts. The name of the program is recorded, its
@@ -95,7 +95,7 @@ func newLimitsEnter() *cobra.Command {
 func newLimitsAttach(a *commands) *cobra.Command {
 	var profile, backend string
 	cmd := &cobra.Command{
-		Use: "attach UNIT", Short: "Put a running unit or process under limits", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)), ValidArgsFunction: cobra.NoFileCompletions,
+		Use: "attach UNIT", Short: "Put a running unit or process under limits", Args: cmdutil.Args(1, 1), ValidArgsFunction: cobra.NoFileCompletions,
 		Long: `Put a running unit or process under the limits of a profile. With systemd, name a
 unit. Otherwise, name a process by its number; its descendants are limited with it.
 The values from before are recorded for 'cortex limits revert'.`,
@@ -123,7 +123,7 @@ The values from before are recorded for 'cortex limits revert'.`,
 
 func newLimitsRevert(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "revert GROUP…", Short: "Remove limits and leave the processes running", Args: cmdutil.CheckArgs(cobra.MinimumNArgs(1)), ValidArgsFunction: a.completeUnits,
+		Use: "revert GROUP…", Short: "Remove limits and leave the processes running", Args: cmdutil.Args(1, cmdutil.AnyNumber), ValidArgsFunction: a.completeUnits,
 		Long: `Remove the limits of groups and leave their processes running. Processes return to the
 control group, and units to the values, that they had before. A program that was
 started with rlimits keeps them until it ends.`,

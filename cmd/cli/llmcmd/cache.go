@@ -14,7 +14,7 @@ import (
 
 func newCache(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "cache", Short: "Manage cached model answers", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "cache", Short: "Manage cached model answers", Args: cmdutil.Args(0, 0),
 		Long: `Manage cached model answers.
 
 A cached answer is used again for the same question, or for a question with the same
@@ -29,7 +29,7 @@ answer from the cache, the log still contains it.`,
 
 func newCacheStats(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "stats", Short: "Show the size of the cache and the saved costs", Args: cmdutil.CheckArgs(cobra.NoArgs), Example: "  cortex cache stats",
+		Use: "stats", Short: "Show the size of the cache and the saved costs", Args: cmdutil.Args(0, 0), Example: "  cortex cache stats",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := a.CacheTotals(cmd.Context())
 			if err != nil {
@@ -43,7 +43,7 @@ func newCacheStats(a *commands) *cobra.Command {
 func newCacheList(a *commands) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
-		Use: "list", Short: "List cached answers, last used first", Args: cmdutil.CheckArgs(cobra.NoArgs), Example: "  cortex cache list -n 10",
+		Use: "list", Short: "List cached answers, last used first", Args: cmdutil.Args(0, 0), Example: "  cortex cache list -n 10",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := a.CachedAnswers(cmd.Context(), limit)
 			if err != nil {
@@ -60,7 +60,7 @@ func newCacheList(a *commands) *cobra.Command {
 
 func newCacheShow(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "show ANSWER", Short: "Show one cached answer with its keys", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "show ANSWER", Short: "Show one cached answer with its keys", Args: cmdutil.Args(1, 1),
 		Long:    "Show one cached answer with its keys. ANSWER is a number from 'cortex cache list', an id, or\nthe last six or more characters of an id.",
 		Example: "  cortex cache show 41",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -77,7 +77,7 @@ func newCacheShow(a *commands) *cobra.Command {
 
 func newCacheClear(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "clear", Short: "Delete all cached answers", Args: cmdutil.CheckArgs(cobra.NoArgs), Example: "  cortex cache clear",
+		Use: "clear", Short: "Delete all cached answers", Args: cmdutil.Args(0, 0), Example: "  cortex cache clear",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			done, err := a.ForgetAllAnswers(cmd.Context(), "cortex cache clear")
 			return a.printForgotten(done, err)
@@ -88,7 +88,7 @@ func newCacheClear(a *commands) *cobra.Command {
 func newCacheInvalidate(a *commands) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: "invalidate ANSWER…", Short: "Delete single cached answers", Args: cmdutil.CheckArgs(cobra.MinimumNArgs(1)),
+		Use: "invalidate ANSWER…", Short: "Delete single cached answers", Args: cmdutil.Args(1, cmdutil.AnyNumber),
 		Example: `  cortex cache invalidate 41 --reason "it named the wrong package"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			done, err := a.ForgetAnswers(cmd.Context(), args, reason)

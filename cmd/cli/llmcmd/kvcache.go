@@ -18,7 +18,7 @@ var evictionPolicies = []string{"lru", "lfu", "fifo"}
 
 func newKVCache(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "kvcache", Short: "Save and restore llama-server prompt caches", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "kvcache", Short: "Save and restore llama-server prompt caches", Args: cmdutil.Args(0, 0),
 		Long: `Save and restore the prompt caches of a llama-server, so that a prompt need not be processed
 again after a restart or in another slot. Compute the memory that a model's key-value cache
 takes on this machine. No daemon is needed.
@@ -33,7 +33,7 @@ a key, set LLAMA_API_KEY.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	pool := &cobra.Command{
-		Use: "pool", Short: "Create pools of saved states", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "pool", Short: "Create pools of saved states", Args: cmdutil.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	pool.AddCommand(newPoolCreate(a))
@@ -55,7 +55,7 @@ func (a *commands) completePools(_ *cobra.Command, args []string, _ string) ([]s
 func newPoolCreate(a *commands) *cobra.Command {
 	var o app.PoolOptions
 	cmd := &cobra.Command{
-		Use: "create NAME", Short: "Create a pool for saved states", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "create NAME", Short: "Create a pool for saved states", Args: cmdutil.Args(1, 1),
 		Long: `Create a pool for saved states. Start the server with --slot-save-path and the directory that
 this command prints.
 
@@ -89,7 +89,7 @@ saved with.`,
 func newKVDestroy(a *commands) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "destroy POOL", Short: "Delete a pool and its states", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)), ValidArgsFunction: a.completePools,
+		Use: "destroy POOL", Short: "Delete a pool and its states", Args: cmdutil.Args(1, 1), ValidArgsFunction: a.completePools,
 		Example: "  cortex kvcache destroy agents",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.DestroyPool(cmd.Context(), args[0], force); err != nil {
@@ -114,7 +114,7 @@ func newKVSave(a *commands) *cobra.Command {
 	var o app.SlotOptions
 	var label string
 	cmd := &cobra.Command{
-		Use: "save POOL", Short: "Save the state of a slot", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)), ValidArgsFunction: a.completePools,
+		Use: "save POOL", Short: "Save the state of a slot", Args: cmdutil.Args(1, 1), ValidArgsFunction: a.completePools,
 		Long: `Save the state of a slot in a pool. If the pool is full, other states are evicted by its
 policy, except pinned ones.
 
@@ -137,7 +137,7 @@ func newKVRestore(a *commands) *cobra.Command {
 	var o app.SlotOptions
 	var file string
 	cmd := &cobra.Command{
-		Use: "restore POOL [STATE|LABEL|last]", Short: "Restore a saved state into a slot", Args: cmdutil.CheckArgs(cobra.RangeArgs(1, 2)), ValidArgsFunction: a.completePools,
+		Use: "restore POOL [STATE|LABEL|last]", Short: "Restore a saved state into a slot", Args: cmdutil.Args(1, 2), ValidArgsFunction: a.completePools,
 		Long: `Restore a saved state into a slot of the server. With --prompt-file, restore the state that
 shares most tokens with the prompt; the server then processes the remaining tokens. The output
 shows how many tokens were not processed again.`,

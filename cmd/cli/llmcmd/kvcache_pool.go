@@ -15,7 +15,7 @@ import (
 func newKVPin(a *commands) *cobra.Command {
 	var off bool
 	cmd := &cobra.Command{
-		Use: "pin POOL STATE", Short: "Protect a state from eviction", Args: cmdutil.CheckArgs(cobra.ExactArgs(2)), ValidArgsFunction: a.completePools,
+		Use: "pin POOL STATE", Short: "Protect a state from eviction", Args: cmdutil.Args(2, 2), ValidArgsFunction: a.completePools,
 		Example: "  cortex kvcache pin agents system-prompt",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := a.PinState(cmd.Context(), args[0], args[1], !off)
@@ -38,7 +38,7 @@ func newKVPin(a *commands) *cobra.Command {
 func newKVEvict(a *commands) *cobra.Command {
 	var to string
 	cmd := &cobra.Command{
-		Use: "evict POOL [STATE]", Short: "Evict one state, or shrink a pool", Args: cmdutil.CheckArgs(cobra.RangeArgs(1, 2)), ValidArgsFunction: a.completePools,
+		Use: "evict POOL [STATE]", Short: "Evict one state, or shrink a pool", Args: cmdutil.Args(1, 2), ValidArgsFunction: a.completePools,
 		Long:    "Evict one state. With --to, evict states by the pool's policy until at most that much is left.",
 		Example: "  cortex kvcache evict agents --to 1G",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,7 +66,7 @@ func newKVEvict(a *commands) *cobra.Command {
 
 func newKVList(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "list [POOL]", Short: "List the pools, or the states of one pool", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)), ValidArgsFunction: a.completePools,
+		Use: "list [POOL]", Short: "List the pools, or the states of one pool", Args: cmdutil.Args(0, 1), ValidArgsFunction: a.completePools,
 		Example: "  cortex kvcache list agents",
 		RunE: func(_ *cobra.Command, args []string) error {
 			list, err := a.Pools(append(args, "")[0])
@@ -86,7 +86,7 @@ func newKVList(a *commands) *cobra.Command {
 
 func newKVStats(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "stats [POOL]", Short: "Show how many tokens the pools saved", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)), ValidArgsFunction: a.completePools,
+		Use: "stats [POOL]", Short: "Show how many tokens the pools saved", Args: cmdutil.Args(0, 1), ValidArgsFunction: a.completePools,
 		Long: `Show the counters of the pools. "Tokens not reprocessed" counts the prompt tokens that the
 server did not process again after a restore with --prompt-file. The server reports this number.`,
 		Example: "  cortex kvcache stats",
@@ -110,7 +110,7 @@ server did not process again after a restore with --prompt-file. The server repo
 func newKVSize(a *commands) *cobra.Command {
 	var memory string
 	cmd := &cobra.Command{
-		Use: "size MODEL.gguf", Short: "Compute the memory that a model's cache takes", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "size MODEL.gguf", Short: "Compute the memory that a model's cache takes", Args: cmdutil.Args(1, 1),
 		Long: `Compute from a model's header how many bytes one token takes in the key-value cache, and the
 largest context that fits beside the weights, for each type of --cache-type-k and
 --cache-type-v. The available memory is the free memory of the machine or the rest of the

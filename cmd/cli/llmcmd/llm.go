@@ -31,7 +31,7 @@ CORTEX_LLM_NAME_URL, _MODEL, _PROTOCOL (anthropic or openai), _PRICE (dollars pe
 input and output tokens, such as 3/15), _RPM and _TPM. CORTEX_LLM_BUDGET_DAY and
 CORTEX_LLM_BUDGET_MONTH limit the costs. You can also set these values in a file, as
 llm.NAME.url and so on; see 'cortex config'.`,
-		Args: cmdutil.CheckArgs(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: cmdutil.Args(0, 0), RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newLLMProviders(a), newLLMHealth(a), newLLMUsage(a), newLLMTest(a), newLLMReplay(a), newLLMKey(a))
 	return cmd
@@ -39,7 +39,7 @@ llm.NAME.url and so on; see 'cortex config'.`,
 
 func newLLMProviders(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "providers", Short: "List the providers, and why one is not used", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "providers", Short: "List the providers, and why one is not used", Args: cmdutil.Args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			list, err := a.Providers()
 			if err != nil {
@@ -52,7 +52,7 @@ func newLLMProviders(a *commands) *cobra.Command {
 
 func newLLMHealth(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "health", Short: "Test whether the providers answer", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "health", Short: "Test whether the providers answer", Args: cmdutil.Args(0, 0),
 		Long: "Test whether the providers answer, and show how requests in words are resolved at the moment.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m, err := a.ProvidersHealth(cmd.Context(), true)
@@ -67,7 +67,7 @@ func newLLMHealth(a *commands) *cobra.Command {
 func newLLMUsage(a *commands) *cobra.Command {
 	var since string
 	cmd := &cobra.Command{
-		Use: "usage", Short: "Show questions, answers and costs by day", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "usage", Short: "Show questions, answers and costs by day", Args: cmdutil.Args(0, 0),
 		Example: "  cortex llm usage --since 2026-11-01\n  cortex llm usage --since 24h --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report, err := a.ModelUsage(cmd.Context(), since)
@@ -83,7 +83,7 @@ func newLLMUsage(a *commands) *cobra.Command {
 
 func newLLMTest(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "test [PROVIDER]", Short: "Send a provider, or all, a short test question", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
+		Use: "test [PROVIDER]", Short: "Send a provider, or all, a short test question", Args: cmdutil.Args(0, 1),
 		Example: "  cortex llm test\n  cortex llm test near",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.test(cmd.Context(), append(args, "")[0]) },
 	}
@@ -105,7 +105,7 @@ func (a *commands) test(ctx context.Context, name string) error {
 
 func newLLMReplay(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "replay ID", Short: "Print a recorded answer again", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "replay ID", Short: "Print a recorded answer again", Args: cmdutil.Args(1, 1),
 		Long:    "Print an answer from the log, without a model. ID is the id of an llm event.",
 		Example: "  cortex events list --type 'llm.*'\n  cortex llm replay 01a20a8b-e7b4-7ce9-9a10-2b699f47bba1",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -121,7 +121,7 @@ func newLLMReplay(a *commands) *cobra.Command {
 func newLLMKey(a *commands) *cobra.Command {
 	var remove bool
 	cmd := &cobra.Command{
-		Use: "key PROVIDER", Short: "Store the key of a provider", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "key PROVIDER", Short: "Store the key of a provider", Args: cmdutil.Args(1, 1),
 		Long:    "Store the key of a provider. The command prompts for it, or reads it from standard input.",
 		Example: "  cortex llm key anthropic\n  cortex llm key openai <key.txt\n  cortex llm key openai --remove",
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -15,7 +15,7 @@ func newShellInstall(a *commands) *cobra.Command {
 	var parts shellParts
 	var dry bool
 	cmd := &cobra.Command{
-		Use: "install [bash|zsh|fish]", Short: "Load the shell integration in every new shell", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)), ValidArgs: shellrc.Shells,
+		Use: "install [bash|zsh|fish]", Short: "Load the shell integration in every new shell", Args: cmdutil.Args(0, 1), ValidArgs: shellrc.Shells,
 		Long: `Add a marked block to the file that your shell reads at its start (~/.bashrc, ~/.zshrc or
 ~/.config/fish/config.fish), and keep a copy of the file beside it. The default is your login
 shell.`,
@@ -32,7 +32,7 @@ shell.`,
 func newShellUninstall(a *commands) *cobra.Command {
 	var dry bool
 	cmd := &cobra.Command{
-		Use: "uninstall [bash|zsh|fish]", Short: "Remove the shell integration", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)), ValidArgs: shellrc.Shells,
+		Use: "uninstall [bash|zsh|fish]", Short: "Remove the shell integration", Args: cmdutil.Args(0, 1), ValidArgs: shellrc.Shells,
 		Long:    "Remove the marked block from the file that your shell reads at its start. The rest of the file\ndoes not change.",
 		Example: "  cortex shell uninstall",
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -22,7 +22,7 @@ const keyTimeout = 3 * time.Second
 
 func newShell(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "shell", Short: "Set up completion and a key for your shell", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "shell", Short: "Set up completion and a key for your shell", Args: cmdutil.Args(0, 0),
 		Long: `Set up completion and a key for your shell: bash, zsh or fish.
 
 Ctrl-X p turns the words on the command line into a command: "a web server" becomes
@@ -58,7 +58,7 @@ func (p shellParts) args() string {
 func newShellInit(a *commands) *cobra.Command {
 	var parts shellParts
 	cmd := &cobra.Command{
-		Use: "init bash|zsh|fish", Short: "Print the code that your shell evaluates", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)), ValidArgs: shellrc.Shells,
+		Use: "init bash|zsh|fish", Short: "Print the code that your shell evaluates", Args: cmdutil.Args(1, 1), ValidArgs: shellrc.Shells,
 		Long: "Print the code that your shell evaluates: completion, and the key Ctrl-X p. The command writes\nno file.",
 		Example: `  eval "$(cortex shell init bash)"
   eval "$(cortex shell init zsh --command-not-found)"
@@ -111,7 +111,7 @@ func writeCompletion(w io.Writer, root *cobra.Command, shell string) error {
 
 func newShellFill(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "fill -- LINE", Short: "Print the command that the key fills in", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "fill -- LINE", Short: "Print the command that the key fills in", Args: cmdutil.Args(1, 1),
 		Long:    "Print the command that Ctrl-X p fills in for a line. Nothing runs.",
 		Example: "  cortex shell fill -- 'a web server'",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -142,7 +142,7 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 
 func newShellMissing(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "missing -- COMMAND", Short: "Suggest a package for a command that is not found", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "missing -- COMMAND", Short: "Suggest a package for a command that is not found", Args: cmdutil.Args(1, 1),
 		Long:    "Suggest a package for a command that is not found: the package of the same name, if there is one.",
 		Example: "  cortex shell missing -- cowsay",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.missing(cmd.Context(), args[0]) },

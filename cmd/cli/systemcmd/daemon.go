@@ -14,13 +14,13 @@ import (
 
 func newDaemon(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "daemon", Short: "Start and stop the daemon", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "daemon", Short: "Start and stop the daemon", Args: cmdutil.Args(0, 0),
 		Long: `Start and stop the daemon. Commands start it when they need it. It exits when it was idle for
 CORTEX_IDLE_TIMEOUT.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newDaemonRun(a), newDaemonStart(a), newDaemonStop(a), &cobra.Command{
-		Use: "status", Short: "Show whether the daemon runs", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "status", Short: "Show whether the daemon runs", Args: cmdutil.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd) },
 	})
 	return cmd
@@ -28,7 +28,7 @@ CORTEX_IDLE_TIMEOUT.`,
 
 func newDaemonRun(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "run", Short: "Run the daemon in the foreground", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "run", Short: "Run the daemon in the foreground", Args: cmdutil.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.RunDaemon(cmd.Context(), slog.New(logs.NewHandler(a.Stderr)))
 		},
@@ -37,7 +37,7 @@ func newDaemonRun(a *commands) *cobra.Command {
 
 func newDaemonStart(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "start", Short: "Start the daemon in the background", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "start", Short: "Start the daemon in the background", Args: cmdutil.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			pid, err := a.StartDaemon(cmd.Context())
 			if err != nil {
@@ -50,7 +50,7 @@ func newDaemonStart(a *commands) *cobra.Command {
 
 func newDaemonStop(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "stop", Short: "Stop the daemon when no transaction runs", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "stop", Short: "Stop the daemon when no transaction runs", Args: cmdutil.Args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			wasRunning, err := a.StopDaemon(cmd.Context())
 			switch {
@@ -68,7 +68,7 @@ func newDaemonStop(a *commands) *cobra.Command {
 
 func newStatus(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "status", Short: "Show the status of the daemon and its log", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "status", Short: "Show the status of the daemon and its log", Args: cmdutil.Args(0, 0),
 		Long: "Show the status of the daemon, its log and its read models, and failed events (dead letters)\nwith the command that retries each.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd) },
 	}
@@ -84,7 +84,7 @@ func (a *commands) status(cmd *cobra.Command) error {
 
 func newVersion(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "version", Short: "Print the version", Args: cmdutil.Args(0, 0),
 		PersistentPreRunE: cmdutil.WithoutSettings,
 		RunE: func(*cobra.Command, []string) error {
 			return a.PrintResult(map[string]any{"version": 1, "build": a.Build}, func(w io.Writer) { fmt.Fprintln(w, "cortex "+a.Build) })

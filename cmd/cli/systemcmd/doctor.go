@@ -13,7 +13,7 @@ import (
 
 func newDoctor(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "doctor", Short: "Check for problems and suggest fixes", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "doctor", Short: "Check for problems and suggest fixes", Args: cmdutil.Args(0, 0),
 		Long: `Check for problems: the state directory, the daemon and its log, the read models, disk space,
 the clock, apt and dpkg, the hooks, and configured model providers. The command changes nothing
 and starts no daemon. For each finding it suggests a fix. The exit code is 1 if there is a

@@ -13,7 +13,7 @@ import (
 
 func newHooks(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "hooks", Short: "Record changes made directly with apt or dpkg", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "hooks", Short: "Record changes made directly with apt or dpkg", Args: cmdutil.Args(0, 0),
 		Long: `Record changes made directly with apt or dpkg. With the hooks, a change by apt, aptitude, nala,
 unattended-upgrades or dpkg is a transaction in the history, with the user and the command, and
 you can undo it. The hooks never make a package manager fail, and do nothing after cortex is
@@ -21,13 +21,13 @@ removed. Without them, the daemon detects such changes later, as drift.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
-		&cobra.Command{Use: "install", Short: "Install the hooks", Args: cmdutil.CheckArgs(cobra.NoArgs), RunE: func(*cobra.Command, []string) error {
+		&cobra.Command{Use: "install", Short: "Install the hooks", Args: cmdutil.Args(0, 0), RunE: func(*cobra.Command, []string) error {
 			return a.changeHooks(a.InstallHooks, "hooks installed; 'cortex history' shows changes by apt and dpkg")
 		}},
-		&cobra.Command{Use: "uninstall", Short: "Remove the hooks", Args: cmdutil.CheckArgs(cobra.NoArgs), RunE: func(*cobra.Command, []string) error {
+		&cobra.Command{Use: "uninstall", Short: "Remove the hooks", Args: cmdutil.Args(0, 0), RunE: func(*cobra.Command, []string) error {
 			return a.changeHooks(a.UninstallHooks, "hooks removed")
 		}},
-		&cobra.Command{Use: "status", Short: "Show whether the hooks are installed", Args: cmdutil.CheckArgs(cobra.NoArgs), RunE: func(*cobra.Command, []string) error {
+		&cobra.Command{Use: "status", Short: "Show whether the hooks are installed", Args: cmdutil.Args(0, 0), RunE: func(*cobra.Command, []string) error {
 			return a.hooksStatus()
 		}},
 	)
@@ -63,7 +63,7 @@ func (a *commands) hooksStatus() error {
 // standard output: an error of cortex must not become an error of apt.
 func newHook(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "hook " + strings.Join(app.HookPoints, "|"), Short: "Record a change by apt or dpkg", Hidden: true, Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "hook " + strings.Join(app.HookPoints, "|"), Short: "Record a change by apt or dpkg", Hidden: true, Args: cmdutil.Args(1, 1),
 		PersistentPreRunE: cmdutil.WithoutSettings,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			err := a.LoadSettings()

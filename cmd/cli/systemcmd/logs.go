@@ -20,7 +20,7 @@ func newLogs(a *commands) *cobra.Command {
 	var f app.LogFilter
 	var failures, timings bool
 	cmd := &cobra.Command{
-		Use: "logs", Short: "Show the daemon's log", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "logs", Short: "Show the daemon's log", Args: cmdutil.Args(0, 0),
 		Long: `Show the daemon's log: its file in the state directory, and the journal if systemd runs the
 daemon. For changes of packages, see 'cortex history' and 'cortex events'.`,
 		Example: `  cortex logs --since 2h --level warn

@@ -15,7 +15,7 @@ import (
 func newNotify(a *commands) *cobra.Command {
 	var once bool
 	cmd := &cobra.Command{
-		Use: "notify", Short: "Show a desktop notification when a transaction ends", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "notify", Short: "Show a desktop notification when a transaction ends", Args: cmdutil.Args(0, 0),
 		Long: `Show a desktop notification whenever a transaction ends, until you stop the command. It calls
 notify-send. Run it as your own user, not root; start it with your desktop session.`,
 		Example: "  cortex notify &",

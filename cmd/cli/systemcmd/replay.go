@@ -21,7 +21,7 @@ func newReplay(a *commands) *cobra.Command {
 	var verify bool
 	var until, into string
 	cmd := &cobra.Command{
-		Use: "replay [PROJECTION]", Short: "Rebuild the read models from the log", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
+		Use: "replay [PROJECTION]", Short: "Rebuild the read models from the log", Args: cmdutil.Args(0, 1),
 		Long: `Rebuild the read models, or one of them, from the log. Readers see the old read model until the
 new one is complete. With --verify, compare a rebuild with the read model in use instead; the
 exit code is 1 if they differ.

@@ -23,7 +23,7 @@ const workerIdleTimeout = time.Minute
 // newWorker is the command of the unit cortex-worker; see package privexec.
 func newWorker(a *commands) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "worker", Short: "Start programs for the daemon under systemd", Hidden: true, Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "worker", Short: "Start programs for the daemon under systemd", Hidden: true, Args: cmdutil.Args(0, 0),
 		PersistentPreRunE: cmdutil.WithoutSettings,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := systemd.Listener(a.Env, os.Getpid())
@@ -56,7 +56,7 @@ func newWorker(a *commands) *cobra.Command {
 // its error.
 func newJob(a *commands, use, short string, run func(ctx context.Context, file string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Hidden: true, Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: use, Short: short, Hidden: true, Args: cmdutil.Args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			err := a.LoadSettings()
 			if err == nil {

@@ -10,7 +10,7 @@ import (
 
 func newApply(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "apply PLAN-ID", Short: "Run exactly a plan that was shown before", Args: cmdutil.CheckArgs(cobra.ExactArgs(1)),
+		Use: "apply PLAN-ID", Short: "Run exactly a plan that was shown before", Args: cmdutil.Args(1, 1),
 		Long: `Run exactly the plan that --dry-run showed under this id. If the machine has changed so
 that the plan would differ, nothing runs and the exit code is 6.`,
 		Example:           "  cortex install cowsay --dry-run    shows a plan and its id\n  cortex apply 4356b85bbf9e          runs exactly that plan",

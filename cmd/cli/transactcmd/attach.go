@@ -8,7 +8,7 @@ import (
 
 func newAttach(a *commands) *cobra.Command {
 	return &cobra.Command{
-		Use: "attach [ID]", Short: "Reattach to the running transaction", Args: cmdutil.CheckArgs(cobra.MaximumNArgs(1)),
+		Use: "attach [ID]", Short: "Reattach to the running transaction", Args: cmdutil.Args(0, 1),
 		Long: `Reattach to a transaction that runs, and follow it to its end. Without ID this is the one
 that runs now. For a transaction that has ended, show its outcome with the exit code of its
 own command.`,

@@ -36,12 +36,12 @@ func newRedo(a *commands) *cobra.Command {
 func newRevert(a *commands, verb events.Verb, use, short string) *cobra.Command {
 	var how ApprovalFlags
 	var o PlanFlags
-	args := cobra.MaximumNArgs(1)
+	args := cmdutil.Args(0, 1)
 	if verb == events.VerbUndo {
-		args = cobra.ArbitraryArgs
+		args = cmdutil.Args(0, cmdutil.AnyNumber)
 	}
 	cmd := &cobra.Command{
-		Use: use, Short: short, Args: cmdutil.CheckArgs(args),
+		Use: use, Short: short, Args: args,
 		ValidArgsFunction: a.CompleteTransactions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.WaitCurrent(cmd.Context()); err != nil {
@@ -71,7 +71,7 @@ func newRollback(a *commands) *cobra.Command {
 	var o PlanFlags
 	var to string
 	cmd := &cobra.Command{
-		Use: "rollback --to ID|TIME", Short: "Return to the state at a transaction or time", Args: cmdutil.CheckArgs(cobra.NoArgs),
+		Use: "rollback --to ID|TIME", Short: "Return to the state at a transaction or time", Args: cmdutil.Args(0, 0),
 		Long: `Return packages, marks, holds, configuration files and settings to their state right after
 a transaction, or at a time. One plan undoes everything that happened since, including
 changes made outside cortex as far as they were recorded.`,

@@ -26,7 +26,7 @@ func newVerb(a *commands, verb events.Verb, use, short string, args cobra.Positi
 	var how ApprovalFlags
 	var o PlanFlags
 	cmd := &cobra.Command{
-		Use: use, Short: short, Args: cmdutil.CheckArgs(args), Example: verbExamples[verb],
+		Use: use, Short: short, Args: args, Example: verbExamples[verb],
 		ValidArgsFunction: a.CompleteInstalled,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			refs, err := intent.ParsePackages(args)
@@ -51,7 +51,7 @@ func newInstall(a *commands, name, short string) *cobra.Command {
 	var o PlanFlags
 	var w installRequest
 	cmd := &cobra.Command{
-		Use: name + ` NAME[:ARCH][=VERSION]…|"WORDS"…`, Short: short, Args: cmdutil.CheckArgs(cobra.MinimumNArgs(1)),
+		Use: name + ` NAME[:ARCH][=VERSION]…|"WORDS"…`, Short: short, Args: cmdutil.Args(1, cmdutil.AnyNumber),
 		Long: short + `.
 
 An argument with a blank is a request in words, such as "a web server and a database". Cortex

@@ -42,17 +42,16 @@ func (w *historyGenerator) limits() {
 	if w.chance(50) {
 		w.appendMachineFact(&events.LimitProfileSet{LimitProfile: events.LimitProfile{Name: name, Limits: l}})
 	}
+	unit := fmt.Sprintf("cortex-%s-%d", name, len(w.records))
 	if !w.chance(50) {
+		w.appendMachineFact(&events.LimitsRefused{Unit: unit, Failure: events.Failure{Kind: events.ErrNotFound, Message: "no such process"}})
 		return
 	}
-	unit := fmt.Sprintf("cortex-%s-%d", name, len(w.records))
 	w.appendMachineFact(&events.LimitsApplied{
 		Unit: unit, Profile: name, Limits: l, How: "run", Backend: "cgroup v2", Target: "python3", PID: 41,
 		Effects: []events.LimitEffect{{Resource: "memory", Value: "1", Enforced: true, By: "memory.max"}, {Resource: "gpu", Value: "none", Reason: "no device controller"}},
 	})
 	if w.chance(60) {
 		w.appendMachineFact(&events.LimitsReverted{Unit: unit, Reason: "ended", Exit: w.choose(3), Usage: events.UnknownUsage})
-	} else if w.chance(20) {
-		w.appendMachineFact(&events.LimitsRefused{Unit: unit, Failure: events.Failure{Kind: events.ErrNotFound, Message: "no such process"}})
 	}
 }

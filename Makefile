@@ -3,7 +3,7 @@ SHELL := /bin/bash
 GO    ?= go
 TOOL  := $(GO) tool -modfile=tools.mod
 # Packages that the test bed needs; missing ones are installed.
-DEPS  := mmdebstrap tmux strace
+DEPS  := mmdebstrap tmux strace zsh fish
 
 .DEFAULT_GOAL := help
 .PHONY: help build man install deps test short lint arm64 fmt bench peers fuzz audit-bits undo-fuzz cache-report resolver-report stress crash llama undo-table uml hardware-bench clean
